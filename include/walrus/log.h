@@ -1,0 +1,271 @@
+#pragma once
+// walrus/log.h: the embeddable log engine.
+//
+//   Log     one directory, opened by one process.
+//   Stream  one named record sequence in it.
+//   Cursor  a named, durable reading position in a stream.
+//
+// Every call blocks until its answer is known, may be made from any thread, and never throws.
+// Handles are cheap to copy (Stream, Cursor) or to move (Log) and may outlive the Log: every call
+// then answers kClosed. Errors name the file and the position, never the payload.
+//
+// What an append waits for is the stream's Durability:
+//   kFsync     the record is on the disk. Nothing acknowledged is lost by a power cut.
+//   kInterval  the record is in the page cache; the disk follows within `interval`.
+//   kOs        the record is in the page cache: it survives the process, not a power cut.
+// Readers see what was acknowledged under the stream's own durability (the high watermark).
+
+#include <chrono>
+#include <compare>
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <filesystem>
+#include <functional>
+#include <future>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace walrus {
+
+using Bytes = std::string_view;  // bytes, not text
+using Millis = std::chrono::milliseconds;
+using Time = std::chrono::sys_time<Millis>;
+
+enum class Code {
+  kInvalid = 1,  // an argument that can never be right
+  kNotFound,
+  kExists,
+  kTooLarge,    // above batch_bytes_max or batch_records_max; nothing was changed
+  kMismatch,    // expected_next is not the next offset; a producer sequence out of order
+  kOutOfRange,  // an offset below the log start or above the log end
+  kBusy,        // no room in the journal for now: try again
+  kTimeout,
+  kLocked,   // another process has the directory; the message names its pid
+  kCorrupt,  // bytes on disk that fail their checksum; never skipped
+  kNoSpace,
+  kIo,
+  kVersion,  // written by a newer Walrus
+  kReadOnly,
+  kClosed,  // closed, failed, or inherited through fork()
+  kFenced,  // an older producer epoch
+};
+
+struct Error {
+  Code code;
+  std::string message;  // one line; names file and position, never payload
+};
+
+template <class T>
+using Result = std::expected<T, Error>;
+
+// A record's number in its stream, dense when appended. Compaction and truncation leave gaps.
+struct Offset {
+  std::int64_t value = 0;
+  auto operator<=>(const Offset&) const = default;
+};
+
+struct Header {
+  Bytes name{};
+  std::optional<Bytes> value{};
+};
+
+struct Record {
+  std::optional<Bytes> key{}, value{};  // no value = tombstone; an empty value is a value
+  std::span<const Header> headers{};
+  std::optional<Time> timestamp{};  // none = time of append
+};
+
+struct StoredRecord : Record {
+  Offset offset{};
+  std::int32_t epoch = 0;
+};
+
+struct Durability {
+  enum Kind { kFsync, kInterval, kOs } kind = kFsync;
+  Millis interval{0};  // kInterval only, 1 ms to 1 h
+};
+
+struct StreamOptions {
+  Durability durability{};
+  std::int64_t segment_records_max = 1'000'000, segment_bytes_max = 1 << 30;
+  std::optional<Millis> segment_time_max{};       // none = a segment is never rolled for its age
+  std::optional<std::int64_t> retention_bytes{};  // none = keep all
+  std::optional<Millis> retention_time{};
+  bool compact = false;  // keep the last record of each key
+  Millis tombstone_retention = std::chrono::hours(24);
+};
+
+struct Options {
+  std::filesystem::path root{};
+  std::string key{};       // namespace below root; "" = root itself
+  bool read_only = false;  // shared: beside a running writer, sees what was on disk when opened
+  int shards = 0;          // journals; 0 = cores; may change between opens
+  std::int64_t batch_bytes_max = 64 << 20, batch_records_max = 1 << 20,
+               in_flight_bytes_max = 64 << 20, journal_bytes_max = 1 << 30,  // per shard
+      cache_bytes_max = 256 << 20, background_bytes_per_s = 64 << 20;
+};
+
+struct ProducerSequence {
+  std::int64_t id = -1;
+  std::int16_t epoch = -1;
+  std::int32_t sequence = -1;  // of the batch's first record; wraps from 2^31 - 1 to 0
+};
+
+struct AppendOptions {
+  std::optional<Offset> expected_next{};       // kMismatch unless it is the next offset
+  std::optional<ProducerSequence> producer{};  // a repeated batch answers its first offset
+};
+
+enum class UpTo {
+  kHighWatermark,
+  kAppended,  // also what no append was answered for yet
+};
+
+struct ReadOptions {
+  std::int64_t bytes_max = 1 << 20, records_max = 2'000;  // payload bytes; one record always fits
+  Millis wait{0};                                         // at the end, so long for more
+  UpTo up_to = UpTo::kHighWatermark;
+};
+
+// What a read returned. The views live as long as this object.
+class Records {
+ public:
+  Records(Records&&) noexcept;
+  Records& operator=(Records&&) noexcept;
+  ~Records();
+  const StoredRecord* begin() const;
+  const StoredRecord* end() const;
+  bool empty() const { return begin() == end(); }
+  Offset next() const;  // where to go on reading
+
+  struct Impl;
+  explicit Records(std::unique_ptr<Impl>);
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+// A scan over a stream. One thread at a time.
+class Reader {
+ public:
+  // nullptr: the end. The view lives until the following call.
+  Result<const StoredRecord*> next();
+  Reader(Reader&&) noexcept;
+  Reader& operator=(Reader&&) noexcept;
+  ~Reader();
+
+  struct Impl;
+  explicit Reader(std::unique_ptr<Impl>);
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+enum class Delivery { kAtMostOnce, kAtLeastOnce };
+
+struct CursorOptions {
+  Delivery delivery = Delivery::kAtLeastOnce;
+  std::uint32_t persist_every = 1;  // records between durable positions; 0 acts as 1
+  Offset start{};                   // for a cursor that does not exist yet
+};
+
+// A shared position: no two reads return one record.
+class Cursor {
+ public:
+  Result<Records> read(const ReadOptions& = {});  // moves; kAtMostOnce: durable before it returns
+  Result<Records> peek(const ReadOptions& = {}) const;  // does not move
+  Result<void> commit(Offset next);  // durable on return; also the seek, both ways
+  Result<Offset> position() const;
+  Result<std::int64_t> unread() const;
+
+  struct Impl;
+  explicit Cursor(std::shared_ptr<Impl>);
+
+ private:
+  std::shared_ptr<Impl> impl_;  // shared: may outlive its Log, then kClosed
+};
+
+struct StreamInfo {
+  std::string name;
+  std::uint64_t id = 0;
+  StreamOptions options;
+  bool clean = true;
+  Offset log_start, high_watermark, log_end;
+  std::int64_t segments = 0, bytes = 0, reclaimed_bytes = 0;
+  std::optional<Time> oldest, newest;
+};
+
+class Stream {  // a copyable handle
+ public:
+  Result<Offset> append(const Record&, const AppendOptions& = {});
+  // Answers the first offset; all of the batch or nothing of it, for readers and across crashes.
+  Result<Offset> append(std::span<const Record>, const AppendOptions& = {});
+  using Done = std::move_only_function<void(Result<Offset>)>;
+  // Copies the records, waits while more than in_flight_bytes_max are unanswered. `Done` runs on
+  // the flusher's thread, or on this one where the answer is known at once: hand over, never block.
+  void append_async(std::span<const Record>, const AppendOptions&, Done);
+  std::future<Result<Offset>> append_async(std::span<const Record>, const AppendOptions& = {});
+  // Below the log start and above the end: kOutOfRange. At the end: empty.
+  Result<Records> read(Offset from, const ReadOptions& = {}) const;
+  Result<Reader> scan(Offset from, const ReadOptions& = {}) const;
+  Result<Offset> find(Time) const;  // first record not older; none: the high watermark
+  Result<Cursor> cursor(Bytes name, const CursorOptions& = {});  // opened or made
+  Result<std::vector<std::string>> cursors() const;
+  Result<void> remove_cursor(Bytes name);
+  Result<StreamInfo> info() const;
+  Result<void> alter(const StreamOptions&);
+  Result<void> mark_clean();  // durable on return; every append marks dirty; survives restart
+  Result<void> mark_dirty();
+  Result<void> trim(Offset first_kept);         // head; durable on return
+  Result<void> truncate(Offset first_dropped);  // tail; offsets are given again, in a higher epoch
+  Result<void> compact();                       // now, whatever the schedule
+  Result<void> sync();                          // all appended so far is on the disk
+
+  struct Impl;
+  explicit Stream(std::shared_ptr<Impl>);
+
+ private:
+  std::shared_ptr<Impl> impl_;
+};
+
+class Log {  // move only; the destructor closes and drops the error
+ public:
+  static Result<Log> open(const Options&);  // kLocked names the holder's pid; kVersion, kCorrupt
+  Log(Log&&) noexcept;
+  Log& operator=(Log&&) noexcept;
+  ~Log();
+  Result<void> close();
+  Result<Stream> create(Bytes name, const StreamOptions& = {});  // 1..255 bytes, no NUL; kExists
+  Result<Stream> stream(Bytes name) const;                       // kNotFound
+  Result<void> remove(Bytes name);                               // durable on return
+  Result<std::vector<StreamInfo>> list(Bytes prefix = {}) const;
+  Result<void> checkpoint();  // journal into segment files now; the journal is empty afterwards
+  Result<void> backup(const std::filesystem::path& to);  // a consistent copy while writes go on
+
+  struct Impl;
+  explicit Log(std::unique_ptr<Impl>);
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+struct Finding {
+  std::filesystem::path file;
+  std::int64_t position = 0;
+  Code code = Code::kCorrupt;
+  std::string what;
+};
+
+// Reads every byte below `directory` that a checksum covers. Empty: every checksum holds. Reads
+// only, also beside a running writer.
+Result<std::vector<Finding>> verify(const std::filesystem::path& directory);
+
+// Copies a backup into a directory that does not exist yet or is empty.
+Result<void> restore(const std::filesystem::path& backup, const std::filesystem::path& to);
+
+}  // namespace walrus

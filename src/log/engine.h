@@ -1,0 +1,152 @@
+#pragma once
+// log::Engine: the storage engine without blocking. The embedded face (include/walrus/log.h), the
+// server and the simulator all stand on this one class.
+//
+// A mutation is encoded into the journal of the stream's shard on the calling thread, under the
+// shard's lock, and returns a Pending: the place in the journal up to which the durability of the
+// stream has to reach before the mutation is acknowledged. when_done() calls back then; wait()
+// blocks. Nothing is acknowledged earlier and nothing is readable earlier.
+//
+// Threads: any. Callbacks run on the flusher's worker, or on the calling thread where the answer
+// is known at once, never under a lock; they hand over and do not block. Workers: one flusher a
+// shard (sync, mark, wake-ups), one background worker (checkpoint, recycling, retention,
+// compaction). Both are io::Workers, so the simulator interleaves them with everything else.
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "io/env.h"
+#include "record/batch.h"
+
+namespace walrus::log {
+
+class Shard;
+struct StreamState;
+using StreamRef = std::shared_ptr<StreamState>;
+
+struct EngineOptions {
+  Options user;
+  bool mapped = true;  // the journal: encoded into the page cache, or in memory and written
+  // What tests make tiny. Relations are checked at open.
+  std::int64_t journal_file_bytes_min = 8 << 20, journal_file_bytes_max = 128 << 20;
+  std::int64_t checkpoint_bytes = 64 << 20;  // journal bytes that start a checkpoint
+  io::Nanos checkpoint_interval = std::chrono::seconds(10);
+  io::Nanos mark_delay = std::chrono::milliseconds(10);
+  io::Nanos maintenance_interval = std::chrono::seconds(5);  // retention, rolls by time, compaction
+  std::int64_t pack_bytes_max = 64 << 10;  // less than this pending at a checkpoint: pack file
+  std::int64_t index_interval_bytes = 16 << 10;
+  std::int64_t open_files_max = 256;
+};
+
+// Where in which journal a mutation ends; what when_done() waits for.
+struct Pending {
+  Shard* shard = nullptr;
+  std::uint64_t lsn = 0;
+  bool sync = true;  // false: acknowledged when written (os, interval)
+};
+
+struct Appended {
+  Pending pending;
+  Offset first{}, next{};
+};
+
+template <class T>
+using Done = std::move_only_function<void(Result<T>)>;
+
+// Whole batches as stored, from the one that holds the offset asked for. The first batch may begin
+// before it: readers skip.
+struct Fetched {
+  std::string bytes;
+  Offset log_start{}, high_watermark{}, log_end{};
+  Offset next{};  // after the last batch in `bytes`; the offset asked for if there is none
+};
+
+struct FetchOptions {
+  std::int64_t bytes_max = 1 << 20;  // of batches; the first always fits
+  UpTo up_to = UpTo::kHighWatermark;
+};
+
+// Small state of a stream: last value by key, in the journal with everything else and in the
+// manifest at a checkpoint. The names are those of the system streams that hold it.
+enum class Table : std::uint8_t { kCatalog = 1, kCursors = 2, kClean = 3, kProducers = 4 };
+
+class Engine {
+ public:
+  // kLocked, kVersion, kCorrupt, kInvalid, kIo... The directory is made if it does not exist.
+  static Result<std::unique_ptr<Engine>> open(io::Env&, const EngineOptions&);
+  ~Engine();             // as close(), the error dropped
+  Result<void> close();  // syncs, checkpoints, releases the lock; everything pending is answered
+  Result<void> health() const;  // the error that ended this instance, or nothing
+
+  // Catalogue. A handle stays valid for ever; after remove() every call on it answers kNotFound.
+  struct Created {
+    Pending pending;
+    StreamRef stream;
+  };
+  Result<Created> create(Bytes name, const StreamOptions&);
+  Result<StreamRef> find(Bytes name) const;
+  Result<Pending> remove(Bytes name);
+  Result<Pending> alter(const StreamRef&, const StreamOptions&);
+  std::vector<StreamRef> list(Bytes prefix) const;  // by name
+  Result<StreamInfo> info(const StreamRef&) const;
+
+  // Append. kBusy: no room in the journal or too much in flight; call when_room() and try again.
+  Result<Appended> append(const StreamRef&, std::span<const Record>, const AppendOptions&);
+  // One validated record batch v2 (record::validate): copied, base offset and epoch set. Producer
+  // id, epoch and sequence are those in the batch.
+  Result<Appended> append_batch(const StreamRef&, const record::BatchView&,
+                                std::optional<Offset> expected_next = {});
+  void when_room(const StreamRef&, Done<void>);
+
+  void when_done(const Pending&, Done<void>);
+  // Blocks. A lone caller runs the sync itself instead of waking the flusher.
+  Result<void> wait(const Pending&);
+
+  // Read. Does file I/O, never waits for records.
+  Result<Fetched> fetch(const StreamRef&, Offset from, const FetchOptions&) const;
+  Result<Offset> find_time(const StreamRef&, Time) const;
+  // Calls back once when the high watermark (or the log end) is above `offset`, or on failure,
+  // close or removal. The returned id cancels; cancelled callbacks are destroyed, not called.
+  std::uint64_t when_readable(const StreamRef&, Offset offset, UpTo, Done<void>);
+  void cancel(const StreamRef&, std::uint64_t id);
+
+  Result<Pending> trim(const StreamRef&, Offset first_kept);
+  Result<Pending> truncate(const StreamRef&, Offset first_dropped);
+  Result<Pending> sync(const StreamRef&);   // done when all appended so far is on the disk
+  Result<void> compact(const StreamRef&);   // blocks
+  Result<void> checkpoint();                // blocks
+  Result<void> backup(const io::Path& to);  // blocks
+
+  // Small state of a stream; value none = delete. Always waits for the disk.
+  Result<Pending> put_state(const StreamRef&, Table, Bytes key, std::optional<Bytes> value);
+  std::optional<std::string> get_state(const StreamRef&, Table, Bytes key) const;
+  std::map<std::string, std::string> list_state(const StreamRef&, Table) const;
+  // A producer id that was never issued before, also across restarts. Durable when done.
+  struct ProducerId {
+    Pending pending;
+    std::int64_t id = 0;
+  };
+  Result<ProducerId> new_producer_id();
+
+  io::Env& env();
+  const EngineOptions& options() const;
+
+  // Counters since open, by Prometheus name.
+  std::map<std::string, double> metrics() const;
+
+  struct Impl;
+  explicit Engine(std::unique_ptr<Impl>);
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+const std::string& stream_name(const StreamRef&);
+std::uint64_t stream_id(const StreamRef&);
+
+}  // namespace walrus::log

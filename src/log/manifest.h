@@ -1,0 +1,70 @@
+#pragma once
+// The manifest of one shard: its whole state at one place of the journal. Recovery loads the newest
+// valid one and replays the journal from there. Written at every checkpoint into the older of two
+// slots, synced, and only then may journal files before its start be recycled.
+//
+//   journal/<shard>/manifest-<layout>.<slot>     slot = generation % 2
+//
+//   position  size  field
+//          0     8  magic "WALRUSM1"
+//          8     4  format version (1)
+//         12     4  CRC-32C of everything from position 16 on
+//         16     8  length of the body
+//         24     8  generation: 1, 2, 3...
+//         32    16  directory UUID
+//         48     8  layout: which sharding of the directory this belongs to
+//         56     4  shard
+//         60     4  shard count of the layout
+//         64     .  body: see manifest.cc, docs/log-format.md
+//
+// The newest slot that is whole wins. A slot that is torn was never followed by a recycled journal
+// file; if the journal files that the other slot needs are gone, the directory is corrupt.
+
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "log/producers.h"
+#include "log/segment_store.h"
+
+namespace walrus::log {
+
+struct StreamSnapshot {
+  std::uint64_t id = 0;
+  std::int64_t log_start = 0, next_offset = 0;
+  std::int32_t epoch = 0;
+  std::int64_t segment_base = 0;                        // of the open segment
+  std::int64_t segment_records = 0, segment_bytes = 0;  // in the open segment so far
+  std::int64_t segment_started_ms = 0;
+  std::int64_t reclaimed_bytes = 0;
+  std::int64_t max_timestamp_ms = -1;
+  ChainRef chain;
+  ProducerTable producers;
+};
+
+struct Manifest {
+  std::uint64_t generation = 0;
+  std::string directory_uuid;
+  std::uint64_t layout = 0;
+  std::int32_t shard = 0, shards = 1;
+  std::uint64_t journal_sequence = 0;  // replay begins in this file
+  std::uint64_t journal_lsn = 0;       // at this place
+  std::uint64_t next_file = 1;         // SegmentStore's number
+  std::vector<StreamSnapshot> streams;
+  // (table, stream id, key) -> value; see Engine::put_state.
+  std::map<std::pair<std::uint8_t, std::pair<std::uint64_t, std::string>>, std::string> tables;
+};
+
+std::string encode_manifest(const Manifest&);
+// kCorrupt (torn, rotten, or ends before the body does) or kVersion (newer than this build).
+Result<Manifest> decode_manifest(Bytes);
+
+// Writes to the slot of manifest.generation and syncs the file and, when it is new, its directory.
+Result<void> write_manifest(io::Env&, const io::Path& shard_directory, const Manifest&);
+// The newest valid one; none if no slot exists; kCorrupt if slots exist but none is valid.
+Result<std::optional<Manifest>> load_manifest(io::Env&, const io::Path& shard_directory,
+                                              std::uint64_t layout);
+
+}  // namespace walrus::log

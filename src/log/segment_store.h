@@ -1,0 +1,115 @@
+#pragma once
+// Segment files, pack files and their indexes: everything of a shard's data that has left the
+// journal. Knows files and batches; knows nothing of the journal, of streams' state or of locks.
+//
+// An Extent is a run of contiguous batches of one stream in one file. A stream's stored data is a
+// Chain of extents without a gap: each begins where the one before it ends, inside an extent each
+// batch begins at the last offset + 1 of the one before (compaction keeps that: a batch then
+// covers more offsets than it holds records). Chains are immutable values: readers take a pointer
+// and read without a lock, while a checkpoint, a trim or a compaction puts another in its place.
+// A file is unlinked when no manifest names it any more; readers that hold it go on reading.
+//
+// Segment file: header (64 bytes), batches, and when sealed an index and a footer (see
+// docs/log-format.md). Pack file: header, batches of many streams in runs. Both are append-only;
+// bytes beyond what the manifest names are left from a crash: cut when the file is next written.
+//
+// Threads: every call from any thread, no lock of the caller's held (they do I/O).
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/event.h"
+#include "io/env.h"
+#include "record/batch.h"
+
+namespace walrus::log {
+
+// One file of segments/, named by the manifest. Shared by the extents in it.
+struct SegmentFile {
+  std::string name;          // below segments/, e.g. "3f/17-1000.seg", "pack/0-12.pack"
+  std::uint64_t stream = 0;  // 0: a pack file
+  std::int64_t base_offset = 0;
+  std::int64_t synced_end = 0;  // position; grows at checkpoints only (the store's own lock)
+  bool sealed = false;          // has its footer; never written again
+};
+using FileRef = std::shared_ptr<SegmentFile>;
+
+struct Extent {
+  FileRef file;
+  std::int64_t position = 0, bytes = 0;          // in the file
+  std::int64_t base_offset = 0, end_offset = 0;  // [base, end)
+  std::int64_t records = 0;                      // fewer than end - base once compacted
+  std::int64_t segment_base = 0;                 // of the segment that it belongs to
+  std::int32_t epoch = 0;
+  std::int64_t min_timestamp_ms = 0, max_timestamp_ms = 0;
+};
+using Chain = std::vector<Extent>;
+using ChainRef = std::shared_ptr<const Chain>;
+
+// What a checkpoint writes of one stream: batches that follow its chain's end without a gap.
+struct Incoming {
+  std::uint64_t stream = 0;
+  struct Run {  // one segment's part; a roll begins another run
+    std::int64_t segment_base = 0;
+    std::int32_t epoch = 0;
+    bool seals_before = false;  // the segment before this one is complete: write its footer
+    std::vector<Bytes> batches;
+  };
+  std::vector<Run> runs;
+  ChainRef chain;  // as it is now; may be null (empty)
+};
+
+class SegmentStore {
+ public:
+  struct Options {
+    io::Path root;  // the directory that holds segments/
+    int shard = 0;
+    std::string directory_uuid;  // 16 bytes, in every file header
+    std::int64_t pack_bytes_max = 64 << 10, index_interval_bytes = 16 << 10;
+    std::int64_t open_files_max = 256, cache_bytes_max = 256 << 20;
+  };
+  SegmentStore(io::Env&, const Options&);
+  ~SegmentStore();
+
+  // Writes all of it and syncs every file and directory that it touched; returns for each Incoming
+  // the chain that it now has (old extents kept or grown, new ones added). Streams with less than
+  // pack_bytes_max that have no own open file share one new pack file. On an error nothing that a
+  // manifest names has changed (bytes beyond its ends do not count). `next_file` numbers packs
+  // and rewritten files and never goes back.
+  Result<std::vector<ChainRef>> write(std::span<const Incoming>, std::uint64_t& next_file);
+
+  // Appends to `out` the whole batches from the one that holds `from` on, at most `bytes_max` but
+  // at least one. Every batch is checked: CRC, contiguity, epoch. kCorrupt names file and position.
+  Result<void> read(const Chain&, std::int64_t from, std::int64_t bytes_max, std::string& out);
+  // The first offset in the chain whose record is not older than `time_ms`; none if all are older.
+  Result<std::optional<std::int64_t>> find_time(const Chain&, std::int64_t time_ms);
+
+  // Rewrites [first, last) of the chain's extents into one new own file: regroups pack extents,
+  // and with a policy drops superseded records. Returns the replacement extents.
+  struct CompactPolicy {
+    std::int64_t now_ms = 0, tombstone_retention_ms = 0;
+    std::int64_t map_bytes_max = 64 << 20;  // memory for the key map
+  };
+  Result<Chain> rewrite(std::uint64_t stream, const Chain&, std::size_t first, std::size_t last,
+                        const std::optional<CompactPolicy>&, std::uint64_t& next_file);
+
+  // Unlinks files that no manifest names any more. Quiet about files that are gone.
+  Result<void> remove(std::span<const FileRef>);
+  // Moves files below segments/ that `named` does not hold to quarantine/; returns their names.
+  Result<std::vector<std::string>> quarantine_unnamed(std::span<const FileRef> named);
+  // Checks that a named file exists and is not shorter than the manifest says (kCorrupt).
+  Result<void> check_present(const SegmentFile&);
+  // Reads every byte of these extents and of the files' headers, indexes and footers.
+  void verify(const Chain&, std::vector<Finding>& findings);
+
+  struct Impl;
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace walrus::log
