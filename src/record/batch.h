@@ -25,7 +25,9 @@
 //
 // Pure: no Env, no allocation except for decompression. Thread-safe: no shared state.
 
+#include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -69,6 +71,8 @@ class BatchView {
   std::int32_t count() const { return load_be<std::int32_t>(bytes_.data() + 57); }
   Bytes body() const { return bytes_.substr(kBatchHeaderBytes); }
 
+  // The newest timestamp as far as the header tells: some clients leave the maximum unset (-1).
+  std::int64_t newest_timestamp() const { return std::max(base_timestamp(), max_timestamp()); }
   std::int64_t last_offset() const { return base_offset() + last_offset_delta(); }
   std::int64_t next_offset() const { return last_offset() + 1; }
   Codec codec() const { return static_cast<Codec>(attributes() & 7); }
@@ -109,7 +113,7 @@ struct RecordView {
   std::int64_t offset = 0, timestamp_ms = 0;
   std::optional<Bytes> key, value;
   std::int32_t header_count = 0;
-  Bytes header_bytes;  // as encoded; see HeaderIterator
+  Bytes header_bytes;  // as encoded; see decode_headers()
   Bytes encoded;       // the whole encoded record, length prefix included
 };
 
@@ -124,15 +128,11 @@ class RecordIterator {
 
  private:
   RecordIterator() = default;
-  std::string decompressed_;
-  bool owns_ = false;
-  std::size_t position_ = 0;
-  Bytes plain_;
-  std::int64_t base_offset_ = 0, base_timestamp_ = 0;
-  std::int64_t max_timestamp_ = 0;
+  std::unique_ptr<std::string> decompressed_;  // on the heap, so that views survive a move
+  Bytes rest_;                                 // records not yet returned
+  std::int64_t base_offset_ = 0, base_timestamp_ = 0, max_timestamp_ = 0;
   bool log_append_time_ = false;
   std::int32_t left_ = 0, delta_max_ = 0, last_delta_ = -1;
-  Bytes body() const { return owns_ ? Bytes(decompressed_) : plain_; }
 };
 
 // Appends the headers of a record to `to` (views into the same bytes).
@@ -141,11 +141,16 @@ Result<void> decode_headers(const RecordView&, std::vector<Header>& to);
 struct Limits {
   std::size_t batch_bytes_max = 64 << 20;
   std::int64_t records_max = 1 << 20;
-  bool dense = true;  // a client's batch: last offset delta + 1 == count > 0, deltas 0, 1, 2...
+  // A client's batch: last offset delta + 1 == count > 0, deltas 0, 1, 2..., no attribute that only
+  // a broker sets (log append time, delete horizon).
+  bool dense = true;
+  bool control = false;  // control batches are allowed: for peers, never for clients
 };
 // Everything that is checked of a batch that a stranger sent: whole and nothing after it, CRC,
-// counts, deltas, codec, no control bit, timestamps within the header's bounds, sequence >= 0 iff a
-// producer id is set. kTooLarge or kCorrupt; says what.
+// counts, deltas, codec, attributes, headers, no timestamp above the header's maximum (unless that
+// is -1, unset, as older Sarama releases leave it), epoch and sequence >= 0 if a producer id is
+// set. batch_bytes_max bounds the batch and its decompressed records. kTooLarge or kCorrupt; says
+// what.
 Result<BatchView> validate(Bytes, const Limits&);
 
 // Decompresses at most `limit` bytes; kTooLarge beyond, kCorrupt where the codec says so.
