@@ -1,0 +1,44 @@
+#pragma once
+// Every error text of the native protocol, without the leading `ERR `. Scripts compare them byte by
+// byte: a text may be added, none changed.
+
+#include <fmt/format.h>
+
+#include <string>
+
+#include "walrus/log.h"
+
+namespace walrus::wire::native::text {
+
+// Framing.
+inline constexpr Bytes kInvalidFrameLength = "invalid frame length";
+inline constexpr Bytes kInvalidUtf8 = "invalid utf-8";
+// Parsing. "<COMMAND> requires a topic | a payload | an offset | a consumer | a batch | ...".
+inline constexpr Bytes kUnknownCommand = "unknown command";
+inline constexpr Bytes kInvalidTopicName = "invalid topic name";
+inline constexpr Bytes kInvalidConsumerName = "invalid consumer name";
+inline constexpr Bytes kUnexpectedArgument = "unexpected argument";
+inline std::string requires_(Bytes command, Bytes what) {
+  return fmt::format("{} requires {}", command, what);
+}
+inline std::string invalid_number(Bytes token) { return fmt::format("invalid number {}", token); }
+// Topics and offsets.
+inline std::string unknown_topic(Bytes target) { return fmt::format("unknown topic {}", target); }
+inline std::string topic_exists(Bytes topic) { return fmt::format("topic exists {}", topic); }
+inline std::string unknown_consumer(Bytes consumer) {
+  return fmt::format("unknown consumer {}", consumer);
+}
+inline std::string expected_offset(std::int64_t expected, std::int64_t next) {
+  return fmt::format("expected offset {}, next is {}", expected, next);
+}
+inline std::string out_of_range(std::int64_t log_start, std::int64_t high_watermark) {
+  return fmt::format("offset out of range {}..{}", log_start, high_watermark);
+}
+// Storage and limits.
+inline constexpr Bytes kStorageFull = "storage full";
+inline constexpr Bytes kStorageFailed = "storage failed";
+inline constexpr Bytes kTooManyConnections = "too many connections";
+inline constexpr Bytes kShuttingDown = "shutting down";
+inline constexpr Bytes kBusy = "busy, try again";
+
+}  // namespace walrus::wire::native::text

@@ -1,0 +1,146 @@
+#pragma once
+// Requests of the native protocol (docs/native-protocol.md): text, split on single spaces; payloads
+// are all bytes that follow their space, kept exactly. Pure; views into the frame's body.
+//
+// Codec only: whether a topic exists, or an offset is in range, is the broker's to say.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+
+namespace walrus::wire::native {
+
+constexpr std::size_t kTopicNameBytesMax = 249;
+constexpr std::int32_t kPartitionsMax = 4096;
+constexpr std::int64_t kReadBytesDefault = 256 << 10;
+constexpr std::int64_t kWaitMillisMax = 300'000;  // a longer wait is cut to this
+
+// `topic` or `topic/partition`.
+struct Target {
+  Bytes topic{};
+  std::optional<std::int32_t> partition{};
+  bool operator==(const Target&) const = default;
+};
+
+struct Register {
+  Bytes topic{};
+  bool operator==(const Register&) const = default;
+};
+struct Put {
+  Target target{};
+  Bytes payload{};
+  bool operator==(const Put&) const = default;
+};
+struct Get {
+  Target target{};
+  std::int64_t wait_ms = 0;
+  bool operator==(const Get&) const = default;
+};
+struct State {
+  Target target{};
+  bool operator==(const State&) const = default;
+};
+struct Metrics {
+  bool operator==(const Metrics&) const = default;
+};
+struct Append {
+  Target target{};
+  Bytes payload{};
+  bool operator==(const Append&) const = default;
+};
+struct AppendAt {
+  Target target{};
+  std::int64_t offset = 0;
+  Bytes payload{};
+  bool operator==(const AppendAt&) const = default;
+};
+struct Producer {
+  bool operator==(const Producer&) const = default;
+};
+struct Batch {  // one record batch v2, not looked into here
+  Target target{};
+  Bytes batch{};
+  bool operator==(const Batch&) const = default;
+};
+struct Read {
+  Target target{};
+  std::int64_t offset = 0, bytes_max = kReadBytesDefault, wait_ms = 0;
+  bool operator==(const Read&) const = default;
+};
+struct ReadBatch {
+  Target target{};
+  std::int64_t offset = 0, bytes_max = kReadBytesDefault, wait_ms = 0;
+  bool operator==(const ReadBatch&) const = default;
+};
+struct Poll {
+  Target target{};
+  Bytes consumer{};
+  std::int64_t bytes_max = kReadBytesDefault, wait_ms = 0;
+  bool operator==(const Poll&) const = default;
+};
+struct Commit {
+  Target target{};
+  Bytes consumer{};
+  std::int64_t next = 0;
+  bool operator==(const Commit&) const = default;
+};
+struct List {
+  Bytes prefix{};
+  bool operator==(const List&) const = default;
+};
+struct Delete {
+  Bytes topic{};
+  bool operator==(const Delete&) const = default;
+};
+struct Help {
+  Bytes command{};
+  bool operator==(const Help&) const = default;
+};
+// Topic administration. CREATE t [partitions=N] [name=value]...: an error where the topic exists.
+// CONFIG t [name=value | -name]...: sets, puts back to the server's default, answers all as JSON.
+struct Setting {
+  Bytes name{};
+  std::optional<Bytes> value{};  // none: back to the default
+  bool operator==(const Setting&) const = default;
+};
+struct Create {
+  Bytes topic{};
+  std::vector<Setting> settings{};
+  bool operator==(const Create&) const = default;
+};
+struct Configure {
+  Bytes topic{};
+  std::vector<Setting> settings{};
+  bool operator==(const Configure&) const = default;
+};
+struct Describe {
+  Bytes topic{};
+  bool operator==(const Describe&) const = default;
+};
+struct Find {  // FIND t <timestamp_ms>: OK <first offset not older>
+  Target target{};
+  std::int64_t timestamp_ms = 0;
+  bool operator==(const Find&) const = default;
+};
+
+using Request =
+    std::variant<Register, Put, Get, State, Metrics, Append, AppendAt, Producer, Batch, Read,
+                 ReadBatch, Poll, Commit, List, Delete, Help, Create, Configure, Describe, Find>;
+
+// The error's message is the text of the reply, without `ERR `.
+Result<Request> parse_request(Bytes body);
+// Appends the request as a whole frame. parse_request() of its body gives the same request.
+void append_request(std::string& to, const Request&);
+
+bool valid_topic_name(Bytes);  // [A-Za-z0-9._-]{1,249}, not "." nor ".."
+bool valid_utf8(Bytes);
+
+// The text of HELP, for one command or for all.
+Result<std::string> help_text(Bytes command);
+
+}  // namespace walrus::wire::native
