@@ -1,0 +1,85 @@
+# Sourced by ./dev: fuzz. A fuzz target is build/fuzz/bin/fuzz_NAME, its corpus fuzz/corpus/NAME.
+# fuzz_planted holds a bug on purpose and must be found: it proves that the set-up can find one.
+
+build_fuzz_targets() {
+  configure fuzz && say cmake --build --preset fuzz
+}
+
+fuzz_targets() {
+  local binary
+  for binary in build/fuzz/bin/fuzz_*; do
+    [[ -x $binary && $binary != *_planted ]] && echo "${binary##*/fuzz_}"
+  done
+}
+
+# fuzz_one NAME SECONDS: replays the corpus, then fuzzes. New inputs stay in build/, so that the
+# tree's corpus grows only by what somebody chose to keep.
+fuzz_one() {
+  local found=build/fuzz/found/$1
+  mkdir -p "$found"
+  say "build/fuzz/bin/fuzz_$1" -max_total_time="$2" -timeout=10 -rss_limit_mb=2048 \
+    -print_final_stats=0 -verbosity=0 -artifact_prefix="build/fuzz/found/$1-" \
+    "$found" "fuzz/corpus/$1"
+}
+
+fuzz() {
+  local seconds=60 targets=() name
+  while (($#)); do
+    case $1 in
+      --seconds) seconds=${2:?--seconds needs a number}; shift 2 ;;
+      -*) usage "fuzz: unknown option $1" ;;
+      *) targets+=("$1"); shift ;;
+    esac
+  done
+  need build test
+  build_fuzz_targets
+  if ((${#targets[@]} == 0)); then mapfile -t targets < <(fuzz_targets); fi
+  ((${#targets[@]})) || { echo "./dev fuzz: no fuzz target was built" >&2; return 1; }
+  for name in "${targets[@]}"; do
+    [[ -x build/fuzz/bin/fuzz_$name ]] || usage "fuzz: no target $name ($(fuzz_targets | xargs))"
+    fuzz_one "$name" "$seconds"
+  done
+}
+
+# Inside ./dev test: 5 s each, the corpora large enough, the planted bug found.
+fuzz_each_for_a_moment() {
+  local name targets=() inputs status=0
+  mapfile -t targets < <(fuzz_targets)
+  if ((${#targets[@]} == 0)); then
+    count_one failed "fuzz: no target was built"
+    return 1
+  fi
+  for name in "${targets[@]}"; do
+    inputs=$(find "fuzz/corpus/$name" -type f 2>/dev/null | wc -l)
+    if ((inputs >= 50)); then
+      count_one passed "fuzz.$name.corpus"
+    else
+      count_one failed "fuzz.$name.corpus: $inputs inputs, at least 50 are due"
+      status=1
+    fi
+    if fuzz_one "$name" 5; then
+      count_one passed "fuzz.$name"
+    else
+      count_one failed "fuzz.$name"
+      status=1
+    fi
+  done
+  find_planted_bug || status=1
+  return $status
+}
+
+find_planted_bug() {
+  local found=build/fuzz/found/planted
+  mkdir -p "$found"
+  if [[ ! -x build/fuzz/bin/fuzz_planted ]]; then
+    count_one failed "fuzz.planted: not built"
+    return 1
+  fi
+  echo "+ build/fuzz/bin/fuzz_planted -max_total_time=60 (must find its bug)"
+  if build/fuzz/bin/fuzz_planted -max_total_time=60 -verbosity=0 \
+    -artifact_prefix="$found-" "$found" >"$found.log" 2>&1; then
+    count_one failed "fuzz.planted: the planted bug was not found"
+    return 1
+  fi
+  count_one passed "fuzz.planted"
+}

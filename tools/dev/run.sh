@@ -1,0 +1,125 @@
+# Sourced by ./dev: run. Builds, starts a server, streams a real file through it, prints a tour.
+
+run() {
+  local nodes=1 fresh=0 once=0 data=build/run
+  while (($#)); do
+    case $1 in
+      --nodes) nodes=${2:?--nodes needs a number}; shift 2 ;;
+      --nodes=*) nodes=${1#*=}; shift ;;
+      --fresh) fresh=1; shift ;;
+      --once) once=1; shift ;;
+      --data-dir) data=${2:?--data-dir needs a directory}; shift 2 ;;
+      --data-dir=*) data=${1#*=}; shift ;;
+      *) usage "run: unknown option $1" ;;
+    esac
+  done
+  if [[ $nodes != 1 ]]; then
+    echo "./dev run: --nodes $nodes: the cluster is not part of this release" >&2
+    exit 2
+  fi
+  [[ ! -t 0 && ${CI:-} == true ]] && once=1
+  need build
+  configure release
+  say cmake --build --preset release --target walrus
+  ((fresh)) && say rm -rf "$data/node1"
+  mkdir -p "$data"
+  walrus=build/release/bin/walrus
+  start_server "$data"
+  stream_a_file "$data"
+  print_tour "$data"
+  if ((once)); then
+    stop_server
+    return 0
+  fi
+  echo "The server runs until Ctrl-C."
+  wait "$server_pid" || server_died=$?
+  [[ -n ${stopping:-} ]] && exit 0
+  echo "./dev run: the server ended by itself with status ${server_died:-0}" >&2
+  tail -n 5 "$data/serve.log" >&2
+  exit 1
+}
+
+# Sets server_pid and ready, the server's ready line.
+start_server() {
+  local data=$1 line="" from
+  echo "+ $walrus serve --data-dir $data/node1"
+  : >"$data/serve.log"
+  rm -f "$data/ready"
+  mkfifo "$data/ready"
+  "$walrus" serve --data-dir "$data/node1" >"$data/ready" 2>>"$data/serve.log" &
+  server_pid=$!
+  trap stop_server EXIT
+  trap 'stopping=1; stop_server; exit 0' INT TERM
+  exec {from}<"$data/ready"
+  while read -r -t 120 -u "$from" line; do
+    [[ $line == "walrus ready "* ]] && break
+  done
+  rm -f "$data/ready"
+  if [[ $line != "walrus ready "* ]]; then
+    echo "./dev run: the server did not start:" >&2
+    cat "$data/serve.log" >&2
+    exit 1
+  fi
+  ready=$line
+  echo "$ready"
+}
+
+# Ends the server that start_server started and no other process.
+stop_server() {
+  [[ -n ${server_pid:-} ]] || return 0
+  kill -TERM "$server_pid" 2>/dev/null || true
+  wait "$server_pid" 2>/dev/null || true
+  server_pid=""
+}
+
+# A file that everybody has: Debian's word list, or else the documentation.
+stream_a_file() {
+  local data=$1 file=$1/input report first records
+  if [[ -r /usr/share/dict/words ]]; then
+    cat /usr/share/dict/words >"$file"
+  else
+    cat docs/*.md >"$file"
+  fi
+  if ! "$walrus" topic describe words >/dev/null 2>&1; then
+    say "$walrus" topic create words
+  fi
+  echo "+ $walrus produce words $file"
+  if ! report=$("$walrus" produce words "$file" 2>&1 >/dev/null); then
+    echo "$report" >&2
+    exit 1
+  fi
+  report=$(tail -n 1 <<<"$report")
+  echo "$report"
+  # produced R records B bytes offsets F..L retries N
+  read -r _ records _ _ _ _ first _ <<<"$report"
+  first=${first%%..*}
+  echo "+ $walrus consume words --from $first --count $records > $data/output"
+  "$walrus" consume words --from "$first" --count "$records" >"$data/output"
+  if ! cmp "$file" "$data/output"; then
+    echo "./dev run: what came out differs from what went in" >&2
+    exit 1
+  fi
+  echo "$records lines went in and came out, byte for byte the same."
+}
+
+print_tour() {
+  cat <<TOUR
+
+$ready
+
+A tour. Each line can be copied into another terminal, in this directory:
+
+  $walrus put words 'hello, walrus'             # append one record
+  $walrus get words                             # take the next one off the shared cursor
+  $walrus consume words --from -3               # the last three, nothing is taken away
+  $walrus consume words --follow                # and then whatever comes
+  seq 1000000 | $walrus produce numbers         # a million lines, acknowledged = on disk
+  $walrus consume numbers --format '%o %s\n' --count 5
+  $walrus topic list
+  $walrus topic describe words
+  $walrus log verify $1/node1                   # every checksum, beside the running server
+  $walrus shell                                 # the same, interactive
+  bash -c 'exec 3<>/dev/tcp/127.0.0.1/9094; printf "GET /metrics HTTP/1.0\\r\\n\\r\\n" >&3; cat <&3'
+
+TOUR
+}

@@ -1,0 +1,119 @@
+# Sourced by ./dev: test and full. A part is a ctest label; a part without tests fails.
+
+parts=(style unit install e2e fuzz sim crash)
+minutes=()
+
+run_tests() {
+  local chosen=("${parts[@]}") part
+  if (($#)); then
+    case $1 in
+      unit | sim | crash | e2e | install | fuzz | style) chosen=("$1") ;;
+      kafka | raft | cluster) later "test $1" ;;
+      *) usage "test: unknown part $1 (${parts[*]})" ;;
+    esac
+  fi
+  need build test
+  start_tally
+  if timed build build_tests; then
+    for part in "${chosen[@]}"; do timed "$part" "part_$part" || true; done
+  else
+    count_one failed "build"
+  fi
+  finish_tally
+}
+
+build_tests() {
+  configure release && say cmake --build --preset release
+}
+
+part_unit() { ctest_part release unit; }
+part_sim() { ctest_part release sim; }
+part_crash() { ctest_part release crash; }
+part_e2e() { ctest_part release e2e; }
+part_install() { ctest_part release install; }
+part_style() { ctest_part release style; }
+
+part_fuzz() {
+  ctest_part release fuzz || true
+  source tools/dev/fuzz.sh
+  if ! build_fuzz_targets; then
+    count_one failed "fuzz.build"
+    return 1
+  fi
+  fuzz_each_for_a_moment
+}
+
+# What `test` leaves out for its time: sanitizers, the shared library, long runs.
+run_full() {
+  need build test
+  start_tally
+  timed build build_tests || count_one failed "build"
+  local part
+  for part in "${parts[@]}"; do timed "$part" "part_$part" || true; done
+  timed debug full_preset debug || true
+  timed tsan full_preset tsan || true
+  timed shared counted shared env WALRUS_TEST_SHARED=1 bash tests/install_test.sh || true
+  timed long-sim counted long-sim ./dev sim --world log --seeds 20000 || true
+  timed mutants counted mutants ./dev mutants log || true
+  timed long-fuzz counted long-fuzz ./dev fuzz --seconds 60 || true
+  timed long-crash counted long-crash ./dev crash --kills 200 --power-cuts 200 || true
+  finish_tally
+}
+
+full_preset() {
+  if ! { configure "$1" && say cmake --build --preset "$1"; }; then
+    count_one failed "$1.build"
+    return 1
+  fi
+  ctest_part "$1" unit
+}
+
+# --- counting -------------------------------------------------------------------------------
+
+start_tally() {
+  mkdir -p build
+  tally=$(mktemp -d build/tally.XXXXXX)
+  trap 'rm -rf "$tally"' EXIT
+}
+
+# count_one passed|failed NAME: a result that no ctest run reports.
+count_one() {
+  echo "$1 $2" >>"$tally/lines"
+  [[ $1 == passed ]] || echo "FAILED $2"
+}
+
+# counted NAME COMMAND...: the command's exit status is one test.
+counted() {
+  local name=$1
+  shift
+  if say "$@"; then count_one passed "$name"; else count_one failed "$name"; return 1; fi
+}
+
+# ctest_part PRESET LABEL: all tests of a label; none is a failure.
+ctest_part() {
+  local junit=$PWD/$tally/$1-$2.xml status=0
+  say ctest --test-dir "build/$1" -L "^$2\$" -j "$jobs" --output-on-failure --no-tests=error \
+    --output-junit "$junit" || status=$?
+  if [[ ! -s $junit ]]; then
+    count_one failed "$2: no test has this label in build/$1"
+    return 1
+  fi
+  return $status
+}
+
+timed() {
+  local name=$1 begin=$SECONDS status=0
+  shift
+  echo "== $name"
+  "$@" || status=$?
+  local spent=$((SECONDS - begin))
+  minutes+=("$(printf '%-12s %3d:%02d' "$name" $((spent / 60)) $((spent % 60)))")
+  return $status
+}
+
+finish_tally() {
+  echo "== minutes"
+  printf '%s\n' "${minutes[@]}"
+  printf '%-12s %3d:%02d\n' total $((SECONDS / 60)) $((SECONDS % 60))
+  python3 tools/dev/tally.py "$tally" tests/allowed_skips
+}
