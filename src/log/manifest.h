@@ -8,7 +8,7 @@
 //   position  size  field
 //          0     8  magic "WALRUSM1"
 //          8     4  format version (1)
-//         12     4  CRC-32C of everything from position 16 on
+//         12     4  CRC-32C of bytes 0 to 11, then of everything from position 16 on
 //         16     8  length of the body
 //         24     8  generation: 1, 2, 3...
 //         32    16  directory UUID
@@ -16,6 +16,9 @@
 //         56     4  shard
 //         60     4  shard count of the layout
 //         64     .  body: see manifest.cc, docs/log-format.md
+//
+// The CRC's place and reach hold for all versions, so that rot in the version is not mistaken for a
+// newer Walrus. Bytes after the body are left from a longer manifest and mean nothing.
 //
 // The newest slot that is whole wins. A slot that is torn was never followed by a recycled journal
 // file; if the journal files that the other slot needs are gone, the directory is corrupt.
@@ -61,7 +64,8 @@ std::string encode_manifest(const Manifest&);
 // kCorrupt (torn, rotten, or ends before the body does) or kVersion (newer than this build).
 Result<Manifest> decode_manifest(Bytes);
 
-// Writes to the slot of manifest.generation and syncs the file and, when it is new, its directory.
+// Writes to the slot of manifest.generation and syncs the file and its directory. On an error that
+// slot may be torn; the other one is as it was.
 Result<void> write_manifest(io::Env&, const io::Path& shard_directory, const Manifest&);
 // The newest valid one; none if no slot exists; kCorrupt if slots exist but none is valid.
 Result<std::optional<Manifest>> load_manifest(io::Env&, const io::Path& shard_directory,
