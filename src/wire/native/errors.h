@@ -39,6 +39,17 @@ inline constexpr Bytes kStorageFull = "storage full";
 inline constexpr Bytes kStorageFailed = "storage failed";
 inline constexpr Bytes kTooManyConnections = "too many connections";
 inline constexpr Bytes kShuttingDown = "shutting down";
-inline constexpr Bytes kBusy = "busy, try again";
+inline constexpr Bytes kBusy = "busy, try again";  // nothing was stored
+inline constexpr Bytes kTimedOut = "timed out";    // the outcome is unknown
+// With a detail behind the colon.
+inline constexpr Bytes kInvalidBatch = "invalid batch";  // a BATCH that fails its checks
+inline constexpr Bytes kTooLarge = "too large";
+inline constexpr Bytes kOutOfOrder = "sequence out of order";
+inline constexpr Bytes kFenced = "producer fenced";  // a newer epoch of the producer id wrote
+inline constexpr Bytes kCorrupt = "corrupt";         // stored bytes that fail their checksum
+inline constexpr Bytes kInvalidConfig = "invalid config";
+inline std::string with_detail(Bytes kind, Bytes detail) {
+  return fmt::format("{}: {}", kind, detail);
+}
 
 }  // namespace walrus::wire::native::text
