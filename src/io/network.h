@@ -25,6 +25,9 @@ class Connection {
   virtual Task<std::size_t> read_some(std::span<char> to, Nanos timeout) = 0;
   // All of it, handed to the kernel; the bytes must live until the task returns.
   virtual Task<void> write(Bytes, Nanos timeout) = 0;
+  // Bytes handed to the kernel since the connection was made, those of a write that failed midway
+  // included.
+  virtual std::int64_t written() const = 0;
   virtual void shutdown_write() = 0;
   virtual void close() = 0;
   virtual std::string peer() const = 0;  // "127.0.0.1:4711"
@@ -34,6 +37,9 @@ class Listener {
  public:
   virtual ~Listener() = default;
   virtual Task<std::unique_ptr<Connection>> accept() = 0;  // kClosed after close(); kBusy: EMFILE
+  // The same, but the connection belongs to `owner`, which may be another loop than the listener's
+  // and on another thread: hand it over by owner.post(). How one port serves several loops.
+  virtual Task<std::unique_ptr<Connection>> accept_for(Loop& owner) = 0;
   virtual std::string address() const = 0;                 // with the port that was really bound
   virtual void close() = 0;
 };
