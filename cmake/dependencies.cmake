@@ -30,6 +30,7 @@ target_link_libraries(walrus_edit INTERFACE PkgConfig::edit)
 
 if(WALRUS_TESTS)
   find_package(GTest REQUIRED)
+  find_package(rapidcheck REQUIRED)
   include(GoogleTest)
   enable_testing()
 endif()

@@ -18,8 +18,10 @@ function(walrus_room name)
   endforeach()
   if(WALRUS_TESTS AND tests)
     add_executable(walrus_${name}_test ${tests})
-    target_link_libraries(walrus_${name}_test PRIVATE walrus_${name} GTest::gmock GTest::gtest_main)
+    target_link_libraries(walrus_${name}_test PRIVATE walrus_${name} GTest::gmock GTest::gtest_main
+      rapidcheck)
+    target_compile_definitions(walrus_${name}_test PRIVATE WALRUS_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
     gtest_discover_tests(walrus_${name}_test TEST_PREFIX "${name}." DISCOVERY_TIMEOUT 60
-      PROPERTIES LABELS unit TIMEOUT 120)
+      PROPERTIES LABELS unit TIMEOUT 120 ENVIRONMENT RC_PARAMS=seed=2026)
   endif()
 endfunction()

@@ -51,7 +51,8 @@ class Output {
  private:
   void grow_to(std::size_t size) {
     size = std::min(size, limit_ + 1);
-    bytes_.resize_and_overwrite(size, [](char*, std::size_t all) { return all; });
+    // libstdc++ 12 passes the capacity as the second argument, which may be more than `size`.
+    bytes_.resize_and_overwrite(size, [size](char*, std::size_t) { return size; });
   }
   std::string bytes_;
   std::size_t used_ = 0, limit_;
@@ -94,9 +95,9 @@ Result<void> unsnappy_block(Bytes block, std::size_t limit, std::string& to) {
   if (size / kSnappyRatioMax > block.size()) return damaged("snappy");
   auto before = to.size();
   bool whole = false;
-  to.resize_and_overwrite(before + size, [&](char* bytes, std::size_t all) {
+  to.resize_and_overwrite(before + size, [&](char* bytes, std::size_t) {
     whole = snappy::RawUncompress(block.data(), block.size(), bytes + before);
-    return whole ? all : before;
+    return before + (whole ? size : 0);
   });
   if (!whole) return damaged("snappy");
   return {};
