@@ -1,0 +1,130 @@
+#include "io/real/real_file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+
+#include "io/posix_error.h"
+
+namespace walrus::io {
+namespace {
+
+constexpr std::size_t kZeroPiece = 1 << 20;
+
+// Calls again while a signal interrupts.
+template <class Call>
+int retried(Call&& call) {
+  int result;
+  do result = call();
+  while (result < 0 && errno == EINTR);
+  return result;
+}
+
+}  // namespace
+
+RealFile::RealFile(Descriptor fd, Path path, bool writable)
+    : fd_(std::move(fd)), path_(std::move(path)), writable_(writable) {}
+
+RealFile::~RealFile() {
+  if (char* mapping = mapping_.load()) ::munmap(mapping, mapping_size_);
+}
+
+Result<std::size_t> RealFile::read(std::int64_t position, std::span<char> to) {
+  return read_fully(
+      [&](std::int64_t at, std::span<char> part) {
+        return ::pread(fd_.get(), part.data(), part.size(), at);
+      },
+      path_, position, to);
+}
+
+Result<void> RealFile::write(std::int64_t position, Bytes from) {
+  return write_fully([&](std::int64_t at,
+                         Bytes part) { return ::pwrite(fd_.get(), part.data(), part.size(), at); },
+                     path_, position, from);
+}
+
+// Not called again after EINTR: whether the pages of the interrupted call are still dirty is not
+// known.
+Result<void> RealFile::sync() {
+  if (::fdatasync(fd_.get()) != 0) return fail_errno(errno, "sync", path_);
+  return {};
+}
+
+Result<void> RealFile::sync_range(std::int64_t from, std::int64_t to) {
+  if (mapping_.load(std::memory_order_acquire) == nullptr) return sync();
+  const auto pages = mapped_pages(from, to);
+  if (pages.empty()) return {};
+  if (::msync(pages.data(), pages.size(), MS_SYNC) != 0) return fail_errno(errno, "sync", path_);
+  return {};
+}
+
+Result<std::int64_t> RealFile::size() {
+  struct stat status{};
+  if (::fstat(fd_.get(), &status) != 0) return fail_errno(errno, "stat", path_);
+  return status.st_size;
+}
+
+Result<void> RealFile::truncate(std::int64_t size) {
+  if (retried([&] { return ::ftruncate(fd_.get(), size); }) != 0) {
+    return fail_errno(errno, "truncate", path_);
+  }
+  return {};
+}
+
+Result<void> RealFile::preallocate(std::int64_t size) {
+  // Finds out early that there is no room. Not every file system can.
+  if (size > 0 && retried([&] { return ::fallocate(fd_.get(), 0, 0, size); }) != 0 &&
+      errno != EOPNOTSUPP && errno != ENOSYS) {
+    return fail_errno(errno, "preallocate", path_);
+  }
+  if (auto cut = truncate(size); !cut) return cut;
+  // Zeros must be written: an allocated but unwritten extent costs a metadata change per sync.
+  const std::string zeros(kZeroPiece, '\0');
+  for (std::int64_t at = 0; at < size; at += static_cast<std::int64_t>(kZeroPiece)) {
+    const auto piece = std::min(kZeroPiece, static_cast<std::size_t>(size - at));
+    if (auto written = write(at, Bytes(zeros).substr(0, piece)); !written) return written;
+  }
+  if (::fsync(fd_.get()) != 0) return fail_errno(errno, "sync", path_);
+  // A hint: what is refaulted page by page sits in small folios, which a sync writes alone.
+  ::posix_fadvise(fd_.get(), 0, 0, POSIX_FADV_DONTNEED);
+  return {};
+}
+
+Result<std::span<char>> RealFile::map() {
+  const std::scoped_lock guard(map_mutex_);
+  if (char* mapping = mapping_.load()) return std::span<char>(mapping, mapping_size_);
+  const auto bytes = size();
+  if (!bytes) return std::unexpected(bytes.error());
+  if (*bytes == 0) return std::span<char>();
+  const int protection = writable_ ? PROT_READ | PROT_WRITE : PROT_READ;
+  const auto length = static_cast<std::size_t>(*bytes);
+  void* at = ::mmap(nullptr, length, protection, MAP_SHARED, fd_.get(), 0);
+  if (at == MAP_FAILED) return fail_errno(errno, "map", path_);
+  ::madvise(at, length, MADV_NOHUGEPAGE);  // refused by kernels without huge pages, which is fine
+  mapping_size_ = length;
+  mapping_.store(static_cast<char*>(at), std::memory_order_release);
+  return std::span<char>(static_cast<char*>(at), length);
+}
+
+void RealFile::populate(std::int64_t from, std::int64_t to) {
+  const auto pages = mapped_pages(from, to);
+  if (pages.empty() || !writable_) return;
+#ifndef MADV_POPULATE_WRITE
+  constexpr int MADV_POPULATE_WRITE = 23;  // Linux 5.14, newer than Debian 12's libc headers
+#endif
+  ::madvise(pages.data(), pages.size(), MADV_POPULATE_WRITE);  // a hint: what it says is ignored
+}
+
+std::span<char> RealFile::mapped_pages(std::int64_t from, std::int64_t to) const {
+  char* mapping = mapping_.load(std::memory_order_acquire);
+  if (mapping == nullptr) return {};
+  static const std::int64_t page = ::sysconf(_SC_PAGESIZE);
+  const std::int64_t begin = std::max<std::int64_t>(from, 0) / page * page;
+  const std::int64_t end = std::min(to, static_cast<std::int64_t>(mapping_size_));
+  if (begin >= end) return {};
+  return {mapping + begin, static_cast<std::size_t>(end - begin)};
+}
+
+}  // namespace walrus::io
