@@ -33,6 +33,19 @@ const char* code_name(Code);
   if (!name) [[unlikely]]                                  \
     return std::unexpected(std::move(name).error());       \
   declaration = *std::move(name)
+// The same two inside coroutines that return a Result.
+#define WALRUS_CO_TRY(expression)                                 \
+  do {                                                            \
+    if (auto try_result = (expression); !try_result) [[unlikely]] \
+      co_return std::unexpected(std::move(try_result).error());   \
+  } while (0)
+#define WALRUS_CO_ASSIGN(declaration, expression) \
+  WALRUS_CO_ASSIGN_NAMED(WALRUS_JOIN(assign_result_, __LINE__), declaration, expression)
+#define WALRUS_CO_ASSIGN_NAMED(name, declaration, expression) \
+  auto name = (expression);                                   \
+  if (!name) [[unlikely]]                                     \
+    co_return std::unexpected(std::move(name).error());       \
+  declaration = *std::move(name)
 #define WALRUS_JOIN(a, b) WALRUS_JOIN_AGAIN(a, b)
 #define WALRUS_JOIN_AGAIN(a, b) a##b
 
