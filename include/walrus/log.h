@@ -7,7 +7,10 @@
 //
 // Every call blocks until its answer is known, may be made from any thread, and never throws.
 // Handles are cheap to copy (Stream, Cursor) or to move (Log) and may outlive the Log: every call
-// then answers kClosed. Errors name the file and the position, never the payload.
+// then answers kClosed. So does every call in a child made by fork(), which inherits nothing but
+// memory. Errors name the file and the position, never the payload.
+//
+// A Result has to be bound to a name before a range-for over its value: the records live in it.
 //
 // What an append waits for is the stream's Durability:
 //   kFsync     the record is on the disk. Nothing acknowledged is lost by a power cut.
@@ -102,7 +105,7 @@ struct StreamOptions {
 
 struct Options {
   std::filesystem::path root{};
-  std::string key{};       // namespace below root; "" = root itself
+  std::string key{};       // namespace: a log of its own below root; "" = root itself
   bool read_only = false;  // shared: beside a running writer, sees what was on disk when opened
   int shards = 0;          // journals; 0 = cores; may change between opens
   std::int64_t batch_bytes_max = 64 << 20, batch_records_max = 1 << 20,
@@ -130,7 +133,7 @@ struct ReadOptions {
   std::int64_t bytes_max = 1 << 20, records_max = 2'000;  // payload bytes; one record always fits
   Millis wait{0};                                         // at the end, so long for more
   UpTo up_to = UpTo::kHighWatermark;
-};
+};  // scan(): bytes_max is how far it reads ahead, records_max means nothing
 
 // What a read returned. The views live as long as this object.
 class Records {
@@ -150,10 +153,11 @@ class Records {
   std::unique_ptr<Impl> impl_;
 };
 
-// A scan over a stream. One thread at a time.
+// A scan over a stream: reads ahead, allocates nothing per record. One thread at a time.
 class Reader {
  public:
-  // nullptr: the end. The view lives until the following call.
+  // nullptr: the end for now; a later call goes on when there is more. The view lives until the
+  // following call.
   Result<const StoredRecord*> next();
   Reader(Reader&&) noexcept;
   Reader& operator=(Reader&&) noexcept;
@@ -166,22 +170,31 @@ class Reader {
   std::unique_ptr<Impl> impl_;
 };
 
+// What a restart or a crash does to a cursor. The durable position is never beyond what was read or
+// committed, so that nothing is skipped.
+//   kAtMostOnce   read() makes the position durable before it returns: nothing it returned comes
+//                 again.
+//   kAtLeastOnce  read() makes the position durable whenever `persist_every` records were read
+//                 since the last time: at most so many come again.
+// Both count what read() returned, not what was done with it. To get again what was not finished,
+// peek(), do the work, commit().
 enum class Delivery { kAtMostOnce, kAtLeastOnce };
 
-struct CursorOptions {
+struct CursorOptions {  // of one handle; the position is shared by all handles of the name
   Delivery delivery = Delivery::kAtLeastOnce;
   std::uint32_t persist_every = 1;  // records between durable positions; 0 acts as 1
   Offset start{};                   // for a cursor that does not exist yet
 };
 
-// A shared position: no two reads return one record.
+// A shared position: no two reads return one record. A read at the end costs no I/O. The position
+// follows a trim up and a truncation down. A copyable handle.
 class Cursor {
  public:
   Result<Records> read(const ReadOptions& = {});  // moves; kAtMostOnce: durable before it returns
   Result<Records> peek(const ReadOptions& = {}) const;  // does not move
-  Result<void> commit(Offset next);  // durable on return; also the seek, both ways
-  Result<Offset> position() const;
-  Result<std::int64_t> unread() const;
+  Result<void> commit(Offset next);     // durable on return; also the seek, both ways; kOutOfRange
+  Result<Offset> position() const;      // of the next record
+  Result<std::int64_t> unread() const;  // offsets between the position and the high watermark
 
   struct Impl;
   explicit Cursor(std::shared_ptr<Impl>);
@@ -203,7 +216,9 @@ struct StreamInfo {
 class Stream {  // a copyable handle
  public:
   Result<Offset> append(const Record&, const AppendOptions& = {});
-  // Answers the first offset; all of the batch or nothing of it, for readers and across crashes.
+  // Answers the first offset; all of the batch or nothing of it, for readers and across crashes. No
+  // records: nothing happens, the answer is the next offset. Waits up to 30 s for room in the
+  // journal, then kBusy.
   Result<Offset> append(std::span<const Record>, const AppendOptions& = {});
   using Done = std::move_only_function<void(Result<Offset>)>;
   // Copies the records, waits while more than in_flight_bytes_max are unanswered. `Done` runs on
@@ -219,7 +234,9 @@ class Stream {  // a copyable handle
   Result<void> remove_cursor(Bytes name);
   Result<StreamInfo> info() const;
   Result<void> alter(const StreamOptions&);
-  Result<void> mark_clean();  // durable on return; every append marks dirty; survives restart
+  // A flag for the user: a new stream is clean, every append and every truncation marks it dirty,
+  // nothing else does. Durable on return, survives restarts; see StreamInfo::clean.
+  Result<void> mark_clean();
   Result<void> mark_dirty();
   Result<void> trim(Offset first_kept);         // head; durable on return
   Result<void> truncate(Offset first_dropped);  // tail; offsets are given again, in a higher epoch
@@ -239,6 +256,8 @@ class Log {  // move only; the destructor closes and drops the error
   Log(Log&&) noexcept;
   Log& operator=(Log&&) noexcept;
   ~Log();
+  // Waits for the calls that run, those that wait for records answer kClosed; syncs, checkpoints,
+  // releases the directory. Not from a Done callback.
   Result<void> close();
   Result<Stream> create(Bytes name, const StreamOptions& = {});  // 1..255 bytes, no NUL; kExists
   Result<Stream> stream(Bytes name) const;                       // kNotFound
