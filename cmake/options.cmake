@@ -1,3 +1,5 @@
+include(cmake/tuning.cmake)
+
 # What every target is compiled with.
 add_library(walrus_options INTERFACE)
 target_compile_options(walrus_options INTERFACE

@@ -1,5 +1,5 @@
 # walrus_room(NAME [USES room...] [LINK target...]): the static library walrus_NAME from all
-# src/NAME/**.cc but *_test.cc and main.cc, and the test program walrus_NAME_test from all *_test.cc.
+# src/NAME/**.cc but *_test.cc and main.cc, and the program walrus_NAME_test from all *_test.cc.
 function(walrus_room name)
   cmake_parse_arguments(room "" "" "USES;LINK" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.cc)

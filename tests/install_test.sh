@@ -1,0 +1,106 @@
+#!/usr/bin/env bash
+# Installs into an empty prefix and uses it as a stranger would: find_package and pkg-config, with
+# the compiler that built it and with Debian's own g++ 12, every warning an error. Runs what it
+# built. WALRUS_TEST_SHARED=1: the same with a shared library, built for the occasion.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+build=${WALRUS_BUILD:-build/release}
+scratch=$(mktemp -d)
+server=""
+finish() {
+  [[ -z $server ]] || { kill "$server" && wait "$server"; } 2>/dev/null || true
+  rm -rf "$scratch"
+}
+trap finish EXIT
+prefix=$scratch/prefix
+say() { echo "+ $*"; "$@"; }
+fail() { echo "install_test: $*" >&2; exit 1; }
+
+if [[ ${WALRUS_TEST_SHARED:-} == 1 ]]; then
+  build=build/shared
+  say cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DBUILD_SHARED_LIBS=ON \
+    -DCMAKE_CXX_COMPILER=clang++-19 -DCMAKE_C_COMPILER=clang-19 -DWALRUS_TESTS=OFF
+  say cmake --build "$build"
+  export LD_LIBRARY_PATH=$prefix/lib
+fi
+say cmake --install "$build" --prefix "$prefix" >"$scratch/install.log"
+
+for expected in include/walrus/log.h include/walrus/c.h lib/cmake/walrus/walrusConfig.cmake \
+  lib/pkgconfig/walrus.pc bin/walrus share/man/man1/walrus.1 lib/systemd/system/walrus.service \
+  share/bash-completion/completions/walrus share/zsh/site-functions/_walrus \
+  share/fish/vendor_completions.d/walrus.fish share/doc/walrus/LICENSE; do
+  [[ -s $prefix/$expected ]] || fail "$expected was not installed"
+done
+grep -q "^ExecStart=$prefix/bin/walrus serve" "$prefix/lib/systemd/system/walrus.service" ||
+  fail "the service unit does not name the installed program"
+"$prefix/bin/walrus" --version
+
+warnings="-Wall -Wextra -Wpedantic -Werror"
+run_examples() {
+  local where=$1 data=$scratch/data-$2
+  mkdir "$data"
+  diff <("$where/embed" "$data/embed") - <<'EXPECTED'
+0 order-1 two herrings
+1 order-2 one cod
+2 order-1 (deleted)
+EXPECTED
+  diff <("$where/tail" "$data/tail") - <<<"1000 records, the last one: line 999"
+  "$where/cursors" "$data/cursors" >"$data/first"
+  "$where/cursors" "$data/cursors" >"$data/second"
+  grep -qx "7 left for billing" "$data/first" || fail "cursors, first run: $(cat "$data/first")"
+  grep -qx "billing job 3" "$data/second" || fail "cursors, second run: $(cat "$data/second")"
+  grep -qx "audit job 5" "$data/second" || fail "cursors, second run: $(cat "$data/second")"
+  "$where/c_face" "$data/c_face" >"$data/c_face.out"
+  grep -q "hello from C" "$data/c_face.out" || fail "c_face: $(cat "$data/c_face.out")"
+}
+
+for compilers in clang++-19:clang-19 g++-12:gcc-12; do
+  cxx=${compilers%:*} cc=${compilers#*:}
+  say cmake -S examples -B "$scratch/$cxx" -G Ninja -DCMAKE_PREFIX_PATH="$prefix" \
+    -DCMAKE_CXX_COMPILER="$cxx" -DCMAKE_C_COMPILER="$cc" -DCMAKE_C_FLAGS="$warnings" \
+    -DCMAKE_CXX_FLAGS="-std=c++23 $warnings" >"$scratch/configure.log" ||
+    { cat "$scratch/configure.log"; exit 1; }
+  say cmake --build "$scratch/$cxx"
+  say run_examples "$scratch/$cxx" "$cxx"
+done
+
+# Each public header by itself, not as a system header, whose warnings a compiler would hide.
+for header in "$prefix"/include/walrus/*.h; do
+  for cxx in clang++-19 g++-12; do
+    say "$cxx" -std=c++23 $warnings -I"$prefix/include" -fsyntax-only -x c++ \
+      -include "$header" /dev/null
+  done
+done
+say gcc-12 -std=c11 $warnings -I"$prefix/include" -fsyntax-only -x c \
+  -include "$prefix/include/walrus/c.h" /dev/null
+
+export PKG_CONFIG_PATH=$prefix/lib/pkgconfig
+say g++-12 -std=c++23 examples/embed.cc -o "$scratch/embed" $(pkg-config --cflags --libs walrus)
+say "$scratch/embed" "$scratch/data-pc"
+
+# The little clients against the installed server.
+mkfifo "$scratch/ready"
+"$prefix/bin/walrus" serve --data-dir "$scratch/served" --listen 127.0.0.1:0 \
+  --admin-listen 127.0.0.1:0 >"$scratch/ready" 2>"$scratch/serve.log" &
+server=$!
+read -r -t 60 ready <"$scratch/ready" || fail "no ready line: $(cat "$scratch/serve.log")"
+address=${ready#*native=}
+address=${address%% *}
+diff <(python3 examples/simple_client.py "$address") - <<<$'OK\nOK\nOK hello from Python'
+diff <(bash examples/simple_client.sh "$address") - <<<$'OK\nOK\nOK hello from bash'
+kill "$server"
+wait "$server" || fail "the server ended with status $?"
+server=""
+
+if [[ ${WALRUS_TEST_SHARED:-} == 1 ]]; then
+  [[ -L $prefix/lib/libwalrus.so ]] || fail "no versioned shared library"
+  ldd "$scratch/clang++-19/embed" | grep -q "libwalrus.so.0" || fail "not linked to libwalrus.so"
+fi
+
+# ./dev uninstall leaves nothing behind.
+mkdir -p "$prefix/share/walrus"
+cp "$build/install_manifest.txt" "$prefix/share/walrus/"
+say cmake "-DMANIFEST=$prefix/share/walrus/install_manifest.txt" "-DPREFIX=$prefix" \
+  -P cmake/uninstall.cmake >"$scratch/uninstall.log"
+left=$(find "$prefix" -type f -o -type l)
+[[ -z $left ]] || fail "uninstall left $left"
