@@ -1,0 +1,132 @@
+#include "client/channel.h"
+
+#include <utility>
+
+#include "wire/native/reply.h"
+
+namespace walrus::client {
+namespace {
+
+// How often an unanswered connection looks at the clock.
+constexpr io::Nanos kTick = std::chrono::milliseconds(200);
+
+io::Nanos later(io::Nanos now, io::Nanos by) {
+  return by > io::Nanos::max() - now ? io::Nanos::max() : now + by;
+}
+
+std::int64_t whole_millis(io::Nanos nanos) {
+  return std::chrono::duration_cast<Millis>(nanos).count();
+}
+
+}  // namespace
+
+io::Task<std::shared_ptr<Channel>> Channel::connect(io::Env& env, io::Loop& loop,
+                                                    ChannelOptions options) {
+  auto connection = co_await loop.connect(options.address, options.timeout);
+  if (!connection) co_return std::unexpected(std::move(connection).error());
+  auto channel =
+      std::make_shared<Channel>(env, loop, std::move(options), *std::move(connection));
+  loop.spawn(read_replies(channel));
+  co_return channel;
+}
+
+Channel::Channel(io::Env& env, io::Loop& loop, ChannelOptions options,
+                 std::unique_ptr<io::Connection> connection)
+    : env_(env),
+      loop_(loop),
+      options_(std::move(options)),
+      connection_(std::move(connection)),
+      splitter_({.frame_bytes_max = options_.reply_bytes_max, .drain_bytes_max = 0}) {}
+
+void Channel::submit(Bytes frame, io::Nanos wait, Done<std::string> done) {
+  if (error_) return done(std::unexpected(Error{Code::kClosed, error_->message}));
+  out_.append(frame);
+  waiting_.push_back({later(later(env_.mono(), options_.timeout), wait), std::move(done)});
+  if (writing_) return;
+  writing_ = true;
+  loop_.spawn(write_out(shared_from_this()));
+}
+
+io::Task<std::string> Channel::request(std::string body) {
+  struct Reply {
+    Result<std::string> result = walrus::fail(Code::kClosed, "not answered");
+  };
+  auto reply = std::make_shared<Reply>();  // outlives whichever of the two goes first
+  io::Signal answered(loop_);
+  std::string frame;
+  wire::native::append_frame(frame, body);
+  submit(frame, io::Nanos(0),
+         [reply, set = answered.setter()](Result<std::string> result) mutable {
+           reply->result = std::move(result);
+           set({});
+         });
+  auto waited = co_await answered.wait();
+  if (!waited) co_return std::unexpected(std::move(waited).error());
+  co_return std::move(reply->result);
+}
+
+void Channel::close() { fail({Code::kClosed, "the connection was closed"}); }
+
+void Channel::when_broken(Done<void> callback) {
+  if (error_) return callback(std::unexpected(*error_));
+  when_broken_ = std::move(callback);
+}
+
+boost::asio::awaitable<void> Channel::read_replies(std::shared_ptr<Channel> self) {
+  while (!self->error_) {
+    auto size = co_await self->connection_->read_some(self->splitter_.space(), kTick);
+    if (self->error_) break;
+    if (size && *size > 0) {
+      self->splitter_.received(*size);
+      self->take_replies();
+    } else if (size) {
+      self->fail({Code::kClosed, "the server closed the connection"});
+    } else if (size.error().code != Code::kTimeout) {
+      self->fail(std::move(size).error());
+    }
+    if (!self->error_ && !self->waiting_.empty() &&
+        self->waiting_.front().deadline <= self->env_.mono()) {
+      self->fail({Code::kTimeout, fmt::format("no answer within {} ms",
+                                                  whole_millis(self->options_.timeout))});
+    }
+  }
+}
+
+void Channel::take_replies() {
+  while (!error_) {
+    auto event = splitter_.next();
+    if (!event) return;
+    if (event->kind != wire::native::FrameSplitter::Kind::kFrame)
+      return fail({Code::kCorrupt, "not a reply of this protocol: a frame of no valid length"});
+    if (waiting_.empty()) {
+      // Nothing was asked: a server says so why it is about to hang up.
+      auto refused = wire::native::parse_ok(event->body);
+      return fail(refused ? Error{Code::kCorrupt, "a reply to no request"} : refused.error());
+    }
+    auto done = std::move(waiting_.front().done);
+    waiting_.pop_front();
+    done(std::string(event->body));
+  }
+}
+
+// A failed write ends only the writing: what the server said before it hung up is still to be
+// read, and the reader sees the end of the connection too.
+boost::asio::awaitable<void> Channel::write_out(std::shared_ptr<Channel> self) {
+  while (!self->error_ && !self->out_.empty()) {
+    auto bytes = std::exchange(self->out_, {});
+    auto written = co_await self->connection_->write(bytes, io::Nanos::max());
+    if (!written) co_return;
+  }
+  self->writing_ = false;
+}
+
+void Channel::fail(Error error) {
+  if (error_) return;
+  error_ = error;
+  connection_->close();
+  auto self = shared_from_this();  // a callback may drop the last other reference
+  for (auto& waiting : std::exchange(waiting_, {})) waiting.done(std::unexpected(error));
+  if (when_broken_) std::exchange(when_broken_, {})(std::unexpected(error));
+}
+
+}  // namespace walrus::client

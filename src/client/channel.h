@@ -1,0 +1,64 @@
+#pragma once
+// Channel: one connection of the native protocol on one loop. Requests are written in the order in
+// which they were submitted, any number in flight; replies come back in that order.
+//
+// Lives on its loop. Shared by whoever submits and by its own two coroutines, which end when the
+// connection does.
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "client/runner.h"
+#include "io/network.h"
+#include "wire/native/frame.h"
+
+namespace walrus::client {
+
+struct ChannelOptions {
+  std::string address;
+  io::Nanos timeout;
+  std::size_t reply_bytes_max;
+};
+
+class Channel : public std::enable_shared_from_this<Channel> {
+ public:
+  static io::Task<std::shared_ptr<Channel>> connect(io::Env&, io::Loop&, ChannelOptions);
+
+  Channel(io::Env&, io::Loop&, ChannelOptions, std::unique_ptr<io::Connection>);
+
+  // `frame`: one request as wire::native::append_frame wrote it. The reply's body, or why there is
+  // none: kTimeout, or the error that ended the connection. `wait` is added to the time allowed.
+  void submit(Bytes frame, io::Nanos wait, Done<std::string>);
+  // A body, for what is not a Request.
+  io::Task<std::string> request(std::string body);
+  void close();
+  void fail(Error);  // ends the connection for this reason
+  const std::optional<Error>& error() const { return error_; }
+  // Called once, when the connection ends. At most one.
+  void when_broken(Done<void> callback);
+
+ private:
+  struct Waiting {
+    io::Nanos deadline;
+    Done<std::string> done;
+  };
+
+  static boost::asio::awaitable<void> read_replies(std::shared_ptr<Channel>);
+  static boost::asio::awaitable<void> write_out(std::shared_ptr<Channel>);
+  void take_replies();
+
+  io::Env& env_;
+  io::Loop& loop_;
+  ChannelOptions options_;
+  std::unique_ptr<io::Connection> connection_;
+  wire::native::FrameSplitter splitter_;
+  std::string out_;  // not yet given to the connection
+  bool writing_ = false;
+  std::deque<Waiting> waiting_;  // submitted, not answered
+  std::optional<Error> error_;   // why the connection ended
+  Done<void> when_broken_;
+};
+
+}  // namespace walrus::client
