@@ -59,7 +59,7 @@ Result<std::unique_ptr<Records::Impl>> CursorState::read_at_position(const Place
   Walk walk(position_);
   if (aside_ && aside_->walk.next() == position_ && aside_->generation == generation &&
       options.up_to == UpTo::kHighWatermark) {
-    WALRUS_TRY(engine.health());
+    WALRUS_TRY(bounds(engine, place.ref));  // as a fetch: fails after a failure
     walk = std::move(aside_->walk);
   }
   drop_aside();
@@ -78,7 +78,7 @@ Result<std::optional<Pending>> CursorState::commit(const Place& place, Offset ne
   std::lock_guard lock(mutex_);
   WALRUS_TRY(check_present(place.ref));
   auto& engine = place.face.engine();
-  WALRUS_ASSIGN(auto info, engine.info(place.ref));
+  WALRUS_ASSIGN(auto info, bounds(engine, place.ref));
   if (next < info.log_start || next > info.log_end)
     return fail(Code::kOutOfRange, "{}: commit of offset {}, the log is {}..{}",
                 stream_name(place.ref), next.value, info.log_start.value, info.log_end.value);
@@ -135,9 +135,9 @@ Result<void> CursorState::store(Engine& engine, const StreamRef& stream, Offset 
 
 // Trims and retention move the log start at any time; the position follows when it is looked at.
 // That the log end falls below it is seen to by truncate().
-Result<StreamInfo> CursorState::clamp(const Place& place) {
+Result<Bounds> CursorState::clamp(const Place& place) {
   WALRUS_TRY(check_present(place.ref));
-  WALRUS_ASSIGN(auto info, place.face.engine().info(place.ref));
+  WALRUS_ASSIGN(auto info, bounds(place.face.engine(), place.ref));
   position_ = std::clamp(position_, info.log_start, std::max(info.log_start, info.log_end));
   return info;
 }
@@ -167,7 +167,7 @@ Result<std::shared_ptr<CursorState>> open_cursor(const CursorState::Place& place
                 name.size());
   auto& engine = place.face.engine();
   std::lock_guard lock(place.shared.mutex);
-  WALRUS_ASSIGN(auto info, engine.info(place.ref));
+  WALRUS_ASSIGN(auto info, bounds(engine, place.ref));
   if (auto found = place.shared.cursors.find(name); found != place.shared.cursors.end())
     return found->second;
   Offset position = std::max(options.start, info.log_start);
@@ -191,7 +191,7 @@ Result<std::shared_ptr<CursorState>> open_cursor(const CursorState::Place& place
 Result<Pending> remove_cursor(const CursorState::Place& place, Bytes name) {
   auto& engine = place.face.engine();
   std::lock_guard lock(place.shared.mutex);
-  WALRUS_TRY(engine.info(place.ref));
+  WALRUS_TRY(bounds(engine, place.ref));
   auto found = place.shared.cursors.find(name);
   if (found != place.shared.cursors.end()) {
     WALRUS_ASSIGN(auto pending, found->second->remove(engine, place.ref));
@@ -226,7 +226,7 @@ Result<void> truncate(Face& face, const StreamRef& stream, StreamShared& shared,
   {
     // Also over a wait for room: a cursor opened in between could be left beyond the end.
     std::lock_guard lock(shared.mutex);
-    WALRUS_ASSIGN(auto info, engine.info(stream));
+    WALRUS_ASSIGN(auto info, bounds(engine, stream));
     bool drops = first_dropped >= info.log_start && first_dropped < info.log_end;
     // Offsets are given again: the log end may come to be where it was at the last clean mark.
     if (drops) {
@@ -256,7 +256,7 @@ Result<void> clamp_cursors(Engine& engine) {
   for (const auto& stream : engine.list("")) {
     auto cursors = engine.list_state(stream, Table::kCursors);
     if (cursors.empty()) continue;
-    WALRUS_ASSIGN(auto info, engine.info(stream));
+    WALRUS_ASSIGN(auto info, bounds(engine, stream));
     for (const auto& [name, value] : cursors) {
       WALRUS_ASSIGN(auto lowered, lower_stored(engine, stream, name, value, info.log_end));
       if (lowered) WALRUS_TRY(engine.wait(*lowered));
@@ -358,7 +358,7 @@ Result<std::vector<std::string>> Stream::cursors() const {
   Call call(impl_ ? impl_->face.get() : nullptr);
   if (!call) return log::Face::closed();
   auto& engine = impl_->face->engine();
-  WALRUS_TRY(engine.info(impl_->ref));
+  WALRUS_TRY(log::bounds(engine, impl_->ref));
   std::vector<std::string> names;
   for (auto& [name, value] : engine.list_state(impl_->ref, log::Table::kCursors))
     names.push_back(name);

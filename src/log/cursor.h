@@ -56,7 +56,7 @@ class CursorState {
   };
   Result<std::unique_ptr<Records::Impl>> read_at_position(const Place&, const ReadOptions&);
   Result<void> store(Engine&, const StreamRef&, Offset);
-  Result<StreamInfo> clamp(const Place&);
+  Result<Bounds> clamp(const Place&);
   Result<void> check_present(const StreamRef&) const;
   void lay_aside(const Place&, Walk, std::uint64_t generation);
   void drop_aside();

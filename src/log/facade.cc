@@ -8,6 +8,7 @@ namespace walrus::log {
 namespace {
 
 constexpr io::Nanos kLongest = std::chrono::hours(24 * 365);
+constexpr io::Nanos kBusyPause = std::chrono::milliseconds(1);
 constexpr std::size_t kAsideBytesMax = 64 << 20;
 
 // Threads that run at the same time have different thread blocks; their low bits are alike.
@@ -101,7 +102,12 @@ Result<bool> Face::wait_room(const StreamRef& stream, io::Nanos until) {
   auto event = std::make_shared<Event>();
   // After a failure the next attempt says what it was.
   engine_->when_room(stream, [event](Result<void>) { event->set(); });
-  return sleep(event, until);
+  if (!event->is_set()) return sleep(event, until);
+  // There is room, but another thread had it before this one: not again at once.
+  io::Nanos now = env_.mono();
+  if (now >= until) return false;
+  WALRUS_TRY(sleep(std::make_shared<Event>(), std::min(until, now + kBusyPause)));
+  return true;
 }
 
 Result<void> Face::admit(std::int64_t bytes) {
@@ -182,6 +188,11 @@ Result<StreamInfo> stream_info(Engine& engine, const StreamRef& stream) {
   WALRUS_ASSIGN(auto info, engine.info(stream));
   info.clean = is_clean(engine, stream, info.log_end);
   return info;
+}
+
+Result<Bounds> bounds(Engine& engine, const StreamRef& stream) {
+  WALRUS_ASSIGN(auto info, engine.info(stream));
+  return Bounds{info.log_start, info.high_watermark, info.log_end};
 }
 
 }  // namespace walrus::log

@@ -56,6 +56,7 @@ class Face {
   Result<bool> sleep(const std::shared_ptr<Event>&, io::Nanos until);  // false: the time is over
   // Until there is something to read above `offset`; false: the time is over.
   Result<bool> wait_readable(const StreamRef&, Offset offset, UpTo, io::Nanos until);
+  // Until an append that was kBusy is worth another try; false: the time is over.
   Result<bool> wait_room(const StreamRef&, io::Nanos until);
   // Now + timeout, bounded so that it cannot overflow.
   io::Nanos deadline(std::chrono::nanoseconds timeout);
@@ -130,6 +131,9 @@ auto with_room(Face& face, const StreamRef& stream, Try attempt) -> decltype(att
   return answer;
 }
 
+// As Engine::fetch, but what was appended and not acknowledged yet is nothing for now, not out of
+// range: a position may lie there.
+Result<Fetched> fetch(Engine&, const StreamRef&, Offset from, const FetchOptions&);
 // Records from walk.next() on within the budget, fetching what the walk lacks. `ahead_bytes` is the
 // least that a fetch asks for.
 Result<std::unique_ptr<Records::Impl>> gather(Engine&, const StreamRef&, Walk&, const ReadOptions&,
@@ -141,6 +145,11 @@ bool is_clean(Engine&, const StreamRef&, Offset log_end);
 Result<Pending> put_clean(Engine&, const StreamRef&, std::optional<Offset> log_end);  // none: dirty
 
 Result<StreamInfo> stream_info(Engine&, const StreamRef&);
+
+struct Bounds {
+  Offset log_start{}, high_watermark{}, log_end{};
+};
+Result<Bounds> bounds(Engine&, const StreamRef&);
 
 }  // namespace walrus::log
 

@@ -28,7 +28,8 @@ constexpr std::int64_t kAheadGrowth = 4;
 }  // namespace
 
 Result<bool> Reader::Impl::fetch() {
-  WALRUS_ASSIGN(auto fetched, face->engine().fetch(ref, walk.next(), {ahead_bytes, options.up_to}));
+  WALRUS_ASSIGN(auto fetched,
+                log::fetch(face->engine(), ref, walk.next(), {ahead_bytes, options.up_to}));
   if (fetched.bytes.empty() || fetched.next <= walk.next()) return false;
   walk.load(std::move(fetched.bytes));
   ahead_bytes = std::min(ahead_bytes * kAheadGrowth, std::max<std::int64_t>(options.bytes_max, 1));

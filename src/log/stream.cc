@@ -28,7 +28,7 @@ std::int64_t payload_bytes(std::span<const Record> records) {
 // An append of nothing: answers the next offset.
 Result<Offset> append_nothing(log::Engine& engine, const log::StreamRef& stream,
                               const AppendOptions& options) {
-  WALRUS_ASSIGN(auto info, engine.info(stream));
+  WALRUS_ASSIGN(auto info, log::bounds(engine, stream));
   if (options.expected_next && *options.expected_next != info.log_end)
     return fail(Code::kMismatch, "{}: expected offset {}, next is {}", log::stream_name(stream),
                 options.expected_next->value, info.log_end.value);
@@ -187,6 +187,15 @@ Result<void> Stream::sync() {
 
 namespace walrus::log {
 
+Result<Fetched> fetch(Engine& engine, const StreamRef& stream, Offset from,
+                      const FetchOptions& options) {
+  auto fetched = engine.fetch(stream, from, options);
+  if (fetched || fetched.error().code != Code::kOutOfRange) return fetched;
+  WALRUS_ASSIGN(auto range, bounds(engine, stream));
+  if (from < range.high_watermark || from > range.log_end) return fetched;
+  return Fetched{{}, range.log_start, range.high_watermark, range.log_end, from};
+}
+
 Result<std::unique_ptr<Records::Impl>> gather(Engine& engine, const StreamRef& stream, Walk& walk,
                                               const ReadOptions& options,
                                               std::int64_t ahead_bytes) {
@@ -202,7 +211,7 @@ Result<std::unique_ptr<Records::Impl>> gather(Engine& engine, const StreamRef& s
   while (static_cast<std::int64_t>(records.size()) < options.records_max) {
     auto view = walk.peek();
     if (view && *view == nullptr) {
-      auto fetched = engine.fetch(stream, walk.next(), {fetch_bytes, options.up_to});
+      auto fetched = fetch(engine, stream, walk.next(), {fetch_bytes, options.up_to});
       if (!fetched && records.empty()) return std::unexpected(std::move(fetched).error());
       // What was read before an error is good; the next read begins with the error.
       if (!fetched || fetched->bytes.empty() || fetched->next <= walk.next()) break;
