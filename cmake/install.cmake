@@ -1,78 +1,82 @@
-# The installable package: one library libwalrus merged from the engine's rooms, its headers, the
-# CMake and pkg-config descriptions, the program with its manual, completions and service unit.
+# The installable package: the libraries merged from rooms, their headers, the CMake and pkg-config
+# descriptions, the program with its manual, completions and service unit.
 include(CMakePackageConfigHelpers)
 
-# --- the library --------------------------------------------------------------------------------
-set(engine_rooms base io record log)
-set(engine_objects)
-set(engine_complete ON)
-foreach(room ${engine_rooms})
-  if(TARGET walrus_${room})
-    list(APPEND engine_objects $<TARGET_OBJECTS:walrus_${room}>)
-  else()
-    set(engine_complete OFF)
-  endif()
-endforeach()
-
-if(engine_complete)
-  add_library(libwalrus ${engine_objects})  # static unless BUILD_SHARED_LIBS
-  add_library(walrus::log ALIAS libwalrus)
-  set_target_properties(libwalrus PROPERTIES
-    OUTPUT_NAME walrus EXPORT_NAME log LINKER_LANGUAGE CXX
+# --- the libraries ------------------------------------------------------------------------------
+# libwalrus_log is the engine, libwalrus what is public besides it: now the client.
+# walrus_library(NAME ROOMS room... LINK target...): libNAME from the rooms' objects.
+function(walrus_library name)
+  cmake_parse_arguments(library "" "" "ROOMS;LINK" ${ARGN})
+  set(objects)
+  foreach(room ${library_ROOMS})
+    list(APPEND objects $<TARGET_OBJECTS:walrus_${room}>)
+  endforeach()
+  add_library(lib${name} ${objects})  # static unless BUILD_SHARED_LIBS
+  set_target_properties(lib${name} PROPERTIES OUTPUT_NAME ${name} LINKER_LANGUAGE CXX
     VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
-  target_compile_features(libwalrus INTERFACE cxx_std_23)
-  target_include_directories(libwalrus INTERFACE
+  target_compile_features(lib${name} INTERFACE cxx_std_23)
+  target_include_directories(lib${name} INTERFACE
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
     $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
-  # What a program that links the static library has to link too, by plain name, so that the
-  # package asks for no CMake package but Threads.
-  set(engine_libraries fmt isal zstd lz4 z snappy)
-  target_link_libraries(libwalrus
+  target_link_libraries(lib${name}
     PRIVATE $<BUILD_INTERFACE:fmt::fmt> $<BUILD_INTERFACE:walrus_isal>
             $<BUILD_INTERFACE:walrus_codecs>
-    INTERFACE Threads::Threads)
+    INTERFACE ${library_LINK} Threads::Threads)
   if(BUILD_SHARED_LIBS)
-    target_link_options(libwalrus PRIVATE
-      -Wl,--version-script=${CMAKE_CURRENT_LIST_DIR}/exports.map -Wl,--no-undefined)
-    set_property(TARGET libwalrus APPEND PROPERTY
-      LINK_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/exports.map)
+    set(exports ${PROJECT_SOURCE_DIR}/cmake/exports.map)
+    target_link_options(lib${name} PRIVATE
+      -Wl,--version-script=${exports} -Wl,--undefined-version -Wl,--no-undefined)
+    set_property(TARGET lib${name} APPEND PROPERTY LINK_DEPENDS ${exports})
   else()
-    target_link_libraries(libwalrus INTERFACE $<INSTALL_INTERFACE:${engine_libraries}>)
+    # By plain name, so that the package asks for no CMake package but Threads.
+    target_link_libraries(lib${name} INTERFACE $<INSTALL_INTERFACE:${library_system}>)
   endif()
-  add_library(walrus_all INTERFACE)
-  set_target_properties(walrus_all PROPERTIES EXPORT_NAME walrus)
-  target_link_libraries(walrus_all INTERFACE libwalrus)
-  add_library(walrus::walrus ALIAS walrus_all)
-
-  install(TARGETS libwalrus walrus_all EXPORT walrusTargets
+  install(TARGETS lib${name} EXPORT walrusTargets
     LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT dev
     ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT dev)
-  install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/walrus
-    DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT dev FILES_MATCHING PATTERN "*.h")
+endfunction()
 
-  set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/walrus)
-  install(EXPORT walrusTargets NAMESPACE walrus:: DESTINATION ${package_dir} COMPONENT dev)
-  configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/walrusConfig.cmake.in
-    ${PROJECT_BINARY_DIR}/package/walrusConfig.cmake INSTALL_DESTINATION ${package_dir})
-  write_basic_package_version_file(${PROJECT_BINARY_DIR}/package/walrusConfigVersion.cmake
-    COMPATIBILITY SameMinorVersion)
-  install(FILES ${PROJECT_BINARY_DIR}/package/walrusConfig.cmake
-    ${PROJECT_BINARY_DIR}/package/walrusConfigVersion.cmake
-    DESTINATION ${package_dir} COMPONENT dev)
-
-  # Paths in walrus.pc are relative to the file itself: the package may be moved.
+# walrus_pkg_config(NAME LIBRARY...): paths are relative to the file, so the package may be moved.
+function(walrus_pkg_config name)
   string(REGEX REPLACE "[^/]+" ".." WALRUS_PC_PREFIX "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
-  list(TRANSFORM engine_libraries PREPEND "-l" OUTPUT_VARIABLE linked)
-  list(JOIN linked " " WALRUS_PC_LIBS)
-  string(APPEND WALRUS_PC_LIBS " -lpthread")
+  set(linked ${ARGN})
   if(NOT BUILD_SHARED_LIBS)
-    set(WALRUS_PC_STATIC " ${WALRUS_PC_LIBS}")
+    list(APPEND linked ${library_system} pthread)
   endif()
-  configure_file(${CMAKE_CURRENT_LIST_DIR}/walrus.pc.in ${PROJECT_BINARY_DIR}/package/walrus.pc
-    @ONLY)
-  install(FILES ${PROJECT_BINARY_DIR}/package/walrus.pc
+  list(TRANSFORM linked PREPEND "-l")
+  list(JOIN linked " " WALRUS_PC_LIBS)
+  set(WALRUS_PC_NAME ${name})
+  configure_file(${PROJECT_SOURCE_DIR}/cmake/walrus.pc.in
+    ${PROJECT_BINARY_DIR}/package/${name}.pc @ONLY)
+  install(FILES ${PROJECT_BINARY_DIR}/package/${name}.pc
     DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT dev)
+endfunction()
+
+set(library_system fmt isal zstd lz4 z snappy)
+set(engine_rooms base io record log)
+set(client_rooms wire client)
+if(BUILD_SHARED_LIBS)
+  # A shared library shows its public face only, so the client brings the rooms that it uses.
+  list(PREPEND client_rooms base io record)
 endif()
+walrus_library(walrus_log ROOMS ${engine_rooms})
+walrus_library(walrus ROOMS ${client_rooms} LINK libwalrus_log)
+set_target_properties(libwalrus_log PROPERTIES EXPORT_NAME log)
+set_target_properties(libwalrus PROPERTIES EXPORT_NAME walrus)
+walrus_pkg_config(walrus_log walrus_log)
+walrus_pkg_config(walrus walrus walrus_log)
+
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/walrus
+  DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT dev FILES_MATCHING PATTERN "*.h")
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/walrus)
+install(EXPORT walrusTargets NAMESPACE walrus:: DESTINATION ${package_dir} COMPONENT dev)
+configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/walrusConfig.cmake.in
+  ${PROJECT_BINARY_DIR}/package/walrusConfig.cmake INSTALL_DESTINATION ${package_dir})
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/package/walrusConfigVersion.cmake
+  COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/package/walrusConfig.cmake
+  ${PROJECT_BINARY_DIR}/package/walrusConfigVersion.cmake
+  DESTINATION ${package_dir} COMPONENT dev)
 
 # --- the program --------------------------------------------------------------------------------
 if(TARGET walrus)

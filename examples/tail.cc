@@ -34,8 +34,8 @@ int main(int count, char** arguments) {
   auto log = walrus::Log::open({.root = arguments[1]});
   if (!log) return failed(log.error());
   // Here an append waits for the page cache only; the disk follows within 200 ms.
-  auto lines = log->create(
-      "lines", {.durability = {walrus::Durability::kInterval, walrus::Millis(200)}});
+  auto lines =
+      log->create("lines", {.durability = {walrus::Durability::kInterval, walrus::Millis(200)}});
   if (!lines) return failed(lines.error());
 
   walrus::Result<void> produced;

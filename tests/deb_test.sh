@@ -25,7 +25,7 @@ contains "${server[0]}" usr/bin/walrus usr/lib/systemd/system/walrus.service \
   usr/share/man/man1/walrus.1 usr/share/bash-completion/completions/walrus \
   usr/share/walrus/walrus.toml usr/share/doc/walrus/LICENSE
 ! grep -q '^\./\(home\|root\|tmp\)/' "$scratch/list" || fail "a file outside of /usr"
-contains "${dev[0]}" usr/include/walrus/log.h usr/lib/libwalrus.a usr/lib/pkgconfig/walrus.pc \
+contains "${dev[0]}" usr/include/walrus/log.h usr/lib/libwalrus.a usr/lib/libwalrus_log.a usr/lib/pkgconfig/walrus.pc \
   usr/lib/cmake/walrus/walrusConfig.cmake
 
 dpkg-deb -f "${server[0]}" Package Depends Maintainer

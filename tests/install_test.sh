@@ -25,8 +25,8 @@ if [[ ${WALRUS_TEST_SHARED:-} == 1 ]]; then
 fi
 say cmake --install "$build" --prefix "$prefix" >"$scratch/install.log"
 
-for expected in include/walrus/log.h include/walrus/c.h lib/cmake/walrus/walrusConfig.cmake \
-  lib/pkgconfig/walrus.pc bin/walrus share/man/man1/walrus.1 lib/systemd/system/walrus.service \
+for expected in include/walrus/log.h include/walrus/c.h include/walrus/client.h lib/cmake/walrus/walrusConfig.cmake \
+  lib/pkgconfig/walrus.pc lib/pkgconfig/walrus_log.pc bin/walrus share/man/man1/walrus.1 lib/systemd/system/walrus.service \
   share/bash-completion/completions/walrus share/zsh/site-functions/_walrus \
   share/fish/vendor_completions.d/walrus.fish share/doc/walrus/LICENSE; do
   [[ -s $prefix/$expected ]] || fail "$expected was not installed"
@@ -88,13 +88,17 @@ address=${ready#*native=}
 address=${address%% *}
 diff <(python3 examples/simple_client.py "$address") - <<<$'OK\nOK\nOK hello from Python'
 diff <(bash examples/simple_client.sh "$address") - <<<$'OK\nOK\nOK hello from bash'
+for cxx in clang++-19 g++-12; do
+  "$scratch/$cxx/client" "$address" >"$scratch/client.out"
+  diff "$scratch/client.out" - <<<$'a walrus\nwith regards'
+done
 kill "$server"
 wait "$server" || fail "the server ended with status $?"
 server=""
 
 if [[ ${WALRUS_TEST_SHARED:-} == 1 ]]; then
   [[ -L $prefix/lib/libwalrus.so ]] || fail "no versioned shared library"
-  ldd "$scratch/clang++-19/embed" | grep -q "libwalrus.so.0" || fail "not linked to libwalrus.so"
+  ldd "$scratch/clang++-19/embed" | grep -q "libwalrus_log.so.0" || fail "not linked to libwalrus.so"
 fi
 
 # ./dev uninstall leaves nothing behind.
