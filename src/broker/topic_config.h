@@ -1,0 +1,33 @@
+#pragma once
+// The configuration of a topic by name: the names of the [topic] table and Kafka's names for the
+// same things. Pure.
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+
+namespace walrus::broker {
+
+// name                 Kafka's name              value
+// durability           walrus.durability         fsync | interval=<ms> | os
+// segment_records_max  walrus.segment.records    1..
+// segment_bytes_max    segment.bytes             65536..
+// segment_ms           segment.ms                1.., -1 = none
+// retention_ms         retention.ms              1.., -1 = keep all
+// retention_bytes      retention.bytes           1.., -1 = keep all
+// compact              cleanup.policy            true | false; delete | compact
+// tombstone_ms         delete.retention.ms       0..
+// Errors: kInvalid, the message names the setting.
+Result<void> set_config(StreamOptions&, Bytes name, Bytes value);
+// Puts one setting back to what `defaults` says.
+Result<void> unset_config(StreamOptions&, const StreamOptions& defaults, Bytes name);
+
+using ConfigList = std::vector<std::pair<std::string, std::string>>;
+ConfigList list_config(const StreamOptions&);  // by the names of the [topic] table, in that order
+
+Result<Durability> parse_durability(Bytes);
+std::string durability_name(const Durability&);
+
+}  // namespace walrus::broker
