@@ -40,7 +40,7 @@ class Listener {
   // The same, but the connection belongs to `owner`, which may be another loop than the listener's
   // and on another thread: hand it over by owner.post(). How one port serves several loops.
   virtual Task<std::unique_ptr<Connection>> accept_for(Loop& owner) = 0;
-  virtual std::string address() const = 0;                 // with the port that was really bound
+  virtual std::string address() const = 0;  // with the port that was really bound
   virtual void close() = 0;
 };
 

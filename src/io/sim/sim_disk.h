@@ -73,6 +73,7 @@ struct SimDiskState;
 class SimDisk {
  public:
   explicit SimDisk(std::unique_ptr<SimDiskState>);
+  SimDisk(SimDisk&&) noexcept;
   ~SimDisk();
   DiskOptions& options();  // may be changed at any time
   const FaultHits& hits() const;
