@@ -1,0 +1,207 @@
+// The appends of the log world: plain, conditional, idempotent, and those that wait for room.
+
+#include "log_run.h"
+
+namespace walrus::sim {
+namespace {
+
+// What a record adds to a stream at most: retention by size is judged leniently by it.
+constexpr std::int64_t kRecordOverheadMax = 200;
+
+std::string filler(io::SimRandom& random, std::uint64_t number, std::size_t size) {
+  auto text = fmt::format("{}/", number);
+  auto state = random.next();
+  while (text.size() < size) {
+    text.push_back(static_cast<char>(state >> 56));
+    state = state * 6364136223846793005u + 1442695040888963407u;
+  }
+  return text;
+}
+
+struct Views {
+  std::vector<Record> records;
+  std::vector<std::vector<Header>> headers;
+};
+
+std::optional<Bytes> view(const std::optional<std::string>& bytes) {
+  if (!bytes) return std::nullopt;
+  return Bytes(*bytes);
+}
+
+}  // namespace
+
+std::vector<RecordRef> LogRun::draw_records(std::size_t count) {
+  std::vector<RecordRef> records;
+  for (std::size_t i = 0; i < count; ++i) {
+    auto record = std::make_shared<ModelRecord>();
+    auto size = random_.below(200);
+    if (plan_.large_records && random_.chance(0.2)) size = random_.below(6'000);
+    if (random_.chance(0.5)) record->key = fmt::format("key{}", random_.below(8));
+    if (!record->key || !random_.chance(0.15)) record->value = filler(random_, ++values_, size);
+    if (random_.chance(0.1)) {
+      record->headers.emplace_back(
+          "trace", random_.chance(0.5) ? std::optional(std::to_string(values_)) : std::nullopt);
+    }
+    auto wall = true_ms() + wall_jump_.count();
+    record->stamp = {wall, wall};
+    if (random_.chance(0.1)) {
+      auto stamp = wall + random_.between(-10'000, 10'000);
+      record->stamp = {stamp, stamp};
+    }
+    record->appended_ms = std::min(true_ms(), record->stamp.low);
+    record->bytes = kRecordOverheadMax + static_cast<std::int64_t>(size);
+    records.push_back(std::move(record));
+  }
+  return records;
+}
+
+void LogRun::append(Name& name) {
+  auto count = random_.chance(0.6) ? 1 : static_cast<std::size_t>(random_.between(2, 12));
+  issue_append(name, draw_records(count), std::nullopt, std::nullopt);
+}
+
+void LogRun::append_conditionally(Name& name) {
+  auto next = history(name).now().next;
+  auto expected =
+      random_.chance(0.6) ? next : std::max<std::int64_t>(0, next + random_.between(-3, 3));
+  issue_append(name, draw_records(1 + random_.below(3)), expected, std::nullopt);
+}
+
+// The next batch of a producer, one sent again, one out of order, one of an old or a new epoch.
+std::optional<Producer> LogRun::draw_producer(const StreamState& state, std::size_t& count) {
+  auto id = static_cast<std::int64_t>(1'000 + random_.below(2));
+  auto known = state.producers.find(id);
+  if (known == state.producers.end() || known->second.batches.empty()) {
+    auto epoch = known == state.producers.end() ? std::int16_t{0} : known->second.epoch;
+    // Now and then just below where sequences wrap.
+    return Producer{id, epoch, random_.chance(0.2) ? INT32_MAX - 2 : 0};
+  }
+  const auto& producer = known->second;
+  const auto& last = producer.batches.back();
+  auto next = static_cast<std::int32_t>((std::int64_t{last.last} + 1) & 0x7fffffff);
+  auto draw = random_.below(100);
+  if (draw < 55) return Producer{id, producer.epoch, next};
+  if (draw < 85) {
+    const auto& batch = producer.batches[random_.below(producer.batches.size())];
+    count = static_cast<std::size_t>((std::int64_t{batch.last} - batch.first) & 0x7fffffff) + 1;
+    return Producer{id, producer.epoch, batch.first};
+  }
+  if (draw < 92) {
+    return Producer{
+        id, producer.epoch,
+        static_cast<std::int32_t>(
+            (std::int64_t{next} + 1 + static_cast<std::int64_t>(random_.below(5))) & 0x7fffffff)};
+  }
+  if (draw < 96 && producer.epoch > 0) {
+    return Producer{id, static_cast<std::int16_t>(producer.epoch - 1), next};
+  }
+  return Producer{id, static_cast<std::int16_t>(producer.epoch + 1), random_.chance(0.8) ? 0 : 3};
+}
+
+void LogRun::append_as_producer(Name& name) {
+  auto count = static_cast<std::size_t>(random_.between(1, 5));
+  auto producer = draw_producer(history(name).now(), count);
+  issue_append(name, draw_records(count), std::nullopt, producer);
+}
+
+void LogRun::issue_append(Name& name, const std::vector<RecordRef>& records,
+                          std::optional<std::int64_t> expected,
+                          const std::optional<Producer>& producer) {
+  Views views;
+  views.headers.resize(records.size());
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    const auto& record = *records[i];
+    for (const auto& [key, value] : record.headers) views.headers[i].push_back({key, view(value)});
+    Record out{.key = view(record.key), .value = view(record.value), .headers = views.headers[i]};
+    if (record.stamp.low != true_ms() + wall_jump_.count()) {
+      out.timestamp = Time(Millis(record.stamp.low));
+    }
+    views.records.push_back(out);
+  }
+  AppendOptions options;
+  if (expected) options.expected_next = Offset{*expected};
+  if (producer) {
+    options.producer = ProducerSequence{
+        .id = producer->id, .epoch = producer->epoch, .sequence = producer->sequence};
+  }
+  auto& model = history(name);
+  auto owed = model.expect_append(records.size(), expected, producer);
+  auto before = engine_failed();
+  auto answer = engine_->append(name.stream, views.records, options);
+  Mutation mutation{.kind = Mutation::kAppend,
+                    .offset = model.now().next,
+                    .records = records,
+                    .producer = producer,
+                    .durability = model.options().durability};
+  if (crashed()) {  // perhaps it came as far as the journal
+    if (owed.kind == ExpectedAnswer::kAppended) model.add(std::move(mutation));
+    return;
+  }
+  if (!answer) return append_refused(name, answer.error(), owed, before);
+  if (before) return flag("lives-after-failure", "an append was taken");
+  append_answered(name, *answer, std::move(mutation), owed);
+}
+
+void LogRun::append_refused(Name& name, const Error& error, const ExpectedAnswer& owed,
+                            bool failed_before) {
+  ++tally_.refused;
+  say(fmt::format("append to {} refused: {}", name.name, error.message));
+  if (owed.kind == ExpectedAnswer::kRefused && error.code == owed.code) return;
+  if (failed_before || engine_failed()) return;
+  if (error.code == Code::kTooLarge) return;
+  if (!tolerates(error)) {
+    return flag("append-refused", fmt::format("{}: {}", name.name, error.message));
+  }
+  if (error.code != Code::kBusy) return;
+  if (random_.chance(0.5)) {
+    engine_->when_room(name.stream, answer([] {}));
+  } else if (!disk_full_ && !errors_on_ && !damaged_) {
+    append_until_room(name);
+  }
+}
+
+// Where nothing is wrong with the disk, room comes by itself.
+void LogRun::append_until_room(Name& name) {
+  auto room = std::make_shared<bool>(false);
+  constexpr auto kPatience = std::chrono::minutes(20);
+  engine_->when_room(name.stream, answer([room] { *room = true; }));
+  world_->run_until([&] { return *room || crashed() || engine_failed(); }, kPatience);
+  if (!*room && !crashed() && !engine_failed()) {
+    flag("no-progress", fmt::format("{}: no room after 20 minutes", name.name));
+  }
+}
+
+void LogRun::append_answered(Name& name, const log::Appended& answer, Mutation mutation,
+                             const ExpectedAnswer& owed) {
+  auto& model = history(name);
+  auto first = answer.first.value;
+  say(fmt::format("append {} records to {} ({}): {}", mutation.records.size(), name.name, name.id,
+                  first));
+  if (owed.kind == ExpectedAnswer::kRefused) {
+    return flag(owed.code == Code::kFenced ? "fenced-append-taken" : "mismatched-append-taken",
+                fmt::format("{}: answered {}, the end was {}", name.name, first, owed.offset));
+  }
+  if (first != owed.offset) {
+    return flag(owed.kind == ExpectedAnswer::kDuplicate ? "retry-answered-differently" : "offset",
+                fmt::format("{}: answered {} instead of {}", name.name, first, owed.offset));
+  }
+  std::optional<std::uint64_t> number;
+  if (owed.kind == ExpectedAnswer::kDuplicate) {
+    number = model.appender_of(first);  // the answer stands for the batch that came first
+  } else {
+    auto next = first + static_cast<std::int64_t>(mutation.records.size());
+    if (answer.next.value != next) {
+      return flag("offset",
+                  fmt::format("{}: next is {} instead of {}", name.name, answer.next.value, next));
+    }
+    number = model.add(std::move(mutation));
+  }
+  auto place = static_cast<std::size_t>(&name - names_.data());
+  await(answer.pending, [this, place, id = name.id, number] {
+    auto& streams = names_[place].streams;
+    auto found = streams.find(id);
+    if (number && found != streams.end()) found->second.acknowledge(*number, true_ms());
+  });
+}
+
+}  // namespace walrus::sim

@@ -1,0 +1,99 @@
+// walrus_sim: runs seeds of a simulated world and prints, per failing seed, the one line that
+// repeats it; ends with what was done and how often each fault family was hit.
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "log_run.h"
+
+namespace walrus::sim {
+namespace {
+
+struct Arguments {
+  std::string world = "log";
+  std::uint64_t first = 1;
+  std::int64_t seeds = 200, operations = 300;
+  std::optional<std::uint64_t> seed;
+  bool narrate = false, skip_family_check = false, stop_at_first = false;
+};
+
+constexpr std::int64_t kSeedsForFamilies = 500, kFamilyHitsMin = 50;
+
+void print_table(const Arguments& arguments, const Tally& tally, std::int64_t failed) {
+  auto row = [](const std::string& name, std::int64_t value) {
+    std::printf("%-22s %12lld\n", name.c_str(), static_cast<long long>(value));
+  };
+  row("seeds", arguments.seed ? 1 : arguments.seeds);
+  row("failed", failed);
+  row("operations", tally.operations);
+  row("acknowledged", tally.acknowledged);
+  row("refused", tally.refused);
+  row("reads", tally.reads);
+  row("records read", tally.records_read);
+  row("crashes", tally.crashes);
+  row("reopenings", tally.reopenings);
+  std::printf("hits per fault family\n");
+  for (const auto& [family, count] : tally.hits) row("  " + family, count);
+  std::printf("trace %016llx\n", static_cast<unsigned long long>(tally.trace));
+}
+
+// Families that a long run met too seldom to have been tested.
+bool families_were_hit(const Tally& tally) {
+  bool all = true;
+  for (const auto& family : fault_families()) {
+    auto found = tally.hits.find(family);
+    auto count = found == tally.hits.end() ? 0 : found->second;
+    if (count >= kFamilyHitsMin) continue;
+    std::printf("fault family %s was hit %lld times, fewer than %lld\n", family.c_str(),
+                static_cast<long long>(count), static_cast<long long>(kFamilyHitsMin));
+    all = false;
+  }
+  return all;
+}
+
+int run(const Arguments& arguments) {
+  auto first = arguments.seed.value_or(arguments.first);
+  auto seeds = arguments.seed ? 1 : arguments.seeds;
+  Tally total;
+  io::TraceHash trace;
+  std::int64_t failed = 0;
+  for (std::int64_t i = 0; i < seeds; ++i) {
+    auto seed = first + static_cast<std::uint64_t>(i);
+    LogRun one(seed, arguments.operations);
+    one.narrate(arguments.narrate);
+    one.run();
+    total.add(one.tally());
+    trace.fold(one.tally().trace);
+    if (!one.violation()) continue;
+    ++failed;
+    std::printf("walrus_sim --world log --seed %llu --ops %lld\n  %s: %s\n",
+                static_cast<unsigned long long>(seed), static_cast<long long>(arguments.operations),
+                one.violation()->rule.c_str(), one.violation()->detail.c_str());
+    std::fflush(stdout);
+    if (arguments.stop_at_first) break;
+  }
+  total.trace = trace.value();
+  print_table(arguments, total, failed);
+  bool check = seeds >= kSeedsForFamilies && !arguments.skip_family_check && failed == 0;
+  if (check && !families_were_hit(total)) return 1;
+  return failed == 0 ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace walrus::sim
+
+int main(int argc, char** argv) {
+  walrus::sim::Arguments arguments;
+  CLI::App app("Runs simulated worlds: the engine on a disk that fails, against a model.");
+  app.add_option("--world", arguments.world, "which world")->check(CLI::IsMember({"log"}));
+  auto* seed = app.add_option("--seed", arguments.seed, "run this seed alone");
+  app.add_option("--seeds", arguments.seeds, "how many seeds")->excludes(seed);
+  app.add_option("--first", arguments.first, "the first of them")->excludes(seed);
+  app.add_option("--ops", arguments.operations, "operations per seed");
+  app.add_flag("--narrate", arguments.narrate, "print every operation");
+  app.add_flag("--stop", arguments.stop_at_first, "stop at the first failing seed");
+  app.add_flag("--no-family-check", arguments.skip_family_check,
+               "do not ask for hits of every fault family");
+  CLI11_PARSE(app, argc, argv);
+  return walrus::sim::run(arguments);
+}
