@@ -371,8 +371,13 @@ Result<void> write_manifest(io::Env& env, const io::Path& shard_directory,
   if (!file && file.error().code == Code::kNotFound) file = disk.open(path, io::Open::kCreate);
   if (!file) return std::unexpected(std::move(file).error());
   env.crash_point("manifest-before-write");
-  WALRUS_TRY((*file)->write(0, bytes));
-  WALRUS_TRY((*file)->truncate(static_cast<std::int64_t>(bytes.size())));
+  auto written = (*file)->write(0, bytes);
+  if (written) written = (*file)->truncate(static_cast<std::int64_t>(bytes.size()));
+  if (!written) {
+    // The caller takes back what this manifest names: it may not come to life by itself.
+    (void)(*file)->truncate(0);
+    return written;
+  }
   env.crash_point("manifest-before-sync");
   WALRUS_TRY((*file)->sync());
   // Every time: a slot that is there may have been made by a process that died before this line.

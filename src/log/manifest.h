@@ -52,7 +52,7 @@ struct Manifest {
   std::string directory_uuid;
   std::uint64_t layout = 0;
   std::int32_t shard = 0, shards = 1;
-  std::uint64_t journal_sequence = 0;  // replay begins in this file
+  std::uint64_t journal_sequence = 0;  // replay begins in this file (see kLogLeft in shard.cc)
   std::uint64_t journal_lsn = 0;       // at this place
   std::uint64_t next_file = 1;         // SegmentStore's number
   std::vector<StreamSnapshot> streams;
@@ -64,8 +64,9 @@ std::string encode_manifest(const Manifest&);
 // kCorrupt (torn, rotten, or ends before the body does) or kVersion (newer than this build).
 Result<Manifest> decode_manifest(Bytes);
 
-// Writes to the slot of manifest.generation and syncs the file and its directory. On an error that
-// slot may be torn; the other one is as it was.
+// Writes to the slot of manifest.generation and syncs the file and its directory. On an error the
+// other slot is as it was. After an error of a sync it is not known which of the two a restart will
+// find: what this manifest names must stay as it is, and the instance must end.
 Result<void> write_manifest(io::Env&, const io::Path& shard_directory, const Manifest&);
 // The newest valid one; none if no slot exists; kCorrupt if slots exist but none is valid.
 Result<std::optional<Manifest>> load_manifest(io::Env&, const io::Path& shard_directory,

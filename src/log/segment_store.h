@@ -83,13 +83,23 @@ class SegmentStore {
   Result<std::vector<ChainRef>> write(std::span<const Incoming>, std::uint64_t& next_file);
 
   // Appends to `out` the whole batches from the one that holds `from` on, at most `bytes_max` but
-  // at least one. Every batch is checked: CRC, contiguity, epoch. kCorrupt names file and position.
+  // at least one. Every batch is checked: CRC, contiguity, epoch. kCorrupt names file and position;
+  // damage behind the first batch ends the read there and is reported by the one that begins at it.
+  // kOutOfRange: the chain does not hold `from`.
   Result<void> read(const Chain&, std::int64_t from, std::int64_t bytes_max, std::string& out);
-  // The first offset in the chain whose record is not older than `time_ms`; none if all are older.
-  Result<std::optional<std::int64_t>> find_time(const Chain&, std::int64_t time_ms);
+  // The first offset from `from` on (a log start) whose record is not older than `time_ms`; none if
+  // all are older.
+  Result<std::optional<std::int64_t>> find_time(const Chain&, std::int64_t time_ms,
+                                                std::int64_t from = 0);
 
-  // Rewrites [first, last) of the chain's extents into one new own file: regroups pack extents,
-  // and with a policy drops superseded records. Returns the replacement extents.
+  // The chain below `end_offset`, which must be where a batch begins (kInvalid). Writes nothing.
+  Result<ChainRef> cut(const Chain&, std::int64_t end_offset);
+
+  // Rewrites [first, last) of the chain's extents into one new own file, or into several that end
+  // with segments, all sealed: regroups pack extents, and with a policy drops superseded records.
+  // Returns the replacement extents, which cover the same offsets. What ends in the middle of the
+  // chain keeps its tombstones: only from first == 0 on it is known what they hide. With a policy
+  // the map's limit ends the part that is compacted; the rest is copied.
   struct CompactPolicy {
     std::int64_t now_ms = 0, tombstone_retention_ms = 0;
     std::int64_t map_bytes_max = 64 << 20;  // memory for the key map
@@ -97,7 +107,19 @@ class SegmentStore {
   Result<Chain> rewrite(std::uint64_t stream, const Chain&, std::size_t first, std::size_t last,
                         const std::optional<CompactPolicy>&, std::uint64_t& next_file);
 
-  // Unlinks files that no manifest names any more. Quiet about files that are gone.
+  // A checkpoint was given up: these files end again where they ended before it.
+  struct Mark {
+    FileRef file;
+    std::int64_t synced_end = 0;
+    bool sealed = false;
+  };
+  void rewind(std::span<const Mark>);
+  Mark mark(const FileRef&);
+  // A sync of a file or a directory failed: what is on the disk is not known any more.
+  bool sync_failed() const;
+
+  // Unlinks files that no manifest names any more, durably. Quiet about files that are gone. They
+  // stay readable through the FileRefs that are alive now: their descriptors are kept as long.
   Result<void> remove(std::span<const FileRef>);
   // Moves files below segments/ that `named` does not hold to quarantine/; returns their names.
   Result<std::vector<std::string>> quarantine_unnamed(std::span<const FileRef> named);

@@ -1,0 +1,98 @@
+#include "log/segment_scan.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace walrus::log {
+namespace {
+
+constexpr std::int64_t kPieceBytes = 1 << 20;
+constexpr auto kHeaderBytes = static_cast<std::int64_t>(record::kBatchHeaderBytes);
+
+}  // namespace
+
+std::int64_t batch_bytes(Bytes header) {
+  return static_cast<std::int64_t>(record::kLogOverheadBytes) +
+         load_be<std::int32_t>(header.data() + record::kLengthPosition);
+}
+
+const char* batch_header_fault(Bytes header, const Expected& expected) {
+  record::BatchView batch(header);
+  auto bytes = batch_bytes(header);
+  if (static_cast<std::int8_t>(header[16]) != record::kMagic) return "not a record batch";
+  if (bytes < kHeaderBytes) return "impossible batch length";
+  if (bytes > expected.bytes_left) return "batch reaches beyond its run";
+  if (batch.base_offset() != expected.offset) return "base offset does not follow";
+  if (expected.epoch && batch.epoch() != *expected.epoch) return "epoch is not that of the run";
+  if (batch.last_offset_delta() < 0 || batch.base_offset() > INT64_MAX - 1 - INT32_MAX ||
+      batch.count() < 0 || batch.count() > std::int64_t{batch.last_offset_delta()} + 1) {
+    return "impossible record count";
+  }
+  return nullptr;
+}
+
+std::unexpected<Error> corrupt_at(Bytes file_name, std::int64_t position, Bytes what) {
+  return fail(Code::kCorrupt, "segments/{}: position {}: {}", file_name, position, what);
+}
+
+Result<void> read_exactly(io::File& file, Bytes file_name, std::int64_t position,
+                          std::span<char> to) {
+  WALRUS_ASSIGN(auto read, file.read(position, to));
+  if (read == to.size()) return {};
+  return corrupt_at(file_name, position + static_cast<std::int64_t>(read), "the file ends here");
+}
+
+Result<std::string> read_piece(io::File& file, Bytes file_name, std::int64_t position,
+                               std::int64_t bytes) {
+  std::string piece;
+  Result<void> read;
+  piece.resize_and_overwrite(static_cast<std::size_t>(bytes), [&](char* to, std::size_t size) {
+    read = read_exactly(file, file_name, position, std::span(to, size));
+    return size;
+  });
+  WALRUS_TRY(std::move(read));
+  return piece;
+}
+
+void BatchScanner::resume(std::int64_t position, std::int64_t offset) {
+  position_ = position;
+  range_.offset = offset;
+  returned_bytes_ = 0;
+}
+
+// At least `bytes` from position_ on, which the range holds.
+Result<Bytes> BatchScanner::need(std::int64_t bytes) {
+  auto buffered_end = buffer_position_ + static_cast<std::int64_t>(buffer_.size());
+  if (position_ < buffer_position_ || position_ + bytes > buffered_end) {
+    auto piece = std::min(std::max(bytes, kPieceBytes), range_.to - position_);
+    buffer_.clear();
+    WALRUS_ASSIGN(buffer_, read_piece(file_, name_, position_, piece));
+    buffer_position_ = position_;
+  }
+  return Bytes(buffer_).substr(static_cast<std::size_t>(position_ - buffer_position_));
+}
+
+Result<std::optional<record::BatchView>> BatchScanner::next() {
+  position_ += returned_bytes_;
+  returned_bytes_ = 0;
+  auto left = range_.to - position_;
+  if (left == 0) return std::nullopt;
+  if (left < kHeaderBytes) return corrupt_at(name_, position_, "the run ends inside a batch");
+  WALRUS_ASSIGN(auto bytes, need(kHeaderBytes));
+  Expected expected{.offset = range_.offset, .epoch = range_.epoch, .bytes_left = left};
+  if (const char* fault = batch_header_fault(bytes, expected)) {
+    return corrupt_at(name_, position_, fault);
+  }
+  auto size = batch_bytes(bytes);
+  WALRUS_ASSIGN(bytes, need(size));
+  record::BatchView batch(bytes.substr(0, static_cast<std::size_t>(size)));
+  if (range_.check_crc && !batch.crc_holds()) {
+    return corrupt_at(name_, position_, "the batch's CRC does not hold");
+  }
+  returned_bytes_ = size;
+  range_.offset = batch.next_offset();
+  return batch;
+}
+
+}  // namespace walrus::log
