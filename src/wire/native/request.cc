@@ -5,6 +5,7 @@
 #include <charconv>
 #include <limits>
 
+#include "base/utf8.h"
 #include "wire/native/errors.h"
 #include "wire/native/frame.h"
 
@@ -45,14 +46,14 @@ class Tokens {
   Result<Bytes> topic() {
     auto token = next();
     if (!token || (token->empty() && (!rest_ || rest_->empty()))) return missing("a topic");
-    if (!valid_utf8(*token)) return refuse(text::kInvalidUtf8);
+    if (!is_utf8(*token)) return refuse(text::kInvalidUtf8);
     if (!valid_topic_name(*token)) return refuse(text::kInvalidTopicName);
     return *token;
   }
   Result<Target> target() {
     auto token = next();
     if (!token || (token->empty() && (!rest_ || rest_->empty()))) return missing("a topic");
-    if (!valid_utf8(*token)) return refuse(text::kInvalidUtf8);
+    if (!is_utf8(*token)) return refuse(text::kInvalidUtf8);
     auto slash = token->find('/');
     Target target{.topic = token->substr(0, slash)};
     if (!valid_topic_name(target.topic)) return refuse(text::kInvalidTopicName);
@@ -89,7 +90,7 @@ class Tokens {
 
  private:
   static Result<std::int64_t> parse_number(Bytes token) {
-    if (!valid_utf8(token)) return refuse(text::kInvalidUtf8);
+    if (!is_utf8(token)) return refuse(text::kInvalidUtf8);
     std::int64_t value = 0;
     auto [end, error] = std::from_chars(token.begin(), token.end(), value);
     if (token.empty() || token[0] < '0' || token[0] > '9' || error != std::errc() ||
@@ -387,7 +388,7 @@ Result<Request> parse_request(Bytes body) {
   if (space == Bytes::npos) name = without_trailing_whitespace(name);
   auto command = std::ranges::find(kCommands, name, &Command::name);
   if (command == kCommands.end() || !command->payload) {
-    if (!valid_utf8(body)) return refuse(text::kInvalidUtf8);
+    if (!is_utf8(body)) return refuse(text::kInvalidUtf8);
     body = without_trailing_whitespace(body);
     space = body.find(' ');
   }
@@ -415,25 +416,6 @@ bool valid_topic_name(Bytes name) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
            c == '_' || c == '-';
   });
-}
-
-bool valid_utf8(Bytes text) {
-  auto at = reinterpret_cast<const unsigned char*>(text.data());
-  auto end = at + text.size();
-  while (at < end) {
-    unsigned char lead = *at++;
-    if (lead < 0x80) continue;
-    int more = lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : 1;
-    if (lead < 0xc2 || lead > 0xf4 || end - at < more) return false;
-    // The second byte's range excludes overlong forms, surrogates and what lies above U+10FFFF.
-    unsigned char low = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
-    unsigned char high = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
-    if (*at < low || *at > high) return false;
-    for (int i = 1; i < more; ++i)
-      if ((at[i] & 0xc0) != 0x80) return false;
-    at += more;
-  }
-  return true;
 }
 
 Result<std::string> help_text(Bytes name) {

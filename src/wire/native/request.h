@@ -138,7 +138,6 @@ Result<Request> parse_request(Bytes body);
 void append_request(std::string& to, const Request&);
 
 bool valid_topic_name(Bytes);  // [A-Za-z0-9._-]{1,249}, not "." nor ".."
-bool valid_utf8(Bytes);
 
 // The text of HELP, for one command or for all.
 Result<std::string> help_text(Bytes command);

@@ -1,0 +1,265 @@
+// The requests that are neither appends nor GET: each appends one reply to the session's output.
+
+#include <algorithm>
+#include <charconv>
+
+#include "frontend/native/json.h"
+#include "frontend/native/session.h"
+#include "frontend/native/target.h"
+#include "wire/native/errors.h"
+#include "wire/native/reply.h"
+
+namespace walrus::frontend::native {
+namespace {
+
+namespace text = wire::native::text;
+
+// Partitions and options of CREATE, from what the node's configuration says of topics.
+Result<broker::Local::NewTopic> new_topic(const wire::native::Create& request,
+                                          const StreamOptions& defaults) {
+  broker::Local::NewTopic topic{.name = std::string(request.topic), .options = defaults};
+  for (const auto& setting : request.settings) {
+    if (!setting.value) return fail(Code::kInvalid, "{}", Bytes(text::kUnexpectedArgument));
+    if (setting.name == "partitions" || setting.name == "replication_factor") {
+      bool replicas = setting.name != "partitions";
+      std::int32_t count = 0;
+      auto [end, error] = std::from_chars(setting.value->begin(), setting.value->end(), count);
+      auto max = replicas ? 1 : wire::native::kPartitionsMax;  // one node, one copy
+      if (error != std::errc() || end != setting.value->end() || count < 1 || count > max)
+        return fail(Code::kInvalid, "{}",
+                    text::with_detail(text::kInvalidConfig,
+                                      fmt::format("{} = {}: expected a number from 1 to {}",
+                                                  setting.name, *setting.value, max)));
+      if (!replicas) topic.partitions = static_cast<std::size_t>(count);
+      continue;
+    }
+    auto set = broker::set_config(topic.options, setting.name, *setting.value);
+    if (!set)
+      return fail(Code::kInvalid, "{}",
+                  text::with_detail(text::kInvalidConfig, set.error().message));
+  }
+  return topic;
+}
+
+}  // namespace
+
+// One coroutine per request. Requests are taken by value; their views live in the slot at the
+// front.
+struct Session::Executor {
+  Session& session;
+  broker::Local& local = session.local_;
+  std::string& out = session.out_;
+  using Done = io::Task<void>;
+
+  Result<void> refuse(const Error& error, Bytes target) {
+    wire::native::append_error(out, session.describe_error(error, target));
+    return {};
+  }
+  Result<void> answer_text(const Result<std::string>& text, Bytes target) {
+    if (!text) return refuse(text.error(), target);
+    wire::native::append_text(out, *text);
+    return {};
+  }
+  Result<void> answer_ok(const Result<void>& result, Bytes target) {
+    if (!result) return refuse(result.error(), target);
+    wire::native::append_ok(out);
+    return {};
+  }
+  // With the bounds, which the engine's message need not name.
+  Result<void> refuse_read(const Error& error, const log::StreamRef& stream, Bytes target) {
+    auto info = local.engine().info(stream);
+    if (error.code != Code::kOutOfRange || !info) return refuse(error, target);
+    wire::native::append_error(
+        out, text::out_of_range(info->log_start.value, info->high_watermark.value));
+    return {};
+  }
+  // Waiting may take long: what is answered already goes out first.
+  Done flush_before(std::int64_t wait_ms) {
+    if (wait_ms > 0) co_return co_await session.flush();
+    co_return Result<void>();
+  }
+  broker::ReadRequest read_request(std::int64_t offset, std::int64_t bytes_max,
+                                   std::int64_t wait_ms) const {
+    auto limit = static_cast<std::int64_t>(session.options_.output_bytes_max);
+    return {.from = Offset{offset},
+            .bytes_max = std::min(bytes_max, limit),
+            .wait = std::chrono::milliseconds(wait_ms)};
+  }
+  Result<void> answer_records(const broker::ReadResult& read) {
+    std::string lines;
+    for (const auto& record : read.records)
+      wire::native::append_record_line(
+          lines, {.offset = record.offset,
+                  .timestamp_ms = record.timestamp_ms,
+                  .value = record.value ? std::optional<Bytes>(*record.value) : std::nullopt});
+    wire::native::append_records(out, read.records.size(), read.next, lines);
+    return {};
+  }
+
+  Done operator()(wire::native::Register request) {
+    auto found = local.find(request.topic);
+    Result<void> result;
+    if (!found && found.error().code == Code::kNotFound) {
+      result = co_await local.create(
+          {.name = std::string(request.topic), .options = local.broker().options().topic_defaults});
+      if (!result && result.error().code == Code::kExists) result = {};
+    } else if (!found) {
+      result = std::unexpected(found.error());
+    }
+    co_return answer_ok(result, request.topic);
+  }
+  Done operator()(wire::native::Create request) {
+    auto topic = new_topic(request, local.broker().options().topic_defaults);
+    if (!topic) co_return refuse(topic.error(), request.topic);
+    co_return answer_ok(co_await local.create(std::move(*topic)), request.topic);
+  }
+  Done operator()(wire::native::Configure request) {
+    auto topic = local.find(request.topic);
+    if (!topic) co_return refuse(topic.error(), request.topic);
+    if (request.settings.empty()) {
+      auto info = local.engine().info((*topic)->partitions[0]);
+      if (!info) co_return refuse(info.error(), request.topic);
+      co_return answer_text(config_json(info->options), request.topic);
+    }
+    const auto* defaults = &local.broker().options().topic_defaults;
+    auto settings = request.settings;
+    auto options = co_await local.configure(
+        std::string(request.topic), [settings, defaults](StreamOptions& to) -> Result<void> {
+          for (const auto& setting : settings) {
+            auto set = setting.value ? broker::set_config(to, setting.name, *setting.value)
+                                     : broker::unset_config(to, *defaults, setting.name);
+            if (!set)
+              return fail(Code::kInvalid, "{}",
+                          text::with_detail(text::kInvalidConfig, set.error().message));
+          }
+          return {};
+        });
+    if (!options) co_return refuse(options.error(), request.topic);
+    co_return answer_text(config_json(*options), request.topic);
+  }
+  Done operator()(wire::native::Describe request) {
+    auto topic = local.find(request.topic);
+    if (!topic) co_return refuse(topic.error(), request.topic);
+    co_return answer_text(describe_json(local, **topic), request.topic);
+  }
+  Done operator()(wire::native::Delete request) {
+    co_return answer_ok(co_await local.remove(std::string(request.topic)), request.topic);
+  }
+  Done operator()(wire::native::List request) {
+    co_return answer_text(list_json(local, request.prefix), "");
+  }
+  Done operator()(wire::native::Help request) {
+    co_return answer_text(wire::native::help_text(request.command), "");
+  }
+  Done operator()(wire::native::Metrics) {
+    co_return answer_text(metrics_json(local, session.options_.advertised), "");
+  }
+  Done operator()(wire::native::State request) {
+    auto topic = local.find(request.target.topic, partition_of(request.target));
+    if (!topic) co_return refuse(topic.error(), name_of(request.target));
+    auto partition = partition_of(request.target).value_or(0);
+    co_return answer_text(state_json(local, **topic, partition), name_of(request.target));
+  }
+  Done operator()(wire::native::Producer) {
+    auto id = local.engine().new_producer_id();
+    if (!id) co_return refuse(id.error(), "");
+    auto durable = co_await local.durable(id->pending);
+    if (!durable) co_return refuse(durable.error(), "");
+    wire::native::append_pair(out, id->id, 0);
+    co_return Result<void>();
+  }
+  Done operator()(wire::native::Read request) {
+    auto target = name_of(request.target);
+    auto topic = local.find(request.target.topic, partition_of(request.target));
+    if (!topic) co_return refuse(topic.error(), target);
+    WALRUS_CO_TRY(co_await flush_before(request.wait_ms));
+    auto partition = partition_of(request.target).value_or(0);
+    auto read = co_await local.read(
+        *topic, partition, read_request(request.offset, request.bytes_max, request.wait_ms));
+    if (!read) co_return refuse_read(read.error(), (*topic)->partitions[partition], target);
+    co_return answer_records(*read);
+  }
+  Done operator()(wire::native::ReadBatch request) {
+    auto target = name_of(request.target);
+    auto topic = local.find(request.target.topic, partition_of(request.target));
+    if (!topic) co_return refuse(topic.error(), target);
+    WALRUS_CO_TRY(co_await flush_before(request.wait_ms));
+    auto partition = partition_of(request.target).value_or(0);
+    auto read = co_await local.read_batches(
+        *topic, partition, read_request(request.offset, request.bytes_max, request.wait_ms));
+    if (!read) co_return refuse_read(read.error(), (*topic)->partitions[partition], target);
+    wire::native::append_batches(out, read->next, read->bytes);
+    co_return Result<void>();
+  }
+  // Which partition a POLL without one has read: what a COMMIT without one means.
+  std::string polled_key(Bytes topic, Bytes consumer) const {
+    return fmt::format("{} {}", topic, consumer);
+  }
+  Done operator()(wire::native::Poll request) {
+    auto target = name_of(request.target);
+    auto topic = local.find(request.target.topic, partition_of(request.target));
+    if (!topic) co_return refuse(topic.error(), target);
+    WALRUS_CO_TRY(co_await flush_before(request.wait_ms));
+    auto polled =
+        co_await local.poll(*topic, partition_of(request.target), std::string(request.consumer),
+                            read_request(0, request.bytes_max, request.wait_ms));
+    if (!polled) co_return refuse(polled.error(), target);
+    session.remember_polled(polled_key(request.target.topic, request.consumer), polled->partition);
+    co_return answer_records(*polled);
+  }
+  Done operator()(wire::native::Commit request) {
+    auto target = name_of(request.target);
+    auto topic = local.find(request.target.topic, partition_of(request.target));
+    if (!topic) co_return refuse(topic.error(), target);
+    auto partition =
+        partition_of(request.target)
+            .value_or(session.last_polled(polled_key(request.target.topic, request.consumer)));
+    if (partition >= (*topic)->partitions.size()) partition = 0;
+    auto committed = co_await local.commit(*topic, partition, std::string(request.consumer),
+                                           Offset{request.next});
+    if (!committed)
+      co_return refuse_read(committed.error(), (*topic)->partitions[partition], target);
+    wire::native::append_ok(out);
+    co_return Result<void>();
+  }
+  Done operator()(wire::native::Find request) {
+    auto target = name_of(request.target);
+    auto topic = local.find(request.target.topic, partition_of(request.target));
+    if (!topic) co_return refuse(topic.error(), target);
+    auto offset =
+        local.engine().find_time((*topic)->partitions[partition_of(request.target).value_or(0)],
+                                 Time(Millis(request.timestamp_ms)));
+    if (!offset) co_return refuse(offset.error(), target);
+    wire::native::append_offset(out, *offset);
+    co_return Result<void>();
+  }
+  // Appends and GET never come here.
+  template <class T>
+  Done operator()(T) {
+    co_return fail(Code::kInvalid, "not a request of this kind");
+  }
+};
+
+io::Task<void> Session::execute(wire::native::Request request) {
+  Executor executor{*this};
+  co_return co_await std::visit(
+      [&executor](auto& one) -> io::Task<void> { return executor(std::move(one)); }, request);
+}
+
+void Session::remember_polled(const std::string& key, std::size_t partition) {
+  constexpr std::size_t kPolledMax = 1024;  // consumers of one connection
+  auto found = std::ranges::find(polled_, key, &std::pair<std::string, std::size_t>::first);
+  if (found != polled_.end()) {
+    found->second = partition;
+    return;
+  }
+  if (polled_.size() >= kPolledMax) polled_.erase(polled_.begin());
+  polled_.emplace_back(key, partition);
+}
+
+std::size_t Session::last_polled(const std::string& key) const {
+  auto found = std::ranges::find(polled_, key, &std::pair<std::string, std::size_t>::first);
+  return found == polled_.end() ? 0 : found->second;
+}
+
+}  // namespace walrus::frontend::native

@@ -1,0 +1,134 @@
+#include "frontend/native/json.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "wire/native/request.h"
+
+namespace walrus::frontend::native {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json config_object(const StreamOptions& options) {
+  Json config = Json::object();
+  for (auto& [name, value] : broker::list_config(options)) config[name] = value;
+  return config;
+}
+
+Json segment_array(const std::vector<log::SegmentInfo>& segments, std::uint64_t node) {
+  Json array = Json::array();
+  std::int64_t number = 0;
+  for (const auto& segment : segments)
+    array.push_back({{"segment", ++number},
+                     {"epoch", segment.epoch},
+                     {"base_offset", segment.base_offset},
+                     {"end_offset", segment.end_offset},
+                     {"records", segment.records},
+                     {"bytes", segment.bytes},
+                     {"state", segment.sealed ? "sealed" : "open"},
+                     {"leader", node},
+                     {"replicas", {node}}});
+  return array;
+}
+
+}  // namespace
+
+Result<std::string> state_json(broker::Local& local, const broker::Topic& topic,
+                               std::size_t partition) {
+  auto node = local.broker().options().node_id;
+  WALRUS_TRY(local.engine().info(topic.partitions[partition]));
+  auto segments = local.engine().segments(topic.partitions[partition]);
+  auto sealed = Json::object(), leaders = Json::object();
+  std::int64_t number = 0, sealed_records = 0;
+  for (const auto& segment : segments) {
+    auto key = std::to_string(++number);
+    leaders[key] = node;
+    if (!segment.sealed) continue;
+    sealed[key] = segment.records;
+    sealed_records += segment.records;
+  }
+  if (segments.empty()) {  // nothing written yet: the first segment is the open one
+    number = 1;
+    leaders["1"] = node;
+  } else if (segments.back().sealed) {  // the next record opens another
+    leaders[std::to_string(++number)] = node;
+  }
+  return Json{{"current_segment", number},
+              {"leader_node", node},
+              {"last_sealed_entry_offset", sealed_records},
+              {"sealed_segments", sealed},
+              {"segment_leaders", leaders},
+              {"partitions", topic.partitions.size()}}
+      .dump();
+}
+
+std::string metrics_json(broker::Local& local, Bytes address) {
+  auto node = local.broker().options().node_id;
+  auto id = std::to_string(node);
+  // What a single node has in place of a metadata log: its catalogue, one entry per stream made.
+  std::uint64_t last_index = 0;
+  for (const auto& stream : local.engine().list(""))
+    last_index = std::max(last_index, log::stream_id(stream));
+  Json log_id{{"leader_id", {{"term", 1}, {"node_id", node}}}, {"index", last_index}};
+  auto healthy = local.engine().health();
+  Json running = healthy ? Json{{"Ok", nullptr}} : Json{{"Err", healthy.error().message}};
+  Json membership{{"configs", {{node}}}, {"nodes", {{id, {{"addr", address}}}}}};
+  return Json{{"running_state", running},
+              {"id", node},
+              {"current_term", 1},
+              {"vote", {{"leader_id", {{"term", 1}, {"node_id", node}}}, {"committed", true}}},
+              {"last_log_index", last_index},
+              {"last_applied", log_id},
+              {"snapshot", nullptr},
+              {"purged", nullptr},
+              {"state", "Leader"},
+              {"current_leader", node},
+              {"millis_since_quorum_ack", 0},
+              {"last_quorum_acked", nullptr},
+              {"membership_config", {{"log_id", nullptr}, {"membership", membership}}},
+              {"heartbeat", {{id, nullptr}}},
+              {"replication", {{id, log_id}}}}
+      .dump(2);
+}
+
+std::string list_json(broker::Local& local, Bytes prefix) {
+  auto array = Json::array();
+  for (const auto& topic : local.list(prefix)) {
+    if (!wire::native::valid_topic_name(topic.name)) continue;  // made by the embedded face
+    array.push_back({{"name", topic.name},
+                     {"id", topic.id},
+                     {"partitions", topic.partitions},
+                     {"records", topic.records},
+                     {"bytes", topic.bytes}});
+  }
+  return array.dump();
+}
+
+Result<std::string> describe_json(broker::Local& local, const broker::Topic& topic) {
+  auto node = local.broker().options().node_id;
+  auto partitions = Json::array();
+  Json config;
+  for (std::size_t i = 0; i < topic.partitions.size(); ++i) {
+    WALRUS_ASSIGN(auto info, local.engine().info(topic.partitions[i]));
+    if (i == 0) config = config_object(info.options);
+    auto segments = local.engine().segments(topic.partitions[i]);
+    partitions.push_back({{"partition", i},
+                          {"leader", node},
+                          {"epoch", segments.empty() ? 0 : segments.back().epoch},
+                          {"log_start", info.log_start.value},
+                          {"high_watermark", info.high_watermark.value},
+                          {"log_end", info.log_end.value},
+                          {"bytes", info.bytes},
+                          {"segments", segment_array(segments, node)}});
+  }
+  return Json{{"name", topic.name},
+              {"id", log::stream_id(topic.partitions[0])},
+              {"config", config},
+              {"partitions", partitions}}
+      .dump();
+}
+
+std::string config_json(const StreamOptions& options) { return config_object(options).dump(); }
+
+}  // namespace walrus::frontend::native

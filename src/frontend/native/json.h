@@ -1,0 +1,17 @@
+#pragma once
+// The JSON replies of the native protocol. STATE and METRICS keep the field names of upstream, of
+// which published scripts read some; a single node is its own leader and its only member.
+
+#include <string>
+
+#include "broker/broker.h"
+
+namespace walrus::frontend::native {
+
+Result<std::string> state_json(broker::Local&, const broker::Topic&, std::size_t partition);
+std::string metrics_json(broker::Local&, Bytes address);
+std::string list_json(broker::Local&, Bytes prefix);
+Result<std::string> describe_json(broker::Local&, const broker::Topic&);
+std::string config_json(const StreamOptions&);
+
+}  // namespace walrus::frontend::native

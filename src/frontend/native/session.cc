@@ -1,0 +1,407 @@
+#include "frontend/native/session.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "base/check.h"
+#include "base/coding.h"
+#include "frontend/native/error_text.h"
+#include "frontend/native/target.h"
+#include "wire/native/errors.h"
+#include "wire/native/reply.h"
+
+namespace walrus::frontend::native {
+namespace {
+
+using wire::native::FrameSplitter;
+namespace text = wire::native::text;
+
+constexpr std::size_t kSlotsMax = 4096;         // requests of one connection that wait
+constexpr std::size_t kWriteBytes = 64 << 10;   // replies are gathered up to this
+constexpr std::size_t kSlotOverheadBytes = 64;  // counted for a slot beside its bytes
+constexpr Bytes kHttpHint =
+    "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n"
+    "Content-Length: 64\r\n\r\n"
+    "This is Walrus's native port; HTTP is served on the admin port.\n";
+
+void wake(std::move_only_function<void(Result<void>)>& waker) {
+  if (auto call = std::exchange(waker, nullptr)) call({});
+}
+
+}  // namespace
+
+Session::Session(broker::Local& local, std::unique_ptr<io::Connection> connection,
+                 const SessionOptions& options)
+    : local_(local),
+      connection_(std::move(connection)),
+      options_(options),
+      splitter_({.frame_bytes_max = options.frame_bytes_max}) {}
+
+Session::~Session() = default;
+
+void Session::start(std::function<void()> ended) {
+  ended_ = std::move(ended);
+  coroutines_ = 2;
+  local_.loop().spawn(run_reader(shared_from_this()));
+  local_.loop().spawn(run_writer(shared_from_this()));
+}
+
+void Session::stop() {
+  stopping_ = true;
+  if (slots_.empty() && out_.empty() && wake_writer_) connection_->close();  // idle
+  wake(wake_reader_);
+  wake(wake_writer_);
+}
+
+boost::asio::awaitable<void> Session::run_reader(std::shared_ptr<Session> self) {
+  (void)co_await self->read_frames();  // how the peer ended is of no consequence
+  self->reading_ = false;
+  wake(self->wake_writer_);
+  self->end_coroutine();
+}
+
+boost::asio::awaitable<void> Session::run_writer(std::shared_ptr<Session> self) {
+  auto result = co_await self->write_replies();
+  if (!result) self->broken_ = true;
+  self->connection_->close();
+  wake(self->wake_reader_);
+  self->end_coroutine();
+}
+
+// The last of the two gives back the claims that nobody received.
+void Session::end_coroutine() {
+  if (--coroutines_ > 0) return;
+  std::map<broker::TopicRef, std::vector<broker::Claim>> claims;
+  for (auto& unsent : unsent_) claims[unsent.topic].push_back(std::move(unsent.claim));
+  unsent_.clear();
+  for (auto& [topic, returned] : claims) local_.restore(topic, std::move(returned));
+  if (ended_) std::exchange(ended_, nullptr)();
+}
+
+io::Task<void> Session::read_frames() {
+  while (!broken_ && !stopping_) {
+    WALRUS_CO_TRY(co_await wait_for_room());
+    auto received = co_await connection_->read_some(splitter_.space(), options_.idle_timeout);
+    if (!received && received.error().code == Code::kTimeout && !slots_.empty()) continue;
+    if (!received) co_return std::unexpected(std::move(received).error());
+    if (*received == 0) co_return Result<void>();  // what was asked is still answered
+    splitter_.received(*received);
+    if (first_bytes_ && foreign_protocol()) co_return Result<void>();
+    while (auto event = splitter_.next()) {
+      first_bytes_ = false;
+      WALRUS_CO_TRY(co_await take_event(*event));
+      if (event->kind == FrameSplitter::Kind::kClose) co_return Result<void>();
+      WALRUS_CO_TRY(co_await wait_for_room());
+    }
+  }
+  co_return Result<void>();
+}
+
+// A stranger's first bytes: HTTP gets a sentence, TLS and Kafka a clean end. None of them is a
+// frame within the limit.
+bool Session::foreign_protocol() {
+  auto bytes = splitter_.pending();
+  if (bytes.size() < 4) return false;
+  for (Bytes method : {"GET ", "POST", "HEAD", "PUT ", "DELE", "OPTI", "PRI "}) {
+    if (!bytes.starts_with(method)) continue;
+    push({.kind = Slot::kReply, .bytes = std::string(kHttpHint)});
+    return true;
+  }
+  if (bytes.size() < 6 || load_le<std::uint32_t>(bytes.data()) <= options_.frame_bytes_max)
+    return false;
+  // A ClientHello in a handshake record; a Kafka request: a big-endian length below 16 MiB, then an
+  // API key below 256.
+  bool tls = bytes.starts_with("\x16\x03") && bytes[5] == '\x01';
+  bool kafka = bytes[0] == '\0' && bytes[4] == '\0';
+  return tls || kafka;
+}
+
+io::Task<void> Session::take_event(FrameSplitter::Event event) {
+  if (event.kind != FrameSplitter::Kind::kFrame) {
+    push_error(text::kInvalidFrameLength);
+    co_return Result<void>();
+  }
+  auto request = wire::native::parse_request(event.body);
+  if (!request) {
+    push_error(request.error().message);
+    co_return Result<void>();
+  }
+  if (unexecuted_ == 0 && is_append(*request)) {
+    WALRUS_CO_ASSIGN(auto slot, co_await append_request(*request));
+    push(std::move(slot));
+    co_return Result<void>();
+  }
+  push({.kind = Slot::kRequest, .bytes = std::string(event.body)});
+  co_return Result<void>();
+}
+
+io::Task<void> Session::wait_for_room() {
+  while (!broken_ &&
+         (slots_.size() >= kSlotsMax || slot_bytes_ + out_.size() >= options_.output_bytes_max)) {
+    io::Signal signal(local_.loop());
+    wake_reader_ = signal.setter();
+    WALRUS_CO_TRY(co_await signal.wait());
+  }
+  if (broken_) co_return fail(Code::kClosed, "connection broken");
+  co_return Result<void>();
+}
+
+void Session::push(Slot slot) {
+  slot_bytes_ += slot.bytes.size() + kSlotOverheadBytes;
+  if (slot.kind == Slot::kRequest) ++unexecuted_;
+  slots_.push_back(std::move(slot));
+  wake(wake_writer_);
+}
+
+void Session::push_error(Bytes error) {
+  Slot slot;
+  wire::native::append_error(slot.bytes, error);
+  push(std::move(slot));
+}
+
+Session::Slot Session::pop() {
+  auto slot = std::move(slots_.front());
+  slots_.pop_front();
+  slot_bytes_ -= slot.bytes.size() + kSlotOverheadBytes;
+  if (slot.kind == Slot::kRequest) --unexecuted_;
+  return slot;
+}
+
+io::Task<void> Session::write_replies() {
+  while (true) {
+    while (!slots_.empty()) {
+      if (out_.size() >= kWriteBytes) WALRUS_CO_TRY(co_await flush());
+      if (slots_.front().kind == Slot::kReply) out_ += pop().bytes;
+      else if (slots_.front().kind == Slot::kAppended) WALRUS_CO_TRY(co_await answer_appends());
+      else WALRUS_CO_TRY(co_await answer_request());
+    }
+    WALRUS_CO_TRY(co_await flush());
+    if (!slots_.empty()) continue;
+    if (!reading_ || stopping_) co_return Result<void>();
+    wake(wake_reader_);
+    io::Signal signal(local_.loop());
+    wake_writer_ = signal.setter();
+    WALRUS_CO_TRY(co_await signal.wait());
+  }
+}
+
+// A run of appends: one wait per journal, for the last place in it.
+io::Task<void> Session::answer_appends() {
+  std::size_t run = 0;
+  std::map<log::Shard*, log::Pending> last;
+  for (; run < slots_.size() && slots_[run].kind == Slot::kAppended; ++run) {
+    const auto& pending = slots_[run].pending;
+    auto& known = last[pending.shard];
+    bool sync = known.sync && known.shard != nullptr;
+    if (known.shard == nullptr || pending.lsn > known.lsn) known = pending;
+    // One that waits for the disk decides for all: a later one that does not is waited for too.
+    known.sync = sync || pending.sync;
+  }
+  Result<void> durable;
+  for (const auto& [shard, pending] : last) {
+    auto waited = co_await local_.durable(pending);
+    if (!waited) durable = std::move(waited);
+  }
+  for (std::size_t i = 0; i < run; ++i) {
+    auto slot = pop();
+    if (!durable) wire::native::append_error(out_, describe_error(durable.error(), ""));
+    else if (slot.shape == Shape::kOk) wire::native::append_ok(out_);
+    else if (slot.shape == Shape::kOffset) wire::native::append_offset(out_, slot.first);
+    else wire::native::append_pair(out_, slot.first.value, slot.count);
+  }
+  co_return Result<void>();
+}
+
+io::Task<void> Session::answer_request() {
+  // Views into the body live until the request is answered: the slot stays where it is until then,
+  // and a deque does not move its elements when others are added behind.
+  const auto& body = slots_.front().bytes;
+  auto request = wire::native::parse_request(body);
+  if (!request) {  // was parsed when it came
+    pop();
+    co_return std::unexpected(std::move(request).error());
+  }
+  if (is_append(*request)) co_return co_await append_run();
+  if (auto* get_request = std::get_if<wire::native::Get>(&*request)) {
+    std::size_t run = 1;
+    while (run < slots_.size() && run < kSlotsMax && slots_[run].bytes == body &&
+           slots_[run].kind == Slot::kRequest)
+      ++run;
+    co_return co_await get(*get_request, run);
+  }
+  WALRUS_CO_TRY(co_await execute(std::move(*request)));
+  pop();
+  co_return Result<void>();
+}
+
+// Encodes the appends at the front, so that they join one group commit. Each stays what it was, and
+// at its place, until it is encoded.
+io::Task<void> Session::append_run() {
+  for (std::size_t i = 0; i < slots_.size() && slots_[i].kind == Slot::kRequest; ++i) {
+    auto request = wire::native::parse_request(slots_[i].bytes);
+    if (!request || !is_append(*request)) break;
+    WALRUS_CO_ASSIGN(auto appended, co_await append_request(*request));
+    slot_bytes_ = slot_bytes_ - slots_[i].bytes.size() + appended.bytes.size();
+    --unexecuted_;
+    slots_[i] = std::move(appended);
+  }
+  co_return Result<void>();
+}
+
+io::Task<void> Session::flush() {
+  if (out_.empty()) co_return Result<void>();
+  if (broken_) co_return fail(Code::kClosed, "connection broken");
+  auto bytes = std::exchange(out_, {});
+  auto result = co_await connection_->write(bytes, options_.write_timeout);
+  written_ = result ? written_ + std::ssize(bytes) : connection_->written();
+  std::map<broker::TopicRef, std::vector<broker::ClaimId>> delivered;
+  std::size_t count = 0;
+  for (; count < unsent_.size() && unsent_[count].end <= written_; ++count) {
+    const auto& unsent = unsent_[count];
+    delivered[unsent.topic].push_back({unsent.claim.partition, unsent.claim.offset});
+  }
+  unsent_.erase(unsent_.begin(), unsent_.begin() + static_cast<std::ptrdiff_t>(count));
+  for (auto& [topic, claims] : delivered) local_.delivered(topic, std::move(claims));
+  if (wake_reader_) wake(wake_reader_);
+  if (result && out_.empty()) {  // keeps the buffer, unless it grew large
+    bytes.clear();
+    if (bytes.capacity() <= 2 * kWriteBytes) out_ = std::move(bytes);
+  }
+  co_return result;
+}
+
+bool Session::is_append(const wire::native::Request& request) {
+  using namespace wire::native;
+  return std::holds_alternative<Put>(request) || std::holds_alternative<Append>(request) ||
+         std::holds_alternative<AppendAt>(request) || std::holds_alternative<Batch>(request);
+}
+
+io::Task<Session::Slot> Session::append_request(const wire::native::Request& request) {
+  using namespace wire::native;
+  if (auto* put = std::get_if<Put>(&request))
+    return append(put->target, Shape::kOk, put->payload, {});
+  if (auto* plain = std::get_if<Append>(&request))
+    return append(plain->target, Shape::kOffset, plain->payload, {});
+  if (auto* at = std::get_if<AppendAt>(&request))
+    return append(at->target, Shape::kOffset, at->payload, Offset{at->offset});
+  auto* batch = std::get_if<Batch>(&request);
+  CHECK(batch != nullptr);
+  return append_batch(batch->target, batch->batch);
+}
+
+io::Task<Session::Slot> Session::append(wire::native::Target target, Shape shape, Bytes payload,
+                                        std::optional<Offset> expected) {
+  auto topic = local_.find(target.topic, partition_of(target));
+  if (!topic) co_return error_slot(topic.error(), name_of(target));
+  if (std::ssize(payload) > local_.broker().options().batch_bytes_max)
+    co_return error_slot({Code::kTooLarge, "above batch_bytes_max"}, "");
+  // An append at an offset that names no partition means partition 0, like READ.
+  auto partition = expected ? partition_of(target).value_or(0)
+                            : broker::Local::put_partition(**topic, partition_of(target));
+  auto stream = (*topic)->partitions[partition];
+  walrus::Record record{.value = payload};
+  while (true) {
+    auto appended = local_.append(stream, {&record, 1}, {.expected_next = expected});
+    if (appended)
+      co_return Slot{.kind = Slot::kAppended,
+                     .shape = shape,
+                     .pending = appended->pending,
+                     .first = appended->first,
+                     .count = 1};
+    if (appended.error().code == Code::kMismatch && expected)
+      co_return mismatch_slot(stream, *expected);
+    if (appended.error().code != Code::kBusy)
+      co_return error_slot(appended.error(), name_of(target));
+    auto room = co_await local_.room(stream);
+    if (!room) co_return error_slot(room.error(), name_of(target));
+  }
+}
+
+io::Task<Session::Slot> Session::append_batch(wire::native::Target target, Bytes batch) {
+  auto topic = local_.find(target.topic, partition_of(target));
+  if (!topic) co_return error_slot(topic.error(), name_of(target));
+  auto stream = (*topic)->partitions[broker::Local::put_partition(**topic, partition_of(target))];
+  while (true) {
+    auto appended = local_.append_batch(stream, batch);
+    if (appended)
+      co_return Slot{.kind = Slot::kAppended,
+                     .shape = Shape::kPair,
+                     .pending = appended->pending,
+                     .first = appended->first,
+                     .count = appended->next.value - appended->first.value};
+    if (appended.error().code != Code::kBusy)
+      co_return error_slot(appended.error(), name_of(target));
+    auto room = co_await local_.room(stream);
+    if (!room) co_return error_slot(room.error(), name_of(target));
+  }
+}
+
+std::string Session::describe_error(const Error& error, Bytes target) {
+  return error_text(error, target, !local_.engine().health());
+}
+
+Session::Slot Session::error_slot(const Error& error, Bytes target) {
+  Slot slot;
+  wire::native::append_error(slot.bytes, describe_error(error, target));
+  return slot;
+}
+
+Session::Slot Session::mismatch_slot(const log::StreamRef& stream, Offset expected) {
+  Slot slot;
+  auto info = local_.engine().info(stream);
+  if (!info) return error_slot(info.error(), "");
+  wire::native::append_error(slot.bytes,
+                             text::expected_offset(expected.value, info->log_end.value));
+  return slot;
+}
+
+// Answers `run` requests GET with one claim of so many records; those that found none are asked
+// again one by one.
+io::Task<void> Session::get(wire::native::Get request, std::size_t run) {
+  auto name = name_of(request.target);
+  auto partition = partition_of(request.target);
+  auto deadline = local_.engine().env().mono() + std::chrono::milliseconds(request.wait_ms);
+  auto topic = local_.find(request.target.topic, partition);
+  if (!topic) {
+    wire::native::append_error(out_, describe_error(topic.error(), name));
+    pop();
+    co_return Result<void>();
+  }
+  while (true) {
+    auto claims = co_await local_.take(
+        *topic, partition, {.records_max = run, .bytes_max = options_.output_bytes_max / 16});
+    if (claims && !claims->empty()) {
+      for (auto& claim : *claims) {
+        wire::native::append_payload(out_, claim.payload);
+        unsent_.push_back({.end = written_ + std::ssize(out_), .topic = *topic, .claim = claim});
+        pop();
+      }
+      co_return Result<void>();
+    }
+    if (claims) {
+      // The own claims must be delivered before the cursor can stand at the end.
+      WALRUS_CO_TRY(co_await flush());
+      auto empty = co_await get_empty(*topic, partition, deadline);
+      if (empty && !*empty) continue;
+      if (empty) wire::native::append_empty(out_);
+      else claims = std::unexpected(std::move(empty).error());
+    }
+    if (!claims) wire::native::append_error(out_, describe_error(claims.error(), name));
+    pop();
+    co_return Result<void>();
+  }
+}
+
+// True: EMPTY may be answered. False: there is a record to be had.
+io::Task<bool> Session::get_empty(broker::TopicRef topic, broker::Partition partition,
+                                  io::Nanos deadline) {
+  auto left = deadline - local_.engine().env().mono();
+  if (left > io::Nanos(0)) {
+    WALRUS_CO_ASSIGN(bool available, co_await local_.wait_available(topic, partition, left));
+    if (available) co_return false;
+  }
+  co_return co_await local_.settle(topic, partition);
+}
+
+}  // namespace walrus::frontend::native

@@ -1,0 +1,112 @@
+#pragma once
+// Session: one connection of the native protocol. Lives on its connection's loop, kept alive by its
+// two coroutines.
+//
+//   reader  cuts frames; an append whose turn it is is encoded into the journal at once, so that a
+//           pipelined burst joins one group commit; anything else waits for its turn.
+//   writer  takes the slots in order: waits for the durability of a run of appends by its last one,
+//           executes what is not an append, and hands the replies over in large writes.
+//
+// Replies are in the order of the requests, and a request sees the effect of those before it.
+// Memory: replies and requests that wait are bounded by output_bytes_max (one reply more at most);
+// above it the reader does not read. A peer that takes no byte for write_timeout is cut.
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "broker/broker.h"
+#include "io/network.h"
+#include "wire/native/frame.h"
+#include "wire/native/request.h"
+
+namespace walrus::frontend::native {
+
+struct SessionOptions {
+  std::size_t frame_bytes_max = wire::native::kFrameBytesMax;
+  std::size_t output_bytes_max = 4 << 20;
+  io::Nanos idle_timeout = std::chrono::minutes(10);
+  io::Nanos write_timeout = std::chrono::minutes(1);
+  std::string advertised{};  // this node's address, for METRICS
+};
+
+class Session : public std::enable_shared_from_this<Session> {
+ public:
+  Session(broker::Local&, std::unique_ptr<io::Connection>, const SessionOptions&);
+  ~Session();
+  // Serves until the peer ends or breaks; then calls `ended`, on the loop.
+  void start(std::function<void()> ended);
+  // Takes no further request, answers those that were taken, closes.
+  void stop();
+
+ private:
+  enum class Shape : std::uint8_t { kOk, kOffset, kPair };  // how an append is answered
+  struct Slot {
+    enum Kind : std::uint8_t { kReply, kAppended, kRequest } kind = kReply;
+    Shape shape = Shape::kOk;
+    std::string bytes{};  // kReply: framed; kRequest: the request's body
+    log::Pending pending{};
+    Offset first{};
+    std::int64_t count = 0;
+  };
+  struct Unsent {          // a claim of GET whose reply is not yet with the kernel
+    std::int64_t end = 0;  // the place in the connection's output where its reply ends
+    broker::TopicRef topic{};
+    broker::Claim claim{};
+  };
+
+  static boost::asio::awaitable<void> run_reader(std::shared_ptr<Session>);
+  static boost::asio::awaitable<void> run_writer(std::shared_ptr<Session>);
+  io::Task<void> read_frames();
+  io::Task<void> take_event(wire::native::FrameSplitter::Event);
+  bool foreign_protocol();
+  io::Task<void> wait_for_room();
+  void push(Slot);
+  void push_error(Bytes text);
+  void end_coroutine();
+
+  io::Task<void> write_replies();
+  io::Task<void> answer_appends();
+  io::Task<void> answer_request();
+  io::Task<void> flush();
+  Slot pop();
+
+  static bool is_append(const wire::native::Request&);
+  io::Task<void> append_run();
+  io::Task<Slot> append_request(const wire::native::Request&);
+  io::Task<Slot> append(wire::native::Target, Shape, Bytes payload, std::optional<Offset> expected);
+  io::Task<Slot> append_batch(wire::native::Target, Bytes batch);
+  Slot error_slot(const Error&, Bytes target);
+  Slot mismatch_slot(const log::StreamRef&, Offset expected);
+  std::string describe_error(const Error&, Bytes target);
+
+  // Everything else; each appends one reply to out_, or one per request answered (GET).
+  io::Task<void> get(wire::native::Get, std::size_t run);
+  io::Task<bool> get_empty(broker::TopicRef, broker::Partition, io::Nanos deadline);
+  io::Task<void> execute(wire::native::Request);
+  struct Executor;
+  void remember_polled(const std::string& key, std::size_t partition);
+  std::size_t last_polled(const std::string& key) const;  // 0 if there was none
+
+  broker::Local& local_;
+  std::unique_ptr<io::Connection> connection_;
+  const SessionOptions options_;
+  std::function<void()> ended_;
+  wire::native::FrameSplitter splitter_;
+
+  std::deque<Slot> slots_;
+  std::size_t slot_bytes_ = 0;  // of requests and replies in slots_
+  std::size_t unexecuted_ = 0;  // slots of kind kRequest: appends behind them wait
+  std::string out_;             // replies in order, not yet written
+  std::vector<Unsent> unsent_;  // in the order of out_
+  std::int64_t written_ = 0;    // bytes of replies handed over
+  std::vector<std::pair<std::string, std::size_t>> polled_;  // "topic consumer", partition
+  std::move_only_function<void(Result<void>)> wake_reader_, wake_writer_;
+  bool reading_ = true, broken_ = false, stopping_ = false, first_bytes_ = true;
+  int coroutines_ = 0;
+};
+
+}  // namespace walrus::frontend::native
