@@ -13,6 +13,8 @@ function(walrus_library name)
   endforeach()
   add_library(lib${name} ${objects})  # static unless BUILD_SHARED_LIBS
   set_target_properties(lib${name} PROPERTIES OUTPUT_NAME ${name} LINKER_LANGUAGE CXX
+    ARCHIVE_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/lib
+    LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/lib
     VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
   target_compile_features(lib${name} INTERFACE cxx_std_23)
   target_include_directories(lib${name} INTERFACE

@@ -25,7 +25,8 @@ contains "${server[0]}" usr/bin/walrus usr/lib/systemd/system/walrus.service \
   usr/share/man/man1/walrus.1 usr/share/bash-completion/completions/walrus \
   usr/share/walrus/walrus.toml usr/share/doc/walrus/LICENSE
 ! grep -q '^\./\(home\|root\|tmp\)/' "$scratch/list" || fail "a file outside of /usr"
-contains "${dev[0]}" usr/include/walrus/log.h usr/lib/libwalrus.a usr/lib/libwalrus_log.a usr/lib/pkgconfig/walrus.pc \
+contains "${dev[0]}" usr/include/walrus/log.h usr/lib/libwalrus.a usr/lib/libwalrus_log.a \
+  usr/lib/pkgconfig/walrus.pc \
   usr/lib/cmake/walrus/walrusConfig.cmake
 
 dpkg-deb -f "${server[0]}" Package Depends Maintainer
@@ -38,7 +39,7 @@ for script in postinst prerm postrm; do
   sh -n "$scratch/unpacked/DEBIAN/$script"
 done
 unit=$scratch/unpacked/usr/lib/systemd/system/walrus.service
-for line in ExecStart="/usr/bin/walrus serve --config /etc/walrus/walrus.toml" User=walrus \
+for line in "ExecStart=/usr/bin/walrus serve --config /etc/walrus/walrus.toml" User=walrus \
   NoNewPrivileges=yes ProtectSystem=strict StateDirectory=walrus; do
   grep -qxF "$line" "$unit" || fail "the unit lacks $line"
 done

@@ -25,8 +25,9 @@ if [[ ${WALRUS_TEST_SHARED:-} == 1 ]]; then
 fi
 say cmake --install "$build" --prefix "$prefix" >"$scratch/install.log"
 
-for expected in include/walrus/log.h include/walrus/c.h include/walrus/client.h lib/cmake/walrus/walrusConfig.cmake \
-  lib/pkgconfig/walrus.pc lib/pkgconfig/walrus_log.pc bin/walrus share/man/man1/walrus.1 lib/systemd/system/walrus.service \
+for expected in include/walrus/log.h include/walrus/c.h include/walrus/client.h \
+  lib/cmake/walrus/walrusConfig.cmake lib/pkgconfig/walrus.pc lib/pkgconfig/walrus_log.pc \
+  bin/walrus share/man/man1/walrus.1 lib/systemd/system/walrus.service \
   share/bash-completion/completions/walrus share/zsh/site-functions/_walrus \
   share/fish/vendor_completions.d/walrus.fish share/doc/walrus/LICENSE; do
   [[ -s $prefix/$expected ]] || fail "$expected was not installed"
@@ -75,7 +76,8 @@ say gcc-12 -std=c11 $warnings -I"$prefix/include" -fsyntax-only -x c \
   -include "$prefix/include/walrus/c.h" /dev/null
 
 export PKG_CONFIG_PATH=$prefix/lib/pkgconfig
-say g++-12 -std=c++23 examples/embed.cc -o "$scratch/embed" $(pkg-config --cflags --libs walrus)
+say g++-12 -std=c++23 examples/embed.cc -o "$scratch/embed" \
+  $(pkg-config --cflags --libs walrus_log)
 say "$scratch/embed" "$scratch/data-pc"
 
 # The little clients against the installed server.
@@ -98,7 +100,7 @@ server=""
 
 if [[ ${WALRUS_TEST_SHARED:-} == 1 ]]; then
   [[ -L $prefix/lib/libwalrus.so ]] || fail "no versioned shared library"
-  ldd "$scratch/clang++-19/embed" | grep -q "libwalrus_log.so.0" || fail "not linked to libwalrus.so"
+  ldd "$scratch/clang++-19/embed" | grep -q "libwalrus_log.so.0" || fail "not linked to it"
 fi
 
 # ./dev uninstall leaves nothing behind.

@@ -71,6 +71,10 @@ class StyleTest(unittest.TestCase):
                    '// std::thread\nauto s = "rand()";\nauto f = disk.open(p);\n'
                    "auto t = env_.time(x);\nauto r = disk->rename(a, b);\n/* fsync(1) */\n")
 
+    def test_env_leaves_tests_and_their_fixtures_alone(self):
+        self.clean("env", "src/log/a_test.cc", "std::thread t;\n")
+        self.clean("env", "src/log/fixture.h", "#include <gtest/gtest.h>\nstd::thread t;\n")
+
     def test_env_leaves_the_seam_itself_alone(self):
         self.clean("env", "src/io/real/a.cc", "int fd = ::open(p, 0);\nstd::thread t;\n")
 
