@@ -24,6 +24,7 @@ run() {
   ((fresh)) && say rm -rf "$data/node1"
   mkdir -p "$data"
   walrus=build/release/bin/walrus
+  client=("$walrus")  # with --addr where the configuration chose another address
   start_server "$data"
   stream_a_file "$data"
   print_tour "$data"
@@ -62,6 +63,16 @@ start_server() {
   fi
   ready=$line
   echo "$ready"
+  if [[ $ready != *" native=127.0.0.1:9091 "* ]]; then
+    client+=(--addr "$(ready_field native)")
+  fi
+}
+
+# One of the name=value pairs of the ready line.
+ready_field() {
+  local rest=" ${ready#walrus ready} "
+  rest=${rest#* "$1"=}
+  echo "${rest%% *}"
 }
 
 # Ends the server that start_server started and no other process.
@@ -80,11 +91,11 @@ stream_a_file() {
   else
     cat docs/*.md >"$file"
   fi
-  if ! "$walrus" topic describe words >/dev/null 2>&1; then
-    say "$walrus" topic create words
+  if ! "${client[@]}" topic describe words >/dev/null 2>&1; then
+    say "${client[@]}" topic create words
   fi
-  echo "+ $walrus produce words $file"
-  if ! report=$("$walrus" produce words "$file" 2>&1 >/dev/null); then
+  echo "+ ${client[*]} produce words $file"
+  if ! report=$("${client[@]}" produce words "$file" 2>&1 >/dev/null); then
     echo "$report" >&2
     exit 1
   fi
@@ -93,8 +104,8 @@ stream_a_file() {
   # produced R records B bytes offsets F..L retries N
   read -r _ records _ _ _ _ first _ <<<"$report"
   first=${first%%..*}
-  echo "+ $walrus consume words --from $first --count $records > $data/output"
-  "$walrus" consume words --from "$first" --count "$records" >"$data/output"
+  echo "+ ${client[*]} consume words --from $first --count $records > $data/output"
+  "${client[@]}" consume words --from "$first" --count "$records" >"$data/output"
   if ! cmp "$file" "$data/output"; then
     echo "./dev run: what came out differs from what went in" >&2
     exit 1
@@ -103,23 +114,27 @@ stream_a_file() {
 }
 
 print_tour() {
+  local w="${client[*]}"
   cat <<TOUR
 
 $ready
 
 A tour. Each line can be copied into another terminal, in this directory:
 
-  $walrus put words 'hello, walrus'             # append one record
-  $walrus get words                             # take the next one off the shared cursor
-  $walrus consume words --from -3               # the last three, nothing is taken away
-  $walrus consume words --follow                # and then whatever comes
-  seq 1000000 | $walrus produce numbers         # a million lines, acknowledged = on disk
-  $walrus consume numbers --format '%o %s\n' --count 5
-  $walrus topic list
-  $walrus topic describe words
-  $walrus log verify $1/node1                   # every checksum, beside the running server
-  $walrus shell                                 # the same, interactive
-  bash -c 'exec 3<>/dev/tcp/127.0.0.1/9094; printf "GET /metrics HTTP/1.0\\r\\n\\r\\n" >&3; cat <&3'
+  $w put words 'hello, walrus'           # append one record
+  $w get words                           # take the next one off the shared cursor
+  $w consume words --from -3             # the last three; nothing is taken away
+  $w consume words --from -3 --follow    # and then whatever comes, until Ctrl-C
+  $w topic create numbers --partitions 2
+  seq 1000000 | $w produce numbers       # a million lines, acknowledged = on the disk
+  $w topic list
+  $w topic describe words
+  $w state words
+  $w shell                               # the same, interactive
+  $walrus log verify $1/node1            # every checksum, beside the running server
+  python3 examples/simple_client.py $(ready_field native)
+
+Metrics for Prometheus: http://$(ready_field admin)/metrics   health: /healthz, /readyz
 
 TOUR
 }

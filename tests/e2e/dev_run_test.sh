@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# ./dev run --once streams a real file through a server and ends; a server on its port is reported.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+fail() { echo "dev_run_test: $*" >&2; exit 1; }
+
+# Ports that are free, so that a server that somebody runs does not matter.
+export WALRUS_NATIVE_LISTEN=127.0.0.1:0 WALRUS_ADMIN_LISTEN=127.0.0.1:0
+./dev run --once --data-dir "$scratch/run" </dev/null >"$scratch/first" 2>&1 ||
+  fail "$(tail -n 20 "$scratch/first")"
+grep -q "^walrus ready native=127.0.0.1:" "$scratch/first" || fail "no ready line"
+grep -q "lines went in and came out, byte for byte the same" "$scratch/first" || fail "no file"
+grep -q "A tour" "$scratch/first" || fail "no tour"
+
+# The same directory again: what it holds stays, the file goes through once more.
+CI=true ./dev run --data-dir "$scratch/run" </dev/null >"$scratch/second" 2>&1 ||
+  fail "$(tail -n 20 "$scratch/second")"
+grep -q "byte for byte the same" "$scratch/second" || fail "the second run"
+
+# A port in use: one clear line, status 1.
+exec 3< <(exec python3 -c '
+import signal, socket
+s = socket.create_server(("127.0.0.1", 0))
+print(s.getsockname()[1], flush=True)
+signal.pause()')
+holder=$!
+read -r port <&3
+status=0
+WALRUS_NATIVE_LISTEN=127.0.0.1:$port ./dev run --once --data-dir "$scratch/other" \
+  </dev/null >"$scratch/third" 2>&1 || status=$?
+kill "$holder"
+[[ $status == 1 ]] || fail "a port in use: status $status"
+grep -q "$port" "$scratch/third" || fail "a port in use is not named: $(cat "$scratch/third")"
+
+status=0
+./dev run --nodes 3 >"$scratch/fourth" 2>&1 || status=$?
+[[ $status == 2 ]] || fail "--nodes 3: status $status"
+grep -q "not part of this release" "$scratch/fourth" || fail "--nodes 3: $(cat "$scratch/fourth")"
