@@ -101,6 +101,7 @@ class Env {
   // Blocks the caller until the event is set or `timeout` is over; false = timed out. The
   // simulated one runs the world meanwhile.
   virtual bool wait(Event&, Nanos timeout) = 0;
+  virtual int cores() { return 1; }
   virtual bool single_threaded() const { return false; }  // true when simulated
   // A place where a simulated process may die or a rare branch be taken; nothing when real.
   virtual void crash_point(const char*) {}

@@ -3,8 +3,10 @@
 // simulated (virtual time; loss, delay, reordering, one-way cuts, resets, half-open connections).
 //
 // A Loop is one thread's io_context. Coroutines are asio::awaitable<Result<T>> and stay on their
-// loop; loops talk by post(). A Connection belongs to the loop that made it; at most one read and
-// one write are in flight on it. close() makes whatever is in flight return kClosed.
+// loop; loops talk by post(). A Connection belongs to the loop that made it, which it must not
+// outlive, nor may a Listener or a Gate; at most one read and one write are in flight on it.
+// close() makes whatever is in flight return kClosed. A connection that breaks answers kIo.
+// Destroying one with something in flight closes it first.
 
 #include <boost/asio/awaitable.hpp>
 #include <functional>
@@ -44,6 +46,15 @@ class Listener {
   virtual void close() = 0;
 };
 
+// Holds one coroutine of its loop until it is opened, and closes again behind it; opened while none
+// waits, it lets the next one through. Used on the loop's thread only.
+class Gate {
+ public:
+  virtual ~Gate() = default;  // while none waits, unless the loop goes with all that it suspends
+  virtual boost::asio::awaitable<bool> wait(Nanos timeout) = 0;  // false: timed out
+  virtual void open() = 0;
+};
+
 class Loop {
  public:
   virtual ~Loop() = default;  // destroys what is still suspended on it
@@ -53,6 +64,7 @@ class Loop {
   // Starts a coroutine on this loop. What it needs must outlive it; it ends by itself.
   virtual void spawn(boost::asio::awaitable<void>) = 0;
   virtual boost::asio::awaitable<void> sleep(Nanos) = 0;
+  virtual std::unique_ptr<Gate> make_gate() = 0;
   // kInvalid: not an address. kExists: the port is in use. kIo. "host:0" takes a free port.
   virtual Result<std::unique_ptr<Listener>> listen(const std::string& address) = 0;
   virtual Task<std::unique_ptr<Connection>> connect(std::string address, Nanos timeout) = 0;
@@ -63,13 +75,17 @@ class Loop {
 // The setter may be called from any thread, once, also after the Signal is gone.
 class Signal {
  public:
-  explicit Signal(Loop&);
+  explicit Signal(Loop&);  // made, waited for and destroyed on this loop
+  ~Signal();
+  Signal(const Signal&) = delete;
+  Signal& operator=(const Signal&) = delete;
   std::move_only_function<void(Result<void>)> setter();
   Task<void> wait(Nanos timeout = Nanos::max());  // kTimeout; may be waited for again then
 
  private:
   struct State;
-  std::shared_ptr<State> state_;
+  std::shared_ptr<State> state_;  // shared with the setter, which may outlive both
+  std::unique_ptr<Gate> gate_;
 };
 
 }  // namespace walrus::io

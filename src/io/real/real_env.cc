@@ -88,7 +88,11 @@ class RealEnv final : public Env {
     return std::make_unique<RealWorker>(std::move(name), std::move(body));
   }
 
-  std::unique_ptr<Loop> make_loop() override { return make_real_loop(); }
+  std::unique_ptr<Loop> make_loop() override { return std::make_unique<RealLoop>(); }
+
+  int cores() override {
+    return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  }
 
   bool wait(Event& event, Nanos timeout) override {
     const Nanos now = mono();

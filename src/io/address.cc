@@ -1,0 +1,37 @@
+#include "io/address.h"
+
+#include <charconv>
+
+#include "base/result.h"
+
+namespace walrus::io {
+
+Result<Address> parse_address(std::string_view text) {
+  const auto invalid = [&](const char* why) {
+    return fail(Code::kInvalid, "invalid address \"{}\": {}", text, why);
+  };
+  const auto colon = text.rfind(':');
+  if (colon == text.npos) return invalid("expected HOST:PORT");
+  std::string_view host = text.substr(0, colon);
+  const std::string_view digits = text.substr(colon + 1);
+  if (host.starts_with('[') && host.ends_with(']')) {
+    host = host.substr(1, host.size() - 2);
+  } else if (host.contains(':') || host.contains('[')) {
+    return invalid("an IPv6 host needs brackets");
+  }
+  if (host.empty()) return invalid("no host");
+  std::uint16_t port = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
+  if (digits.empty() || error != std::errc() || end != digits.data() + digits.size()) {
+    return invalid("a port is a number from 0 to 65535");
+  }
+  return Address{.host = std::string(host), .port = port};
+}
+
+std::string to_string(const Address& address) {
+  const bool brackets = address.host.contains(':');
+  return fmt::format("{}{}{}:{}", brackets ? "[" : "", address.host, brackets ? "]" : "",
+                     address.port);
+}
+
+}  // namespace walrus::io
