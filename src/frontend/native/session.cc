@@ -25,10 +25,6 @@ constexpr Bytes kHttpHint =
     "Content-Length: 64\r\n\r\n"
     "This is Walrus's native port; HTTP is served on the admin port.\n";
 
-void wake(std::move_only_function<void(Result<void>)>& waker) {
-  if (auto call = std::exchange(waker, nullptr)) call({});
-}
-
 }  // namespace
 
 Session::Session(broker::Local& local, std::unique_ptr<io::Connection> connection,
@@ -36,6 +32,8 @@ Session::Session(broker::Local& local, std::unique_ptr<io::Connection> connectio
     : local_(local),
       connection_(std::move(connection)),
       options_(options),
+      room_(local.loop().make_gate()),
+      work_(local.loop().make_gate()),
       splitter_({.frame_bytes_max = options.frame_bytes_max}) {}
 
 Session::~Session() = default;
@@ -49,15 +47,15 @@ void Session::start(std::function<void()> ended) {
 
 void Session::stop() {
   stopping_ = true;
-  if (slots_.empty() && out_.empty() && wake_writer_) connection_->close();  // idle
-  wake(wake_reader_);
-  wake(wake_writer_);
+  if (writer_idle_ && slots_.empty()) connection_->close();
+  room_->open();
+  work_->open();
 }
 
 boost::asio::awaitable<void> Session::run_reader(std::shared_ptr<Session> self) {
   (void)co_await self->read_frames();  // how the peer ended is of no consequence
   self->reading_ = false;
-  wake(self->wake_writer_);
+  self->work_->open();
   self->end_coroutine();
 }
 
@@ -65,7 +63,7 @@ boost::asio::awaitable<void> Session::run_writer(std::shared_ptr<Session> self) 
   auto result = co_await self->write_replies();
   if (!result) self->broken_ = true;
   self->connection_->close();
-  wake(self->wake_reader_);
+  self->room_->open();
   self->end_coroutine();
 }
 
@@ -87,6 +85,7 @@ io::Task<void> Session::read_frames() {
     if (!received) co_return std::unexpected(std::move(received).error());
     if (*received == 0) co_return Result<void>();  // what was asked is still answered
     splitter_.received(*received);
+    count(*received, 0);
     if (first_bytes_ && foreign_protocol()) co_return Result<void>();
     while (auto event = splitter_.next()) {
       first_bytes_ = false;
@@ -122,6 +121,7 @@ io::Task<void> Session::take_event(FrameSplitter::Event event) {
     push_error(text::kInvalidFrameLength);
     co_return Result<void>();
   }
+  ++requests_;
   auto request = wire::native::parse_request(event.body);
   if (!request) {
     push_error(request.error().message);
@@ -139,9 +139,7 @@ io::Task<void> Session::take_event(FrameSplitter::Event event) {
 io::Task<void> Session::wait_for_room() {
   while (!broken_ &&
          (slots_.size() >= kSlotsMax || slot_bytes_ + out_.size() >= options_.output_bytes_max)) {
-    io::Signal signal(local_.loop());
-    wake_reader_ = signal.setter();
-    WALRUS_CO_TRY(co_await signal.wait());
+    co_await room_->wait(io::Nanos::max());
   }
   if (broken_) co_return fail(Code::kClosed, "connection broken");
   co_return Result<void>();
@@ -151,10 +149,11 @@ void Session::push(Slot slot) {
   slot_bytes_ += slot.bytes.size() + kSlotOverheadBytes;
   if (slot.kind == Slot::kRequest) ++unexecuted_;
   slots_.push_back(std::move(slot));
-  wake(wake_writer_);
+  work_->open();
 }
 
 void Session::push_error(Bytes error) {
+  ++errors_;
   Slot slot;
   wire::native::append_error(slot.bytes, error);
   push(std::move(slot));
@@ -179,10 +178,10 @@ io::Task<void> Session::write_replies() {
     WALRUS_CO_TRY(co_await flush());
     if (!slots_.empty()) continue;
     if (!reading_ || stopping_) co_return Result<void>();
-    wake(wake_reader_);
-    io::Signal signal(local_.loop());
-    wake_writer_ = signal.setter();
-    WALRUS_CO_TRY(co_await signal.wait());
+    room_->open();
+    writer_idle_ = true;
+    co_await work_->wait(io::Nanos::max());
+    writer_idle_ = false;
   }
 }
 
@@ -254,6 +253,7 @@ io::Task<void> Session::flush() {
   if (broken_) co_return fail(Code::kClosed, "connection broken");
   auto bytes = std::exchange(out_, {});
   auto result = co_await connection_->write(bytes, options_.write_timeout);
+  count(0, bytes.size());
   written_ = result ? written_ + std::ssize(bytes) : connection_->written();
   std::map<broker::TopicRef, std::vector<broker::ClaimId>> delivered;
   std::size_t count = 0;
@@ -263,12 +263,21 @@ io::Task<void> Session::flush() {
   }
   unsent_.erase(unsent_.begin(), unsent_.begin() + static_cast<std::ptrdiff_t>(count));
   for (auto& [topic, claims] : delivered) local_.delivered(topic, std::move(claims));
-  if (wake_reader_) wake(wake_reader_);
+  room_->open();
   if (result && out_.empty()) {  // keeps the buffer, unless it grew large
     bytes.clear();
     if (bytes.capacity() <= 2 * kWriteBytes) out_ = std::move(bytes);
   }
   co_return result;
+}
+
+void Session::count(std::size_t received, std::size_t sent) {
+  if (options_.counters == nullptr) return;
+  auto& counters = *options_.counters;
+  counters.requests.add(std::exchange(requests_, 0));
+  counters.errors.add(std::exchange(errors_, 0));
+  counters.received_bytes.add(received);
+  counters.sent_bytes.add(sent);
 }
 
 bool Session::is_append(const wire::native::Request& request) {
@@ -338,6 +347,7 @@ io::Task<Session::Slot> Session::append_batch(wire::native::Target target, Bytes
 }
 
 std::string Session::describe_error(const Error& error, Bytes target) {
+  ++errors_;
   return error_text(error, target, !local_.engine().health());
 }
 

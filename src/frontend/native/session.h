@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "base/metrics.h"
 #include "broker/broker.h"
 #include "io/network.h"
 #include "wire/native/frame.h"
@@ -25,12 +26,21 @@
 
 namespace walrus::frontend::native {
 
+// Shared by all sessions; each counts a batch of requests at a time.
+struct SessionCounters {
+  Counter& requests;
+  Counter& errors;
+  Counter& received_bytes;
+  Counter& sent_bytes;
+};
+
 struct SessionOptions {
   std::size_t frame_bytes_max = wire::native::kFrameBytesMax;
   std::size_t output_bytes_max = 4 << 20;
   io::Nanos idle_timeout = std::chrono::minutes(10);
   io::Nanos write_timeout = std::chrono::minutes(1);
   std::string advertised{};  // this node's address, for METRICS
+  SessionCounters* counters = nullptr;
 };
 
 class Session : public std::enable_shared_from_this<Session> {
@@ -72,6 +82,7 @@ class Session : public std::enable_shared_from_this<Session> {
   io::Task<void> answer_appends();
   io::Task<void> answer_request();
   io::Task<void> flush();
+  void count(std::size_t received, std::size_t sent);
   Slot pop();
 
   static bool is_append(const wire::native::Request&);
@@ -98,14 +109,17 @@ class Session : public std::enable_shared_from_this<Session> {
   wire::native::FrameSplitter splitter_;
 
   std::deque<Slot> slots_;
-  std::size_t slot_bytes_ = 0;  // of requests and replies in slots_
-  std::size_t unexecuted_ = 0;  // slots of kind kRequest: appends behind them wait
-  std::string out_;             // replies in order, not yet written
-  std::vector<Unsent> unsent_;  // in the order of out_
-  std::int64_t written_ = 0;    // bytes of replies handed over
+  std::size_t slot_bytes_ = 0;               // of requests and replies in slots_
+  std::uint64_t requests_ = 0, errors_ = 0;  // not yet counted
+  std::size_t unexecuted_ = 0;               // slots of kind kRequest: appends behind them wait
+  std::string out_;                          // replies in order, not yet written
+  std::vector<Unsent> unsent_;               // in the order of out_
+  std::int64_t written_ = 0;                 // bytes of replies handed over
   std::vector<std::pair<std::string, std::size_t>> polled_;  // "topic consumer", partition
-  std::move_only_function<void(Result<void>)> wake_reader_, wake_writer_;
+  std::unique_ptr<io::Gate> room_;  // for the reader: less waits than before
+  std::unique_ptr<io::Gate> work_;  // for the writer: a slot, or an end
   bool reading_ = true, broken_ = false, stopping_ = false, first_bytes_ = true;
+  bool writer_idle_ = false;
   int coroutines_ = 0;
 };
 

@@ -1,0 +1,79 @@
+#include "frontend/native/server.h"
+
+#include "broker/run_on.h"
+#include "wire/native/errors.h"
+#include "wire/native/reply.h"
+
+namespace walrus::frontend::native {
+
+NativeServer::NativeServer(broker::Broker& broker, Metrics& metrics, NativeOptions options,
+                           std::unique_ptr<net::Acceptor> acceptor)
+    : broker_(broker),
+      options_(std::move(options)),
+      acceptor_(std::move(acceptor)),
+      sessions_(broker.loops()),
+      connections_(metrics.gauge({"walrus_native_connections", "Open connections."})),
+      accepted_(metrics.counter({"walrus_native_accepted", "Connections accepted."})),
+      counters_{metrics.counter({"walrus_native_requests", "Requests received."}),
+                metrics.counter({"walrus_native_errors", "Requests answered with ERR."}),
+                metrics.counter({"walrus_native_received", "Bytes received.", "bytes"}),
+                metrics.counter({"walrus_native_sent", "Bytes of replies sent.", "bytes"})} {
+  options_.session.advertised = acceptor_->address();
+  options_.session.counters = &counters_;
+}
+
+NativeServer::~NativeServer() = default;
+
+Result<std::unique_ptr<NativeServer>> NativeServer::listen(broker::Broker& broker, Metrics& metrics,
+                                                           NativeOptions options) {
+  std::vector<io::Loop*> loops;
+  for (std::size_t i = 0; i < broker.loops(); ++i) loops.push_back(&broker.local(i).loop());
+  WALRUS_ASSIGN(auto acceptor,
+                net::Acceptor::listen(
+                    loops, {.listen = options.listen,
+                            .connections_max = options.connections_max,
+                            .connections_per_address_max = options.connections_per_address_max}));
+  return std::unique_ptr<NativeServer>(
+      new NativeServer(broker, metrics, std::move(options), std::move(acceptor)));
+}
+
+void NativeServer::start() {
+  std::string refusal;
+  wire::native::append_error(refusal, wire::native::text::kTooManyConnections);
+  acceptor_->start(
+      [this](std::size_t loop, std::unique_ptr<io::Connection> connection) {
+        serve(loop, std::move(connection));
+      },
+      std::move(refusal));
+}
+
+void NativeServer::serve(std::size_t loop, std::unique_ptr<io::Connection> connection) {
+  auto peer = connection->peer();
+  auto session =
+      std::make_shared<Session>(broker_.local(loop), std::move(connection), options_.session);
+  sessions_[loop].insert(session);
+  accepted_.add();
+  connections_.add(1);
+  session->start([this, loop, peer, weak = std::weak_ptr(session)] {
+    sessions_[loop].erase(weak.lock());
+    connections_.add(-1);
+    acceptor_->release(peer);
+  });
+  if (stopping_) session->stop();  // was on its way here
+}
+
+io::Task<void> NativeServer::stop(io::Nanos timeout) {
+  stopping_ = true;
+  acceptor_->close();
+  for (std::size_t i = 0; i < broker_.loops(); ++i) {
+    auto& local = broker_.local(i);
+    local.loop().post([this, i, &local] {
+      local.stop();
+      auto sessions = sessions_[i];
+      for (const auto& session : sessions) session->stop();
+    });
+  }
+  co_return co_await acceptor_->drained(timeout);
+}
+
+}  // namespace walrus::frontend::native
