@@ -1,10 +1,12 @@
 # walrus_room(NAME [USES room...] [LINK target...]): the static library walrus_NAME from all
-# src/NAME/**.cc but *_test.cc and main.cc, and the program walrus_NAME_test from all *_test.cc.
+# src/NAME/**.cc but *_test.cc and main.cc, and the program walrus_NAME_test from all *_test.cc
+# and *_test.c.
 function(walrus_room name)
   cmake_parse_arguments(room "" "" "USES;LINK" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.cc)
   set(tests ${sources})
   list(FILTER tests INCLUDE REGEX "_test\\.cc$")
+  file(GLOB_RECURSE c_tests CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*_test.c)
   list(FILTER sources EXCLUDE REGEX "(_test|/main)\\.cc$")
   if(NOT sources)
     return()
@@ -17,7 +19,7 @@ function(walrus_room name)
     endif()
   endforeach()
   if(WALRUS_TESTS AND tests)
-    add_executable(walrus_${name}_test ${tests})
+    add_executable(walrus_${name}_test ${tests} ${c_tests})
     target_link_libraries(walrus_${name}_test PRIVATE walrus_${name} GTest::gmock GTest::gtest_main
       rapidcheck)
     target_compile_definitions(walrus_${name}_test PRIVATE WALRUS_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
