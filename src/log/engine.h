@@ -55,6 +55,13 @@ struct Appended {
   Offset first{}, next{};
 };
 
+// One segment of a stream's chain, by offset.
+struct SegmentInfo {
+  std::int64_t base_offset = 0, end_offset = 0, records = 0, bytes = 0;
+  std::int32_t epoch = 0;
+  bool sealed = false;
+};
+
 template <class T>
 using Done = std::move_only_function<void(Result<T>)>;
 
@@ -94,6 +101,7 @@ class Engine {
   Result<Pending> alter(const StreamRef&, const StreamOptions&);
   std::vector<StreamRef> list(Bytes prefix) const;  // by name
   Result<StreamInfo> info(const StreamRef&) const;
+  std::vector<SegmentInfo> segments(const StreamRef&) const;  // the last one is open
 
   // Append. kBusy: no room in the journal or too much in flight; call when_room() and try again.
   Result<Appended> append(const StreamRef&, std::span<const Record>, const AppendOptions&);

@@ -104,6 +104,9 @@ std::string encode(std::span<const Record>, const BatchFields&);
 // The same batch with its records compressed; lies outside the hot path.
 Result<std::string> compress(const BatchView&, Codec);
 
+// The batch with only its records below `end_offset`, which lies inside it.
+Result<std::string> shorten(const BatchView&, std::int64_t end_offset);
+
 // Sets what lies outside the CRC.
 inline void set_base_offset(char* batch, std::int64_t offset) { store_be(batch, offset); }
 inline void set_epoch(char* batch, std::int32_t epoch) { store_be(batch + 12, epoch); }

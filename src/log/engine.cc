@@ -1,0 +1,462 @@
+#include "log/engine.h"
+
+#include <algorithm>
+#include <set>
+
+#include "base/check.h"
+#include "log/catalog.h"
+#include "log/directory.h"
+#include "log/shard.h"
+
+namespace walrus::log {
+namespace {
+
+// Keys of the catalogue that no stream name can be: names hold no NUL.
+constexpr Bytes kNextStreamKey{"\0next-stream", 12};
+constexpr Bytes kNextProducerKey{"\0next-producer", 14};
+
+Result<void> check_options(const EngineOptions& options) {
+  const auto& user = options.user;
+  auto bad = [](const char* what) { return fail(Code::kInvalid, "{}", what); };
+  if (user.batch_bytes_max < 1 || user.batch_bytes_max > (64 << 20)) {
+    return bad("batch_bytes_max must be 1 to 64 MiB");
+  }
+  if (user.batch_records_max < 1) return bad("batch_records_max must be at least 1");
+  if (user.journal_bytes_max < 4 * user.batch_bytes_max) {
+    return bad("journal_bytes_max must be at least 4 times batch_bytes_max");
+  }
+  if (user.journal_bytes_max < 4 * options.journal_file_bytes_min) {
+    return bad("journal_bytes_max must hold four journal files");
+  }
+  if (user.in_flight_bytes_max < 1) return bad("in_flight_bytes_max must be at least 1");
+  if (user.background_bytes_per_s < 1) return bad("background_bytes_per_s must be at least 1");
+  if (user.shards < 0 || user.shards > 1024) return bad("shards must be 0 to 1024");
+  return {};
+}
+
+std::uint64_t read_number(const std::optional<std::string>& value) {
+  if (!value) return 0;
+  return Decoder(*value).uvarint().value_or(0);
+}
+
+std::string write_number(std::uint64_t value) {
+  std::string bytes;
+  append_uvarint(bytes, value);
+  return bytes;
+}
+
+}  // namespace
+
+struct Engine::Impl {
+  struct Named {
+    StreamRef stream;
+    Pending created;  // visible once this is done
+    bool visible = false;
+  };
+
+  Impl(io::Env& world, const EngineOptions& given) : env(world), options(given) {}
+
+  Result<void> open();
+  Result<void> make();
+  Result<void> open_shards();
+  Result<void> load_catalog();
+  // A stream that no catalogue names was removed, and the crash came before its drop.
+  Result<void> drop_unnamed();
+  Result<void> deal_anew(std::int32_t shards);
+  void fail_all(const Error&);
+  void drop_when_durable(const Pending&, const StreamRef&);
+  Shard& shard_of(std::uint64_t id) { return *shards[id % shards.size()]; }
+
+  io::Env& env;
+  EngineOptions options;
+  io::Path root;
+  Identity identity;
+  std::unique_ptr<io::DirectoryLock> directory_lock;
+  std::vector<std::unique_ptr<Shard>> shards;
+
+  mutable Lock lock;  // guards the catalogue
+  std::map<std::string, Named, std::less<>> names;
+  std::uint64_t next_stream = 1, next_producer = 0;
+  bool closed = false;
+};
+
+Result<std::unique_ptr<Engine>> Engine::open(io::Env& env, const EngineOptions& options) {
+  WALRUS_TRY(check_options(options));
+  auto impl = std::make_unique<Impl>(env, options);
+  WALRUS_TRY(impl->open());
+  return std::make_unique<Engine>(std::move(impl));
+}
+
+Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Engine::~Engine() { (void)close(); }
+
+Result<void> Engine::Impl::open() {
+  root = options.user.root;
+  bool read_only = options.user.read_only;
+  if (!read_only) {
+    WALRUS_TRY(env.disk().make_directory(root));
+    WALRUS_TRY(read_identity(env, root));  // never a lock file in somebody else's directory
+    WALRUS_ASSIGN(directory_lock, env.disk().lock(root / "LOCK"));
+  }
+  WALRUS_ASSIGN(auto found, read_identity(env, root));
+  if (!found) {
+    if (read_only) return fail(Code::kNotFound, "{}: not a Walrus directory", root.string());
+    WALRUS_TRY(make());
+  } else {
+    identity = *found;
+  }
+  WALRUS_TRY(open_shards());
+  auto wanted = options.user.shards;
+  if (!read_only && wanted > 0 && wanted != identity.shards) {
+    WALRUS_TRY(deal_anew(wanted));
+    WALRUS_TRY(open_shards());
+  }
+  if (read_only) return {};
+  for (auto& shard : shards) shard->start_workers();
+  return drop_unnamed();
+}
+
+Result<void> Engine::Impl::drop_unnamed() {
+  std::set<std::uint64_t> named;
+  for (const auto& [name, item] : names) named.insert(item.stream->id);
+  for (auto& shard : shards) {
+    for (auto id : shard->stream_ids()) {
+      if (!named.contains(id)) WALRUS_TRY(shard->drop(id));
+    }
+  }
+  return {};
+}
+
+Result<void> Engine::Impl::make() {
+  auto& disk = env.disk();
+  identity.shards = options.user.shards > 0
+                        ? options.user.shards
+                        : static_cast<std::int32_t>(env.cores());
+  identity.uuid.clear();
+  for (int i = 0; i < 2; ++i) append_le(identity.uuid, env.random());
+  for (const char* name : {"journal", "segments", "quarantine"}) {
+    WALRUS_TRY(disk.make_directory(root / name));
+  }
+  for (std::int32_t i = 0; i < identity.shards; ++i) {
+    Shard shard(env, {options, root, identity.uuid, identity.layout, i, identity.shards, false, {}});
+    WALRUS_TRY(shard.create());
+  }
+  for (const char* name : {"journal", "segments", "quarantine"}) {
+    WALRUS_TRY(disk.sync_directory(root / name));
+  }
+  if (root.has_parent_path()) WALRUS_TRY(disk.sync_directory(root.parent_path()));
+  return write_identity(env, root, identity);
+}
+
+Result<void> Engine::Impl::open_shards() {
+  shards.clear();
+  names.clear();
+  for (std::int32_t i = 0; i < identity.shards; ++i) {
+    ShardOptions shard{options,         root,  identity.uuid, identity.layout, i,
+                       identity.shards, false, {}};
+    shard.read_only = options.user.read_only;
+    shard.on_failed = [this](const Error& error) { fail_all(error); };
+    shards.push_back(std::make_unique<Shard>(env, shard));
+    WALRUS_TRY(shards.back()->recover());
+  }
+  if (!options.user.read_only) {
+    std::vector<FileRef> named;
+    for (auto& shard : shards) shard->add_files(named);
+    WALRUS_TRY(shards.front()->store().quarantine_unnamed(named));
+  }
+  return load_catalog();
+}
+
+Result<void> Engine::Impl::load_catalog() {
+  auto& first = *shards.front();
+  next_stream = std::max<std::uint64_t>(
+      1, read_number(first.get_state(0, Table::kCatalog, kNextStreamKey)));
+  next_producer = read_number(first.get_state(0, Table::kCatalog, kNextProducerKey));
+  for (auto& shard : shards) {
+    for (auto id : shard->stream_ids()) next_stream = std::max(next_stream, id + 1);
+  }
+  for (auto& [name, value] : first.list_state(0, Table::kCatalog)) {
+    if (name.starts_with('\0')) continue;
+    auto entry = decode_catalog_entry(value);
+    if (!entry) {
+      return fail(entry.error().code, "{}: stream {}: {}", root.string(), name,
+                  entry.error().message);
+    }
+    next_stream = std::max(next_stream, entry->id + 1);
+    names[name] = {shard_of(entry->id).attach(entry->id, name, entry->options), {}, true};
+  }
+  return {};
+}
+
+// Another shard count: everything into segment files, then new manifests under a new layout. The
+// identity file decides which layout counts, so a crash finds the old one or the new one.
+Result<void> Engine::Impl::deal_anew(std::int32_t count) {
+  for (auto& shard : shards) shard->start_workers();
+  WALRUS_TRY(drop_unnamed());
+  for (auto& shard : shards) WALRUS_TRY(shard->checkpoint());
+  auto next = identity;
+  next.layout = identity.layout + 1;
+  next.shards = count;
+  std::vector<Manifest> dealt(static_cast<std::size_t>(count));
+  std::uint64_t next_file = 1;
+  for (auto& shard : shards) {
+    auto old = shard->snapshot_for_layout();
+    next_file = std::max(next_file, old.next_file);
+    for (auto& stream : old.streams) {
+      dealt[stream.id % dealt.size()].streams.push_back(std::move(stream));
+    }
+    for (auto& [key, value] : old.tables) {
+      // The catalogue's stream id 0 stays with the first shard.
+      dealt[key.second.first % dealt.size()].tables[key] = value;
+    }
+  }
+  for (std::size_t i = 0; i < dealt.size(); ++i) {
+    auto& manifest = dealt[i];
+    std::ranges::sort(manifest.streams, {}, &StreamSnapshot::id);
+    manifest.directory_uuid = identity.uuid;
+    manifest.layout = next.layout;
+    manifest.shard = static_cast<std::int32_t>(i);
+    manifest.shards = count;
+    manifest.next_file = next_file;
+    manifest.generation = 1;
+    WALRUS_TRY(Shard::write_first_manifest(env, root, manifest));
+  }
+  shards.clear();
+  WALRUS_TRY(write_identity(env, root, next));
+  identity = next;
+  return {};
+}
+
+void Engine::Impl::fail_all(const Error& error) {
+  for (auto& shard : shards) shard->fail_with(error);
+}
+
+Result<void> Engine::close() {
+  if (impl_->closed) return {};
+  impl_->closed = true;
+  Result<void> answer;
+  for (auto& shard : impl_->shards) {
+    auto closed = shard->close();
+    if (!closed && answer) answer = std::move(closed);
+  }
+  impl_->directory_lock = nullptr;
+  return answer;
+}
+
+Result<void> Engine::health() const {
+  for (auto& shard : impl_->shards) WALRUS_TRY(shard->health());
+  return {};
+}
+
+io::Env& Engine::env() { return impl_->env; }
+const EngineOptions& Engine::options() const { return impl_->options; }
+
+// ---------------------------------------------------------------------------------------------
+// Catalogue
+
+Result<Engine::Created> Engine::create(Bytes name, const StreamOptions& options) {
+  WALRUS_TRY(check_stream_name(name));
+  WALRUS_TRY(check_stream_options(options));
+  LockGuard guard(impl_->lock);
+  if (impl_->names.contains(name)) return fail(Code::kExists, "stream {} exists", name);
+  auto id = impl_->next_stream;
+  WALRUS_ASSIGN(auto pending,
+                impl_->shards.front()->put_state(0, Table::kCatalog, name,
+                                                 encode_catalog_entry({id, options})));
+  ++impl_->next_stream;
+  auto stream = impl_->shard_of(id).attach(id, std::string(name), options);
+  impl_->names[std::string(name)] = {stream, pending, false};
+  return Created{pending, stream};
+}
+
+Result<StreamRef> Engine::find(Bytes name) const {
+  LockGuard guard(impl_->lock);
+  auto found = impl_->names.find(name);
+  if (found == impl_->names.end()) return fail(Code::kNotFound, "no stream {}", name);
+  auto& named = found->second;
+  if (!named.visible) {
+    // Its records must not be acknowledged before its name is: they lie in different journals.
+    if (!named.created.shard->is_done(named.created)) {
+      return fail(Code::kNotFound, "no stream {}", name);
+    }
+    named.visible = true;
+  }
+  return named.stream;
+}
+
+Result<Pending> Engine::remove(Bytes name) {
+  StreamRef stream;
+  Pending pending;
+  {
+    LockGuard guard(impl_->lock);
+    auto found = impl_->names.find(name);
+    if (found == impl_->names.end()) return fail(Code::kNotFound, "no stream {}", name);
+    auto& first = *impl_->shards.front();
+    WALRUS_TRY(first.put_state(0, Table::kCatalog, kNextStreamKey, write_number(impl_->next_stream)));
+    WALRUS_ASSIGN(pending, first.put_state(0, Table::kCatalog, name, std::nullopt));
+    stream = found->second.stream;
+    impl_->names.erase(found);
+  }
+  stream->shard->forget(*stream);
+  impl_->drop_when_durable(pending, stream);
+  return pending;
+}
+
+// Its data goes only once its name is gone for good; if that fails for now, the next start does it.
+void Engine::Impl::drop_when_durable(const Pending& pending, const StreamRef& stream) {
+  pending.shard->when_done(pending, [stream](Result<void> done) {
+    if (done) (void)stream->shard->drop(stream->id);
+  });
+}
+
+Result<Pending> Engine::alter(const StreamRef& stream, const StreamOptions& options) {
+  WALRUS_TRY(check_stream_options(options));
+  LockGuard guard(impl_->lock);
+  auto found = impl_->names.find(stream->name);
+  if (found == impl_->names.end() || found->second.stream != stream) {
+    return fail(Code::kNotFound, "stream {} was removed", stream->name);
+  }
+  WALRUS_ASSIGN(auto pending,
+                impl_->shards.front()->put_state(0, Table::kCatalog, stream->name,
+                                                 encode_catalog_entry({stream->id, options})));
+  impl_->shard_of(stream->id).attach(stream->id, stream->name, options);
+  return pending;
+}
+
+std::vector<StreamRef> Engine::list(Bytes prefix) const {
+  LockGuard guard(impl_->lock);
+  std::vector<StreamRef> streams;
+  for (auto at = impl_->names.lower_bound(prefix); at != impl_->names.end(); ++at) {
+    if (!at->first.starts_with(prefix)) break;
+    if (at->second.visible || at->second.created.shard->is_done(at->second.created)) {
+      streams.push_back(at->second.stream);
+    }
+  }
+  return streams;
+}
+
+Result<StreamInfo> Engine::info(const StreamRef& stream) const {
+  if (stream->removed) return fail(Code::kNotFound, "stream {} was removed", stream->name);
+  return stream->shard->info(*stream);
+}
+
+std::vector<SegmentInfo> Engine::segments(const StreamRef& stream) const {
+  return stream->shard->segments(*stream);
+}
+
+// ---------------------------------------------------------------------------------------------
+// Append, read, state: checked here, done by the stream's shard
+
+Result<Appended> Engine::append(const StreamRef& stream, std::span<const Record> records,
+                                const AppendOptions& options) {
+  const auto& user = impl_->options.user;
+  if (records.empty()) return fail(Code::kInvalid, "a batch holds at least one record");
+  if (static_cast<std::int64_t>(records.size()) > user.batch_records_max) {
+    return fail(Code::kTooLarge, "{} records, the limit is {}", records.size(),
+                user.batch_records_max);
+  }
+  auto now = impl_->env.wall();
+  auto bytes = record::encoded_size(records, now);
+  if (static_cast<std::int64_t>(bytes) > user.batch_bytes_max) {
+    return fail(Code::kTooLarge, "a batch of {} bytes, the limit is {}", bytes,
+                user.batch_bytes_max);
+  }
+  return stream->shard->append(*stream, records, bytes, now, options);
+}
+
+Result<Appended> Engine::append_batch(const StreamRef& stream, const record::BatchView& batch,
+                                      std::optional<Offset> expected_next) {
+  const auto& user = impl_->options.user;
+  if (static_cast<std::int64_t>(batch.bytes().size()) > user.batch_bytes_max ||
+      batch.count() > user.batch_records_max) {
+    return fail(Code::kTooLarge, "a batch of {} records and {} bytes, the limits are {} and {}",
+                batch.count(), batch.bytes().size(), user.batch_records_max,
+                user.batch_bytes_max);
+  }
+  return stream->shard->append_batch(*stream, batch, expected_next);
+}
+
+void Engine::when_room(const StreamRef& stream, Done<void> done) {
+  stream->shard->when_room(std::move(done));
+}
+
+void Engine::when_done(const Pending& pending, Done<void> done) {
+  if (!pending.shard) return done({});
+  pending.shard->when_done(pending, std::move(done));
+}
+
+Result<void> Engine::wait(const Pending& pending) {
+  if (!pending.shard) return {};
+  return pending.shard->wait(pending);
+}
+
+Result<Fetched> Engine::fetch(const StreamRef& stream, Offset from,
+                              const FetchOptions& options) const {
+  return stream->shard->fetch(*stream, from.value, options);
+}
+
+Result<Offset> Engine::find_time(const StreamRef& stream, Time time) const {
+  WALRUS_ASSIGN(auto offset,
+                stream->shard->find_time(*stream, time.time_since_epoch().count()));
+  return Offset{offset};
+}
+
+std::uint64_t Engine::when_readable(const StreamRef& stream, Offset offset, UpTo up_to,
+                                    Done<void> done) {
+  return stream->shard->when_readable(*stream, offset.value, up_to, std::move(done));
+}
+
+void Engine::cancel(const StreamRef& stream, std::uint64_t id) {
+  stream->shard->cancel(*stream, id);
+}
+
+Result<Pending> Engine::trim(const StreamRef& stream, Offset first_kept) {
+  return stream->shard->trim(*stream, first_kept.value);
+}
+
+Result<Pending> Engine::truncate(const StreamRef& stream, Offset first_dropped) {
+  return stream->shard->truncate(*stream, first_dropped.value);
+}
+
+Result<Pending> Engine::sync(const StreamRef& stream) { return stream->shard->sync(); }
+Result<void> Engine::compact(const StreamRef& stream) { return stream->shard->compact(*stream); }
+
+Result<void> Engine::checkpoint() {
+  for (auto& shard : impl_->shards) WALRUS_TRY(shard->checkpoint());
+  return {};
+}
+
+Result<Pending> Engine::put_state(const StreamRef& stream, Table table, Bytes key,
+                                  std::optional<Bytes> value) {
+  if (stream->removed) return fail(Code::kNotFound, "stream {} was removed", stream->name);
+  return stream->shard->put_state(stream->id, table, key, value);
+}
+
+std::optional<std::string> Engine::get_state(const StreamRef& stream, Table table,
+                                             Bytes key) const {
+  return stream->shard->get_state(stream->id, table, key);
+}
+
+std::map<std::string, std::string> Engine::list_state(const StreamRef& stream, Table table) const {
+  return stream->shard->list_state(stream->id, table);
+}
+
+Result<Engine::ProducerId> Engine::new_producer_id() {
+  LockGuard guard(impl_->lock);
+  auto id = impl_->next_producer;
+  WALRUS_ASSIGN(auto pending, impl_->shards.front()->put_state(0, Table::kCatalog, kNextProducerKey,
+                                                               write_number(id + 1)));
+  impl_->next_producer = id + 1;
+  return ProducerId{pending, static_cast<std::int64_t>(id)};
+}
+
+std::map<std::string, double> Engine::metrics() const {
+  std::map<std::string, double> metrics;
+  for (auto& shard : impl_->shards) shard->add_metrics(metrics);
+  return metrics;
+}
+
+const std::string& stream_name(const StreamRef& stream) { return stream->name; }
+std::uint64_t stream_id(const StreamRef& stream) { return stream->id; }
+
+}  // namespace walrus::log

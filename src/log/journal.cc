@@ -1,0 +1,383 @@
+#include "log/journal.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/crc32c.h"
+#include "log/journal_name.h"
+
+namespace walrus::log {
+
+static_assert(kFirstGroup % kBlockBytes == 0 && kFileHeaderBytes <= kBlockBytes);
+
+namespace {
+
+std::int64_t file_bytes_for(std::int64_t payload) {
+  return round_up(kFirstGroup + kGroupHeaderBytes + kFrameHeaderBytes + payload) + 2 * kTailBytes;
+}
+
+}  // namespace
+
+Journal::Journal(io::Env& env, const JournalOptions& options) : env_(env), options_(options) {}
+
+Result<void> Journal::fill_spares() {
+  FilePlan plan;
+  while (spares_.size() < 2 && plan_file(plan)) {
+    WALRUS_ASSIGN(auto file, prepare(plan));
+    add_spare(std::move(file));
+  }
+  return {};
+}
+
+Result<char*> Journal::reserve(std::uint32_t length, bool user) {
+  CHECK(!options_.read_only);
+  auto need = kFrameHeaderBytes + static_cast<std::int64_t>(length) + kTailBytes;
+  auto from = group_open_ ? position_ : position_ + kGroupHeaderBytes;
+  if (!active_ || round_up(from + need) > active_->size) {
+    auto fits = [&](const JournalFileRef& spare) {
+      return spare->size >= file_bytes_for(length);
+    };
+    auto found = std::ranges::find_if(spares_, fits);
+    if (found == spares_.end() || (user && spares_.size() < 2)) {
+      want_file(length);
+      return fail(Code::kBusy, "{}: no journal file has room", options_.directory.string());
+    }
+    // Sequences must rise along the log, so spares before the one that fits are given up.
+    auto chosen = *found;
+    released_.insert(released_.end(), spares_.begin(), found);
+    spares_.erase(spares_.begin(), found + 1);
+    WALRUS_TRY(activate(std::move(chosen)));
+  }
+  if (!group_open_) open_group();
+  reserved_ = length;
+  if (!options_.mapped) {
+    auto used = static_cast<std::size_t>(position_ - buffer_start_);
+    buffer_.resize(used + static_cast<std::size_t>(kFrameHeaderBytes) + length);
+  }
+  return at(position_ + kFrameHeaderBytes);
+}
+
+Lsn Journal::commit(const Frame& frame) {
+  CHECK(group_open_ && frame.length <= reserved_);
+  auto lsn = active_->base_lsn + static_cast<Lsn>(position_);
+  char* header = at(position_);
+  store_le(header + 4, frame.length);
+  store_le(header + 8, frame.stream);
+  store_le(header + 16, frame.offset);
+  store_le(header + 24, frame.epoch);
+  header[28] = static_cast<char>(frame.type);
+  header[29] = static_cast<char>(frame.flags);
+  store_le<std::uint16_t>(header + 30, 0);
+  env_.crash_point("journal.frame_half");
+  store_le(header, frame_crc(nonce_crc_, lsn, header, Bytes(header + kFrameHeaderBytes, frame.length),
+                             frame.type));
+  position_ += kFrameHeaderBytes + frame.length;
+  if (!options_.mapped) buffer_.resize(static_cast<std::size_t>(position_ - buffer_start_));
+  end_ = active_->base_lsn + static_cast<Lsn>(position_);
+  if (options_.mapped) written_ = end_;
+  return lsn + static_cast<Lsn>(kFrameHeaderBytes);
+}
+
+SyncJob Journal::begin_sync(bool mark) {
+  if (mark && !group_open_ && active_ &&
+      position_ + kBlockBytes + kTailBytes <= active_->size) {
+    open_group();
+  }
+  close_group();
+  SyncJob job;
+  job.ranges.assign(unsynced_.begin(), unsynced_.end());
+  unsynced_.clear();
+  writing_ = job.ranges;
+  job.end = end_;
+  job.synced_to = group_synced_to_;
+  return job;
+}
+
+SyncJob Journal::begin_write() {
+  auto job = begin_sync(false);
+  job.sync = false;
+  return job;
+}
+
+void Journal::finish(const SyncJob& job) {
+  written_ = std::max(written_, job.end);
+  writing_.clear();
+  if (job.sync) {
+    synced_ = std::max(synced_, job.end);
+    marked_ = std::max(marked_, job.synced_to);
+    return;
+  }
+  // Written but not synced: still to be synced, the bytes are in the page cache now.
+  for (auto range = job.ranges.rbegin(); range != job.ranges.rend(); ++range) {
+    range_front(*range);
+  }
+}
+
+void Journal::range_front(SyncJob::Range range) {
+  range.bytes = nullptr;
+  unsynced_.push_front(std::move(range));
+}
+
+Result<void> SyncJob::run() const {
+  for (const auto& range : ranges) {
+    if (range.bytes) WALRUS_TRY(range.file->file->write(range.from, *range.bytes));
+  }
+  if (!sync) return {};
+  for (const auto& range : ranges) {
+    WALRUS_TRY(range.file->file->sync_range(range.from, range.to));
+  }
+  return {};
+}
+
+void Journal::open_group() {
+  CHECK(!group_open_ && position_ % kBlockBytes == 0);
+  group_open_ = true;
+  group_start_ = position_;
+  if (!options_.mapped) {
+    buffer_start_ = position_;
+    buffer_.assign(static_cast<std::size_t>(kGroupHeaderBytes), '\0');
+  }
+  group_synced_to_ = synced_;
+  encode_group_header(
+      {active_->nonce, active_->base_lsn + static_cast<Lsn>(position_), synced_, end_},
+      at(position_));
+  position_ += kGroupHeaderBytes;
+}
+
+void Journal::close_group() {
+  if (!group_open_) return;
+  group_open_ = false;
+  SyncJob::Range range{active_, group_start_, round_up(position_), nullptr};
+  if (!options_.mapped) {
+    range.bytes = std::make_shared<const std::string>(std::move(buffer_));
+    buffer_ = {};
+  }
+  unsynced_.push_back(std::move(range));
+  position_ = round_up(position_);
+}
+
+char* Journal::at(std::int64_t position) {
+  if (options_.mapped) return active_->map.data() + position;
+  return buffer_.data() + (position - buffer_start_);
+}
+
+// Leaves the active file with an end frame and goes on in `next`, whose header is part of the same
+// group commit as its first frames.
+Result<void> Journal::activate(JournalFileRef next) {
+  if (active_) {
+    if (!group_open_) open_group();
+    if (!options_.mapped) {
+      buffer_.resize(static_cast<std::size_t>(position_ - buffer_start_ + kFrameHeaderBytes));
+    }
+    reserved_ = 0;
+    commit({.type = FrameType::kEnd, .offset = static_cast<std::int64_t>(next->sequence)});
+    close_group();
+    active_->end_lsn = end_;
+    prev_sequence_ = active_->sequence;
+    prev_end_ = end_;
+  }
+  start_file(next);
+  if (copying_ && !unlinked_) {
+    unlinked_ = next;
+    return {};
+  }
+  std::vector<SyncJob::Range> ranges;
+  write_header(next, ranges);
+  unsynced_.insert(unsynced_.end(), ranges.begin(), ranges.end());
+  return {};
+}
+
+// Both copies, into the mapping or as bytes to be written.
+void Journal::write_header(const JournalFileRef& file, std::vector<SyncJob::Range>& to) {
+  auto header = encode_file_header({.directory_uuid = options_.directory_uuid,
+                                    .sequence = file->sequence,
+                                    .nonce = file->nonce,
+                                    .prev_sequence = file->prev_sequence,
+                                    .layout = options_.layout,
+                                    .base_lsn = file->base_lsn,
+                                    .prev_end = file->prev_end,
+                                    .size = file->size,
+                                    .shard = options_.shard});
+  header.resize(static_cast<std::size_t>(kBlockBytes));
+  header += header;
+  if (options_.mapped) {
+    std::ranges::copy(header, file->map.data());
+    to.push_back({file, 0, kFirstGroup, nullptr});
+  } else {
+    to.push_back({file, 0, kFirstGroup, std::make_shared<const std::string>(header)});
+  }
+}
+
+void Journal::start_file(const JournalFileRef& next) {
+  next->nonce = env_.random();
+  next->base_lsn = static_cast<Lsn>(round_up(static_cast<std::int64_t>(prev_end_)));
+  next->end_lsn = 0;
+  next->prev_sequence = prev_sequence_;
+  next->prev_end = prev_end_;
+  nonce_crc_ = nonce_crc(next->nonce);
+  active_ = next;
+  active_files_.push_back(next);
+  position_ = kFirstGroup;
+}
+
+JournalStart Journal::next_start() const {
+  if (active_) return {active_->sequence, end_, false};
+  return {prev_sequence_, end_, true};
+}
+
+void Journal::release_below(Lsn start) {
+  auto kept = std::ranges::find_if(active_files_, [&](const JournalFileRef& file) {
+    return file == active_ || file->end_lsn > start;
+  });
+  released_.insert(released_.end(), active_files_.begin(), kept);
+  active_files_.erase(active_files_.begin(), kept);
+}
+
+std::int64_t Journal::used_bytes() const {
+  std::int64_t bytes = 0;
+  for (const auto& file : active_files_) bytes += file == active_ ? position_ : file->size;
+  return bytes;
+}
+
+std::int64_t Journal::total_bytes() const {
+  std::int64_t bytes = planned_bytes_;
+  for (const auto* files : {&active_files_, &spares_, &released_}) {
+    for (const auto& file : *files) bytes += file->size;
+  }
+  return bytes;
+}
+
+void Journal::want_file(std::int64_t payload_bytes) {
+  wanted_bytes_ = std::max(wanted_bytes_, file_bytes_for(payload_bytes));
+}
+
+bool Journal::plan_file(FilePlan& plan) {
+  auto fits = [&](const JournalFileRef& file) { return file->size >= wanted_bytes_; };
+  bool enough = spares_.size() >= 2 && (wanted_bytes_ == 0 || std::ranges::any_of(spares_, fits));
+  plan = {};
+  if (enough && released_.empty()) return false;
+  auto last = active_ ? active_->size : 0;
+  for (const auto& spare : spares_) last = std::max(last, spare->size);
+  auto size = std::clamp(last ? last * 2 : 0, options_.file_bytes_min, options_.file_bytes_max);
+  // Two spares and the active file must fit into the limit, whatever the doubling says.
+  while (size > options_.file_bytes_min && size > options_.bytes_max / 8) size /= 2;
+  size = round_up(std::max({size, wanted_bytes_, file_bytes_for(0)}));
+  if (!enough && total_bytes() + size > options_.bytes_max && size > last && last >= wanted_bytes_) {
+    size = std::max(last, round_up(file_bytes_for(0)));
+  }
+
+  for (auto file = released_.begin(); file != released_.end();) {
+    if (file->use_count() > 1) {  // pinned by a reader
+      ++file;
+      continue;
+    }
+    bool fitting = (*file)->size >= wanted_bytes_ && (*file)->size >= size / 2 &&
+                   total_bytes() <= options_.bytes_max;
+    if (!enough && !plan.recycle && fitting) {
+      plan.recycle = *file;
+    } else if (enough && spares_.size() < 4 && fitting && !plan.recycle) {
+      plan.recycle = *file;
+    } else {
+      plan.remove.push_back((*file)->path);
+    }
+    file = released_.erase(file);
+  }
+  if (!plan.recycle && (enough || total_bytes() + size > options_.bytes_max)) {
+    return !plan.remove.empty();
+  }
+  plan.size = plan.recycle ? plan.recycle->size : size;
+  plan.sequence = next_sequence_++;
+  plan.path = options_.directory / journal_name(plan.sequence);
+  planned_bytes_ += plan.size;
+  return true;
+}
+
+Result<JournalFileRef> Journal::prepare(const FilePlan& plan) const {
+  auto& disk = env_.disk();
+  for (const auto& path : plan.remove) WALRUS_TRY(disk.remove(path));
+  auto file = plan.recycle;
+  if (file) {
+    WALRUS_TRY(disk.rename(file->path, plan.path));
+  } else if (plan.sequence != 0) {
+    file = std::make_shared<JournalFile>();
+    WALRUS_ASSIGN(file->file, disk.open(plan.path, io::Open::kCreate));
+    auto made = [&]() -> Result<void> {
+      WALRUS_TRY(file->file->preallocate(plan.size));
+      if (options_.mapped) {
+        WALRUS_ASSIGN(file->map, file->file->map());
+      }
+      return {};
+    }();
+    if (!made) {
+      (void)disk.remove(plan.path);
+      return std::unexpected(made.error());
+    }
+  }
+  WALRUS_TRY(disk.sync_directory(options_.directory));
+  if (file) {
+    file->path = plan.path;
+    file->sequence = plan.sequence;
+    file->size = plan.size;
+  }
+  return file;
+}
+
+void Journal::add_spare(JournalFileRef file) {
+  if (!file) return;
+  planned_bytes_ -= file->size;
+  if (file->size >= wanted_bytes_) wanted_bytes_ = 0;
+  spares_.push_back(std::move(file));
+  std::ranges::sort(spares_, {}, &JournalFile::sequence);
+}
+
+void Journal::plan_failed(const FilePlan& plan) {
+  if (plan.sequence != 0) planned_bytes_ -= plan.size;
+  if (plan.recycle) released_.push_back(plan.recycle);
+}
+
+PayloadRef Journal::locate(Lsn payload) const {
+  auto after = std::ranges::upper_bound(active_files_, payload, {}, &JournalFile::base_lsn);
+  CHECK(after != active_files_.begin());
+  const auto& file = *std::prev(after);
+  return {file, static_cast<std::int64_t>(payload - file->base_lsn)};
+}
+
+Bytes Journal::memory_bytes(Lsn payload, std::size_t length) const {
+  auto place = locate(payload);
+  auto inside = [&](Bytes bytes, std::int64_t start) {
+    return bytes.substr(static_cast<std::size_t>(place.position - start), length);
+  };
+  if (group_open_ && place.file == active_ && place.position >= buffer_start_) {
+    return inside(buffer_, buffer_start_);
+  }
+  for (const auto* ranges : {&writing_}) {
+    for (const auto& range : *ranges) {
+      if (range.bytes && range.file == place.file && place.position >= range.from &&
+          place.position < range.to) {
+        return inside(*range.bytes, range.from);
+      }
+    }
+  }
+  for (const auto& range : unsynced_) {
+    if (range.bytes && range.file == place.file && place.position >= range.from &&
+        place.position < range.to) {
+      return inside(*range.bytes, range.from);
+    }
+  }
+  return {};
+}
+
+Result<void> Journal::copy(const PayloadRef& from, std::size_t length, char* to) {
+  if (!from.file->map.empty()) {
+    std::copy_n(from.file->map.data() + from.position, length, to);
+    return {};
+  }
+  WALRUS_ASSIGN(auto size, from.file->file->read(from.position, std::span(to, length)));
+  if (size != length) {
+    return fail(Code::kCorrupt, "{}: ends at {}, inside a frame", from.file->path.string(),
+                from.position + static_cast<std::int64_t>(size));
+  }
+  return {};
+}
+
+}  // namespace walrus::log

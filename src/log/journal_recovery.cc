@@ -1,0 +1,304 @@
+// Recovery of a journal. See the head of journal.h for what is torn and what is corrupt.
+
+#include <algorithm>
+#include <map>
+
+#include "base/check.h"
+#include "log/journal.h"
+#include "log/journal_name.h"
+
+namespace walrus::log {
+
+struct Journal::Found {
+  JournalFileRef file;
+  bool valid = false;  // has a header of this directory, layout, shard and sequence
+  FileHeader header;
+  std::string bytes;  // read when replayed
+};
+
+struct Journal::Replay {
+  const Apply* apply = nullptr;
+  Lsn synced_to = 0;  // D
+  Lsn end = 0;        // exact end of the last good frame
+  Lsn cut = 0;        // exact end of the last good frame below D
+  std::uint64_t cut_sequence = 0;  // the file in which that is
+  std::uint64_t end_frame = 0;     // sequence that the last frame names, if it was an end frame
+};
+
+namespace {
+
+Result<std::string> read_all(const JournalFile& file) {
+  std::string bytes;
+  bytes.resize(static_cast<std::size_t>(file.size));
+  WALRUS_ASSIGN(auto size, file.file->read(0, bytes));
+  bytes.resize(size);
+  return bytes;
+}
+
+// The largest synced_to in the group headers of a file: only those of this activation count, which
+// the nonce and the lsn tell.
+Lsn largest_synced_to(Bytes bytes, std::uint64_t nonce, Lsn base_lsn) {
+  Lsn largest = 0;
+  for (auto at = static_cast<std::size_t>(kFirstGroup); at < bytes.size();
+       at += static_cast<std::size_t>(kBlockBytes)) {
+    auto group = decode_group_header(bytes.substr(at));
+    if (group && group->nonce == nonce && group->lsn == base_lsn + at) {
+      largest = std::max(largest, group->synced_to);
+    }
+  }
+  return largest;
+}
+
+// A file whose header does not hold, but whose groups say that it was once synced as part of the
+// log after `end`: its header rotted. A header torn at activation leaves no such group.
+bool was_synced(Bytes bytes, Lsn end) {
+  for (auto at = static_cast<std::size_t>(kFirstGroup); at < bytes.size();
+       at += static_cast<std::size_t>(kBlockBytes)) {
+    auto group = decode_group_header(bytes.substr(at));
+    if (group && group->lsn >= at && group->lsn - at == static_cast<Lsn>(round_up(
+                                         static_cast<std::int64_t>(end))) &&
+        group->synced_to > end) {
+      return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+Result<std::vector<Journal::Found>> Journal::find_files() {
+  WALRUS_ASSIGN(auto entries, env_.disk().list(options_.directory));
+  std::vector<Found> found;
+  for (const auto& entry : entries) {
+    auto sequence = journal_sequence(entry.name);
+    if (!sequence || entry.directory) continue;
+    next_sequence_ = std::max(next_sequence_, *sequence + 1);
+    Found one;
+    one.file = std::make_shared<JournalFile>();
+    one.file->path = options_.directory / entry.name;
+    one.file->sequence = *sequence;
+    auto mode = options_.read_only ? io::Open::kRead : io::Open::kWrite;
+    WALRUS_ASSIGN(one.file->file, env_.disk().open(one.file->path, mode));
+    WALRUS_ASSIGN(one.file->size, one.file->file->size());
+    if (one.file->size < kFirstGroup) {
+      found.push_back(std::move(one));
+      continue;
+    }
+    if (options_.mapped && !options_.read_only) {
+      WALRUS_ASSIGN(one.file->map, one.file->file->map());
+    }
+    std::string blocks(static_cast<std::size_t>(kFirstGroup), '\0');
+    WALRUS_TRY(one.file->file->read(0, blocks));
+    for (auto block : {Bytes(blocks), Bytes(blocks).substr(kBlockBytes)}) {
+      auto header = decode_file_header(block);
+      if (!header && header.error().code == Code::kVersion) {
+        return fail(Code::kVersion, "{}: {}", one.file->path.string(), header.error().message);
+      }
+      if (!header || header->sequence != *sequence || header->layout != options_.layout ||
+          header->shard != options_.shard || header->directory_uuid != options_.directory_uuid) {
+        continue;
+      }
+      one.valid = true;
+      one.header = *header;
+      one.file->nonce = header->nonce;
+      one.file->base_lsn = header->base_lsn;
+      break;
+    }
+    found.push_back(std::move(one));
+  }
+  return found;
+}
+
+Result<void> Journal::recover(const JournalStart& start, const Apply& apply) {
+  WALRUS_ASSIGN(auto found, find_files());
+  Replay replay;
+  replay.apply = &apply;
+  replay.synced_to = replay.end = replay.cut = start.lsn;
+  replay.cut_sequence = start.sequence;
+  std::map<std::uint64_t, Found*> successor;  // the newest valid file that names one as predecessor
+  std::map<std::uint64_t, Found*> by_sequence;
+  for (auto& one : found) {
+    by_sequence[one.file->sequence] = &one;
+    bool before = start.left ? one.file->sequence <= start.sequence
+                             : one.file->sequence < start.sequence;
+    if (!one.valid || before) continue;
+    successor[one.header.prev_sequence] = &one;  // ascending: the newest wins
+    WALRUS_ASSIGN(auto bytes, read_all(*one.file));
+    replay.synced_to =
+        std::max(replay.synced_to, largest_synced_to(bytes, one.file->nonce, one.file->base_lsn));
+  }
+  auto next_of = [&](std::uint64_t sequence) -> Found* {
+    auto next = successor.find(sequence);
+    return next == successor.end() ? nullptr : next->second;
+  };
+
+  Found* now = nullptr;
+  if (start.left) {
+    now = next_of(start.sequence);
+    if (now && now->header.prev_end != start.lsn) now = nullptr;
+  } else {
+    auto first = by_sequence.find(start.sequence);
+    if (first == by_sequence.end() || !first->second->valid) {
+      return fail(Code::kCorrupt, "{}: missing or its header is damaged",
+                  (options_.directory / journal_name(start.sequence)).string());
+    }
+    now = first->second;
+  }
+  std::vector<JournalFileRef> chain;
+  while (now) {
+    auto* next = next_of(now->file->sequence);
+    auto limit = next ? next->header.prev_end : ~Lsn{0};
+    chain.push_back(now->file);
+    WALRUS_TRY(replay_file(replay, *now, limit));
+    now->file->end_lsn = replay.cut;
+    if (next && replay.end == limit) {
+      now = next;
+      continue;
+    }
+    if (replay.end < replay.synced_to) {
+      return fail(Code::kCorrupt, "{}: bad frame at {}, in a part that was known to be synced",
+                  now->file->path.string(),
+                  static_cast<std::int64_t>(replay.end - now->file->base_lsn));
+    }
+    if (!next && replay.end_frame != 0) {
+      auto named = by_sequence.find(replay.end_frame);
+      if (named == by_sequence.end()) {
+        return fail(Code::kCorrupt, "{}: missing, and {} says that the log goes on in it",
+                    (options_.directory / journal_name(replay.end_frame)).string(),
+                    now->file->path.filename().string());
+      }
+      if (!named->second->valid && named->second->file->size >= kFirstGroup) {
+        WALRUS_ASSIGN(auto bytes, read_all(*named->second->file));
+        if (was_synced(bytes, replay.end)) {
+          return fail(Code::kCorrupt, "{}: both copies of its header are damaged",
+                      named->second->file->path.string());
+        }
+      }
+    }
+    break;
+  }
+  if (replay.end < replay.synced_to) {
+    return fail(Code::kCorrupt, "{}: the log ends at {} but was synced to {}",
+                options_.directory.string(), replay.end, replay.synced_to);
+  }
+  // Files in which nothing lies below the cut hold no frame that anybody refers to any more.
+  auto kept = std::ranges::find_if(
+      chain, [&](const JournalFileRef& file) { return file->base_lsn >= replay.cut; });
+  active_files_.insert(active_files_.begin(), chain.begin(), kept);
+  if (options_.read_only) {
+    end_ = written_ = synced_ = replay.end;
+    return {};
+  }
+  for (auto& one : found) {
+    if (std::ranges::find(active_files_, one.file) != active_files_.end()) continue;
+    if (one.file->size > kFirstGroup + 2 * kTailBytes) {
+      released_.push_back(one.file);
+    } else {
+      WALRUS_TRY(env_.disk().remove(one.file->path));
+    }
+  }
+  return end_replay(replay);
+}
+
+Result<void> Journal::replay_file(Replay& replay, const Found& found, Lsn limit) {
+  WALRUS_ASSIGN(auto bytes, read_all(*found.file));
+  const auto& file = *found.file;
+  const auto crc = nonce_crc(file.nonce);
+  replay.end_frame = 0;
+  auto size = static_cast<std::int64_t>(bytes.size());
+  auto position = kFirstGroup;
+  bool in_group = false;
+  if (replay.end > file.base_lsn + static_cast<Lsn>(kFirstGroup)) {  // the start of the replay
+    position = static_cast<std::int64_t>(replay.end - file.base_lsn);
+    in_group = true;
+  }
+  while (replay.end != limit && position < size) {
+    if (in_group) {
+      auto rest = Bytes(bytes).substr(static_cast<std::size_t>(position));
+      auto lsn = file.base_lsn + static_cast<Lsn>(position);
+      if (auto frame = decode_frame(rest, crc, lsn)) {
+        auto length = kFrameHeaderBytes + static_cast<std::int64_t>(frame->length);
+        WALRUS_TRY(replay_frame(replay, found, *frame,
+                                rest.substr(0, static_cast<std::size_t>(length)), lsn));
+        position += length;
+        continue;
+      }
+    }
+    // The end of a group: the next one says where exactly the frames before it end.
+    position = round_up(position);
+    auto group = position < size
+                     ? decode_group_header(Bytes(bytes).substr(static_cast<std::size_t>(position)))
+                     : std::nullopt;
+    bool follows = group && group->nonce == file.nonce &&
+                   group->lsn == file.base_lsn + static_cast<Lsn>(position) &&
+                   group->prev_end == replay.end;
+    if (!follows) break;
+    position += kGroupHeaderBytes;
+    in_group = true;
+  }
+  return {};
+}
+
+Result<void> Journal::replay_frame(Replay& replay, const Found& found, const Frame& frame,
+                                   Bytes whole, Lsn lsn) {
+  auto payload = whole.substr(static_cast<std::size_t>(kFrameHeaderBytes));
+  auto end = lsn + whole.size();
+  bool below = lsn < replay.synced_to;
+  replay.end = end;
+  replay.end_frame =
+      frame.type == FrameType::kEnd ? static_cast<std::uint64_t>(frame.offset) : 0;
+  if (below || options_.read_only) {
+    replay.cut = end;
+    replay.cut_sequence = found.file->sequence;
+    if (frame.type == FrameType::kEnd) return {};
+    return (*replay.apply)(frame, lsn + static_cast<Lsn>(kFrameHeaderBytes), payload);
+  }
+  if (frame.type == FrameType::kEnd) return {};
+  if (!copying_) {
+    copying_ = true;
+    prev_end_ = replay.cut;
+    end_ = written_ = synced_ = replay.cut;
+    prev_sequence_ = replay.cut_sequence;
+  }
+  WALRUS_ASSIGN(char* to, reserve_for_copy(frame.length));
+  std::ranges::copy(payload, to);
+  auto copied = commit(frame);
+  return (*replay.apply)(frame, copied, payload);
+}
+
+// As reserve(), but makes files as it goes: at recovery nobody else does.
+Result<char*> Journal::reserve_for_copy(std::uint32_t length) {
+  for (;;) {
+    auto to = reserve(length, false);
+    if (to || to.error().code != Code::kBusy) return to;
+    FilePlan plan;
+    // The limit does not hold here: what is copied was within it before.
+    auto limit = options_.bytes_max;
+    options_.bytes_max = std::int64_t{1} << 62;
+    bool planned = plan_file(plan);
+    options_.bytes_max = limit;
+    CHECK(planned);
+    WALRUS_ASSIGN(auto file, prepare(plan));
+    add_spare(std::move(file));
+  }
+}
+
+// What was copied is synced first; the header that links the first new file into the log comes
+// last, so that a crash in between finds the log as it was.
+Result<void> Journal::end_replay(const Replay& replay) {
+  if (!copying_) {
+    end_ = written_ = synced_ = marked_ = prev_end_ = replay.end;
+    prev_sequence_ = replay.cut_sequence;
+    return {};
+  }
+  auto job = begin_sync(false);
+  WALRUS_TRY(job.run());
+  finish(job);
+  copying_ = false;
+  SyncJob link;
+  write_header(unlinked_, link.ranges);
+  unlinked_ = nullptr;
+  return link.run();
+}
+
+}  // namespace walrus::log

@@ -1,0 +1,231 @@
+#pragma once
+// One shard: its journal, its streams, its segment store, and the work in the background that moves
+// batches from the journal into segment files.
+//
+// Guarded by lock(): every call that does not say otherwise takes it itself. The step functions
+// are bodies of io::Workers: each call does one thing, I/O without the lock, so that everything
+// else may happen in between, in the simulator too.
+
+#include <deque>
+#include <map>
+#include <optional>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "log/journal.h"
+#include "log/manifest.h"
+#include "log/stream_state.h"
+
+namespace walrus::log {
+
+// Callbacks that became due under the lock, to be run after it.
+class Ready {
+ public:
+  void add(Done<void> done, Result<void> result) {
+    calls_.emplace_back(std::move(done), std::move(result));
+  }
+  bool empty() const { return calls_.empty(); }
+  void run() {
+    for (auto& [done, result] : calls_) done(std::move(result));
+    calls_.clear();
+  }
+
+ private:
+  std::vector<std::pair<Done<void>, Result<void>>> calls_;
+};
+
+struct ShardOptions {
+  EngineOptions engine;
+  io::Path root;
+  std::string directory_uuid;
+  std::uint64_t layout = 0;
+  std::int32_t index = 0, count = 1;
+  bool read_only = false;
+  std::function<void(const Error&)> on_failed;  // no lock held; the other shards end too
+};
+
+using StateKey = std::pair<std::uint8_t, std::pair<std::uint64_t, std::string>>;
+
+// The state of the shard at one lsn, and how far its batches have been written.
+struct Checkpoint {
+  enum class Phase { kSyncing, kWriting, kManifest, kApply } phase = Phase::kSyncing;
+  JournalStart start;
+  struct Captured {
+    StreamRef stream;
+    std::size_t snapshot = 0;  // in manifest.streams
+    std::uint32_t truncations = 0;
+    std::vector<std::pair<PendingChunkRef, std::uint32_t>> chunks;  // with their counts then
+    std::size_t chunk = 0;
+    std::uint32_t entry = 0;
+    bool finished() const { return chunk == chunks.size(); }
+  };
+  std::vector<Captured> streams;
+  std::size_t next = 0;
+  Manifest manifest;
+  std::vector<Done<void>> waiters;
+  std::vector<SegmentStore::Mark> marks;  // of files that it may append to
+};
+
+class Shard {
+ public:
+  Shard(io::Env&, const ShardOptions&);
+  ~Shard();
+
+  Result<void> create();   // a new shard: directory, first journal files, first manifest
+  Result<void> recover();  // loads the manifest, replays the journal
+  void start_workers();
+  void stop_workers();
+
+  // Streams. attach() is for the engine's catalogue: makes the stream if the shard has none.
+  StreamRef attach(std::uint64_t id, std::string name, const StreamOptions&);
+  std::vector<std::uint64_t> stream_ids();
+  Result<Pending> drop(std::uint64_t id);
+  void forget(StreamState&);  // no call succeeds from now on; the journal says so later (drop)
+
+  Result<Appended> append(StreamState&, std::span<const Record>, std::size_t bytes, Time now,
+                          const AppendOptions&);
+  Result<Appended> append_batch(StreamState&, const record::BatchView&, std::optional<Offset>);
+  Result<Pending> trim(StreamState&, std::int64_t first_kept);
+  Result<Pending> truncate(StreamState&, std::int64_t first_dropped);
+  Result<Pending> sync();
+  Result<Pending> put_state(std::uint64_t stream, Table, Bytes key, std::optional<Bytes> value);
+  std::optional<std::string> get_state(std::uint64_t stream, Table, Bytes key);
+  std::map<std::string, std::string> list_state(std::uint64_t stream, Table);
+
+  bool is_done(const Pending&);
+  void when_done(const Pending&, Done<void>);
+  Result<void> wait(const Pending&);
+  void when_room(Done<void>);
+
+  Result<Fetched> fetch(StreamState&, std::int64_t from, const FetchOptions&);
+  Result<std::int64_t> find_time(StreamState&, std::int64_t time_ms);
+  std::uint64_t when_readable(StreamState&, std::int64_t offset, UpTo, Done<void>);
+  void cancel(StreamState&, std::uint64_t id);
+  StreamInfo info(StreamState&);
+  std::vector<SegmentInfo> segments(StreamState&);
+
+  // Blocking: ask the background worker and wait for it.
+  Result<void> checkpoint();
+  Result<void> compact(StreamState&);
+  Result<void> backup(const io::Path& to);
+
+  Result<void> close();  // syncs and checkpoints; answers everything that waits
+  Result<void> health();
+  void fail_with(const Error&);
+  SegmentStore& store() { return store_; }
+  void add_files(std::vector<FileRef>& to);  // that are in use
+  // For a new layout: no journal yet.
+  static Result<void> write_first_manifest(io::Env&, const io::Path& root, Manifest&);
+  void add_metrics(std::map<std::string, double>&);
+  Manifest snapshot_for_layout();  // after a checkpoint: its streams and tables, to be dealt anew
+
+  io::Nanos flusher_step();
+  io::Nanos background_step();
+  io::Nanos allocator_step();
+
+ private:
+
+  // Everything below: the lock is held unless said otherwise.
+  Result<void> usable(const StreamState&) const;
+  Result<void> usable() const;
+  Error busy_error(const Error&) const;
+  void appended(StreamState&, const PendingChunk::Entry&, const record::BatchView&, bool rolled,
+                Ready&);
+  void add_pending(StreamState&, const PendingChunk::Entry&, std::int64_t first_timestamp_ms);
+  bool roll_due(const StreamState&, std::int64_t records, std::int64_t bytes, Time now) const;
+  void open_segment(StreamState&, std::int32_t epoch, std::int64_t now_ms);
+  Result<std::optional<Appended>> check_append(StreamState&, const AppendOptions&,
+                                               std::int64_t count);
+  Pending pending_for(const StreamState&, Lsn) const;
+  Result<Pending> write_frame(const Frame&, Bytes payload);
+  bool done_now(const Pending&) const;
+  void request(const Pending&);
+  void wake_readers(StreamState&, Ready&);
+  void touch(StreamState&);
+  SyncJob begin_sync(bool write_only, bool mark);
+  void finish_sync(const SyncJob&, Result<void>, Ready&);
+  void fail_locked(const Error&, Ready&);
+  void answer_waiters(Ready&);
+  void cut_pending(StreamState&, std::int64_t first_dropped);
+  void apply_truncate(StreamState&, std::int64_t first_dropped, std::int32_t epoch, ChainRef chain);
+
+  Result<void> replay(const Frame&, Lsn payload, Bytes bytes);
+  StreamState& replayed_stream(std::uint64_t id);
+  StreamSnapshot snapshot_of(const StreamState&) const;
+  StateKey key_of(std::uint64_t stream, Table, Bytes key) const;
+
+  bool checkpoint_due(io::Nanos now) const;
+  void begin_checkpoint();
+  io::Nanos checkpoint_write();     // no lock
+  io::Nanos checkpoint_manifest();  // no lock
+  void checkpoint_apply(Ready&);
+  void checkpoint_failed(const Error&);
+  io::Nanos throttle(std::int64_t bytes);
+  io::Nanos maintain();  // no lock
+  void retain(StreamState&, std::int64_t now_ms);
+  void drop_extents(StreamState&, Lsn durable);
+  void take_doomed(std::vector<FileRef>& to);
+  Result<void> settle();  // after replay: chains against log starts, files against chains
+  std::int64_t trusted_now_ms();
+  Result<void> rewrite(const StreamRef&, bool with_policy);  // no lock
+  bool wants_regroup(const StreamState&) const;
+  bool wants_compaction(const StreamState&) const;
+  Result<void> copy_batches(std::span<const PendingChunk::Entry>, std::string& out,
+                            std::vector<Bytes>* views);  // takes the lock to locate
+
+  io::Env& env_;
+  ShardOptions options_;
+  io::Path directory_;  // journal/<shard>
+  Lock lock_;
+  Journal journal_;
+  SegmentStore store_;
+  std::unordered_map<std::uint64_t, StreamRef> streams_;
+  std::map<StateKey, std::string> tables_;
+  std::optional<Error> failed_;
+  std::optional<Error> background_error_;  // retried; what health() and full appends say
+  bool closed_ = false;
+
+  // Sync.
+  bool job_out_ = false;
+  std::vector<StreamRef> touched_, syncing_;
+  Lsn sync_wanted_ = 0, write_wanted_ = 0;
+  io::Nanos sync_due_ = io::Worker::kForever, mark_due_ = io::Worker::kForever;
+  io::Nanos flusher_next_{0};
+  struct Waiter {
+    Lsn lsn = 0;
+    Done<void> done;
+  };
+  std::deque<Waiter> sync_waiters_, write_waiters_;
+  std::vector<Done<void>> room_waiters_;
+  std::optional<SyncJob> flusher_job_;
+  std::optional<Result<void>> flusher_result_;
+  std::uint64_t next_waiter_ = 1;
+
+  // Checkpoint and the rest of the background.
+  std::unique_ptr<Checkpoint> checkpoint_;
+  JournalStart start_;  // of the last durable manifest
+  Lsn checkpointed_ = 0;
+  std::uint64_t generation_ = 0, next_file_ = 1;
+  io::Nanos last_checkpoint_{0}, next_maintenance_{0}, retry_at_{0};
+  std::uint64_t checkpoints_wanted_ = 0, checkpoints_done_ = 0;
+  std::vector<Done<void>> checkpoint_waiters_, checkpoint_waiters_next_;
+  std::vector<std::pair<StreamRef, Done<void>>> compactions_;
+  std::vector<FileRef> named_;  // files of the last durable manifest
+  std::vector<FileRef> doomed_;
+  // Own files of dropped or trimmed segments: unlinked once the frame that says so is durable, so
+  // that a delete returns space also when no checkpoint can.
+  std::vector<std::pair<Lsn, FileRef>> doomed_after_;
+  bool manifest_stale_ = false;  // files wait for a manifest that does not name them
+  int holds_ = 0;  // backups: nothing is unlinked or recycled meanwhile
+  std::int64_t trusted_ms_ = 0;
+  io::Nanos trusted_at_{0};
+  std::optional<Journal::FilePlan> plan_;
+
+  std::uint64_t appends_ = 0, syncs_ = 0, sync_bytes_ = 0, checkpoints_ = 0, background_bytes_ = 0,
+                recycled_ = 0;
+
+  std::unique_ptr<io::Worker> flusher_, background_, allocator_;
+};
+
+}  // namespace walrus::log

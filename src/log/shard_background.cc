@@ -1,0 +1,686 @@
+// The background of a shard: checkpoints, retention, regrouping, compaction, spare journal files.
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "log/shard.h"
+
+namespace walrus::log {
+
+std::uint64_t pack_start(const JournalStart& start);
+
+namespace {
+
+constexpr io::Nanos kRetry = std::chrono::milliseconds(500);
+constexpr std::int64_t kPieceBytes = 8 << 20;     // written, then paced
+constexpr std::size_t kPieceStreams = 16'384;
+constexpr std::size_t kPackExtentsMax = 16;       // more than these are regrouped
+constexpr std::int64_t kClockRate = 10;           // trusted time gains on the wall clock's jumps
+constexpr Bytes kClockKey = "clock";
+
+std::int64_t total_bytes(const Chain& chain) {
+  std::int64_t bytes = 0;
+  for (const auto& extent : chain) bytes += extent.bytes;
+  return bytes;
+}
+
+}  // namespace
+
+// ---------------------------------------------------------------------------------------------
+// Workers
+
+void Shard::start_workers() {
+  auto name = [&](const char* what) { return fmt::format("walrus-{}{}", what, options_.index); };
+  trusted_at_ = last_checkpoint_ = env_.mono();
+  next_maintenance_ = env_.mono() + options_.engine.maintenance_interval;
+  {
+    LockGuard guard(lock_);
+    trusted_now_ms();
+  }
+  flusher_ = env_.start_worker(name("sync"), [this] { return flusher_step(); });
+  background_ = env_.start_worker(name("store"), [this] { return background_step(); });
+  allocator_ = env_.start_worker(name("file"), [this] { return allocator_step(); });
+}
+
+void Shard::stop_workers() {
+  flusher_ = nullptr;
+  background_ = nullptr;
+  allocator_ = nullptr;
+}
+
+Shard::~Shard() { stop_workers(); }
+
+io::Nanos Shard::allocator_step() {
+  if (plan_) {
+    auto prepared = journal_.prepare(*plan_);
+    Ready ready;
+    {
+      LockGuard guard(lock_);
+      if (prepared) {
+        if (plan_->recycle) ++recycled_;
+        journal_.add_spare(std::move(*prepared));
+        if (background_error_ && background_error_->code == Code::kNoSpace) {
+          background_error_ = std::nullopt;
+        }
+      } else {
+        journal_.plan_failed(*plan_);
+        if (prepared.error().code != Code::kNoSpace && prepared.error().code != Code::kBusy) {
+          fail_locked(prepared.error(), ready);
+        } else {
+          background_error_ = prepared.error();
+        }
+        for (auto& done : room_waiters_) ready.add(std::move(done), {});
+        room_waiters_.clear();
+      }
+      if (journal_.spares() >= 2) {
+        for (auto& done : room_waiters_) ready.add(std::move(done), {});
+        room_waiters_.clear();
+      }
+      plan_.reset();
+    }
+    ready.run();
+    return prepared ? io::Nanos(0) : kRetry;
+  }
+  LockGuard guard(lock_);
+  if (failed_ || closed_ || holds_ > 0) return kRetry;
+  Journal::FilePlan plan;
+  if (!journal_.plan_file(plan)) {
+    return journal_.spares() < 2 ? kRetry / 50 : kRetry;
+  }
+  plan_ = std::move(plan);
+  return io::Nanos(0);
+}
+
+io::Nanos Shard::background_step() {
+  if (checkpoint_) {
+    switch (checkpoint_->phase) {
+      case Checkpoint::Phase::kSyncing: {
+        LockGuard guard(lock_);
+        if (failed_) return io::Worker::kForever;
+        if (journal_.synced() >= checkpoint_->start.lsn) {
+          checkpoint_->phase = Checkpoint::Phase::kWriting;
+          return io::Nanos(0);
+        }
+        sync_waiters_.push_back({checkpoint_->start.lsn, [this](Result<void>) {
+                                   if (background_) background_->wake();
+                                 }});
+        request({this, checkpoint_->start.lsn, true});
+        return io::Worker::kForever;
+      }
+      case Checkpoint::Phase::kWriting: return checkpoint_write();
+      case Checkpoint::Phase::kManifest: return checkpoint_manifest();
+      case Checkpoint::Phase::kApply: {
+        Ready ready;
+        {
+          LockGuard guard(lock_);
+          checkpoint_apply(ready);
+        }
+        ready.run();
+        return io::Nanos(0);
+      }
+    }
+  }
+  auto now = env_.mono();
+  std::vector<FileRef> doomed;
+  {
+    LockGuard guard(lock_);
+    if (failed_ || closed_) return io::Worker::kForever;
+    take_doomed(doomed);
+    if (doomed.empty() && now >= retry_at_ && checkpoint_due(now)) {
+      begin_checkpoint();
+      return io::Nanos(0);
+    }
+  }
+  if (!doomed.empty()) {
+    (void)store_.remove(doomed);  // what is left is cleaned up at the next start
+    return io::Nanos(0);
+  }
+  return maintain();
+}
+
+void Shard::take_doomed(std::vector<FileRef>& to) {
+  if (holds_ > 0) return;
+  to.swap(doomed_);
+  auto durable = std::ranges::partition(
+      doomed_after_, [&](const auto& item) { return item.first > journal_.synced(); });
+  for (auto& [lsn, file] : durable) to.push_back(std::move(file));
+  doomed_after_.erase(durable.begin(), durable.end());
+}
+
+// ---------------------------------------------------------------------------------------------
+// Checkpoint
+
+bool Shard::checkpoint_due(io::Nanos now) const {
+  if (!checkpoint_waiters_next_.empty()) return true;
+  auto pending = journal_.end() - checkpointed_;
+  bool aged = now - last_checkpoint_ >= options_.engine.checkpoint_interval;
+  if (pending == 0) return manifest_stale_ && aged;
+  bool pressed = journal_.spares() < 2 &&
+                 journal_.used_bytes() * 2 > options_.engine.user.journal_bytes_max;
+  return pressed || static_cast<std::int64_t>(pending) >= options_.engine.checkpoint_bytes ||
+         aged;
+}
+
+void Shard::begin_checkpoint() {
+  checkpoint_ = std::make_unique<Checkpoint>();
+  auto& checkpoint = *checkpoint_;
+  checkpoint.start = journal_.next_start();
+  checkpoint.waiters.swap(checkpoint_waiters_next_);
+  tables_[key_of(0, Table::kClean, kClockKey)] = std::to_string(trusted_now_ms());
+  auto& manifest = checkpoint.manifest;
+  manifest.generation = generation_ + 1;
+  manifest.directory_uuid = options_.directory_uuid;
+  manifest.layout = options_.layout;
+  manifest.shard = options_.index;
+  manifest.shards = options_.count;
+  manifest.journal_sequence = pack_start(checkpoint.start);
+  manifest.journal_lsn = checkpoint.start.lsn;
+  manifest.tables = tables_;
+  std::vector<StreamRef> streams;
+  streams.reserve(streams_.size());
+  for (const auto& [id, stream] : streams_) streams.push_back(stream);
+  std::ranges::sort(streams, {}, &StreamState::id);
+  manifest.streams.reserve(streams.size());
+  for (auto& stream : streams) {
+    manifest.streams.push_back(snapshot_of(*stream));
+    if (stream->pending.empty()) continue;
+    Checkpoint::Captured captured{stream, manifest.streams.size() - 1, stream->truncations, {}, 0, 0};
+    captured.chunks.reserve(stream->pending.size());
+    for (const auto& chunk : stream->pending) captured.chunks.emplace_back(chunk, chunk->count);
+    if (stream->chain && !stream->chain->empty()) {
+      checkpoint.marks.push_back(store_.mark(stream->chain->back().file));
+    }
+    checkpoint.streams.push_back(std::move(captured));
+  }
+}
+
+// Copies batches out of the journal and checks them: what rotted there must not become a segment.
+Result<void> Shard::copy_batches(std::span<const PendingChunk::Entry> entries, std::string& out,
+                                 std::vector<Bytes>* views) {
+  std::vector<PayloadRef> places;
+  places.reserve(entries.size());
+  {
+    LockGuard guard(lock_);
+    for (const auto& entry : entries) places.push_back(journal_.locate(entry.payload));
+  }
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    const auto& entry = entries[i];
+    auto at = out.size();
+    CHECK(out.capacity() >= at + entry.bytes);  // views stay where they are
+    out.resize(at + entry.bytes);
+    WALRUS_TRY(Journal::copy(places[i], entry.bytes, out.data() + at));
+    auto batch = record::BatchView::parse(Bytes(out).substr(at));
+    if (!batch || batch->bytes().size() != entry.bytes || !batch->crc_holds() ||
+        batch->base_offset() != entry.base_offset) {
+      return fail(Code::kCorrupt, "{}: damaged batch at {}", places[i].file->path.string(),
+                  places[i].position);
+    }
+    views->push_back(batch->bytes());
+  }
+  return {};
+}
+
+io::Nanos Shard::checkpoint_write() {
+  auto& checkpoint = *checkpoint_;
+  std::vector<Incoming> incoming;
+  std::vector<Checkpoint::Captured*> taken;
+  std::int64_t bytes = 0;
+  struct Piece {
+    std::size_t incoming = 0, run = 0;
+    std::vector<PendingChunk::Entry> entries;
+  };
+  std::vector<Piece> pieces;
+  while (checkpoint.next < checkpoint.streams.size() && bytes < kPieceBytes &&
+         incoming.size() < kPieceStreams) {
+    auto& captured = checkpoint.streams[checkpoint.next];
+    auto& snapshot = checkpoint.manifest.streams[captured.snapshot];
+    Incoming one{snapshot.id, {}, snapshot.chain};
+    auto segment_base = snapshot.chain && !snapshot.chain->empty()
+                            ? snapshot.chain->back().segment_base
+                            : std::int64_t{-1};
+    auto epoch =
+        snapshot.chain && !snapshot.chain->empty() ? snapshot.chain->back().epoch : std::int32_t{0};
+    while (!captured.finished() && bytes < kPieceBytes) {
+      auto& [chunk, count] = captured.chunks[captured.chunk];
+      if (one.runs.empty() || one.runs.back().segment_base != chunk->segment_base ||
+          one.runs.back().epoch != chunk->epoch) {
+        bool seals = segment_base >= 0 &&
+                     (segment_base != chunk->segment_base || epoch != chunk->epoch);
+        one.runs.push_back({chunk->segment_base, chunk->epoch, seals, {}});
+        pieces.push_back({incoming.size(), one.runs.size() - 1, {}});
+        segment_base = chunk->segment_base;
+        epoch = chunk->epoch;
+      }
+      while (captured.entry < count && bytes < kPieceBytes) {
+        const auto& entry = chunk->entries[captured.entry++];
+        pieces.back().entries.push_back(entry);
+        bytes += entry.bytes;
+      }
+      if (captured.entry == count) {
+        ++captured.chunk;
+        captured.entry = 0;
+      }
+    }
+    if (captured.finished()) ++checkpoint.next;
+    taken.push_back(&captured);
+    incoming.push_back(std::move(one));
+  }
+  std::string copied;
+  copied.reserve(static_cast<std::size_t>(bytes));
+  Result<void> result;
+  for (auto& piece : pieces) {
+    result = copy_batches(piece.entries, copied, &incoming[piece.incoming].runs[piece.run].batches);
+    if (!result) break;
+  }
+  if (result) {
+    auto chains = store_.write(incoming, next_file_);
+    if (chains) {
+      for (std::size_t i = 0; i < taken.size(); ++i) {
+        checkpoint.manifest.streams[taken[i]->snapshot].chain = (*chains)[i];
+      }
+    } else {
+      result = std::unexpected(chains.error());
+    }
+  }
+  if (!result) {
+    checkpoint_failed(result.error());
+    return kRetry;
+  }
+  background_bytes_ += static_cast<std::uint64_t>(bytes);
+  if (checkpoint.next == checkpoint.streams.size()) checkpoint.phase = Checkpoint::Phase::kManifest;
+  return throttle(bytes);
+}
+
+// Paced while there is room; at full speed once the journal fills, because producers wait then.
+io::Nanos Shard::throttle(std::int64_t bytes) {
+  LockGuard guard(lock_);
+  bool pressed = journal_.used_bytes() * 4 > options_.engine.user.journal_bytes_max ||
+                 journal_.spares() < 2 || !checkpoint_->waiters.empty() ||
+                 !checkpoint_waiters_next_.empty();
+  if (pressed) return io::Nanos(0);
+  return io::Nanos(bytes * 1'000'000'000 / options_.engine.user.background_bytes_per_s);
+}
+
+io::Nanos Shard::checkpoint_manifest() {
+  {
+    LockGuard guard(lock_);
+    for (const auto& captured : checkpoint_->streams) {
+      if (captured.stream->truncations == captured.truncations) continue;
+      // What was captured is cut since: its batches may not leave the journal. Begin anew.
+      for (auto& waiter : checkpoint_->waiters) checkpoint_waiters_next_.push_back(std::move(waiter));
+      checkpoint_ = nullptr;
+      return io::Nanos(0);
+    }
+  }
+  checkpoint_->manifest.next_file = next_file_;
+  auto written = write_manifest(env_, directory_, checkpoint_->manifest);
+  if (!written) {
+    checkpoint_failed(written.error());
+    return kRetry;
+  }
+  checkpoint_->phase = Checkpoint::Phase::kApply;
+  return io::Nanos(0);
+}
+
+// The manifest is durable. The live state may have moved on: trims stay, and a stream that was
+// truncated since keeps its journal entries by keeping the journal.
+void Shard::checkpoint_apply(Ready& ready) {
+  auto& checkpoint = *checkpoint_;
+  bool release = true;
+  for (auto& captured : checkpoint.streams) {
+    auto& stream = *captured.stream;
+    if (stream.removed) continue;
+    if (stream.truncations != captured.truncations) {
+      release = false;
+      continue;
+    }
+    stream.chain = checkpoint.manifest.streams[captured.snapshot].chain;
+    auto end = stream.chain_end();
+    std::erase_if(stream.pending, [&](const PendingChunkRef& chunk) {
+      return chunk->count > 0 && chunk->back().end_offset <= end;
+    });
+    if (!stream.pending.empty() && stream.pending.front()->entries[0].base_offset < end) {
+      const auto& old = *stream.pending.front();
+      auto rest = std::make_shared<PendingChunk>();
+      rest->segment_base = old.segment_base;
+      rest->epoch = old.epoch;
+      rest->first_timestamp_ms = old.first_timestamp_ms;
+      rest->capacity = old.capacity;
+      rest->entries = std::make_unique_for_overwrite<PendingChunk::Entry[]>(old.capacity);
+      for (const auto& entry : old.all()) {
+        if (entry.base_offset >= end) rest->entries[rest->count++] = entry;
+      }
+      stream.pending.front() = std::move(rest);
+    }
+    if (stream.pending.empty()) stream.pending.shrink_to_fit();
+  }
+  ++generation_;
+  ++checkpoints_;
+  std::vector<FileRef> named;
+  for (const auto& snapshot : checkpoint.manifest.streams) {
+    if (!snapshot.chain) continue;
+    for (const auto& extent : *snapshot.chain) named.push_back(extent.file);
+  }
+  std::ranges::sort(named);
+  named.erase(std::unique(named.begin(), named.end()), named.end());
+  std::ranges::set_difference(named_, named, std::back_inserter(doomed_));
+  named_ = std::move(named);
+  if (release) {
+    start_ = checkpoint.start;
+    checkpointed_ = checkpoint.start.lsn;
+    if (holds_ == 0) journal_.release_below(checkpoint.start.lsn);
+  }
+  last_checkpoint_ = env_.mono();
+  manifest_stale_ = false;
+  background_error_ = std::nullopt;
+  for (auto& done : checkpoint.waiters) ready.add(std::move(done), {});
+  checkpoint_ = nullptr;
+  if (allocator_) allocator_->wake();
+}
+
+// Producers wait or fail meanwhile; whoever waits for this checkpoint learns why. What it wrote is
+// given back, because it may be room that is missing; it is tried again.
+void Shard::checkpoint_failed(const Error& error) {
+  std::vector<FileRef> written;
+  store_.rewind(checkpoint_->marks);
+  for (const auto& captured : checkpoint_->streams) {
+    const auto& chain = checkpoint_->manifest.streams[captured.snapshot].chain;
+    if (!chain) continue;
+    for (const auto& extent : *chain) written.push_back(extent.file);
+  }
+  std::ranges::sort(written);
+  written.erase(std::unique(written.begin(), written.end()), written.end());
+  Ready ready;
+  std::vector<FileRef> made;
+  {
+    LockGuard guard(lock_);
+    std::vector<FileRef> live = named_;
+    for (const auto& [id, stream] : streams_) {
+      if (!stream->chain) continue;
+      for (const auto& extent : *stream->chain) live.push_back(extent.file);
+    }
+    std::ranges::sort(live);
+    std::ranges::set_difference(written, live, std::back_inserter(made));
+    background_error_ = error;
+    for (auto& done : checkpoint_->waiters) ready.add(std::move(done), std::unexpected(error));
+    for (auto& done : room_waiters_) ready.add(std::move(done), {});
+    room_waiters_.clear();
+    if (store_.sync_failed()) fail_locked(error, ready);
+    checkpoint_ = nullptr;
+    retry_at_ = env_.mono() + kRetry;
+  }
+  (void)store_.remove(made);
+  ready.run();
+}
+
+// ---------------------------------------------------------------------------------------------
+// Retention, regrouping, compaction
+
+// A clock for retention that a jump of the wall clock cannot drag along: it follows the wall clock,
+// but gains at most ten times as fast as time passes, across restarts too. (A node that was off for
+// a month catches up in three days.)
+std::int64_t Shard::trusted_now_ms() {
+  auto now = env_.mono();
+  auto wall = env_.wall().time_since_epoch().count();
+  if (trusted_ms_ == 0) {
+    auto stored = tables_.find(key_of(0, Table::kClean, kClockKey));
+    trusted_ms_ = wall;
+    if (stored != tables_.end()) {
+      Decoder in(stored->second);
+      std::int64_t value = 0;
+      for (char digit : stored->second) value = value * 10 + (digit - '0');
+      trusted_ms_ = std::min(wall, value);
+    }
+  }
+  auto passed = std::chrono::duration_cast<Millis>(now - trusted_at_).count();
+  trusted_at_ += Millis(passed);
+  trusted_ms_ = std::max(trusted_ms_, std::min(wall, trusted_ms_ + passed * kClockRate));
+  return trusted_ms_;
+}
+
+io::Nanos Shard::maintain() {
+  std::pair<StreamRef, Done<void>> asked;
+  {
+    LockGuard guard(lock_);
+    if (!compactions_.empty()) {
+      asked = std::move(compactions_.front());
+      compactions_.erase(compactions_.begin());
+    }
+  }
+  if (asked.first) {
+    asked.second(rewrite(asked.first, true));
+    return io::Nanos(0);
+  }
+  auto now = env_.mono();
+  if (now < next_maintenance_) {
+    LockGuard guard(lock_);
+    auto wake = next_maintenance_ - now;
+    if (journal_.end() > checkpointed_) {
+      wake = std::min(wake, std::max(io::Nanos(1'000'000),
+                                     last_checkpoint_ + options_.engine.checkpoint_interval - now));
+      // Appends do not wake this worker: it looks often enough to start in time.
+      wake = std::min<io::Nanos>(wake, std::chrono::milliseconds(50));
+    }
+    return std::min<io::Nanos>(wake, std::chrono::milliseconds(250));
+  }
+  next_maintenance_ = now + options_.engine.maintenance_interval;
+  std::vector<StreamRef> rewrites;
+  {
+    LockGuard guard(lock_);
+    auto now_ms = trusted_now_ms();
+    for (auto& [id, stream] : streams_) {
+      retain(*stream, now_ms);
+      if (stream->producers.size() > 0) stream->producers.expire(now_ms - 24LL * 3600 * 1000);
+      if (wants_compaction(*stream) || wants_regroup(*stream)) rewrites.push_back(stream);
+    }
+  }
+  std::ranges::sort(rewrites, {}, &StreamState::id);
+  for (auto& stream : rewrites) {
+    bool policy = false;
+    {
+      LockGuard guard(lock_);
+      policy = wants_compaction(*stream);
+    }
+    (void)rewrite(stream, policy);
+  }
+  return io::Nanos(0);
+}
+
+// Whole sealed segments only; the open one stays.
+void Shard::retain(StreamState& stream, std::int64_t now_ms) {
+  const auto& options = stream.options;
+  if (stream.removed || !stream.chain || stream.chain->empty()) return;
+  auto first_kept = stream.log_start;
+  const auto& chain = *stream.chain;
+  auto bytes = total_bytes(chain);
+  for (const auto& chunk : stream.pending) {
+    for (const auto& entry : chunk->all()) bytes += entry.bytes;
+  }
+  for (std::size_t i = 0; i < chain.size();) {
+    std::int64_t segment_bytes = 0, newest = -1;
+    auto end = i;
+    while (end < chain.size() && chain[end].segment_base == chain[i].segment_base &&
+           chain[end].epoch == chain[i].epoch) {
+      segment_bytes += chain[end].bytes;
+      newest = std::max(newest, chain[end].max_timestamp_ms);
+      ++end;
+    }
+    bool open = chain[i].segment_base == stream.segment_base && chain[i].epoch == stream.epoch;
+    bool big = options.retention_bytes && bytes - segment_bytes >= *options.retention_bytes;
+    bool old = options.retention_time && newest < now_ms - options.retention_time->count();
+    if (open || (!big && !old)) break;
+    first_kept = chain[end - 1].end_offset;
+    bytes -= segment_bytes;
+    i = end;
+  }
+  if (first_kept > stream.log_start && first_kept <= stream.high_watermark) {
+    auto written = write_frame({.type = FrameType::kTrim, .stream = stream.id, .offset = first_kept}, {});
+    if (!written) return;
+    stream.log_start = first_kept;
+  }
+  drop_extents(stream, journal_.end());
+}
+
+// Extents below the log start go from the live chain; files of their own go once `durable` is.
+void Shard::drop_extents(StreamState& stream, Lsn durable) {
+  if (!stream.chain || stream.chain->empty()) return;
+  const auto& chain = *stream.chain;
+  if (chain.front().end_offset > stream.log_start) return;
+  auto kept = std::make_shared<Chain>();
+  std::vector<FileRef> left;
+  for (const auto& extent : chain) {
+    if (extent.end_offset > stream.log_start) {
+      kept->push_back(extent);
+    } else {
+      stream.reclaimed_bytes += extent.bytes;
+      left.push_back(extent.file);
+    }
+  }
+  for (auto& file : left) {
+    bool used = std::ranges::any_of(*kept, [&](const Extent& one) { return one.file == file; });
+    if (!used && file->stream != 0) doomed_after_.emplace_back(durable, file);
+  }
+  manifest_stale_ = true;
+  stream.chain = kept->empty() ? nullptr : ChainRef(std::move(kept));
+}
+
+bool Shard::wants_regroup(const StreamState& stream) const {
+  if (stream.removed || !stream.chain) return false;
+  auto packs = std::ranges::count_if(
+      *stream.chain, [](const Extent& extent) { return extent.file->stream == 0; });
+  return static_cast<std::size_t>(packs) > kPackExtentsMax;
+}
+
+bool Shard::wants_compaction(const StreamState& stream) const {
+  if (stream.removed || !stream.options.compact || !stream.chain) return false;
+  auto bytes = total_bytes(*stream.chain);
+  auto dirty = bytes - stream.compacted_bytes;
+  return dirty > std::max(stream.compacted_bytes, options_.engine.pack_bytes_max);
+}
+
+Result<void> Shard::rewrite(const StreamRef& stream, bool with_policy) {
+  ChainRef chain;
+  std::optional<SegmentStore::CompactPolicy> policy;
+  {
+    LockGuard guard(lock_);
+    WALRUS_TRY(usable(*stream));
+    chain = stream->chain;
+    if (!chain || chain->empty()) return {};
+    if (with_policy && stream->options.compact) {
+      policy = SegmentStore::CompactPolicy{
+          .now_ms = trusted_now_ms(),
+          .tombstone_retention_ms = stream->options.tombstone_retention.count()};
+    }
+  }
+  auto written = store_.rewrite(stream->id, *chain, 0, chain->size(), policy, next_file_);
+  Ready ready;
+  Result<void> answer;
+  {
+    LockGuard guard(lock_);
+    if (!written) {
+      background_error_ = written.error();
+      if (store_.sync_failed()) fail_locked(written.error(), ready);
+      answer = std::unexpected(written.error());
+    } else if (stream->chain == chain && !stream->removed) {
+      auto before = total_bytes(*chain);
+      stream->chain = std::make_shared<const Chain>(std::move(*written));
+      auto after = total_bytes(*stream->chain);
+      stream->reclaimed_bytes += std::max<std::int64_t>(0, before - after);
+      if (policy) stream->compacted_bytes = after;
+      background_bytes_ += static_cast<std::uint64_t>(after);
+      manifest_stale_ = true;
+    }
+  }
+  ready.run();
+  return answer;
+}
+
+// ---------------------------------------------------------------------------------------------
+// Blocking calls
+
+Result<void> Shard::checkpoint() {
+  Event event;
+  Result<void> answer;
+  {
+    LockGuard guard(lock_);
+    WALRUS_TRY(usable());
+    checkpoint_waiters_next_.push_back([&](Result<void> result) {
+      answer = std::move(result);
+      event.set();
+    });
+    retry_at_ = io::Nanos(0);
+    if (background_) background_->wake();
+  }
+  env_.wait(event, io::Worker::kForever);
+  return answer;
+}
+
+Result<void> Shard::compact(StreamState& stream) {
+  WALRUS_TRY(checkpoint());
+  Event event;
+  Result<void> answer;
+  {
+    LockGuard guard(lock_);
+    WALRUS_TRY(usable(stream));
+    compactions_.emplace_back(streams_.at(stream.id), [&](Result<void> result) {
+      answer = std::move(result);
+      event.set();
+    });
+    if (background_) background_->wake();
+  }
+  env_.wait(event, io::Worker::kForever);
+  WALRUS_TRY(answer);
+  return checkpoint();  // the old files go
+}
+
+Result<void> Shard::close() {
+  Result<void> answer;
+  {
+    LockGuard guard(lock_);
+    if (closed_) return {};
+  }
+  if (!options_.read_only && background_) {
+    bool failed = false;
+    {
+      LockGuard guard(lock_);
+      failed = failed_.has_value();
+      if (failed) answer = std::unexpected(*failed_);
+    }
+    if (!failed) answer = checkpoint();
+    if (!answer && !failed) {
+      // Full disk: what is acknowledged is in the journal; syncing it is all that must succeed.
+      auto synced = sync();
+      if (synced) {
+        if (auto waited = wait(*synced); !waited) answer = waited;
+      }
+    }
+  }
+  stop_workers();
+  Ready ready;
+  {
+    LockGuard guard(lock_);
+    closed_ = true;
+    auto error = failed_;
+    fail_locked({Code::kClosed, "the log is closed"}, ready);
+    failed_ = error;
+  }
+  ready.run();
+  return answer;
+}
+
+void Shard::add_metrics(std::map<std::string, double>& metrics) {
+  LockGuard guard(lock_);
+  auto add = [&](const char* name, double value) { metrics[name] += value; };
+  add("walrus_log_appends_total", static_cast<double>(appends_));
+  add("walrus_log_syncs_total", static_cast<double>(syncs_));
+  add("walrus_log_sync_bytes_total", static_cast<double>(sync_bytes_));
+  add("walrus_log_checkpoints_total", static_cast<double>(checkpoints_));
+  add("walrus_log_background_bytes_total", static_cast<double>(background_bytes_));
+  add("walrus_log_journal_recycles_total", static_cast<double>(recycled_));
+  add("walrus_log_journal_used_bytes", static_cast<double>(journal_.used_bytes()));
+  add("walrus_log_journal_bytes", static_cast<double>(journal_.total_bytes()));
+  add("walrus_log_streams", static_cast<double>(streams_.size()));
+  add("walrus_log_unhealthy", failed_ || background_error_ ? 1 : 0);
+}
+
+}  // namespace walrus::log

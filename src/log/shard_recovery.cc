@@ -1,0 +1,256 @@
+// Making a shard and bringing it back: the manifest, then the journal on top of it.
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "log/shard.h"
+
+namespace walrus::log {
+namespace {
+
+// In Manifest::journal_sequence: the log has left that file; the next one names it as predecessor.
+constexpr std::uint64_t kLogLeft = std::uint64_t{1} << 63;
+
+}  // namespace
+
+std::uint64_t pack_start(const JournalStart& start) {
+  return start.sequence | (start.left ? kLogLeft : 0);
+}
+
+JournalStart unpack_start(std::uint64_t sequence, Lsn lsn) {
+  return {sequence & ~kLogLeft, lsn, (sequence & kLogLeft) != 0};
+}
+
+Result<void> Shard::create() {
+  WALRUS_TRY(env_.disk().make_directory(directory_));
+  generation_ = 1;
+  Manifest manifest;
+  manifest.generation = generation_;
+  manifest.directory_uuid = options_.directory_uuid;
+  manifest.layout = options_.layout;
+  manifest.shard = options_.index;
+  manifest.shards = options_.count;
+  manifest.journal_sequence = pack_start({});
+  return write_manifest(env_, directory_, manifest);
+}
+
+Result<void> Shard::recover() {
+  WALRUS_ASSIGN(auto manifest, load_manifest(env_, directory_, options_.layout));
+  if (!manifest) {
+    return fail(Code::kCorrupt, "{}: no manifest of layout {}", directory_.string(),
+                options_.layout);
+  }
+  if (manifest->directory_uuid != options_.directory_uuid || manifest->shard != options_.index) {
+    return fail(Code::kCorrupt, "{}: the manifest belongs to another directory or shard",
+                directory_.string());
+  }
+  generation_ = manifest->generation;
+  next_file_ = manifest->next_file;
+  tables_ = std::move(manifest->tables);
+  for (auto& snapshot : manifest->streams) {
+    auto& stream = replayed_stream(snapshot.id);
+    stream.log_start = snapshot.log_start;
+    stream.log_end = stream.high_watermark = stream.syncing_end = snapshot.next_offset;
+    stream.epoch = snapshot.epoch;
+    stream.segment_base = snapshot.segment_base;
+    stream.segment_records = snapshot.segment_records;
+    stream.segment_bytes = snapshot.segment_bytes;
+    stream.segment_started_ms = snapshot.segment_started_ms;
+    stream.reclaimed_bytes = snapshot.reclaimed_bytes;
+    stream.max_timestamp_ms = snapshot.max_timestamp_ms;
+    stream.chain = std::move(snapshot.chain);
+    stream.producers = std::move(snapshot.producers);
+    if (stream.chain) {
+      for (const auto& extent : *stream.chain) named_.push_back(extent.file);
+    }
+  }
+  std::ranges::sort(named_);
+  named_.erase(std::unique(named_.begin(), named_.end()), named_.end());
+  start_ = unpack_start(manifest->journal_sequence, manifest->journal_lsn);
+  checkpointed_ = start_.lsn;
+  WALRUS_TRY(journal_.recover(start_, [this](const Frame& frame, Lsn payload, Bytes bytes) {
+    return replay(frame, payload, bytes);
+  }));
+  for (auto& [id, stream] : streams_) {
+    stream->high_watermark = stream->syncing_end = stream->log_end;
+    stream->touched = false;
+  }
+  touched_.clear();
+  WALRUS_TRY(settle());
+  if (options_.read_only) return {};
+  return journal_.fill_spares();
+}
+
+// A file may be gone that the manifest names, if a trim or a drop in the journal came after it.
+Result<void> Shard::settle() {
+  std::vector<FileRef> files;
+  for (auto& [id, stream] : streams_) drop_extents(*stream, journal_.synced());
+  add_files(files);
+  std::ranges::sort(files);
+  files.erase(std::unique(files.begin(), files.end()), files.end());
+  for (const auto& file : files) WALRUS_TRY(store_.check_present(*file));
+  return {};
+}
+
+void Shard::add_files(std::vector<FileRef>& to) {
+  LockGuard guard(lock_);
+  for (const auto& [id, stream] : streams_) {
+    if (!stream->chain) continue;
+    for (const auto& extent : *stream->chain) to.push_back(extent.file);
+  }
+}
+
+Result<void> Shard::write_first_manifest(io::Env& env, const io::Path& root, Manifest& manifest) {
+  auto directory = root / "journal" / std::to_string(manifest.shard);
+  WALRUS_TRY(env.disk().make_directory(directory));
+  WALRUS_TRY(env.disk().sync_directory(root / "journal"));
+  manifest.journal_sequence = pack_start({});
+  manifest.journal_lsn = 0;
+  return write_manifest(env, directory, manifest);
+}
+
+// Everything that append, trim, truncate, drop and put_state did, done again.
+Result<void> Shard::replay(const Frame& frame, Lsn payload, Bytes bytes) {
+  auto bad = [&](const char* what) {
+    return fail(Code::kCorrupt, "{}: stream {} offset {}: {}", directory_.string(), frame.stream,
+                frame.offset, what);
+  };
+  switch (frame.type) {
+    case FrameType::kBatch: {
+      auto& stream = replayed_stream(frame.stream);
+      WALRUS_ASSIGN(auto batch, record::BatchView::parse(bytes));
+      if (frame.offset != stream.log_end || batch.base_offset() != frame.offset) {
+        return bad("a batch that does not follow the one before it");
+      }
+      if ((frame.flags & kOpensSegment) != 0) open_segment(stream, frame.epoch, batch.max_timestamp());
+      if (frame.epoch != stream.epoch) return bad("a batch of another epoch");
+      if (stream.segment_records == 0) stream.segment_started_ms = batch.max_timestamp();
+      add_pending(stream,
+                  {frame.offset, batch.next_offset(), payload, frame.length,
+                   static_cast<std::uint32_t>(batch.count()), batch.max_timestamp()},
+                  batch.base_timestamp());
+      if (batch.producer_id() >= 0) {
+        stream.producers.add(batch.producer_id(), batch.producer_epoch(), batch.base_sequence(),
+                             batch.last_offset_delta() + 1, frame.offset, batch.max_timestamp());
+      }
+      return {};
+    }
+    case FrameType::kState: {
+      Decoder in(bytes);
+      auto key = in.string();
+      auto present = in.le<std::uint8_t>();
+      if (!key || !present) return bad("a state frame that ends early");
+      StateKey at{frame.flags, {frame.stream, std::string(*key)}};
+      if (*present != 0) {
+        tables_[at] = std::string(in.rest());
+      } else {
+        tables_.erase(at);
+      }
+      return {};
+    }
+    case FrameType::kTrim: {
+      auto& stream = replayed_stream(frame.stream);
+      if (frame.offset > stream.log_end) return bad("a trim beyond the end");
+      stream.log_start = std::max(stream.log_start, frame.offset);
+      return {};
+    }
+    case FrameType::kTruncate: {
+      auto& stream = replayed_stream(frame.stream);
+      if (frame.offset > stream.log_end) return bad("a truncation beyond the end");
+      ChainRef chain = stream.chain;
+      if (chain && !chain->empty() && chain->back().end_offset > frame.offset) {
+        auto cut = store_.cut(*chain, frame.offset);
+        if (!cut && cut.error().code == Code::kNotFound) {
+          // Trimmed or dropped further on; settle() finds it missing if it was not.
+          auto below = std::make_shared<Chain>(*chain);
+          while (!below->empty() && below->back().base_offset >= frame.offset) below->pop_back();
+          if (!below->empty()) {
+            below->back().end_offset = std::min(below->back().end_offset, frame.offset);
+          }
+          cut = below;
+        }
+        WALRUS_ASSIGN(chain, std::move(cut));
+      }
+      apply_truncate(stream, frame.offset, frame.epoch, chain);
+      if (bytes.empty()) return {};
+      WALRUS_ASSIGN(auto batch, record::BatchView::parse(bytes));
+      add_pending(stream,
+                  {frame.offset, batch.next_offset(), payload, frame.length,
+                   static_cast<std::uint32_t>(batch.count()), batch.max_timestamp()},
+                  batch.base_timestamp());
+      return {};
+    }
+    case FrameType::kDrop: {
+      if (auto found = streams_.find(frame.stream); found != streams_.end()) {
+        found->second->removed = true;
+        streams_.erase(found);
+      }
+      std::erase_if(tables_,
+                    [&](const auto& item) { return item.first.second.first == frame.stream; });
+      return {};
+    }
+    case FrameType::kEnd: return {};
+  }
+  return bad("a frame of an unknown type");
+}
+
+StreamState& Shard::replayed_stream(std::uint64_t id) {
+  auto& stream = streams_[id];
+  if (!stream) {
+    stream = std::make_shared<StreamState>();
+    stream->id = id;
+    stream->shard = this;
+  }
+  return *stream;
+}
+
+StreamRef Shard::attach(std::uint64_t id, std::string name, const StreamOptions& options) {
+  LockGuard guard(lock_);
+  auto& stream = replayed_stream(id);
+  if (stream.name.empty()) stream.name = std::move(name);
+  stream.options = options;
+  return streams_.at(id);
+}
+
+std::vector<std::uint64_t> Shard::stream_ids() {
+  LockGuard guard(lock_);
+  std::vector<std::uint64_t> ids;
+  for (const auto& [id, stream] : streams_) ids.push_back(id);
+  std::ranges::sort(ids);
+  return ids;
+}
+
+StreamSnapshot Shard::snapshot_of(const StreamState& stream) const {
+  StreamSnapshot snapshot;
+  snapshot.id = stream.id;
+  snapshot.log_start = stream.log_start;
+  snapshot.next_offset = stream.log_end;
+  snapshot.epoch = stream.epoch;
+  snapshot.segment_base = stream.segment_base;
+  snapshot.segment_records = stream.segment_records;
+  snapshot.segment_bytes = stream.segment_bytes;
+  snapshot.segment_started_ms = stream.segment_started_ms;
+  snapshot.reclaimed_bytes = stream.reclaimed_bytes;
+  snapshot.max_timestamp_ms = stream.max_timestamp_ms;
+  snapshot.chain = stream.chain;
+  snapshot.producers = stream.producers;
+  return snapshot;
+}
+
+Manifest Shard::snapshot_for_layout() {
+  LockGuard guard(lock_);
+  Manifest manifest;
+  manifest.next_file = next_file_;
+  for (auto id : [&] {
+         std::vector<std::uint64_t> ids;
+         for (const auto& [id, stream] : streams_) ids.push_back(id);
+         std::ranges::sort(ids);
+         return ids;
+       }()) {
+    manifest.streams.push_back(snapshot_of(*streams_.at(id)));
+  }
+  manifest.tables = tables_;
+  return manifest;
+}
+
+}  // namespace walrus::log
