@@ -15,7 +15,7 @@ constexpr std::size_t kBufferBytes = 1 << 20;
 Result<void> OpenFiles::check_header(io::File& handle, const SegmentFile& file) const {
   std::array<char, kFileHeaderBytes> bytes;
   WALRUS_TRY(read_exactly(handle, file.name, 0, bytes));
-  auto header = decode_file_header(Bytes(bytes.data(), bytes.size()));
+  auto header = decode_segment_header(Bytes(bytes.data(), bytes.size()));
   if (!header) {
     return fail(header.error().code, "segments/{}: {}", file.name, header.error().message);
   }
@@ -114,7 +114,7 @@ void grow(Chain& chain, const BatchPlace& place, const record::BatchView& batch)
 }
 
 Result<SegmentWriter> SegmentWriter::create(io::Disk& disk, const io::Path& segments,
-                                            const std::string& name, const FileHeader& header) {
+                                            const std::string& name, const SegmentHeader& header) {
   SegmentWriter writer;
   writer.disk_ = &disk;
   writer.path_ = segments / name;
@@ -123,7 +123,7 @@ Result<SegmentWriter> SegmentWriter::create(io::Disk& disk, const io::Path& segm
   writer.file_ = std::make_shared<SegmentFile>(
       SegmentFile{.name = name, .stream = header.stream, .base_offset = header.base_offset});
   writer.state_ = IndexState{.next_offset = header.base_offset};
-  writer.buffer_ = encode_file_header(header);
+  writer.buffer_ = encode_segment_header(header);
   writer.end_ = kFileHeaderBytes;
   writer.start_ = kFileHeaderBytes;
   return writer;

@@ -61,7 +61,7 @@ class SegmentWriter {
  public:
   // A new file. kExists if the name is taken.
   static Result<SegmentWriter> create(io::Disk&, const io::Path& segments, const std::string& name,
-                                      const FileHeader&);
+                                      const SegmentHeader&);
   // Goes on at the synced end of a file and cuts what lies beyond. `state`: of its index, if that
   // is known.
   static Result<SegmentWriter> reopen(io::Disk&, const OpenFiles&, const FileRef&,

@@ -27,7 +27,7 @@ Result<void> check_version(Bytes block, const char* what) {
 
 }  // namespace
 
-std::string encode_file_header(const FileHeader& header) {
+std::string encode_segment_header(const SegmentHeader& header) {
   CHECK(header.directory_uuid.size() == kUuidBytes);
   std::string bytes(header.pack ? kPackMagic : kSegmentMagic);
   append_le(bytes, kVersion);
@@ -43,7 +43,7 @@ std::string encode_file_header(const FileHeader& header) {
   return bytes;
 }
 
-Result<FileHeader> decode_file_header(Bytes bytes) {
+Result<SegmentHeader> decode_segment_header(Bytes bytes) {
   if (bytes.size() < kFileHeaderBytes) return fail(Code::kCorrupt, "file header: too short");
   bytes = bytes.substr(0, kFileHeaderBytes);
   bool pack = bytes.starts_with(kPackMagic);
@@ -54,7 +54,7 @@ Result<FileHeader> decode_file_header(Bytes bytes) {
     return fail(Code::kCorrupt, "file header: its CRC does not hold");
   }
   WALRUS_TRY(check_version(bytes, "file header"));
-  return FileHeader{.pack = pack,
+  return SegmentHeader{.pack = pack,
                     .directory_uuid = std::string(bytes.substr(16, kUuidBytes)),
                     .stream = load_le<std::uint64_t>(bytes.data() + 32),
                     .base_offset = number_at(bytes, 40),

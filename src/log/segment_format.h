@@ -43,7 +43,7 @@ namespace walrus::log {
 constexpr std::int64_t kFileHeaderBytes = 64, kFooterBytes = 64, kIndexEntryBytes = 24;
 constexpr std::int64_t kNoTimestamp = INT64_MIN;  // smaller than every timestamp
 
-struct FileHeader {
+struct SegmentHeader {
   bool pack = false;
   std::string directory_uuid;  // 16 bytes
   std::uint64_t stream = 0;
@@ -52,9 +52,9 @@ struct FileHeader {
   std::uint32_t shard = 0;
 };
 
-std::string encode_file_header(const FileHeader&);
+std::string encode_segment_header(const SegmentHeader&);
 // kCorrupt or kVersion, without the file's name.
-Result<FileHeader> decode_file_header(Bytes);
+Result<SegmentHeader> decode_segment_header(Bytes);
 
 struct IndexEntry {
   std::int64_t offset = 0, position = 0, max_timestamp_before = kNoTimestamp;

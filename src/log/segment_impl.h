@@ -72,7 +72,7 @@ class NewNames {
  public:
   explicit NewNames(SegmentStore::Impl& store) : store_(store) {}
   // A new file in segments/<directory of name>, which is made if need be.
-  Result<SegmentWriter> create(const std::string& name, const FileHeader&);
+  Result<SegmentWriter> create(const std::string& name, const SegmentHeader&);
   // A segment file for batches from `base_offset` on: numbered, or under its plain name if free.
   Result<SegmentWriter> create_segment(std::uint64_t stream, std::int64_t base_offset,
                                        bool numbered, std::uint64_t& next_file);

@@ -7,7 +7,7 @@ namespace walrus::log {
 
 using record::BatchView;
 
-Result<SegmentWriter> NewNames::create(const std::string& name, const FileHeader& header) {
+Result<SegmentWriter> NewNames::create(const std::string& name, const SegmentHeader& header) {
   auto directory = name.substr(0, name.find('/'));
   if (touched_.insert(directory).second) {
     WALRUS_TRY(store_.env.disk().make_directory(store_.segments / directory));
@@ -17,7 +17,7 @@ Result<SegmentWriter> NewNames::create(const std::string& name, const FileHeader
 
 Result<SegmentWriter> NewNames::create_segment(std::uint64_t stream, std::int64_t base_offset,
                                                bool numbered, std::uint64_t& next_file) {
-  FileHeader header{.directory_uuid = store_.options.directory_uuid,
+  SegmentHeader header{.directory_uuid = store_.options.directory_uuid,
                     .stream = stream,
                     .base_offset = base_offset,
                     .shard = static_cast<std::uint32_t>(store_.options.shard)};
