@@ -55,11 +55,11 @@ Result<SegmentHeader> decode_segment_header(Bytes bytes) {
   }
   WALRUS_TRY(check_version(bytes, "file header"));
   return SegmentHeader{.pack = pack,
-                    .directory_uuid = std::string(bytes.substr(16, kUuidBytes)),
-                    .stream = load_le<std::uint64_t>(bytes.data() + 32),
-                    .base_offset = number_at(bytes, 40),
-                    .number = load_le<std::uint64_t>(bytes.data() + 48),
-                    .shard = load_le<std::uint32_t>(bytes.data() + 56)};
+                       .directory_uuid = std::string(bytes.substr(16, kUuidBytes)),
+                       .stream = load_le<std::uint64_t>(bytes.data() + 32),
+                       .base_offset = number_at(bytes, 40),
+                       .number = load_le<std::uint64_t>(bytes.data() + 48),
+                       .shard = load_le<std::uint32_t>(bytes.data() + 56)};
 }
 
 std::string encode_footer(const Footer& footer, std::span<const IndexEntry> entries) {
