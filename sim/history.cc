@@ -65,6 +65,12 @@ void apply_append(StreamState& state, const Mutation& mutation) {
 
 }  // namespace
 
+std::int64_t StreamState::cut_start(std::int64_t offset) const {
+  auto entry = entry_at(*this, offset);
+  bool inside = entry != entries.end() && entry->offset == offset && entry->batch < offset;
+  return inside ? entry->batch : offset;
+}
+
 void StreamState::apply(const Mutation& mutation) {
   switch (mutation.kind) {
     case Mutation::kAppend: apply_append(*this, mutation); break;
@@ -72,15 +78,17 @@ void StreamState::apply(const Mutation& mutation) {
       log_start = std::max(log_start, mutation.offset);
       while (!entries.empty() && entries.front().offset < log_start) entries.pop_front();
       break;
-    case Mutation::kTruncate:
+    case Mutation::kTruncate: {
+      // A batch that the cut goes through is stored again, shortened, without its producer.
+      auto cut = cut_start(mutation.offset);
       while (!entries.empty() && entries.back().offset >= mutation.offset) entries.pop_back();
       next = mutation.offset;
       ++epoch;
       for (auto& [id, producer] : producers) {
-        std::erase_if(producer.batches,
-                      [&](const auto& batch) { return batch.offset >= mutation.offset; });
+        std::erase_if(producer.batches, [&](const auto& batch) { return batch.offset >= cut; });
       }
       break;
+    }
     case Mutation::kPut:
       if (mutation.value) {
         cursors[mutation.key] = *mutation.value;
@@ -142,6 +150,7 @@ ExpectedAnswer StreamHistory::expect_append(std::size_t count,
 }
 
 std::uint64_t StreamHistory::add(Mutation mutation) {
+  if (mutation.kind == Mutation::kTruncate) mutation.cut = now_.cut_start(mutation.offset);
   now_.apply(mutation);
   if (mutation.kind == Mutation::kTrim) seen_start_ = std::max(seen_start_, now_.log_start);
   mutations_.push_back(std::move(mutation));
@@ -168,10 +177,13 @@ void StreamHistory::acknowledge_sync(std::uint64_t number) {
 }
 
 std::int64_t StreamHistory::acknowledged_end() const {
-  // Folded records survived a restart, and so are readable, unless truncated since.
+  // Folded records survived a restart, and so are readable, unless truncated since. A batch that a
+  // truncation cut in two is readable again once the truncation is acknowledged.
   auto end = base_.next;
   for (const auto& mutation : mutations_) {
-    if (mutation.kind == Mutation::kTruncate) end = std::min(end, mutation.offset);
+    if (mutation.kind == Mutation::kTruncate) {
+      end = std::min(end, mutation.promised_ms ? mutation.offset : mutation.cut);
+    }
     if (mutation.kind == Mutation::kAppend && mutation.promised_ms) {
       end = mutation.offset + static_cast<std::int64_t>(mutation.records.size());
     }
@@ -212,7 +224,7 @@ Verdict StreamHistory::check_bounds(std::int64_t log_start, std::int64_t high_wa
 }
 
 bool StreamHistory::expired(const ModelRecord& record, std::int64_t now_ms) const {
-  return may_retain_time_ && now_ms - record.appended_ms >= retention_ms_min_;
+  return may_retain_time_ && now_ms + clock_lead_ms_ - record.appended_ms >= retention_ms_min_;
 }
 
 std::optional<std::string> StreamHistory::start_differs(const StreamState& state,
@@ -243,7 +255,8 @@ bool StreamHistory::may_be_compacted(const StreamState& state, std::size_t place
   if (!may_compact_) return false;
   const auto& record = *state.entries[place].record;
   if (!record.key) return false;
-  if (!record.value && now_ms - record.appended_ms >= tombstone_ms_min_) return true;
+  auto age_ms = now_ms + clock_lead_ms_ - record.appended_ms;
+  if (!record.value && age_ms >= tombstone_ms_min_) return true;
   for (auto later = place + 1; later < state.entries.size(); ++later) {
     if (state.entries[later].record->key == record.key) return true;
   }

@@ -65,6 +65,7 @@ struct Producer {
 struct Mutation {
   enum Kind { kAppend, kTrim, kTruncate, kPut } kind = kAppend;
   std::int64_t offset = 0;  // first of the batch, first kept, first dropped
+  std::int64_t cut = 0;     // of a truncation: where the batch begins that it goes through
   std::vector<RecordRef> records;
   std::optional<Producer> producer;
   std::string key;
@@ -99,6 +100,8 @@ struct StreamState {
   std::map<std::int64_t, ModelProducer> producers;
 
   void apply(const Mutation&);
+  // Where the batch begins that a truncation to `offset` would cut in two; else `offset`.
+  std::int64_t cut_start(std::int64_t offset) const;
 };
 
 // What happened between the last acknowledgement and the reopening.
@@ -126,6 +129,8 @@ class StreamHistory {
   const StreamOptions& options() const { return options_; }
   // An alteration may have taken effect: what the engine may do is the union of both.
   void set_options(const StreamOptions&);
+  // The clock that retention goes by may be ahead of true time by so much.
+  void set_clock_lead(std::int64_t lead_ms) { clock_lead_ms_ = lead_ms; }
 
   ExpectedAnswer expect_append(std::size_t count, std::optional<std::int64_t> expected_next,
                                const std::optional<Producer>&) const;
@@ -172,6 +177,7 @@ class StreamHistory {
   std::uint64_t id_;
   StreamOptions options_;
   bool may_retain_bytes_ = false, may_retain_time_ = false, may_compact_ = false;
+  std::int64_t clock_lead_ms_ = 0;
   std::int64_t retention_bytes_min_ = 0, retention_ms_min_ = 0, tombstone_ms_min_ = 0;
   StreamState base_, now_;
   std::deque<Mutation> mutations_;

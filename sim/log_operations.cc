@@ -166,6 +166,8 @@ void LogRun::trim(Name& name) {
   say(fmt::format("trim {} to {}", name.name, first_kept));
   auto before = engine_failed();
   auto pending = engine_->trim(name.stream, {first_kept});
+  // A trim that changes nothing promises nothing about what was issued before it.
+  if (first_kept <= low && pending) return;
   settled(name, {.kind = Mutation::kTrim, .offset = first_kept}, pending, before);
 }
 

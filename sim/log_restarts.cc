@@ -261,7 +261,8 @@ void LogRun::fault_window() {
 
 void LogRun::jump_wall(Millis by) {
   world_->node(0).jump_wall_clock(by);
-  wall_jump_ += by;
+  wall_jump_ = by;
+  jumped_at_ = world_->now();
   ++tally_.hits["wall_jump"];
 }
 
@@ -273,26 +274,39 @@ void LogRun::close_windows() {
   const auto calm = plan_.world.disk.faults;
   options.faults = calm;
   bool healed = disk_full_ || errors_on_;
-  disk_full_ = errors_on_ = false;
   if (wall_jump_.count() != 0) {
     world_->node(0).jump_wall_clock(-wall_jump_);
+    clock_lead_ms_ = clock_lead_ms();
     wall_jump_ = Millis(0);
   }
+  // What failed in the background is reported until it was tried again.
   if (healed && engine_ && !crashed() && !engine_failed()) check_progress();
+  disk_full_ = errors_on_ = false;
 }
 
-// After the cause is gone writes resume without a restart.
+// After the cause is gone everything works again by itself, without a restart.
 void LogRun::check_progress() {
+  constexpr auto kPatience = std::chrono::minutes(20);
+  if (damaged_) return;
+  auto deadline = world_->now() + kPatience;
+  auto unusable = [&] { return violation_ || crashed() || engine_failed(); };
+  while (!unusable() && !engine_->health()) {
+    if (world_->now() > deadline) {
+      return flag("no-progress",
+                  "20 minutes after the disk healed: " + engine_->health().error().message);
+    }
+    world_->run_for(milliseconds(100));
+  }
   auto* name = any_stream();
-  if (!name || damaged_) return;
-  auto deadline = world_->now() + std::chrono::minutes(20);
-  while (world_->now() < deadline) {
+  while (name && !unusable()) {
     auto refused = tally_.refused;
     issue_append(*name, draw_records(1), std::nullopt, std::nullopt);
-    if (violation_ || crashed() || engine_failed() || tally_.refused == refused) return;
-    world_->run_for(std::chrono::seconds(1));
+    if (tally_.refused == refused) return;
+    if (world_->now() > deadline) {
+      return flag("no-progress", name->name + ": refused 20 minutes after the disk healed");
+    }
+    world_->run_for(milliseconds(100));
   }
-  flag("no-progress", fmt::format("{}: refused 20 minutes after the disk was healed", name->name));
 }
 
 // Damages one place of one file, or arms a fault that makes the next sync do so.
@@ -449,6 +463,7 @@ void LogRun::reconcile_name(log::Engine& engine, Name& name, const log::StreamRe
   std::erase_if(name.streams, [&](const auto& one) { return one.first != shown->id; });
   auto place = name.streams.try_emplace(shown->id, shown->id, shown->options).first;
   place->second.set_options(shown->options);
+  place->second.set_clock_lead(clock_lead_ms());
   ObservedStream stream;
   if (!read_all(engine, ref, stream)) {
     if (!violation_ && !crashed() && !damaged_) flag("recovered-unreadable", name.name);

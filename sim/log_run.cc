@@ -125,7 +125,26 @@ void LogRun::flag(const char* rule, std::string detail) {
 
 bool LogRun::crashed() { return world_->node(0).crashed(); }
 
-bool LogRun::engine_failed() { return engine_ && !crashed() && !engine_->health(); }
+// Ended for good, in contrast to an error in the background that is retried.
+bool LogRun::engine_failed() {
+  if (!engine_ || crashed() || engine_->health()) return false;
+  auto* name = any_stream();
+  return !name || !engine_->sync(name->stream);
+}
+
+StreamHistory& LogRun::history(Name& name) {
+  auto& history = name.streams.at(name.id);
+  history.set_clock_lead(clock_lead_ms());
+  return history;
+}
+
+// Retention's clock follows jumps of the wall clock at ten times the pace of time.
+std::int64_t LogRun::clock_lead_ms() {
+  if (wall_jump_.count() <= 0) return clock_lead_ms_;
+  auto jumped = std::chrono::duration_cast<Millis>(world_->now() - jumped_at_).count();
+  constexpr std::int64_t kGain = 9;
+  return clock_lead_ms_ + std::min(wall_jump_.count(), kGain * (jumped + 1));
+}
 
 std::int64_t LogRun::true_ms() {
   auto passed = std::chrono::duration_cast<Millis>(world_->now());

@@ -65,7 +65,8 @@ class LogRun {
   void say(const std::string&);
   bool tolerates(const Error&);
   Name* any_stream();
-  StreamHistory& history(Name& name) { return name.streams.at(name.id); }
+  StreamHistory& history(Name& name);
+  std::int64_t clock_lead_ms();
   // Counts what is to be answered, and runs `then` once it is.
   log::Done<void> answer(std::move_only_function<void()> then);
   // The answer of a mutation that `pending` stands for: by waiting for it or by calling back.
@@ -156,6 +157,8 @@ class LogRun {
   int life_ = 0, copies_ = 0;
   std::uint64_t values_ = 0;
   Millis wall_jump_{0};
+  io::Nanos jumped_at_{0};
+  std::int64_t clock_lead_ms_ = 0;  // of jumps that are over
 
   // Faults.
   Loss loss_;  // since the last successful recovery
