@@ -47,7 +47,9 @@ Result<std::string> read_piece(io::File& file, Bytes file_name, std::int64_t pos
                                std::int64_t bytes) {
   std::string piece;
   Result<void> read;
-  piece.resize_and_overwrite(static_cast<std::size_t>(bytes), [&](char* to, std::size_t size) {
+  // The size is not taken from the callback's argument: libstdc++ 12 passes the capacity.
+  auto size = static_cast<std::size_t>(bytes);
+  piece.resize_and_overwrite(size, [&](char* to, std::size_t) {
     read = read_exactly(file, file_name, position, std::span(to, size));
     return size;
   });
@@ -61,14 +63,22 @@ void BatchScanner::resume(std::int64_t position, std::int64_t offset) {
   returned_bytes_ = 0;
 }
 
-// At least `bytes` from position_ on, which the range holds.
+// At least `bytes` from position_ on, which the range holds; kCorrupt where the file does not.
 Result<Bytes> BatchScanner::need(std::int64_t bytes) {
   auto buffered_end = buffer_position_ + static_cast<std::int64_t>(buffer_.size());
   if (position_ < buffer_position_ || position_ + bytes > buffered_end) {
     auto piece = std::min(std::max(bytes, kPieceBytes), range_.to - position_);
-    buffer_.clear();
-    WALRUS_ASSIGN(buffer_, read_piece(file_, name_, position_, piece));
+    Result<std::size_t> read;
+    auto size = static_cast<std::size_t>(piece);
+    buffer_.resize_and_overwrite(size, [&](char* to, std::size_t) {
+      read = file_.read(position_, std::span(to, size));
+      return read.value_or(0);
+    });
     buffer_position_ = position_;
+    if (!read) return std::unexpected(std::move(read).error());
+    if (static_cast<std::int64_t>(*read) < bytes) {
+      return corrupt_at(name_, position_, "the file ends inside this batch");
+    }
   }
   return Bytes(buffer_).substr(static_cast<std::size_t>(position_ - buffer_position_));
 }

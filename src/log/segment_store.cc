@@ -115,9 +115,13 @@ Result<Impl::Taken> Impl::take(io::File& file, const Extent& extent, const Start
   Result<Taken> taken;
   out.resize_and_overwrite(before + static_cast<std::size_t>(bytes), [&](char* all, std::size_t) {
     std::span tail(all + before, static_cast<std::size_t>(bytes));
-    auto read = read_exactly(file, extent.file->name, start.place.position, tail);
-    taken = read ? check_batches(Bytes(tail.data(), tail.size()), extent, start.place, appetite)
+    auto read = file.read(start.place.position, tail);
+    taken = read ? check_batches(Bytes(tail.data(), *read), extent, start.place, appetite)
                  : std::unexpected(std::move(read).error());
+    if (taken && taken->bytes == 0 && *read < tail.size()) {
+      taken =
+          corrupt_at(extent.file->name, start.place.position, "the file ends inside this batch");
+    }
     return before + static_cast<std::size_t>(taken ? taken->bytes : 0);
   });
   return taken;

@@ -51,16 +51,19 @@ class Quarantine {
     WALRUS_TRY(disk().sync_directory(place_));
     WALRUS_TRY(disk().sync_directory(store_.options.root));
     for (const auto& directory : touched_) {
-      WALRUS_TRY(disk().sync_directory(store_.segments / directory));
+      WALRUS_TRY(disk().sync_directory(path(directory)));
     }
     return moved_;
   }
 
  private:
   io::Disk& disk() { return store_.env.disk(); }
+  io::Path path(const std::string& directory) const {
+    return directory.empty() ? store_.segments : store_.segments / directory;
+  }
 
   Result<void> sweep(const std::string& directory) {
-    WALRUS_ASSIGN(auto entries, disk().list(store_.segments / directory));
+    WALRUS_ASSIGN(auto entries, disk().list(path(directory)));
     for (const io::Entry& entry : entries) {
       auto name = directory.empty() ? entry.name : directory + '/' + entry.name;
       if (entry.directory) {
