@@ -1,0 +1,301 @@
+#include "server/config.h"
+
+#include <toml++/toml.h>
+#include <algorithm>
+#include <charconv>
+#include <sstream>
+
+#include "base/check.h"
+#include "broker/topic_config.h"
+#include "io/address.h"
+
+namespace walrus::server {
+namespace {
+
+std::unexpected<Error> refuse(const std::string& origin, const Option& option,
+                              const std::string& text, Bytes expected) {
+  return fail(Code::kInvalid, "{}: {} = {}: expected {}", origin, option.key,
+              text.empty() ? "\"\"" : text, expected);
+}
+
+Result<std::int64_t> parse_integer(Bytes text) {
+  std::int64_t value = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size())
+    return fail(Code::kInvalid, "not a number");
+  return value;
+}
+
+Result<void> check_value(const Option& option, const std::string& text, const std::string& origin) {
+  switch (option.type) {
+    case OptionType::kInteger: {
+      auto value = parse_integer(text);
+      if (value && *value >= option.min && *value <= option.max) return {};
+      auto expected = option.max == std::numeric_limits<std::int64_t>::max()
+                          ? fmt::format("a whole number from {}", option.min)
+                          : fmt::format("a whole number from {} to {}", option.min, option.max);
+      return refuse(origin, option, text, expected);
+    }
+    case OptionType::kBoolean:
+      if (text == "true" || text == "false") return {};
+      return refuse(origin, option, text, "true or false");
+    case OptionType::kDurability:
+      if (broker::parse_durability(text)) return {};
+      return refuse(origin, option, text, "fsync, interval=<1..3600000> or os");
+    case OptionType::kAddress:
+      if (io::parse_address(text)) return {};
+      return refuse(origin, option, text, "host:port");
+    case OptionType::kString:
+    case OptionType::kList: return {};
+  }
+  return {};
+}
+
+// A TOML value in the text form of the option table; none: of another type.
+std::optional<std::string> text_of(const toml::node& node, const Option& option) {
+  switch (option.type) {
+    case OptionType::kInteger:
+      if (auto* value = node.as_integer()) return std::to_string(value->get());
+      return std::nullopt;
+    case OptionType::kBoolean:
+      if (auto* value = node.as_boolean()) return value->get() ? "true" : "false";
+      return std::nullopt;
+    case OptionType::kList: {
+      auto* array = node.as_array();
+      if (array == nullptr) return std::nullopt;
+      std::string text;
+      for (const auto& element : *array) {
+        auto* value = element.as_string();
+        if (value == nullptr) return std::nullopt;
+        if (!text.empty()) text += ',';
+        text += value->get();
+      }
+      return text;
+    }
+    default:
+      if (auto* value = node.as_string()) return value->get();
+      return std::nullopt;
+  }
+}
+
+Bytes type_name(OptionType type) {
+  switch (type) {
+    case OptionType::kInteger: return "a whole number";
+    case OptionType::kBoolean: return "true or false";
+    case OptionType::kList: return "an array of strings";
+    default: return "a string";
+  }
+}
+
+// Names that upstream's binary reads, for the same things.
+constexpr struct {
+  Bytes variable, key;
+} kUpstreamVariables[] = {
+    {"WALRUS_DATA_DIR", "node.data_dir"},
+    {"WALRUS_INSTANCE_KEY", "node.namespace"},
+    {"WALRUS_MAX_SEGMENT_ENTRIES", "topic.segment_records_max"},
+    {"WALRUS_MONITOR_CHECK_MS", "log.maintenance_interval_ms"},
+};
+
+Bytes table_of(Bytes key) { return key.substr(0, key.find('.')); }
+Bytes name_in_table(Bytes key) { return key.substr(key.find('.') + 1); }
+
+std::string upper(Bytes text) {
+  std::string result(text);
+  for (auto& c : result) c = c == '.' ? '_' : static_cast<char>(std::toupper(c));
+  return result;
+}
+
+std::string toml_string(const std::string& text) {
+  std::string result = "\"";
+  for (char c : text) {
+    if (c == '"' || c == '\\') result += '\\';
+    if (static_cast<unsigned char>(c) < 0x20)
+      result += fmt::format("\\u{:04x}", static_cast<int>(c));
+    else result += c;
+  }
+  return result + '"';
+}
+
+std::string toml_value(const Option& option, const std::string& text) {
+  if (option.type == OptionType::kInteger || option.type == OptionType::kBoolean) return text;
+  if (option.type != OptionType::kList) return toml_string(text);
+  std::string list;
+  std::istringstream elements(text);
+  for (std::string element; std::getline(elements, element, ',');)
+    list += (list.empty() ? "" : ", ") + toml_string(element);
+  return "[" + list + "]";
+}
+
+}  // namespace
+
+std::string environment_name(const Option& option) { return "WALRUS_" + upper(option.key); }
+
+Config::Config() {
+  for (const auto& option : options())
+    values_[std::string(option.key)] = {std::string(option.fallback), "default"};
+}
+
+Result<Config> Config::load(const ConfigInput& input) {
+  Config config;
+  WALRUS_TRY(config.load_file(input));
+  WALRUS_TRY(config.load_environment(input.environment));
+  for (const auto& flag : input.flags) {
+    const auto* option = find_option(flag.key);
+    if (option == nullptr) return fail(Code::kInvalid, "{}: unknown key {}", flag.flag, flag.key);
+    WALRUS_TRY(config.set(*option, flag.value, flag.flag));
+  }
+  WALRUS_TRY(config.check());
+  return config;
+}
+
+Result<void> Config::set(const Option& option, std::string text, std::string origin) {
+  WALRUS_TRY(check_value(option, text, origin));
+  values_[std::string(option.key)] = {std::move(text), std::move(origin)};
+  return {};
+}
+
+Result<void> Config::load_file(const ConfigInput& input) {
+  auto parsed = toml::parse(input.file_text, input.file_name);
+  if (!parsed) {
+    const auto& error = parsed.error();
+    return fail(Code::kInvalid, "{}:{}: {}", input.file_name, error.source().begin.line,
+                error.description());
+  }
+  auto at = [&input](const toml::node& node) {
+    return fmt::format("{}:{}", input.file_name, node.source().begin.line);
+  };
+  for (const auto& [table_name, node] : parsed.table()) {
+    const auto* table = node.as_table();
+    bool known = std::ranges::any_of(options(), [&table_name](const Option& option) {
+      return table_of(option.key) == table_name.str();
+    });
+    if (!known) return fail(Code::kInvalid, "{}: unknown table {}", at(node), table_name.str());
+    if (table == nullptr)
+      return fail(Code::kInvalid, "{}: {} is a table: [{}]", at(node), table_name.str(),
+                  table_name.str());
+    for (const auto& [name, value] : *table) {
+      auto key = fmt::format("{}.{}", table_name.str(), name.str());
+      const auto* option = find_option(key);
+      if (option == nullptr) return fail(Code::kInvalid, "{}: unknown key {}", at(value), key);
+      auto text = text_of(value, *option);
+      if (!text)
+        return fail(Code::kInvalid, "{}: {}: expected {}", at(value), key, type_name(option->type));
+      WALRUS_TRY(set(*option, *text, at(value)));
+    }
+  }
+  return {};
+}
+
+Result<void> Config::load_environment(const std::map<std::string, std::string>& environment) {
+  for (const auto& [variable, key] : kUpstreamVariables) {
+    auto found = environment.find(std::string(variable));
+    if (found != environment.end()) WALRUS_TRY(set(*find_option(key), found->second, found->first));
+  }
+  quiet_ = environment.contains("WALRUS_QUIET");
+  for (const auto& [variable, value] : environment) {
+    auto option = std::ranges::find(options(), variable, environment_name);
+    if (option != options().end()) {
+      WALRUS_TRY(set(*option, value, variable));
+      continue;
+    }
+    // Ours by its table, but no key of it: most likely misspelt.
+    for (const auto& other : options())
+      if (variable.starts_with("WALRUS_" + upper(table_of(other.key)) + "_"))
+        return fail(Code::kInvalid, "{}: unknown key", variable);
+  }
+  return {};
+}
+
+Result<void> Config::check() const {
+  auto origin = [this](Bytes key) { return values_.find(key)->second.origin; };
+  for (Bytes key : {"security.certificate", "security.key", "security.ca", "security.sasl"})
+    if (!string(key).empty())
+      return fail(Code::kInvalid, "{}: {}: not supported in this release", origin(key), key);
+  for (Bytes key : {"native.listen", "admin.listen"}) {
+    auto address = io::parse_address(string(key));
+    if (!address) return std::unexpected(std::move(address).error());
+    const auto& host = address->host;
+    bool loopback = host == "localhost" || host == "::1" || host.starts_with("127.");
+    if (!loopback && !boolean("security.insecure"))
+      return fail(Code::kInvalid,
+                  "{}: {} = {}: not a loopback address, and nothing is authenticated or encrypted: "
+                  "--insecure allows it",
+                  origin(key), key, string(key));
+  }
+  if (integer("native.output_bytes_max") < integer("native.frame_bytes_max"))
+    return fail(Code::kInvalid, "{}: native.output_bytes_max is less than native.frame_bytes_max",
+                origin("native.output_bytes_max"));
+  return {};
+}
+
+const std::string& Config::string(Bytes key) const {
+  auto found = values_.find(key);
+  CHECK(found != values_.end());
+  return found->second.text;
+}
+
+std::int64_t Config::integer(Bytes key) const {
+  auto value = parse_integer(string(key));
+  CHECK(value.has_value());
+  return *value;
+}
+
+bool Config::boolean(Bytes key) const { return string(key) == "true"; }
+
+std::string Config::print() const {
+  std::string text;
+  Bytes table;
+  for (const auto& option : options()) {
+    if (table_of(option.key) != table) {
+      if (!text.empty()) text += '\n';
+      table = table_of(option.key);
+      text += fmt::format("[{}]\n", table);
+    }
+    const auto& value = values_.find(option.key)->second;
+    text += fmt::format("{} = {}", name_in_table(option.key), toml_value(option, value.text));
+    text += value.origin == "default" ? "\n" : fmt::format("  # {}\n", value.origin);
+  }
+  return text;
+}
+
+std::string configuration_markdown() {
+  std::string text =
+      "# Configuration\n\n"
+      "<!-- Generated from src/server/option.cc; a test compares. -->\n\n"
+      "A value comes from, in falling precedence: the command line (`--listen` and the like, or\n"
+      "`--set TABLE.KEY=VALUE`), the environment (`WALRUS_<TABLE>_<KEY>`), the TOML file given "
+      "with\n"
+      "`--config`, the default. An unknown key, or a value out of its range, is refused with the\n"
+      "place where it stands. `walrus serve --print-config` prints what would be used and where "
+      "it\n"
+      "came from; `--check-config` only checks.\n";
+  Bytes table;
+  for (const auto& option : options()) {
+    if (table_of(option.key) != table) {
+      table = table_of(option.key);
+      text += fmt::format("\n## [{}]\n\n| key | default | range | meaning |\n|---|---|---|---|\n",
+                          table);
+    }
+    std::string range;
+    if (option.type == OptionType::kInteger)
+      range = option.max == std::numeric_limits<std::int64_t>::max()
+                  ? fmt::format("{}..", option.min)
+                  : fmt::format("{}..{}", option.min, option.max);
+    else if (option.type == OptionType::kBoolean) range = "true, false";
+    text += fmt::format("| `{}` | `{}` | {} | {} |\n", name_in_table(option.key),
+                        toml_value(option, std::string(option.fallback)), range, option.help);
+  }
+  text +=
+      "\n## Names of upstream\n\n"
+      "Read once at start, for those who come from upstream; the names above win over them.\n\n"
+      "| variable | key |\n|---|---|\n";
+  for (const auto& [variable, key] : kUpstreamVariables)
+    text += fmt::format("| `{}` | `{}` |\n", variable, key);
+  text +=
+      "| `WALRUS_QUIET` | any value: only errors are logged |\n"
+      "| `WALRUS_DISABLE_IO_URING` | no effect: io_uring is not used |\n";
+  return text;
+}
+
+}  // namespace walrus::server

@@ -1,0 +1,109 @@
+#include "server/option.h"
+
+#include <algorithm>
+
+namespace walrus::server {
+namespace {
+
+constexpr std::int64_t kInt64Max = std::numeric_limits<std::int64_t>::max();
+constexpr std::int64_t kDayMs = 86'400'000;
+using enum OptionType;
+
+constexpr Option kOptions[] = {
+    {"node.id", kInteger, "1", 1, kInt64Max, "This node's id."},
+    {"node.data_dir", kString, "./walrus-data", 0, 0,
+     "The data directory; made if it does not exist."},
+    {"node.namespace", kString, "", 0, 0,
+     "A namespace below the data directory: another set of topics. Empty: the directory itself."},
+    {"node.rack", kString, "", 0, 0, "Where the node stands. Kept for the cluster; no effect yet."},
+
+    {"native.listen", kAddress, "127.0.0.1:9091", 0, 0, "Address of the native protocol."},
+    {"native.frame_bytes_max", kInteger, "1048576", 1024, 64 << 20,
+     "Longest request frame. A longer one is refused and its body drained up to 64 MiB."},
+    {"native.connections_max", kInteger, "10000", 1, 1'000'000,
+     "Open connections; more are told `ERR too many connections`. Lowered if the limit on open "
+     "files is too small for it."},
+    {"native.idle_timeout_ms", kInteger, "600000", 1000, 30 * kDayMs,
+     "A connection without a request for so long is closed."},
+    {"native.output_bytes_max", kInteger, "4194304", 64 << 10, 1 << 30,
+     "Replies and requests of one connection that may wait; above it no more is read from it."},
+
+    {"kafka.listen", kAddress, "127.0.0.1:9092", 0, 0,
+     "Address of the Kafka protocol. Accepted, no effect yet: this release does not speak it."},
+    {"kafka.advertise", kString, "", 0, 0, "Address given to Kafka clients. No effect yet."},
+    {"kafka.request_bytes_max", kInteger, "104857600", 1024, 1 << 30, "No effect yet."},
+    {"kafka.connections_max", kInteger, "10000", 1, 1'000'000, "No effect yet."},
+    {"kafka.auto_create_topics", kBoolean, "true", 0, 0, "No effect yet."},
+    {"kafka.partitions_default", kInteger, "1", 1, 4096, "No effect yet."},
+
+    {"peer.listen", kAddress, "127.0.0.1:9093", 0, 0,
+     "Address for the other nodes. Accepted, no effect yet: this release is a single node."},
+    {"peer.advertise", kString, "", 0, 0, "Address given to the other nodes. No effect yet."},
+    {"admin.listen", kAddress, "127.0.0.1:9094", 0, 0,
+     "Address of HTTP: /metrics, /healthz, /readyz."},
+
+    {"log.shards", kInteger, "0", 0, 1024,
+     "Journals, and loops that serve connections; 0 = the number of cores. May change between "
+     "starts."},
+    {"log.journal_bytes_max", kInteger, "1073741824", 1 << 20, 1LL << 40,
+     "Size of one shard's journal."},
+    {"log.in_flight_bytes_max", kInteger, "67108864", 1 << 20, 1LL << 40,
+     "Appended bytes that are not acknowledged yet, of one shard."},
+    {"log.cache_bytes_max", kInteger, "268435456", 0, 1LL << 40, "Cache of stored segments."},
+    {"log.background_bytes_per_s", kInteger, "67108864", 1 << 20, 1LL << 40,
+     "I/O budget of checkpoints, retention and compaction."},
+    {"log.maintenance_interval_ms", kInteger, "5000", 10, kDayMs,
+     "How often retention, rolls by time and compaction are looked at."},
+
+    {"topic.durability", kDurability, "fsync", 0, 0,
+     "What an acknowledgement means: fsync (on disk), interval=<ms> (on disk within so long), os "
+     "(in the page cache). Like all of [topic]: for topics made from now on."},
+    {"topic.segment_records_max", kInteger, "1000000", 1, kInt64Max, "Records of a segment."},
+    {"topic.segment_bytes_max", kInteger, "1073741824", 64 << 10, kInt64Max, "Size of a segment."},
+    {"topic.segment_ms", kInteger, "-1", -1, kInt64Max, "Age of a segment; -1 = no limit."},
+    {"topic.retention_ms", kInteger, "-1", -1, kInt64Max,
+     "Older records are removed; -1 = kept for ever."},
+    {"topic.retention_bytes", kInteger, "-1", -1, kInt64Max,
+     "The oldest records above so many bytes are removed; -1 = all are kept."},
+    {"topic.batch_bytes_max", kInteger, "1048588", 1024, 64 << 20,
+     "Longest record batch, and longest payload of PUT and APPEND."},
+    {"topic.replication_factor", kInteger, "1", 1, 1, "Copies of a topic. A single node has one."},
+
+    {"security.certificate", kString, "", 0, 0, "Not supported in this release: must be empty."},
+    {"security.key", kString, "", 0, 0, "Not supported in this release: must be empty."},
+    {"security.ca", kString, "", 0, 0, "Not supported in this release: must be empty."},
+    {"security.sasl", kList, "", 0, 0, "Not supported in this release: must be empty."},
+    {"security.insecure", kBoolean, "false", 0, 0,
+     "Allows addresses other than loopback although nothing is authenticated or encrypted."},
+
+    {"limits.memory_bytes_max", kInteger, "1073741824", 16 << 20, kInt64Max,
+     "Replies and requests of all connections that may wait, taken together."},
+    {"limits.connections_per_address_max", kInteger, "10000", 1, 1'000'000,
+     "Open connections from one address."},
+    {"limits.disk_free_bytes_min", kInteger, "268435456", 0, kInt64Max,
+     "With less free space where the data lies, appends are refused with `ERR storage full` until "
+     "there is an eighth more than this; 0 = only when the disk is full."},
+};
+
+constexpr bool sorted_by_table() {
+  for (std::size_t i = 1; i < std::size(kOptions); ++i) {
+    auto table = kOptions[i].key.substr(0, kOptions[i].key.find('.'));
+    auto before = kOptions[i - 1].key.substr(0, kOptions[i - 1].key.find('.'));
+    if (table == before) continue;
+    for (std::size_t j = 0; j + 1 < i; ++j)
+      if (kOptions[j].key.starts_with(table) && kOptions[j].key[table.size()] == '.') return false;
+  }
+  return true;
+}
+static_assert(sorted_by_table(), "a table stands in one place");
+
+}  // namespace
+
+std::span<const Option> options() { return kOptions; }
+
+const Option* find_option(Bytes key) {
+  auto found = std::ranges::find(kOptions, key, &Option::key);
+  return found == std::end(kOptions) ? nullptr : found;
+}
+
+}  // namespace walrus::server

@@ -1,0 +1,151 @@
+#include "server/server.h"
+
+#include "broker/run_on.h"
+
+namespace walrus::server {
+namespace {
+
+// The engine's counters by Prometheus name: totals are counters, anything else a gauge.
+std::string engine_metrics(const std::map<std::string, double>& values) {
+  std::string text;
+  for (const auto& [name, value] : values)
+    text += fmt::format("# TYPE {} {}\n{} {}\n", name,
+                        name.ends_with("_total") ? "counter" : "gauge", name, value);
+  return text;
+}
+
+}  // namespace
+
+Server::Server(io::Env& env, const ServerOptions& options, LogSink& log)
+    : env_(env),
+      options_(options),
+      log_(log),
+      storage_low_(metrics_.gauge(
+          {"walrus_storage_low", "1 while appends are refused for want of free disk space."})) {}
+
+Result<std::unique_ptr<Server>> Server::start(io::Env& env, const ServerOptions& options,
+                                              LogSink& log) {
+  std::unique_ptr<Server> server(new Server(env, options, log));
+  WALRUS_TRY(server->open());
+  WALRUS_TRY(server->bind());
+  server->watch();
+  server->watcher_ = env.start_worker("watch", [self = server.get()] { return self->watch(); });
+  server->native_->start();
+  server->admin_->start();
+  server->run_loops();
+  return server;
+}
+
+Result<void> Server::open() {
+  WALRUS_ASSIGN(engine_, log::Engine::open(env_, options_.engine));
+  std::vector<io::Loop*> loops;
+  for (std::size_t i = 0; i < options_.loops; ++i) {
+    loops_.push_back(env_.make_loop());
+    loops.push_back(loops_.back().get());
+  }
+  broker_ = std::make_unique<broker::Broker>(*engine_, loops, options_.broker);
+  return {};
+}
+
+Result<void> Server::bind() {
+  WALRUS_ASSIGN(native_,
+                frontend::native::NativeServer::listen(*broker_, metrics_, options_.native));
+  frontend::admin::AdminPages pages{.metrics = [this] { return metrics_page(); },
+                                    .health = [this] { return engine_->health(); },
+                                    .ready = [this] { return ready(); }};
+  WALRUS_ASSIGN(admin_, frontend::admin::AdminServer::listen(*loops_[0], options_.admin_listen,
+                                                             std::move(pages)));
+  return {};
+}
+
+void Server::run_loops() {
+  if (env_.single_threaded()) return;  // the world runs them
+  for (std::size_t i = 0; i < loops_.size(); ++i)
+    loop_workers_.push_back(
+        env_.start_worker(fmt::format("loop{}", i), [this, loop = loops_[i].get()] {
+          if (stopping_.load()) return io::Worker::kForever;
+          loop->run();
+          return io::Worker::kForever;
+        }));
+}
+
+Server::~Server() {
+  watcher_.reset();
+  // Everything that the engine still has to answer is answered while the loops are there.
+  if (engine_) (void)engine_->close();
+  stop_loops();
+}
+
+void Server::stop_loops() {
+  stopping_ = true;
+  for (auto& loop : loops_) loop->stop();
+  loop_workers_.clear();
+}
+
+Result<void> Server::wait() {
+  env_.wait(wake_, io::Worker::kForever);
+  return engine_->health();
+}
+
+std::string Server::metrics_page() const {
+  return metrics_.render() + engine_metrics(engine_->metrics());
+}
+
+Result<void> Server::ready() const {
+  if (stopping_.load()) return fail(Code::kClosed, "stopping");
+  if (broker_->storage_low()) return fail(Code::kNoSpace, "storage full");
+  return engine_->health();
+}
+
+// Looks at the disk and at the engine. Appends are refused below the watermark and taken again, by
+// themselves, an eighth above it.
+io::Nanos Server::watch() {
+  auto free = env_.disk().free_bytes(options_.engine.user.root);
+  bool low = broker_->storage_low();
+  auto min = options_.disk_free_bytes_min;
+  bool next = free && *free < (low ? min + min / 8 : min);
+  if (next != low) {
+    broker_->set_storage_low(next);
+    storage_low_.set(next ? 1 : 0);
+    log_line(log_, next ? LogLevel::kError : LogLevel::kInfo,
+             next ? "storage_low" : "storage_recovered",
+             {{"free_bytes", *free}, {"disk_free_bytes_min", min}});
+  }
+  if (auto health = engine_->health(); !health && !wake_.is_set()) {
+    log_line(log_, LogLevel::kError, "storage_failed", {{"error", health.error()}});
+    wake_.set();
+  }
+  return options_.watch_interval;
+}
+
+Result<void> Server::stop() {
+  stopping_ = true;
+  log_line(log_, LogLevel::kInfo, "stopping");
+  Event drained;
+  loops_[0]->post([this, &drained] { loops_[0]->spawn(drain(this, &drained)); });
+  env_.wait(drained, io::Worker::kForever);
+  watcher_.reset();
+  auto closed = engine_->close();
+  stop_loops();
+  return closed;
+}
+
+boost::asio::awaitable<void> Server::drain(Server* server, Event* drained) {
+  auto result = co_await server->drain_all();
+  if (!result)
+    log_line(server->log_, LogLevel::kWarning, "drain_failed", {{"error", result.error()}});
+  drained->set();
+}
+
+io::Task<void> Server::drain_all() {
+  admin_->close();
+  auto ended = co_await native_->stop(options_.drain_timeout);
+  for (std::size_t i = 0; i < broker_->loops(); ++i) {
+    auto& local = broker_->local(i);
+    WALRUS_CO_TRY(co_await broker::run_on<void>(*loops_[0], local.loop(),
+                                                [&local] { return local.flush(); }));
+  }
+  co_return ended;
+}
+
+}  // namespace walrus::server

@@ -1,0 +1,82 @@
+#pragma once
+// Server: the composition root. Opens the engine, makes the loops, binds the ports, watches the
+// disk, and takes all of it down again in order. Works in both worlds: real loops run on workers of
+// their own, simulated ones are run by their world.
+//
+// Durable when: what was acknowledged before stop() is durable in any case; stop() also answers
+// what was taken, makes GET's cursors durable and checkpoints.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/event.h"
+#include "base/log_line.h"
+#include "base/metrics.h"
+#include "broker/broker.h"
+#include "frontend/admin/admin.h"
+#include "frontend/native/server.h"
+#include "io/env.h"
+#include "io/network.h"
+#include "log/engine.h"
+
+namespace walrus::server {
+
+struct ServerOptions {
+  log::EngineOptions engine{};
+  broker::BrokerOptions broker{};
+  frontend::native::NativeOptions native{};
+  std::string admin_listen = "127.0.0.1:9094";
+  std::size_t loops = 1;
+  std::int64_t disk_free_bytes_min = 256 << 20;
+  io::Nanos watch_interval = std::chrono::milliseconds(500);  // of the disk and of health
+  io::Nanos drain_timeout = std::chrono::seconds(10);
+};
+
+class Server {
+ public:
+  // Serves when it returns. Errors name what could not be opened or bound.
+  static Result<std::unique_ptr<Server>> start(io::Env&, const ServerOptions&, LogSink&);
+  ~Server();  // without stop(): as a crash, but for the engine, which is closed
+
+  const std::string& native_address() const { return native_->address(); }
+  const std::string& admin_address() const { return admin_->address(); }
+
+  // Waits for stop_requested() or for a failure of the storage; the latter is returned.
+  Result<void> wait();
+  Event& stop_requested() { return wake_; }  // set() may be called from a signal handler
+  // Graceful, once.
+  Result<void> stop();
+
+  log::Engine& engine() { return *engine_; }
+  broker::Broker& broker() { return *broker_; }
+  std::string metrics_page() const;
+
+ private:
+  Server(io::Env&, const ServerOptions&, LogSink&);
+  Result<void> open();
+  Result<void> bind();
+  void run_loops();
+  void stop_loops();
+  io::Nanos watch();
+  Result<void> ready() const;
+  static boost::asio::awaitable<void> drain(Server*, Event*);
+  io::Task<void> drain_all();
+
+  io::Env& env_;
+  const ServerOptions options_;
+  LogSink& log_;
+  Metrics metrics_;
+  std::unique_ptr<log::Engine> engine_;
+  std::vector<std::unique_ptr<io::Loop>> loops_;
+  std::unique_ptr<broker::Broker> broker_;
+  std::unique_ptr<frontend::native::NativeServer> native_;
+  std::unique_ptr<frontend::admin::AdminServer> admin_;
+  std::vector<std::unique_ptr<io::Worker>> loop_workers_;
+  std::unique_ptr<io::Worker> watcher_;
+  Event wake_;
+  std::atomic<bool> stopping_{false};
+  Gauge& storage_low_;
+};
+
+}  // namespace walrus::server

@@ -1,0 +1,100 @@
+#include "server/setup.h"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "broker/topic_config.h"
+
+namespace walrus::server {
+namespace {
+
+constexpr std::int64_t kFilesReserve = 128;  // listeners, loops, journals, admin connections
+constexpr std::int64_t kConnectionsMin = 16;
+
+std::optional<std::int64_t> unless_minus_one(std::int64_t value) {
+  return value < 0 ? std::nullopt : std::optional(value);
+}
+
+std::optional<Millis> millis_unless_minus_one(std::int64_t value) {
+  return value < 0 ? std::nullopt : std::optional(Millis(value));
+}
+
+StreamOptions topic_defaults(const Config& config) {
+  auto durability = broker::parse_durability(config.string("topic.durability"));
+  CHECK(durability.has_value());  // checked when it was loaded
+  return {.durability = *durability,
+          .segment_records_max = config.integer("topic.segment_records_max"),
+          .segment_bytes_max = config.integer("topic.segment_bytes_max"),
+          .segment_time_max = millis_unless_minus_one(config.integer("topic.segment_ms")),
+          .retention_bytes = unless_minus_one(config.integer("topic.retention_bytes")),
+          .retention_time = millis_unless_minus_one(config.integer("topic.retention_ms"))};
+}
+
+}  // namespace
+
+ServerOptions server_options(const Config& config, int cores) {
+  ServerOptions options;
+  auto& user = options.engine.user;
+  user.root = config.string("node.data_dir");
+  user.key = config.string("node.namespace");
+  user.shards = static_cast<int>(config.integer("log.shards"));
+  user.journal_bytes_max = config.integer("log.journal_bytes_max");
+  user.in_flight_bytes_max = config.integer("log.in_flight_bytes_max");
+  user.cache_bytes_max = config.integer("log.cache_bytes_max");
+  user.background_bytes_per_s = config.integer("log.background_bytes_per_s");
+  options.engine.maintenance_interval = Millis(config.integer("log.maintenance_interval_ms"));
+  options.loops = static_cast<std::size_t>(user.shards > 0 ? user.shards : std::max(cores, 1));
+
+  options.broker.node_id = static_cast<std::uint64_t>(config.integer("node.id"));
+  options.broker.topic_defaults = topic_defaults(config);
+  options.broker.batch_bytes_max = config.integer("topic.batch_bytes_max");
+
+  auto& native = options.native;
+  native.listen = config.string("native.listen");
+  native.connections_max = static_cast<std::size_t>(config.integer("native.connections_max"));
+  native.connections_per_address_max =
+      static_cast<std::size_t>(config.integer("limits.connections_per_address_max"));
+  native.session.frame_bytes_max =
+      static_cast<std::size_t>(config.integer("native.frame_bytes_max"));
+  native.session.output_bytes_max =
+      static_cast<std::size_t>(config.integer("native.output_bytes_max"));
+  native.session.idle_timeout = Millis(config.integer("native.idle_timeout_ms"));
+  native.memory_bytes_max = config.integer("limits.memory_bytes_max");
+
+  options.admin_listen = config.string("admin.listen");
+  options.disk_free_bytes_min = config.integer("limits.disk_free_bytes_min");
+  return options;
+}
+
+Result<void> fit_open_files(ServerOptions& options, LogSink& log) {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return {};
+  if (limit.rlim_cur < limit.rlim_max) {
+    rlimit raised{.rlim_cur = limit.rlim_max, .rlim_max = limit.rlim_max};
+    if (setrlimit(RLIMIT_NOFILE, &raised) == 0) limit = raised;
+  }
+  auto files = static_cast<std::int64_t>(std::min<rlim_t>(limit.rlim_cur, 1 << 24));
+  auto own = kFilesReserve + options.engine.open_files_max;
+  if (files < kFilesReserve + kConnectionsMin + 16)
+    return fail(Code::kInvalid,
+                "the limit on open files is {}: at least {} are needed: raise it (ulimit -n)",
+                files, kFilesReserve + kConnectionsMin + 16);
+  // With few files the engine keeps fewer of its segments open.
+  options.engine.open_files_max =
+      std::min(options.engine.open_files_max, (files - kFilesReserve) / 2);
+  own = kFilesReserve + options.engine.open_files_max;
+  auto connections = static_cast<std::int64_t>(options.native.connections_max);
+  if (connections + own > files) {
+    options.native.connections_max = static_cast<std::size_t>(files - own);
+    log_line(log, LogLevel::kWarning, "few_open_files",
+             {{"limit", files},
+              {"connections_max", connections},
+              {"connections_max_now", options.native.connections_max},
+              {"hint", "raise the limit on open files (ulimit -n)"}});
+  }
+  return {};
+}
+
+}  // namespace walrus::server

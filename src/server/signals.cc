@@ -1,0 +1,56 @@
+#include "server/signals.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <string_view>
+
+namespace walrus::server {
+namespace {
+
+// Signal handlers see nothing but statics.
+std::atomic<Event*> stop_event{nullptr};
+
+constexpr std::string_view kBusMessage =
+    "walrus: storage: a mapped journal page could not be read or written (SIGBUS): the disk "
+    "failed or the file was cut; acknowledged records are on the disk, restart recovers them\n";
+
+extern "C" void on_stop(int signal) {
+  auto* event = stop_event.load();
+  if (event == nullptr || event->is_set()) _exit(128 + signal);
+  event->set();
+}
+
+// BUS_ADRERR and BUS_MCEERR_*: a page of a mapping that has no memory behind it. The journal is the
+// only file that is written through a mapping. Anything else is a bug and dies as one.
+extern "C" void on_bus_error(int signal, siginfo_t* info, void*) {
+  if (info->si_code == BUS_ADRERR || info->si_code == BUS_MCEERR_AR) {
+    [[maybe_unused]] auto written = ::write(STDERR_FILENO, kBusMessage.data(), kBusMessage.size());
+    _exit(kExitStorageFailed);
+  }
+  struct sigaction fallback{};
+  fallback.sa_handler = SIG_DFL;
+  sigaction(signal, &fallback, nullptr);
+  raise(signal);
+}
+
+}  // namespace
+
+void install_signal_handlers(Event& stop) {
+  stop_event = &stop;
+  struct sigaction action{};
+  action.sa_handler = on_stop;
+  action.sa_flags = SA_RESTART;
+  sigaction(SIGTERM, &action, nullptr);
+  sigaction(SIGINT, &action, nullptr);
+  struct sigaction ignore{};
+  ignore.sa_handler = SIG_IGN;
+  sigaction(SIGPIPE, &ignore, nullptr);
+  struct sigaction bus{};
+  bus.sa_sigaction = on_bus_error;
+  bus.sa_flags = SA_SIGINFO;
+  sigaction(SIGBUS, &bus, nullptr);
+}
+
+}  // namespace walrus::server
