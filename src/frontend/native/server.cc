@@ -20,6 +20,8 @@ NativeServer::NativeServer(broker::Broker& broker, Metrics& metrics, NativeOptio
                 metrics.counter({"walrus_native_sent", "Bytes of replies sent.", "bytes"})} {
   options_.session.advertised = acceptor_->address();
   options_.session.counters = &counters_;
+  options_.session.memory = &memory_;
+  memory_.bytes_max = options_.memory_bytes_max;
 }
 
 NativeServer::~NativeServer() = default;

@@ -19,6 +19,7 @@ struct NativeOptions {
   std::string listen = "127.0.0.1:9091";
   std::size_t connections_max = 10'000;
   std::size_t connections_per_address_max = 10'000;
+  std::int64_t memory_bytes_max = 1 << 30;  // see SessionMemory
   SessionOptions session{};
 };
 
@@ -45,6 +46,7 @@ class NativeServer {
   Gauge& connections_;
   Counter& accepted_;
   SessionCounters counters_;
+  SessionMemory memory_;
   std::atomic<bool> stopping_{false};
 };
 

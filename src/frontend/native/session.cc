@@ -32,9 +32,9 @@ Session::Session(broker::Local& local, std::unique_ptr<io::Connection> connectio
     : local_(local),
       connection_(std::move(connection)),
       options_(options),
+      splitter_({.frame_bytes_max = options.frame_bytes_max}),
       room_(local.loop().make_gate()),
-      work_(local.loop().make_gate()),
-      splitter_({.frame_bytes_max = options.frame_bytes_max}) {}
+      work_(local.loop().make_gate()) {}
 
 Session::~Session() = default;
 
@@ -70,6 +70,10 @@ boost::asio::awaitable<void> Session::run_writer(std::shared_ptr<Session> self) 
 // The last of the two gives back the claims that nobody received.
 void Session::end_coroutine() {
   if (--coroutines_ > 0) return;
+  slots_.clear();
+  out_.clear();
+  slot_bytes_ = 0;
+  account();
   std::map<broker::TopicRef, std::vector<broker::Claim>> claims;
   for (auto& unsent : unsent_) claims[unsent.topic].push_back(std::move(unsent.claim));
   unsent_.clear();
@@ -137,12 +141,23 @@ io::Task<void> Session::take_event(FrameSplitter::Event event) {
 }
 
 io::Task<void> Session::wait_for_room() {
-  while (!broken_ &&
-         (slots_.size() >= kSlotsMax || slot_bytes_ + out_.size() >= options_.output_bytes_max)) {
-    co_await room_->wait(io::Nanos::max());
-  }
+  while (!broken_ && !has_room()) co_await room_->wait(io::Nanos::max());
   if (broken_) co_return fail(Code::kClosed, "connection broken");
   co_return Result<void>();
+}
+
+bool Session::has_room() {
+  account();
+  if (slots_.empty() && out_.empty()) return true;
+  if (options_.memory != nullptr && options_.memory->full()) return false;
+  return slots_.size() < kSlotsMax && slot_bytes_ + out_.size() < options_.output_bytes_max;
+}
+
+void Session::account() {
+  if (options_.memory == nullptr) return;
+  auto now = static_cast<std::int64_t>(slot_bytes_ + out_.size());
+  options_.memory->bytes.fetch_add(now - accounted_, std::memory_order_relaxed);
+  accounted_ = now;
 }
 
 void Session::push(Slot slot) {

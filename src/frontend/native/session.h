@@ -11,6 +11,7 @@
 // Memory: replies and requests that wait are bounded by output_bytes_max (one reply more at most);
 // above it the reader does not read. A peer that takes no byte for write_timeout is cut.
 
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -34,6 +35,14 @@ struct SessionCounters {
   Counter& sent_bytes;
 };
 
+// What waits in all sessions, taken together. Above the limit a session reads on only when nothing
+// of its own waits, so that each goes on and none grows.
+struct SessionMemory {
+  std::int64_t bytes_max = 1 << 30;
+  std::atomic<std::int64_t> bytes{0};
+  bool full() const { return bytes.load(std::memory_order_relaxed) >= bytes_max; }
+};
+
 struct SessionOptions {
   std::size_t frame_bytes_max = wire::native::kFrameBytesMax;
   std::size_t output_bytes_max = 4 << 20;
@@ -41,6 +50,7 @@ struct SessionOptions {
   io::Nanos write_timeout = std::chrono::minutes(1);
   std::string advertised{};  // this node's address, for METRICS
   SessionCounters* counters = nullptr;
+  SessionMemory* memory = nullptr;
 };
 
 class Session : public std::enable_shared_from_this<Session> {
@@ -83,6 +93,8 @@ class Session : public std::enable_shared_from_this<Session> {
   io::Task<void> answer_request();
   io::Task<void> flush();
   void count(std::size_t received, std::size_t sent);
+  bool has_room();
+  void account();
   Slot pop();
 
   static bool is_append(const wire::native::Request&);
@@ -112,6 +124,7 @@ class Session : public std::enable_shared_from_this<Session> {
   std::size_t slot_bytes_ = 0;               // of requests and replies in slots_
   std::uint64_t requests_ = 0, errors_ = 0;  // not yet counted
   std::size_t unexecuted_ = 0;               // slots of kind kRequest: appends behind them wait
+  std::int64_t accounted_ = 0;               // of this session in SessionMemory
   std::string out_;                          // replies in order, not yet written
   std::vector<Unsent> unsent_;               // in the order of out_
   std::int64_t written_ = 0;                 // bytes of replies handed over
