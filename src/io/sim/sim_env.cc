@@ -84,7 +84,7 @@ std::unique_ptr<Worker> SimEnv::start_worker(std::string name,
   return std::make_unique<SimWorker>(incarnation_, std::move(name), std::move(body));
 }
 
-std::unique_ptr<Loop> SimEnv::make_loop() { return make_sim_loop(incarnation_); }
+std::unique_ptr<Loop> SimEnv::make_loop() { return std::make_unique<SimLoop>(incarnation_); }
 
 bool SimEnv::wait(Event& event, Nanos timeout) {
   return world().run_until([&] { return event.is_set(); }, world().deadline(timeout),

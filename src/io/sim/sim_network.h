@@ -6,7 +6,8 @@
 // "localhost" are the node itself, "0.0.0.0" and "[::]" all its addresses. A Connection is a byte
 // stream: what is lost is sent again and arrives later, in order. Reordering is that of different
 // connections. A cut link holds everything back until it is healed. When a process is killed its
-// peers get resets; after a power cut they hear nothing until they send to the restarted node.
+// peers get the end of the stream, or a reset if it left something unread; after a power cut they
+// hear nothing until they send to the restarted node.
 
 #include <cstdint>
 #include <memory>
@@ -30,7 +31,7 @@ class SimNetworkState;
 
 class SimNetwork {
  public:
-  explicit SimNetwork(std::unique_ptr<SimNetworkState>);
+  SimNetwork(std::unique_ptr<SimNetworkState>, int nodes);
   ~SimNetwork();
   LinkOptions& link(int from, int to);     // may be changed at any time; from == to: loopback
   void set_all_links(const LinkOptions&);  // loopback too
@@ -48,7 +49,8 @@ class SimNetwork {
   SimNetworkState& state() { return *state_; }
 
  private:
-  std::unique_ptr<SimNetworkState> state_;
+  const std::unique_ptr<SimNetworkState> state_;
+  const int nodes_;
 };
 
 }  // namespace walrus::io

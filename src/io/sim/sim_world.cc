@@ -42,6 +42,7 @@ Env& Node::restart() {
   node.incarnation = std::make_shared<Incarnation>(Incarnation{.node = &node, .number = number});
   node.envs.push_back(std::make_unique<SimEnv>(node.incarnation));
   state_->world.trace.fold(static_cast<std::uint64_t>(number));
+  state_->world.network->state().node_started(node.index);
   return env();
 }
 

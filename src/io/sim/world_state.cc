@@ -21,7 +21,7 @@ void TraceHash::fold(std::string_view bytes) {
 WorldState::WorldState(std::uint64_t s, const WorldOptions& o)
     : seed(s), options(o), random(mix64(s)), test_random(mix64(s ^ 0x7e57)) {
   trace.fold(seed);
-  network = std::make_unique<SimNetwork>(std::make_unique<SimNetworkState>(*this));
+  network = std::make_unique<SimNetwork>(std::make_unique<SimNetworkState>(*this), o.nodes);
   for (int i = 0; i < options.nodes; ++i) {
     const auto node_seed = mix64(mix64(seed) + static_cast<std::uint64_t>(i));
     nodes.push_back(std::make_unique<NodeState>(NodeState{
@@ -35,7 +35,8 @@ WorldState::WorldState(std::uint64_t s, const WorldOptions& o)
   }
 }
 
-WorldState::~WorldState() = default;
+// The network first: its gates cancel what is still in the queue.
+WorldState::~WorldState() { network.reset(); }
 
 std::uint64_t WorldState::schedule(Nanos time, EventKind kind, IncarnationRef owner,
                                    std::move_only_function<void()> run) {

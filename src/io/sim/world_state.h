@@ -82,7 +82,7 @@ class WorldState {
   SimRandom random, test_random;
   TraceHash trace;
   FaultHits buggify_hits;
-  std::uint64_t events = 0;
+  std::uint64_t events = 0, loops = 0;
   std::vector<std::unique_ptr<NodeState>> nodes;
   std::vector<std::unique_ptr<Node>> faces;
   std::unique_ptr<SimNetwork> network;
