@@ -7,6 +7,9 @@ find_library(ISAL_LIBRARY isal REQUIRED)
 add_library(walrus_isal INTERFACE)
 target_link_libraries(walrus_isal INTERFACE ${ISAL_LIBRARY})
 
+# Included whole (XXH_INLINE_ALL): nothing to link.
+find_path(XXHASH_INCLUDE_DIR xxhash.h REQUIRED)
+
 # Asio on epoll, header only; nothing of it may spawn threads or use io_uring.
 find_package(Boost 1.81 REQUIRED)
 find_package(OpenSSL REQUIRED)
