@@ -8,7 +8,7 @@
 
 namespace walrus::log {
 
-static_assert(kFirstGroup % kBlockBytes == 0 && kFileHeaderBytes <= kBlockBytes);
+static_assert(kFirstGroup % kBlockBytes == 0 && kJournalHeaderBytes <= kBlockBytes);
 
 namespace {
 
@@ -94,8 +94,15 @@ SyncJob Journal::begin_sync(bool mark) {
 }
 
 SyncJob Journal::begin_write() {
-  auto job = begin_sync(false);
+  close_group();
+  SyncJob job;
   job.sync = false;
+  auto unwritten = std::ranges::find_if(
+      unsynced_, [](const SyncJob::Range& range) { return range.bytes != nullptr; });
+  job.ranges.assign(unwritten, unsynced_.end());
+  unsynced_.erase(unwritten, unsynced_.end());
+  writing_ = job.ranges;
+  job.end = end_;
   return job;
 }
 
@@ -107,15 +114,18 @@ void Journal::finish(const SyncJob& job) {
     marked_ = std::max(marked_, job.synced_to);
     return;
   }
-  // Written but not synced: still to be synced, the bytes are in the page cache now.
-  for (auto range = job.ranges.rbegin(); range != job.ranges.rend(); ++range) {
-    range_front(*range);
+  // In the page cache now, and still to be synced: before what was encoded meanwhile.
+  auto first = std::ranges::find_if(
+      unsynced_, [](const SyncJob::Range& range) { return range.bytes != nullptr; });
+  for (auto range : job.ranges) {
+    range.bytes = nullptr;
+    auto before = first == unsynced_.begin() ? unsynced_.end() : std::prev(first);
+    if (before != unsynced_.end() && before->file == range.file && before->to == range.from) {
+      before->to = range.to;
+      continue;
+    }
+    first = std::next(unsynced_.insert(first, std::move(range)));
   }
-}
-
-void Journal::range_front(SyncJob::Range range) {
-  range.bytes = nullptr;
-  unsynced_.push_front(std::move(range));
 }
 
 Result<void> SyncJob::run() const {
@@ -189,7 +199,7 @@ Result<void> Journal::activate(JournalFileRef next) {
 
 // Both copies, into the mapping or as bytes to be written.
 void Journal::write_header(const JournalFileRef& file, std::vector<SyncJob::Range>& to) {
-  auto header = encode_file_header({.directory_uuid = options_.directory_uuid,
+  auto header = encode_journal_header({.directory_uuid = options_.directory_uuid,
                                     .sequence = file->sequence,
                                     .nonce = file->nonce,
                                     .prev_sequence = file->prev_sequence,

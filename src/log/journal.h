@@ -48,7 +48,7 @@ namespace walrus::log {
 using Lsn = std::uint64_t;
 
 constexpr std::int64_t kBlockBytes = 4096;
-constexpr std::int64_t kFileHeaderBytes = 96;
+constexpr std::int64_t kJournalHeaderBytes = 96;
 constexpr std::int64_t kFirstGroup = 2 * kBlockBytes;
 constexpr std::int64_t kGroupHeaderBytes = 40;
 constexpr std::int64_t kFrameHeaderBytes = 32;
@@ -202,7 +202,6 @@ class Journal {
   Result<void> activate(JournalFileRef);
   void write_header(const JournalFileRef&, std::vector<SyncJob::Range>& to);
   void start_file(const JournalFileRef&);
-  void range_front(SyncJob::Range);
   void open_group();
   void close_group();
   char* at(std::int64_t position);
@@ -235,16 +234,16 @@ class Journal {
 };
 
 // Parsing, shared by recovery, verify and the fuzz targets.
-struct FileHeader {
+struct JournalHeader {
   std::string directory_uuid;
   std::uint64_t sequence = 0, nonce = 0, prev_sequence = 0, layout = 0;
   Lsn base_lsn = 0, prev_end = 0;
   std::int64_t size = 0;
   std::int32_t shard = 0;
 };
-std::string encode_file_header(const FileHeader&);
+std::string encode_journal_header(const JournalHeader&);
 // kCorrupt: neither copy holds; kVersion. `block` is one block.
-Result<FileHeader> decode_file_header(Bytes block);
+Result<JournalHeader> decode_journal_header(Bytes block);
 struct GroupHeader {
   std::uint64_t nonce = 0;
   Lsn lsn = 0, synced_to = 0, prev_end = 0;

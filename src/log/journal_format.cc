@@ -27,7 +27,7 @@ std::optional<std::uint64_t> journal_sequence(Bytes name) {
   return sequence;
 }
 
-std::string encode_file_header(const FileHeader& header) {
+std::string encode_journal_header(const JournalHeader& header) {
   std::string rest = header.directory_uuid;
   rest.resize(16);
   append_le(rest, header.sequence);
@@ -45,11 +45,11 @@ std::string encode_file_header(const FileHeader& header) {
   return bytes + rest;
 }
 
-Result<FileHeader> decode_file_header(Bytes block) {
-  if (block.size() < static_cast<std::size_t>(kFileHeaderBytes) || !block.starts_with(kFileMagic)) {
+Result<JournalHeader> decode_journal_header(Bytes block) {
+  if (block.size() < static_cast<std::size_t>(kJournalHeaderBytes) || !block.starts_with(kFileMagic)) {
     return fail(Code::kCorrupt, "not a journal file header");
   }
-  auto header = block.substr(0, static_cast<std::size_t>(kFileHeaderBytes));
+  auto header = block.substr(0, static_cast<std::size_t>(kJournalHeaderBytes));
   if (load_le<std::uint32_t>(header.data() + 12) !=
       crc32c(header.substr(16), crc32c(header.substr(0, 12)))) {
     return fail(Code::kCorrupt, "the journal file header's checksum does not hold");
@@ -58,7 +58,7 @@ Result<FileHeader> decode_file_header(Bytes block) {
     return fail(Code::kVersion, "journal format {} is newer than {}", version, kJournalVersion);
   }
   Decoder in(header.substr(16));
-  FileHeader out;
+  JournalHeader out;
   out.directory_uuid = *in.take(16);
   out.sequence = *in.le<std::uint64_t>();
   out.nonce = *in.le<std::uint64_t>();

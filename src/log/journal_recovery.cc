@@ -12,7 +12,7 @@ namespace walrus::log {
 struct Journal::Found {
   JournalFileRef file;
   bool valid = false;  // has a header of this directory, layout, shard and sequence
-  FileHeader header;
+  JournalHeader header;
   std::string bytes;  // read when replayed
 };
 
@@ -90,7 +90,7 @@ Result<std::vector<Journal::Found>> Journal::find_files() {
     std::string blocks(static_cast<std::size_t>(kFirstGroup), '\0');
     WALRUS_TRY(one.file->file->read(0, blocks));
     for (auto block : {Bytes(blocks), Bytes(blocks).substr(kBlockBytes)}) {
-      auto header = decode_file_header(block);
+      auto header = decode_journal_header(block);
       if (!header && header.error().code == Code::kVersion) {
         return fail(Code::kVersion, "{}: {}", one.file->path.string(), header.error().message);
       }
