@@ -104,7 +104,9 @@ std::string encode(std::span<const Record>, const BatchFields&);
 // The same batch with its records compressed; lies outside the hot path.
 Result<std::string> compress(const BatchView&, Codec);
 
-// The batch with only its records below `end_offset`, which lies inside it.
+// The batch cut at `end_offset`, which becomes its next offset: base offset < end_offset <= next
+// offset, else kInvalid. Codec, attributes, producer fields and the gaps that compaction left stay;
+// where only a gap lies below the end, the batch is left without records.
 Result<std::string> shorten(const BatchView&, std::int64_t end_offset);
 
 // Sets what lies outside the CRC.

@@ -1,28 +1,38 @@
+#include <algorithm>
+
+#include "base/crc32c.h"
 #include "record/batch.h"
 
 namespace walrus::record {
 
+// The records are kept as they are encoded: their deltas, so also the gaps that compaction left,
+// still hold against the same base offset and base timestamp.
 Result<std::string> shorten(const BatchView& batch, std::int64_t end_offset) {
-  WALRUS_ASSIGN(auto records, RecordIterator::open(batch));
-  std::vector<Record> kept;
-  std::vector<std::vector<Header>> headers;
-  for (;;) {
-    WALRUS_ASSIGN(auto one, records.next());
-    if (!one || one->offset >= end_offset) break;
-    headers.emplace_back();
-    WALRUS_TRY(decode_headers(*one, headers.back()));
-    kept.push_back({.key = one->key, .value = one->value, .timestamp = Time(Millis(one->timestamp_ms))});
+  if (end_offset <= batch.base_offset() || end_offset > batch.next_offset()) {
+    return fail(Code::kInvalid, "record batch: end offset {} is not within {}..{}", end_offset,
+                batch.base_offset() + 1, batch.next_offset());
   }
-  if (kept.empty()) return fail(Code::kInvalid, "nothing of the batch lies below {}", end_offset);
-  for (std::size_t i = 0; i < kept.size(); ++i) kept[i].headers = headers[i];
-  auto plain = encode(kept, {.base_offset = batch.base_offset(),
-                             .epoch = batch.epoch(),
-                             .now = Time(Millis(batch.base_timestamp())),
-                             .producer_id = batch.producer_id(),
-                             .producer_epoch = batch.producer_epoch(),
-                             .base_sequence = batch.base_sequence()});
-  if (batch.codec() == Codec::kNone) return plain;
-  return compress(BatchView(plain), batch.codec());
+  WALRUS_ASSIGN(auto records, RecordIterator::open(batch));
+  std::string plain(batch.bytes().substr(0, kBatchHeaderBytes));
+  std::int32_t count = 0;
+  auto max_timestamp = batch.base_timestamp();
+  while (true) {
+    WALRUS_ASSIGN(auto record, records.next());
+    if (!record || record->offset >= end_offset) break;
+    max_timestamp =
+        count == 0 ? record->timestamp_ms : std::max(max_timestamp, record->timestamp_ms);
+    plain += record->encoded;
+    ++count;
+  }
+  constexpr int kCodecBits = 7;
+  store_be(plain.data() + kLengthPosition,
+           static_cast<std::int32_t>(plain.size() - kLogOverheadBytes));
+  store_be(plain.data() + 21, static_cast<std::int16_t>(batch.attributes() & ~kCodecBits));
+  store_be(plain.data() + 23, static_cast<std::int32_t>(end_offset - 1 - batch.base_offset()));
+  store_be(plain.data() + 35, max_timestamp);
+  store_be(plain.data() + 57, count);
+  store_be(plain.data() + 17, crc32c(Bytes(plain).substr(kBatchHeadBytes)));
+  return batch.codec() == Codec::kNone ? plain : compress(BatchView(plain), batch.codec());
 }
 
 }  // namespace walrus::record
