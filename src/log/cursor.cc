@@ -59,7 +59,7 @@ Result<std::unique_ptr<Records::Impl>> CursorState::read_at_position(const Place
   Walk walk(position_);
   if (aside_ && aside_->walk.next() == position_ && aside_->generation == generation &&
       options.up_to == UpTo::kHighWatermark) {
-    WALRUS_TRY(bounds(engine, place.ref));  // as a fetch: fails after a failure
+    WALRUS_TRY(engine.bounds(place.ref));  // as a fetch: fails after a failure
     walk = std::move(aside_->walk);
   }
   drop_aside();
@@ -78,10 +78,10 @@ Result<std::optional<Pending>> CursorState::commit(const Place& place, Offset ne
   std::lock_guard lock(mutex_);
   WALRUS_TRY(check_present(place.ref));
   auto& engine = place.face.engine();
-  WALRUS_ASSIGN(auto info, bounds(engine, place.ref));
-  if (next < info.log_start || next > info.log_end)
+  WALRUS_ASSIGN(auto range, engine.bounds(place.ref));
+  if (next < range.log_start || next > range.log_end)
     return fail(Code::kOutOfRange, "{}: commit of offset {}, the log is {}..{}",
-                stream_name(place.ref), next.value, info.log_start.value, info.log_end.value);
+                stream_name(place.ref), next.value, range.log_start.value, range.log_end.value);
   if (stored_ != next) WALRUS_TRY(store(engine, place.ref, next));
   position_ = next;
   read_since_store_ = 0;
@@ -96,8 +96,8 @@ Result<Offset> CursorState::position(const Place& place) {
 
 Result<std::int64_t> CursorState::unread(const Place& place) {
   std::lock_guard lock(mutex_);
-  WALRUS_ASSIGN(auto info, clamp(place));
-  return std::max<std::int64_t>(info.high_watermark.value - position_.value, 0);
+  WALRUS_ASSIGN(auto range, clamp(place));
+  return std::max<std::int64_t>(range.high_watermark.value - position_.value, 0);
 }
 
 Result<std::optional<Pending>> CursorState::lower(Engine& engine, const StreamRef& stream,
@@ -137,9 +137,9 @@ Result<void> CursorState::store(Engine& engine, const StreamRef& stream, Offset 
 // That the log end falls below it is seen to by truncate().
 Result<Bounds> CursorState::clamp(const Place& place) {
   WALRUS_TRY(check_present(place.ref));
-  WALRUS_ASSIGN(auto info, bounds(place.face.engine(), place.ref));
-  position_ = std::clamp(position_, info.log_start, std::max(info.log_start, info.log_end));
-  return info;
+  WALRUS_ASSIGN(auto range, place.face.engine().bounds(place.ref));
+  position_ = std::clamp(position_, range.log_start, std::max(range.log_start, range.log_end));
+  return range;
 }
 
 Result<void> CursorState::check_present(const StreamRef& stream) const {
@@ -167,19 +167,19 @@ Result<std::shared_ptr<CursorState>> open_cursor(const CursorState::Place& place
                 name.size());
   auto& engine = place.face.engine();
   std::lock_guard lock(place.shared.mutex);
-  WALRUS_ASSIGN(auto info, bounds(engine, place.ref));
+  WALRUS_ASSIGN(auto range, engine.bounds(place.ref));
   if (auto found = place.shared.cursors.find(name); found != place.shared.cursors.end())
     return found->second;
-  Offset position = std::max(options.start, info.log_start);
+  Offset position = std::max(options.start, range.log_start);
   std::optional<Pending> stored_at;
   if (auto stored = engine.get_state(place.ref, Table::kCursors, name)) {
     WALRUS_ASSIGN(position, decode_position(place.ref, name, *stored));
-    position = std::min(position, info.log_end);
+    position = std::min(position, range.log_end);
   } else {
-    if (options.start.value < 0 || position > info.log_end)
+    if (options.start.value < 0 || position > range.log_end)
       return fail(Code::kOutOfRange, "{}: cursor start {}, the log is {}..{}",
-                  stream_name(place.ref), options.start.value, info.log_start.value,
-                  info.log_end.value);
+                  stream_name(place.ref), options.start.value, range.log_start.value,
+                  range.log_end.value);
     WALRUS_ASSIGN(stored_at,
                   engine.put_state(place.ref, Table::kCursors, name, encode_position(position)));
   }
@@ -191,7 +191,7 @@ Result<std::shared_ptr<CursorState>> open_cursor(const CursorState::Place& place
 Result<Pending> remove_cursor(const CursorState::Place& place, Bytes name) {
   auto& engine = place.face.engine();
   std::lock_guard lock(place.shared.mutex);
-  WALRUS_TRY(bounds(engine, place.ref));
+  WALRUS_TRY(engine.bounds(place.ref));
   auto found = place.shared.cursors.find(name);
   if (found != place.shared.cursors.end()) {
     WALRUS_ASSIGN(auto pending, found->second->remove(engine, place.ref));
@@ -226,8 +226,8 @@ Result<void> truncate(Face& face, const StreamRef& stream, StreamShared& shared,
   {
     // Also over a wait for room: a cursor opened in between could be left beyond the end.
     std::lock_guard lock(shared.mutex);
-    WALRUS_ASSIGN(auto info, bounds(engine, stream));
-    bool drops = first_dropped >= info.log_start && first_dropped < info.log_end;
+    WALRUS_ASSIGN(auto range, engine.bounds(stream));
+    bool drops = first_dropped >= range.log_start && first_dropped < range.log_end;
     // Offsets are given again: the log end may come to be where it was at the last clean mark.
     if (drops) {
       WALRUS_ASSIGN(auto dirty, with_room(face, stream,
@@ -256,9 +256,9 @@ Result<void> clamp_cursors(Engine& engine) {
   for (const auto& stream : engine.list("")) {
     auto cursors = engine.list_state(stream, Table::kCursors);
     if (cursors.empty()) continue;
-    WALRUS_ASSIGN(auto info, bounds(engine, stream));
+    WALRUS_ASSIGN(auto range, engine.bounds(stream));
     for (const auto& [name, value] : cursors) {
-      WALRUS_ASSIGN(auto lowered, lower_stored(engine, stream, name, value, info.log_end));
+      WALRUS_ASSIGN(auto lowered, lower_stored(engine, stream, name, value, range.log_end));
       if (lowered) WALRUS_TRY(engine.wait(*lowered));
     }
   }
@@ -358,7 +358,7 @@ Result<std::vector<std::string>> Stream::cursors() const {
   Call call(impl_ ? impl_->face.get() : nullptr);
   if (!call) return log::Face::closed();
   auto& engine = impl_->face->engine();
-  WALRUS_TRY(log::bounds(engine, impl_->ref));
+  WALRUS_TRY(engine.bounds(impl_->ref));
   std::vector<std::string> names;
   for (auto& [name, value] : engine.list_state(impl_->ref, log::Table::kCursors))
     names.push_back(name);

@@ -340,6 +340,10 @@ Result<StreamInfo> Engine::info(const StreamRef& stream) const {
   return stream->shard->info(*stream);
 }
 
+Result<Bounds> Engine::bounds(const StreamRef& stream) const {
+  return stream->shard->bounds(*stream);
+}
+
 std::vector<SegmentInfo> Engine::segments(const StreamRef& stream) const {
   return stream->shard->segments(*stream);
 }

@@ -65,6 +65,11 @@ struct SegmentInfo {
 template <class T>
 using Done = std::move_only_function<void(Result<T>)>;
 
+// Where a stream begins and ends, without the cost of its StreamInfo.
+struct Bounds {
+  Offset log_start{}, high_watermark{}, log_end{};
+};
+
 // Whole batches as stored, from the one that holds the offset asked for. The first batch may begin
 // before it: readers skip.
 struct Fetched {
@@ -101,6 +106,7 @@ class Engine {
   Result<Pending> alter(const StreamRef&, const StreamOptions&);
   std::vector<StreamRef> list(Bytes prefix) const;  // by name
   Result<StreamInfo> info(const StreamRef&) const;
+  Result<Bounds> bounds(const StreamRef&) const;  // fails when a fetch would: failed, closed...
   std::vector<SegmentInfo> segments(const StreamRef&) const;  // the last one is open
 
   // Append. kBusy: no room in the journal or too much in flight; call when_room() and try again.
@@ -128,7 +134,7 @@ class Engine {
   Result<Pending> sync(const StreamRef&);   // done when all appended so far is on the disk
   Result<void> compact(const StreamRef&);   // blocks
   Result<void> checkpoint();                // blocks
-  Result<void> backup(const io::Path& to);  // blocks
+  Result<void> backup(const io::Path& to);  // blocks; also from a read-only engine
 
   // Small state of a stream; value none = delete. Always waits for the disk.
   Result<Pending> put_state(const StreamRef&, Table, Bytes key, std::optional<Bytes> value);

@@ -190,9 +190,4 @@ Result<StreamInfo> stream_info(Engine& engine, const StreamRef& stream) {
   return info;
 }
 
-Result<Bounds> bounds(Engine& engine, const StreamRef& stream) {
-  WALRUS_ASSIGN(auto info, engine.info(stream));
-  return Bounds{info.log_start, info.high_watermark, info.log_end};
-}
-
 }  // namespace walrus::log

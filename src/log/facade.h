@@ -146,11 +146,6 @@ Result<Pending> put_clean(Engine&, const StreamRef&, std::optional<Offset> log_e
 
 Result<StreamInfo> stream_info(Engine&, const StreamRef&);
 
-struct Bounds {
-  Offset log_start{}, high_watermark{}, log_end{};
-};
-Result<Bounds> bounds(Engine&, const StreamRef&);
-
 }  // namespace walrus::log
 
 namespace walrus {

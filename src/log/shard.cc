@@ -149,9 +149,10 @@ void Shard::appended(StreamState& stream, const PendingChunk::Entry& entry,
                          batch.last_offset_delta() + 1, entry.base_offset, entry.max_timestamp_ms);
   }
   if (stream.options.durability.kind == Durability::kInterval) {
-    if (sync_due_ == io::Worker::kForever) {
-      sync_due_ = env_.mono() + stream.options.durability.interval;
-      if (flusher_ && sync_due_ < flusher_next_) flusher_->wake();
+    auto due = env_.mono() + stream.options.durability.interval;
+    if (due < sync_due_) {
+      sync_due_ = due;
+      if (flusher_ && due < flusher_next_) flusher_->wake();
     }
   }
   bool acknowledged = options_.engine.mapped && stream.options.durability.kind != Durability::kFsync;
@@ -236,7 +237,7 @@ Result<Pending> Shard::trim(StreamState& stream, std::int64_t first_kept) {
     return fail(Code::kOutOfRange, "offset {} out of range {}..{}", first_kept, stream.log_start,
                 stream.high_watermark);
   }
-  if (first_kept <= stream.log_start) return Pending{this, 0, true};
+  if (first_kept <= stream.log_start) return Pending{this, journal_.end(), true};
   WALRUS_ASSIGN(auto pending, write_frame({.type = FrameType::kTrim,
                                            .stream = stream.id,
                                            .offset = first_kept},
@@ -873,6 +874,14 @@ std::vector<SegmentInfo> Shard::segments(StreamState& stream) {
     segments.push_back({stream.segment_base, stream.log_end, 0, 0, stream.epoch, false});
   }
   return segments;
+}
+
+Result<Bounds> Shard::bounds(StreamState& stream) {
+  LockGuard guard(lock_);
+  if (closed_) return fail(Code::kClosed, "{}", kClosed);
+  if (failed_) return std::unexpected(*failed_);
+  if (stream.removed) return fail(Code::kNotFound, "stream {} was removed", stream.name);
+  return Bounds{{stream.log_start}, {stream.high_watermark}, {stream.log_end}};
 }
 
 StreamInfo Shard::info(StreamState& stream) {

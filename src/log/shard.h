@@ -67,6 +67,10 @@ struct Checkpoint {
   std::vector<SegmentStore::Mark> marks;  // of files that it may append to
 };
 
+// How a manifest says where its journal begins.
+std::uint64_t pack_start(const JournalStart&);
+JournalStart unpack_start(std::uint64_t sequence, Lsn);
+
 class Shard {
  public:
   Shard(io::Env&, const ShardOptions&);
@@ -103,12 +107,12 @@ class Shard {
   std::uint64_t when_readable(StreamState&, std::int64_t offset, UpTo, Done<void>);
   void cancel(StreamState&, std::uint64_t id);
   StreamInfo info(StreamState&);
+  Result<Bounds> bounds(StreamState&);
   std::vector<SegmentInfo> segments(StreamState&);
 
   // Blocking: ask the background worker and wait for it.
   Result<void> checkpoint();
   Result<void> compact(StreamState&);
-  Result<void> backup(const io::Path& to);
 
   Result<void> close();  // syncs and checkpoints; answers everything that waits
   Result<void> health();
@@ -117,6 +121,7 @@ class Shard {
   void add_files(std::vector<FileRef>& to);  // that are in use
   // For a new layout: no journal yet.
   static Result<void> write_first_manifest(io::Env&, const io::Path& root, Manifest&);
+  void verify(std::vector<Finding>&);  // of a recovered shard: every stored byte
   void add_metrics(std::map<std::string, double>&);
   Manifest snapshot_for_layout();  // after a checkpoint: its streams and tables, to be dealt anew
 
@@ -217,7 +222,6 @@ class Shard {
   // that a delete returns space also when no checkpoint can.
   std::vector<std::pair<Lsn, FileRef>> doomed_after_;
   bool manifest_stale_ = false;  // files wait for a manifest that does not name them
-  int holds_ = 0;  // backups: nothing is unlinked or recycled meanwhile
   std::int64_t trusted_ms_ = 0;
   io::Nanos trusted_at_{0};
   std::optional<Journal::FilePlan> plan_;

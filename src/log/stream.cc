@@ -28,11 +28,11 @@ std::int64_t payload_bytes(std::span<const Record> records) {
 // An append of nothing: answers the next offset.
 Result<Offset> append_nothing(log::Engine& engine, const log::StreamRef& stream,
                               const AppendOptions& options) {
-  WALRUS_ASSIGN(auto info, log::bounds(engine, stream));
-  if (options.expected_next && *options.expected_next != info.log_end)
+  WALRUS_ASSIGN(auto bounds, engine.bounds(stream));
+  if (options.expected_next && *options.expected_next != bounds.log_end)
     return fail(Code::kMismatch, "{}: expected offset {}, next is {}", log::stream_name(stream),
-                options.expected_next->value, info.log_end.value);
-  return info.log_end;
+                options.expected_next->value, bounds.log_end.value);
+  return bounds.log_end;
 }
 
 }  // namespace
@@ -133,11 +133,11 @@ Result<void> Stream::mark_clean() {
   Call call(impl_ ? impl_->face.get() : nullptr);
   if (!call) return log::Face::closed();
   auto& engine = impl_->face->engine();
-  WALRUS_ASSIGN(auto info, log::stream_info(engine, impl_->ref));
-  if (info.clean) return {};
+  WALRUS_ASSIGN(auto bounds, engine.bounds(impl_->ref));
+  if (log::is_clean(engine, impl_->ref, bounds.log_end)) return {};
   // An append that comes in between moves the log end on, and the stream is dirty as it should be.
   WALRUS_ASSIGN(auto pending, log::with_room(*impl_->face, impl_->ref, [&] {
-                  return log::put_clean(engine, impl_->ref, info.log_end);
+                  return log::put_clean(engine, impl_->ref, bounds.log_end);
                 }));
   return engine.wait(pending);
 }
@@ -146,8 +146,8 @@ Result<void> Stream::mark_dirty() {
   Call call(impl_ ? impl_->face.get() : nullptr);
   if (!call) return log::Face::closed();
   auto& engine = impl_->face->engine();
-  WALRUS_ASSIGN(auto info, log::stream_info(engine, impl_->ref));
-  if (!info.clean) return {};
+  WALRUS_ASSIGN(auto bounds, engine.bounds(impl_->ref));
+  if (!log::is_clean(engine, impl_->ref, bounds.log_end)) return {};
   WALRUS_ASSIGN(auto pending, log::with_room(*impl_->face, impl_->ref, [&] {
                   return log::put_clean(engine, impl_->ref, std::nullopt);
                 }));
@@ -191,7 +191,7 @@ Result<Fetched> fetch(Engine& engine, const StreamRef& stream, Offset from,
                       const FetchOptions& options) {
   auto fetched = engine.fetch(stream, from, options);
   if (fetched || fetched.error().code != Code::kOutOfRange) return fetched;
-  WALRUS_ASSIGN(auto range, bounds(engine, stream));
+  WALRUS_ASSIGN(auto range, engine.bounds(stream));
   if (from < range.high_watermark || from > range.log_end) return fetched;
   return Fetched{{}, range.log_start, range.high_watermark, range.log_end, from};
 }
