@@ -9,6 +9,8 @@
 // Written last when a directory is made, by rename: without it the directory is not a Walrus
 // directory, and a directory that holds anything else is never touched.
 
+#include <optional>
+
 #include "io/env.h"
 
 namespace walrus::log {
@@ -27,6 +29,9 @@ Result<Identity> decode_identity(Bytes);  // kCorrupt, kVersion
 Result<std::optional<Identity>> read_identity(io::Env&, const io::Path& root);
 // Durable on return.
 Result<void> write_identity(io::Env&, const io::Path& root, const Identity&);
+
+// As walrus::verify, on any world.
+Result<std::vector<Finding>> verify_directory(io::Env&, const io::Path& root);
 
 constexpr Bytes kIdentityName = "WALRUS";
 

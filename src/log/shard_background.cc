@@ -7,8 +7,6 @@
 
 namespace walrus::log {
 
-std::uint64_t pack_start(const JournalStart& start);
-
 namespace {
 
 constexpr io::Nanos kRetry = std::chrono::milliseconds(500);
@@ -82,7 +80,7 @@ io::Nanos Shard::allocator_step() {
     return prepared ? io::Nanos(0) : kRetry;
   }
   LockGuard guard(lock_);
-  if (failed_ || closed_ || holds_ > 0) return kRetry;
+  if (failed_ || closed_) return kRetry;
   Journal::FilePlan plan;
   if (!journal_.plan_file(plan)) {
     return journal_.spares() < 2 ? kRetry / 50 : kRetry;
@@ -139,7 +137,6 @@ io::Nanos Shard::background_step() {
 }
 
 void Shard::take_doomed(std::vector<FileRef>& to) {
-  if (holds_ > 0) return;
   to.swap(doomed_);
   auto durable = std::ranges::partition(
       doomed_after_, [&](const auto& item) { return item.first > journal_.synced(); });
@@ -368,7 +365,7 @@ void Shard::checkpoint_apply(Ready& ready) {
   if (release) {
     start_ = checkpoint.start;
     checkpointed_ = checkpoint.start.lsn;
-    if (holds_ == 0) journal_.release_below(checkpoint.start.lsn);
+    journal_.release_below(checkpoint.start.lsn);
   }
   last_checkpoint_ = env_.mono();
   manifest_stale_ = false;

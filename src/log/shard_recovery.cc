@@ -100,6 +100,16 @@ void Shard::add_files(std::vector<FileRef>& to) {
   }
 }
 
+void Shard::verify(std::vector<Finding>& findings) {
+  Chain all;
+  for (auto id : stream_ids()) {
+    LockGuard guard(lock_);
+    const auto& chain = streams_.at(id)->chain;
+    if (chain) all.insert(all.end(), chain->begin(), chain->end());
+  }
+  store_.verify(all, findings);
+}
+
 Result<void> Shard::write_first_manifest(io::Env& env, const io::Path& root, Manifest& manifest) {
   auto directory = root / "journal" / std::to_string(manifest.shard);
   WALRUS_TRY(env.disk().make_directory(directory));
