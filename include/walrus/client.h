@@ -78,14 +78,14 @@ class Client {  // move only; the destructor closes the connection
   Client& operator=(Client&&) noexcept;
   ~Client();
 
-  Result<void> register_topic(Bytes topic);  // an existing one is fine
+  Result<void> register_topic(Bytes topic);                              // an existing one is fine
   Result<void> create(Bytes topic, std::span<const TopicSetting> = {});  // kExists
   Result<void> remove(Bytes topic);
-  Result<std::string> list(Bytes prefix = {});   // JSON
-  Result<std::string> describe(Bytes topic);     // JSON
+  Result<std::string> list(Bytes prefix = {});                                     // JSON
+  Result<std::string> describe(Bytes topic);                                       // JSON
   Result<std::string> configure(Bytes topic, std::span<const TopicSetting> = {});  // JSON
-  Result<std::string> state(Bytes topic);        // JSON
-  Result<std::string> metrics();                 // JSON
+  Result<std::string> state(Bytes topic);                                          // JSON
+  Result<std::string> metrics();                                                   // JSON
 
   Result<void> put(Bytes topic, Bytes payload);
   Result<std::optional<std::string>> get(Bytes topic, Millis wait = Millis(0));  // none: EMPTY
@@ -120,16 +120,16 @@ struct ProducerOptions {
   ClientOptions server{};
   std::string topic{};  // `topic`: all its partitions; `topic/2`: that one
   std::int64_t batch_records_max = 1'000, batch_bytes_max = 256 << 10;
-  Millis linger{5};        // a batch that is not full waits so long for more records
-  Millis retry{60'000};    // without an acknowledgement, so long until the producer gives up
-  int in_flight_max = 5;   // batches a partition, 1 to 5: what the server tells repeats apart by
+  Millis linger{5};       // a batch that is not full waits so long for more records
+  Millis retry{60'000};   // without an acknowledgement, so long until the producer gives up
+  int in_flight_max = 5;  // batches a partition, 1 to 5: what the server tells repeats apart by
   std::int64_t buffer_bytes_max = 16 << 20;  // unacknowledged; send() waits above it
   Compression compression = Compression::kNone;
   // A connection was lost with so many batches unacknowledged. Runs on the producer's thread.
   std::function<void(const Error&, std::int64_t unacknowledged_batches)> on_disconnect{};
 };
 
-struct Produced {  // so far, acknowledged
+struct Produced {                       // so far, acknowledged
   std::int64_t records = 0, bytes = 0;  // bytes of keys and values
   std::optional<Offset> first, last;    // the lowest and the highest, over all partitions
   std::int64_t retries = 0;             // batches that were sent again

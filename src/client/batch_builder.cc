@@ -39,8 +39,8 @@ Result<std::string> BatchBuilder::seal(const record::BatchFields& fields, record
     records[i].key = view(stored.key);
     records[i].value = view(stored.value);
     records[i].timestamp = stored.timestamp;
-    records[i].headers = std::span(headers).subspan(stored.headers_begin,
-                                                    stored.headers_end - stored.headers_begin);
+    records[i].headers =
+        std::span(headers).subspan(stored.headers_begin, stored.headers_end - stored.headers_begin);
   }
   auto batch = record::encode(records, fields);
   arena_.clear();

@@ -24,8 +24,7 @@ io::Task<std::shared_ptr<Channel>> Channel::connect(io::Env& env, io::Loop& loop
                                                     ChannelOptions options) {
   auto connection = co_await loop.connect(options.address, options.timeout);
   if (!connection) co_return std::unexpected(std::move(connection).error());
-  auto channel =
-      std::make_shared<Channel>(env, loop, std::move(options), *std::move(connection));
+  auto channel = std::make_shared<Channel>(env, loop, std::move(options), *std::move(connection));
   loop.spawn(read_replies(channel));
   co_return channel;
 }
@@ -55,11 +54,10 @@ io::Task<std::string> Channel::request(std::string body) {
   io::Signal answered(loop_);
   std::string frame;
   wire::native::append_frame(frame, body);
-  submit(frame, io::Nanos(0),
-         [reply, set = answered.setter()](Result<std::string> result) mutable {
-           reply->result = std::move(result);
-           set({});
-         });
+  submit(frame, io::Nanos(0), [reply, set = answered.setter()](Result<std::string> result) mutable {
+    reply->result = std::move(result);
+    set({});
+  });
   auto waited = co_await answered.wait();
   if (!waited) co_return std::unexpected(std::move(waited).error());
   co_return std::move(reply->result);
@@ -86,8 +84,8 @@ boost::asio::awaitable<void> Channel::read_replies(std::shared_ptr<Channel> self
     }
     if (!self->error_ && !self->waiting_.empty() &&
         self->waiting_.front().deadline <= self->env_.mono()) {
-      self->fail({Code::kTimeout, fmt::format("no answer within {} ms",
-                                                  whole_millis(self->options_.timeout))});
+      self->fail({Code::kTimeout,
+                  fmt::format("no answer within {} ms", whole_millis(self->options_.timeout))});
     }
   }
 }

@@ -23,9 +23,8 @@ struct Client::Impl {
   std::shared_ptr<client::Channel> channel;
 
   Result<std::string> call(std::string frame, Millis wait) {
-    return runner.call<std::string>([&](client::Done<std::string> done) {
-      channel->submit(frame, wait, std::move(done));
-    });
+    return runner.call<std::string>(
+        [&](client::Done<std::string> done) { channel->submit(frame, wait, std::move(done)); });
   }
   Result<std::string> call(const native::Request& request, Millis wait = Millis(0)) {
     std::string frame;
@@ -202,8 +201,7 @@ Result<Received> Client::poll(Bytes topic, Bytes consumer, const FetchLimits& li
 Result<void> Client::commit(Bytes topic, Bytes consumer, Offset next) {
   WALRUS_ASSIGN(auto target, client::parse_target(topic));
   WALRUS_ASSIGN(auto name, check_word("consumer", consumer));
-  return impl_->call_ok(
-      native::Commit{.target = target, .consumer = name, .next = next.value});
+  return impl_->call_ok(native::Commit{.target = target, .consumer = name, .next = next.value});
 }
 
 Result<std::string> Client::request(Bytes body, Millis wait) {
@@ -216,10 +214,9 @@ void Client::request_async(Bytes body, Done done) {
   std::string frame;
   native::append_frame(frame, body);
   auto& channel = impl_->channel;
-  impl_->runner.loop().post(
-      [channel, frame = std::move(frame), done = std::move(done)]() mutable {
-        channel->submit(frame, io::Nanos(0), std::move(done));
-      });
+  impl_->runner.loop().post([channel, frame = std::move(frame), done = std::move(done)]() mutable {
+    channel->submit(frame, io::Nanos(0), std::move(done));
+  });
 }
 
 }  // namespace walrus

@@ -28,8 +28,9 @@ record::Codec codec_of(Compression compression) {
 
 // Refusals that time may cure: no room, or a server on its way down.
 bool retriable(const Error& error) {
-  return error.code == Code::kBusy || error.code == Code::kNoSpace ||
-         error.code == Code::kClosed || error.code == Code::kTimeout;
+  return error.code == Code::kBusy || error.code == Code::kNoSpace || error.code == Code::kClosed ||
+         error.code == Code::kTimeout ||
+         error.code == Code::kIo;  // a server whose disk failed ends; the next one may serve
 }
 
 }  // namespace
@@ -84,8 +85,7 @@ void ProduceCore::add(std::span<const Record> records, Done<void> done) {
     if (lane.open.empty()) {
       ++lane.opened;
       auto number = static_cast<std::size_t>(&lane - lanes_.data());
-      if (options_.linger.count() > 0)
-        loop_.spawn(linger(shared_from_this(), number, lane.opened));
+      if (options_.linger.count() > 0) loop_.spawn(linger(shared_from_this(), number, lane.opened));
     }
     auto before = lane.open.payload_bytes();
     lane.open.add(record, now);
@@ -136,9 +136,9 @@ void ProduceCore::seal(Lane& lane) {
   auto& sealed = lane.unacknowledged.emplace_back();
   sealed.records = records;
   sealed.bytes = bytes;
-  native::append_request(sealed.frame,
-                         native::Batch{.target = {.topic = topic_, .partition = lane.partition},
-                                       .batch = *batch});
+  native::append_request(
+      sealed.frame,
+      native::Batch{.target = {.topic = topic_, .partition = lane.partition}, .batch = *batch});
   turn_ = (turn_ + 1) % lanes_.size();
   pump(lane);
 }
@@ -159,12 +159,12 @@ void ProduceCore::pump(Lane& lane) {
     auto& batch = lane.unacknowledged[static_cast<std::size_t>(lane.sent++)];
     if (batch.tried) ++produced_.retries;
     batch.tried = true;
-    channel_->submit(batch.frame, io::Nanos(0),
-                     [weak = weak_from_this(), number,
-                      connection = connections_](Result<std::string> reply) {
-                       if (auto self = weak.lock())
-                         self->answered(self->lanes_[number], connection, std::move(reply));
-                     });
+    channel_->submit(
+        batch.frame, io::Nanos(0),
+        [weak = weak_from_this(), number, connection = connections_](Result<std::string> reply) {
+          if (auto self = weak.lock())
+            self->answered(self->lanes_[number], connection, std::move(reply));
+        });
   }
 }
 
@@ -258,14 +258,13 @@ void ProduceCore::wake() {
 }
 
 bool ProduceCore::idle() const {
-  return std::ranges::all_of(lanes_, [](const Lane& lane) {
-    return lane.open.empty() && lane.unacknowledged.empty();
-  });
+  return std::ranges::all_of(
+      lanes_, [](const Lane& lane) { return lane.open.empty() && lane.unacknowledged.empty(); });
 }
 
 // Doubles, with jitter, so that clients of a server that died do not come back in step.
 io::Nanos ProduceCore::backoff(int attempt) {
-  auto most = std::min(kBackoffMax, kBackoffMin * (1LL << std::min(attempt, 10)));
+  auto most = std::min<io::Nanos>(kBackoffMax, kBackoffMin * (1 << std::min(attempt, 10)));
   auto share = static_cast<std::int64_t>(env_.random() % 512) + 512;
   return most * share / 1024;
 }

@@ -13,8 +13,8 @@
 namespace walrus {
 
 struct Received::Impl {
-  std::string body;                                // of the reply; on the heap, never moved again
-  std::deque<record::RecordIterator> iterators;    // own what was decompressed
+  std::string body;                              // of the reply; on the heap, never moved again
+  std::deque<record::RecordIterator> iterators;  // own what was decompressed
   std::deque<std::vector<Header>> headers;
   std::vector<StoredRecord> records;
   Offset next{};

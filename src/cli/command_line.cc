@@ -1,0 +1,93 @@
+#include "cli/command_line.h"
+
+#include <CLI/CLI.hpp>
+
+#include "cli/output.h"
+#include "cli/version.h"
+
+namespace walrus::cli {
+namespace {
+
+void add_globals(CommandLine& line) {
+  auto& root = line.root();
+  auto& globals = line.globals();
+  root.add_option("--addr", globals.address, "The server's native address")
+      ->envname("WALRUS_ADDR")
+      ->type_name("HOST:PORT")
+      ->capture_default_str();
+  root.add_flag("--json", globals.json, "JSON on stdout, errors as JSON on stderr");
+  root.add_option("--timeout-ms", globals.timeout_ms, "For connecting and for every answer")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{86'400'000}))
+      ->type_name("MS")
+      ->capture_default_str();
+  root.add_flag("--quiet", globals.quiet, "No progress, no notices, no summary");
+  root.set_version_flag("--version", version_line());
+}
+
+void add_verbs(CommandLine& line) {
+  for (auto add :
+       {add_serve, add_topic, add_put, add_get, add_state, add_metrics, add_produce, add_consume,
+        add_log, add_backup, add_restore, add_shell, add_bench, add_completion, add_version})
+    add(line);
+}
+
+int usage_error(const Globals& globals, const std::string& why) {
+  return report_usage(globals, {Code::kInvalid, "usage: " + why});
+}
+
+// The parser stops at the first word that it does not know, and may not have seen --json yet.
+bool wants_json(int count, char** words) {
+  for (int i = 1; i < count; ++i) {
+    if (Bytes(words[i]) == "--") return false;
+    if (Bytes(words[i]) == "--json") return true;
+  }
+  return false;
+}
+
+const CLI::App& deepest(const CLI::App& app) {
+  auto below = app.get_subcommands();
+  return below.empty() ? app : deepest(*below.front());
+}
+
+}  // namespace
+
+CLI::App* CommandLine::add(CLI::App& parent, std::string name, std::string description, Run run) {
+  auto* verb = parent.add_subcommand(std::move(name), std::move(description));
+  verb->callback([this, run = std::move(run)] { selected_ = run; });
+  return verb;
+}
+
+int run_command_line(int count, char** words) {
+  CLI::App root("A distributed message streaming engine: a log, and views of it.", "walrus");
+  root.fallthrough();  // inherited: global flags may stand behind the verb too
+  root.require_subcommand(0, 1);
+  root.footer("Start with: walrus serve    then: walrus topic create t; walrus put t hello");
+  CommandLine line(root);
+  add_globals(line);
+  add_verbs(line);
+  try {
+    root.parse(count, words);
+  } catch (const CLI::Success& asked) {  // --help, --version
+    return root.exit(asked);
+  } catch (const CLI::ParseError& error) {
+    line.globals().json = wants_json(count, words);
+    return usage_error(line.globals(), error.what());
+  }
+  if (!line.selected()) {
+    auto name = deepest(root).get_name();
+    return usage_error(line.globals(), name == "walrus" ? "a verb is missing"
+                                                        : name + ": a verb is missing behind it");
+  }
+  auto status = line.selected()(line.globals());
+  if (!status) {
+    report(line.globals(), status.error());
+    return kExitFailed;
+  }
+  if (auto flushed = flush_output(); !flushed) {
+    report(line.globals(), flushed.error());
+    return kExitFailed;
+  }
+  return *status;
+}
+
+}  // namespace walrus::cli

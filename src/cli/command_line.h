@@ -1,0 +1,66 @@
+#pragma once
+// The command line: the global flags, and one function a verb that adds it to the parser. Parsing
+// picks the verb; running it is what it was added with.
+//
+// Exit status: 0 done; 1 failed, one line `walrus: <what>: <why>` on stderr; 2 usage; 3 `log
+// verify` found damage; 130 Ctrl-C in a client; those of `serve` are its own.
+
+#include <functional>
+#include <string>
+
+#include "base/result.h"
+
+namespace CLI {
+class App;
+}
+
+namespace walrus::cli {
+
+constexpr int kExitDone = 0, kExitFailed = 1, kExitUsage = 2, kExitDamage = 3,
+              kExitInterrupted = 130;
+
+struct Globals {
+  std::string address = "127.0.0.1:9091";
+  bool json = false;
+  std::int64_t timeout_ms = 10'000;
+  bool quiet = false;
+};
+
+using Run = std::function<Result<int>(const Globals&)>;  // answers the exit status
+
+class CommandLine {
+ public:
+  explicit CommandLine(CLI::App& root) : root_(root) {}
+  CLI::App& root() { return root_; }
+  Globals& globals() { return globals_; }
+  // A verb below `parent`; `run` is what it does.
+  CLI::App* add(CLI::App& parent, std::string name, std::string description, Run run);
+  const Run& selected() const { return selected_; }
+  void select(Run run) { selected_ = std::move(run); }
+
+ private:
+  CLI::App& root_;
+  Globals globals_;
+  Run selected_;
+};
+
+// One per verb, in the file of its name. What the flags write into is shared with the verb's Run.
+void add_serve(CommandLine&);
+void add_topic(CommandLine&);
+void add_put(CommandLine&);
+void add_get(CommandLine&);
+void add_state(CommandLine&);
+void add_metrics(CommandLine&);
+void add_produce(CommandLine&);
+void add_consume(CommandLine&);
+void add_log(CommandLine&);
+void add_backup(CommandLine&);
+void add_restore(CommandLine&);
+void add_shell(CommandLine&);
+void add_bench(CommandLine&);
+void add_completion(CommandLine&);
+void add_version(CommandLine&);
+
+int run_command_line(int count, char** words);
+
+}  // namespace walrus::cli

@@ -1,0 +1,173 @@
+#include <CLI/CLI.hpp>
+#include <charconv>
+#include <nlohmann/json.hpp>
+
+#include "cli/output.h"
+#include "io/env.h"
+
+namespace walrus::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr int kFormat = 1;  // of the data directory
+constexpr int kDepthMax = 4;
+
+struct FileInfo {
+  std::string path;  // below the directory
+  std::string kind;
+  std::int64_t bytes = 0;
+  std::vector<std::uint64_t> streams;
+};
+
+// By its name alone; what the name does not tell is not told.
+FileInfo classify(const std::string& path, std::int64_t bytes) {
+  FileInfo file{.path = path, .kind = "unknown", .bytes = bytes};
+  auto name = path.substr(path.rfind('/') + 1);
+  if (path == "LOCK") file.kind = "lock";
+  else if (path == "WALRUS") file.kind = "identity";
+  else if (path.starts_with("quarantine/")) file.kind = "quarantine";
+  else if (name.ends_with(".wal")) file.kind = "journal";
+  else if (name.ends_with(".pack")) file.kind = "pack";
+  else if (name.find("manifest") != std::string::npos || name.find("MANIFEST") != std::string::npos)
+    file.kind = "manifest";
+  if (!name.ends_with(".seg")) return file;
+  file.kind = "segment";
+  std::uint64_t stream = 0;
+  auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), stream);
+  if (error == std::errc() && *end == '-') file.streams.push_back(stream);
+  return file;
+}
+
+Result<void> list_files(io::Disk& disk, const io::Path& root, const std::string& below, int depth,
+                        std::vector<FileInfo>& files) {
+  WALRUS_ASSIGN(auto entries, disk.list(below.empty() ? root : root / below));
+  for (const auto& entry : entries) {
+    auto path = below.empty() ? entry.name : below + "/" + entry.name;
+    if (!entry.directory) files.push_back(classify(path, entry.size));
+    else if (depth < kDepthMax) WALRUS_TRY(list_files(disk, root, path, depth + 1, files));
+  }
+  return {};
+}
+
+std::string durability_text(const Durability& durability) {
+  if (durability.kind == Durability::kFsync) return "fsync";
+  if (durability.kind == Durability::kOs) return "os";
+  return fmt::format("interval={}", durability.interval.count());
+}
+
+Json millis_or_null(const std::optional<Time>& time) {
+  return time ? Json(time->time_since_epoch().count()) : Json(nullptr);
+}
+
+Json json_of_stream(const StreamInfo& info) {
+  return {{"name", json_of(Bytes(info.name))},
+          {"id", info.id},
+          {"durability", durability_text(info.options.durability)},
+          {"clean", info.clean},
+          {"log_start", info.log_start.value},
+          {"high_watermark", info.high_watermark.value},
+          {"log_end", info.log_end.value},
+          {"segments", info.segments},
+          {"bytes", info.bytes},
+          {"reclaimed_bytes", info.reclaimed_bytes},
+          {"oldest_ms", millis_or_null(info.oldest)},
+          {"newest_ms", millis_or_null(info.newest)}};
+}
+
+Result<void> print_inspection(const std::vector<StreamInfo>& streams,
+                              const std::vector<FileInfo>& files) {
+  Table stream_table({"stream", "id", "durability", "log_start", "log_end", "segments", "bytes"});
+  for (const auto& info : streams)
+    stream_table.add({info.name, std::to_string(info.id), durability_text(info.options.durability),
+                      std::to_string(info.log_start.value), std::to_string(info.log_end.value),
+                      std::to_string(info.segments), std::to_string(info.bytes)});
+  Table file_table({"file", "kind", "bytes", "streams"});
+  for (const auto& file : files)
+    file_table.add({file.path, file.kind, std::to_string(file.bytes),
+                    fmt::format("{}", fmt::join(file.streams, " "))});
+  return print(stream_table.text() + "\n" + file_table.text());
+}
+
+Result<int> inspect(const Globals& globals, const std::string& directory) {
+  auto what = "log inspect " + directory;
+  WALRUS_ASSIGN(auto log, about(what, Log::open({.root = directory, .read_only = true})));
+  WALRUS_ASSIGN(auto streams, about(what, log.list()));
+  std::vector<FileInfo> files;
+  WALRUS_TRY(about(what, list_files(io::real_env().disk(), directory, "", 0, files)));
+  if (!globals.json) {
+    WALRUS_TRY(print_inspection(streams, files));
+    return kExitDone;
+  }
+  Json json{{"format", kFormat}, {"streams", Json::array()}, {"files", Json::array()}};
+  for (const auto& info : streams) json["streams"].push_back(json_of_stream(info));
+  for (const auto& file : files)
+    json["files"].push_back({{"path", file.path},
+                             {"kind", file.kind},
+                             {"bytes", file.bytes},
+                             {"streams", file.streams}});
+  WALRUS_TRY(print_json(json));
+  return kExitDone;
+}
+
+// Records in the streams, where the directory can be opened at all.
+std::optional<std::int64_t> count_records(const std::string& directory) {
+  auto log = Log::open({.root = directory, .read_only = true});
+  if (!log) return std::nullopt;
+  auto streams = log->list();
+  if (!streams) return std::nullopt;
+  std::int64_t records = 0;
+  for (const auto& info : *streams) records += info.log_end.value - info.log_start.value;
+  return records;
+}
+
+Result<int> verify_directory(const Globals& globals, const std::string& directory) {
+  auto what = "log verify " + directory;
+  WALRUS_ASSIGN(auto findings, about(what, verify(directory)));
+  std::vector<FileInfo> files;
+  WALRUS_TRY(about(what, list_files(io::real_env().disk(), directory, "", 0, files)));
+  std::int64_t bytes = 0;
+  for (const auto& file : files) bytes += file.bytes;
+  auto records = count_records(directory);
+  auto status = findings.empty() ? kExitDone : kExitDamage;
+  if (globals.json) {
+    Json json{{"files", files.size()},
+              {"records", records ? Json(*records) : Json(nullptr)},
+              {"bytes", bytes},
+              {"findings", Json::array()}};
+    for (const auto& finding : findings)
+      json["findings"].push_back({{"file", finding.file.string()},
+                                  {"position", finding.position},
+                                  {"code", code_name(finding.code)},
+                                  {"what", finding.what}});
+    WALRUS_TRY(print_json(json));
+    return status;
+  }
+  for (const auto& finding : findings)
+    WALRUS_TRY(print(fmt::format("{} position {}: {}: {}\n", finding.file.string(),
+                                 finding.position, code_name(finding.code), finding.what)));
+  WALRUS_TRY(print(fmt::format(
+      "{} files, {} records, {} bytes: {}\n", files.size(),
+      records ? std::to_string(*records) : "unknown", bytes,
+      findings.empty() ? "every checksum holds" : fmt::format("{} findings", findings.size()))));
+  return status;
+}
+
+}  // namespace
+
+void add_log(CommandLine& line) {
+  auto directory = std::make_shared<std::string>();
+  auto* log = line.root().add_subcommand(
+      "log", "Look into a data directory; reads only, also beside a running server");
+  log->require_subcommand(0, 1);
+  auto* inspect_verb =
+      line.add(*log, "inspect", "Its streams and files",
+               [directory](const Globals& globals) { return inspect(globals, *directory); });
+  inspect_verb->add_option("directory", *directory)->required();
+  auto* verify_verb = line.add(
+      *log, "verify", "Reads every byte that a checksum covers; exit status 3: damage found",
+      [directory](const Globals& globals) { return verify_directory(globals, *directory); });
+  verify_verb->add_option("directory", *directory)->required();
+}
+
+}  // namespace walrus::cli

@@ -1,0 +1,123 @@
+#include "cli/output.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "base/utf8.h"
+
+namespace walrus::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string dump(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+void write_error_line(std::string line) {
+  line += '\n';
+  std::fwrite(line.data(), 1, line.size(), stderr);
+  std::fflush(stderr);
+}
+
+std::unexpected<Error> output_failed() {
+  return fail(Code::kIo, "standard output: {}", std::strerror(errno));
+}
+
+bool is_number(const std::string& cell) {
+  return !cell.empty() && cell.find_first_not_of("0123456789.-") == std::string::npos;
+}
+
+}  // namespace
+
+void report(const Globals& globals, const Error& error) {
+  std::fflush(stdout);
+  if (!globals.json) return write_error_line("walrus: " + error.message);
+  write_error_line(
+      dump({{"error", {{"code", code_name(error.code)}, {"message", error.message}}}}));
+}
+
+int report_usage(const Globals& globals, Error error) {
+  std::ranges::replace(error.message, '\n', ' ');
+  error.message += "; see walrus --help";
+  report(globals, error);
+  return kExitUsage;
+}
+
+void notice(const Globals& globals, Bytes message) {
+  if (globals.quiet || globals.json) return;
+  write_error_line(std::string(stderr_is_terminal() ? "\r\033[K" : "") +
+                   "walrus: " + std::string(message));
+}
+
+Result<void> print(Bytes bytes) {
+  if (std::fwrite(bytes.data(), 1, bytes.size(), stdout) != bytes.size()) return output_failed();
+  return {};
+}
+
+Result<void> print_line(Bytes line) {
+  WALRUS_TRY(print(line));
+  return print("\n");
+}
+
+Result<void> print_json(const Json& json) { return print_line(dump(json)); }
+
+Result<void> flush_output() {
+  if (std::fflush(stdout) != 0) return output_failed();
+  return {};
+}
+
+bool stderr_is_terminal() { return ::isatty(STDERR_FILENO) == 1; }
+bool stdin_is_terminal() { return ::isatty(STDIN_FILENO) == 1; }
+
+Json json_of(Bytes bytes) {
+  if (is_utf8(bytes)) return Json(std::string(bytes));
+  return Json{{"base64", base64(bytes)}};
+}
+
+Json json_of(std::optional<Bytes> bytes) { return bytes ? json_of(*bytes) : Json(nullptr); }
+
+std::string base64(Bytes bytes) {
+  constexpr Bytes kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string text;
+  for (std::size_t i = 0; i < bytes.size(); i += 3) {
+    auto group = bytes.substr(i, 3);
+    std::uint32_t bits = 0;
+    for (std::size_t j = 0; j < 3; ++j)
+      bits = bits << 8 | (j < group.size() ? static_cast<std::uint8_t>(group[j]) : 0);
+    for (std::size_t j = 0; j < 4; ++j)
+      text += j <= group.size() ? kDigits[bits >> (18 - 6 * j) & 63] : '=';
+  }
+  return text;
+}
+
+std::string Table::text() const {
+  std::string text;
+  auto columns = rows_.front().size();
+  std::vector<std::size_t> widths(columns);
+  std::vector<bool> numbers(columns, rows_.size() > 1);
+  for (std::size_t r = 0; r < rows_.size(); ++r) {
+    for (std::size_t c = 0; c < columns; ++c) {
+      widths[c] = std::max(widths[c], rows_[r][c].size());
+      if (r > 0 && !is_number(rows_[r][c])) numbers[c] = false;
+    }
+  }
+  for (const auto& row : rows_) {
+    std::string line;
+    for (std::size_t c = 0; c < columns; ++c) {
+      if (c > 0) line += "  ";
+      line += numbers[c] ? fmt::format("{:>{}}", row[c], widths[c])
+                         : fmt::format("{:<{}}", row[c], widths[c]);
+    }
+    line.erase(line.find_last_not_of(' ') + 1);
+    text += line + "\n";
+  }
+  return text;
+}
+
+}  // namespace walrus::cli

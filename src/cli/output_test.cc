@@ -1,0 +1,39 @@
+#include "cli/output.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+namespace walrus::cli {
+namespace {
+
+TEST(Output, base64_as_rfc_4648_shows_it) {
+  EXPECT_EQ(base64(""), "");
+  EXPECT_EQ(base64("f"), "Zg==");
+  EXPECT_EQ(base64("fo"), "Zm8=");
+  EXPECT_EQ(base64("foo"), "Zm9v");
+  EXPECT_EQ(base64("foobar"), "Zm9vYmFy");
+  EXPECT_EQ(base64("\xff\xfe\xfd"), "//79");
+}
+
+TEST(Output, bytes_are_a_string_where_they_are_text) {
+  EXPECT_EQ(json_of("gr\xc3\xbc\xc3\x9f").dump(), "\"gr\xc3\xbc\xc3\x9f\"");
+  EXPECT_EQ(json_of("\xff\x00").dump(), "{\"base64\":\"/w==\"}");
+  EXPECT_EQ(json_of(std::optional<Bytes>()).dump(), "null");
+}
+
+TEST(Output, errors_keep_their_code_and_gain_what_failed) {
+  auto result = about("put t", Result<void>(fail(Code::kNoSpace, "storage full")));
+  EXPECT_EQ(result.error().code, Code::kNoSpace);
+  EXPECT_EQ(result.error().message, "put t: storage full");
+}
+
+TEST(Output, tables_align_numbers_to_the_right) {
+  Table table({"name", "records"});
+  table.add({"a", "5"});
+  table.add({"longer", "12345678"});
+  EXPECT_EQ(table.text(), "name     records\na              5\nlonger  12345678\n");
+}
+
+}  // namespace
+}  // namespace walrus::cli

@@ -1,0 +1,36 @@
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include "cli/input.h"
+#include "cli/output.h"
+#include "cli/session.h"
+
+namespace walrus::cli {
+namespace {
+
+struct PutFlags {
+  std::string topic, data;
+};
+
+Result<int> put(const Globals& globals, const PutFlags& flags) {
+  auto payload = flags.data;
+  if (payload == "-") {
+    WALRUS_ASSIGN(payload, read_all_of_stdin());
+  }
+  WALRUS_ASSIGN(auto client, connect(globals));
+  WALRUS_TRY(explained("put " + flags.topic, client.put(flags.topic, payload)));
+  if (globals.json) WALRUS_TRY(print_json({{"topic", flags.topic}, {"bytes", payload.size()}}));
+  return kExitDone;
+}
+
+}  // namespace
+
+void add_put(CommandLine& line) {
+  auto flags = std::make_shared<PutFlags>();
+  auto* verb = line.add(line.root(), "put", "Store one record",
+                        [flags](const Globals& globals) { return put(globals, *flags); });
+  verb->add_option("topic", flags->topic, "Topic, or topic/partition")->required();
+  verb->add_option("data", flags->data, "The payload; - takes all of stdin")->required();
+}
+
+}  // namespace walrus::cli

@@ -1,0 +1,46 @@
+#include "cli/session.h"
+
+namespace walrus::cli {
+
+ClientOptions client_options(const Globals& globals) {
+  return {.address = globals.address, .timeout = Millis(globals.timeout_ms)};
+}
+
+Result<Client> connect(const Globals& globals) {
+  auto client = Client::connect(client_options(globals));
+  if (!client) return std::unexpected(connect_failed(globals, std::move(client).error()));
+  return client;
+}
+
+Error connect_failed(const Globals& globals, Error why) {
+  // The error of the network names the address as well; once is enough.
+  Bytes message = why.message;
+  for (Bytes prefix : {Bytes("connect "), Bytes(globals.address), Bytes(": ")})
+    if (message.starts_with(prefix)) message.remove_prefix(prefix.size());
+  auto next = why.code == Code::kInvalid
+                  ? "--addr takes HOST:PORT"
+                  : "is the server running there? start one with: walrus serve";
+  return {why.code, fmt::format("connect {}: {}; {}", globals.address, message, next)};
+}
+
+Error explained(Bytes what, Error why) {
+  Bytes text = why.message;
+  std::string next;
+  if (text.starts_with("unknown topic"))
+    next = fmt::format("; make it with: walrus topic create {}", text.substr(text.rfind(' ') + 1));
+  else if (text == "storage full")
+    next = "; free disk space or delete a topic: writes resume without a restart";
+  else if (text == "storage failed") next = "; see the server's log";
+  else if (text == "invalid frame length")
+    next = "; the payload is empty or above the server's native.frame_bytes_max";
+  else if (why.code == Code::kTimeout)
+    next = "; nothing is known of the request (allow more with --timeout-ms)";
+  why.message = fmt::format("{}: {}{}", what, why.message, next);
+  return why;
+}
+
+bool connection_lost(const Error& error) {
+  return error.code == Code::kClosed || error.code == Code::kIo || error.code == Code::kTimeout;
+}
+
+}  // namespace walrus::cli

@@ -1,0 +1,23 @@
+#pragma once
+// A verb's connection to the server, and what the errors on it mean to the user.
+
+#include "cli/command_line.h"
+#include "walrus/client.h"
+
+namespace walrus::cli {
+
+ClientOptions client_options(const Globals&);
+// "connect <address>: <why>; <what next>".
+Result<Client> connect(const Globals&);
+// Adds what to do next where there is something to do. `what`: "put t".
+Error explained(Bytes what, Error why);
+template <class T>
+Result<T> explained(Bytes what, Result<T> result) {
+  if (!result) return std::unexpected(explained(what, std::move(result).error()));
+  return result;
+}
+Error connect_failed(const Globals&, Error why);
+// The connection is gone or silent, in contrast to: the server refused.
+bool connection_lost(const Error&);
+
+}  // namespace walrus::cli

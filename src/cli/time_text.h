@@ -1,0 +1,13 @@
+#pragma once
+// RFC 3339 times: 2026-05-13T08:00:00Z, with a fraction of a second and an offset (+02:00) if need
+// be. Pure; no time zones but offsets.
+
+#include <optional>
+
+#include "walrus/log.h"
+
+namespace walrus::cli {
+
+std::optional<Time> parse_time(Bytes);
+
+}  // namespace walrus::cli

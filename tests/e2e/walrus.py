@@ -1,0 +1,203 @@
+"""The real binary, as the end-to-end tests drive it: a server, the command line, raw frames.
+
+Everything listens on loopback ports that the system chose; every process that is started is ended
+by the test that started it. Waiting is for something to be seen, with a deadline; nothing sleeps
+and hopes.
+"""
+
+import json
+import os
+import pathlib
+import re
+import select
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+SOURCE = pathlib.Path(os.environ.get("WALRUS_SOURCE", pathlib.Path(__file__).parents[2]))
+BINARY = os.environ.get("WALRUS_BINARY") or str(SOURCE / "build/release/bin/walrus")
+DEADLINE = 60  # seconds for anything that should be quick, on a machine that is busy
+
+
+def environment(**more):
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("WALRUS_")}
+    return {**kept, "LC_ALL": "C.UTF-8", **more}
+
+
+def walrus(*arguments, addr=None, input=b"", timeout=DEADLINE, env=None):
+    """Runs a verb to its end; stdout and stderr are bytes."""
+    words = [BINARY, *(str(word) for word in arguments)]
+    if addr:
+        words += ["--addr", addr]
+    return subprocess.run(words, input=input, capture_output=True, timeout=timeout,
+                          env=env or environment())
+
+
+class Server:
+    """`walrus serve` on ports of the system's choice. A restart keeps its native port."""
+
+    def __init__(self, directory, *arguments, env=None):
+        self.directory = str(directory)
+        self.arguments = [str(word) for word in arguments]
+        self.env = env or environment()
+        self.listen = "127.0.0.1:0"
+        self.process = None
+        self.errors = tempfile.TemporaryFile()
+
+    def start(self):
+        self.process = subprocess.Popen(
+            [BINARY, "serve", "--data-dir", self.directory, "--listen", self.listen,
+             "--admin-listen", "127.0.0.1:0", *self.arguments],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.errors, env=self.env)
+        self.ready_line = read_line(self.process.stdout, DEADLINE)
+        fields = dict(re.findall(r"(\w+)=(\S+)", self.ready_line))
+        if not self.ready_line.startswith("walrus ready ") or "native" not in fields:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(f"no ready line: {self.ready_line!r} {self.error_text()}")
+        self.fields = fields
+        self.addr = self.listen = fields["native"]
+        self.admin = fields.get("admin")
+        return self
+
+    def error_text(self):
+        self.errors.seek(0)
+        return self.errors.read().decode(errors="replace")
+
+    def kill9(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        self.process.stdout.close()
+
+    def stop(self):
+        """SIGTERM; the exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(DEADLINE)
+        self.process.stdout.close()
+        return status
+
+    def run(self, *arguments, **options):
+        return walrus(*arguments, addr=self.addr, **options)
+
+    def ok(self, *arguments, **options):
+        """Runs a verb that must succeed; its stdout."""
+        done = self.run(*arguments, **options)
+        assert done.returncode == 0, (arguments, done.returncode, done.stdout, done.stderr)
+        return done.stdout
+
+    def high_watermark(self, topic, partition=0):
+        text = self.ok("topic", "describe", topic, "--json")
+        return json.loads(text)["partitions"][partition]["high_watermark"]
+
+
+class ServerTest(unittest.TestCase):
+    """A directory and one server for each test."""
+
+    arguments = ()
+
+    def setUp(self):
+        self.directory = tempfile.mkdtemp(prefix="walrus-e2e-")
+        self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
+        self.server = Server(os.path.join(self.directory, "data"), *self.arguments).start()
+        self.addCleanup(self.end_server)
+
+    def end_server(self):
+        if self.server.process.poll() is None:
+            self.server.kill9()
+
+    def path(self, name):
+        return os.path.join(self.directory, name)
+
+    def fails(self, status, *arguments, **options):
+        """Runs a verb that must fail with this status and one line on stderr: that line."""
+        done = self.server.run(*arguments, **options)
+        text = done.stderr.decode()
+        self.assertEqual(done.returncode, status, (arguments, text, done.stdout))
+        self.assertRegex(text, r"\A(walrus: [^\n]+|\{.*\})\n\Z")
+        return text[:-1]
+
+
+class Native:
+    """One connection of the native protocol, by hand."""
+
+    def __init__(self, addr, timeout=DEADLINE):
+        host, port = addr.rsplit(":", 1)
+        self.socket = socket.create_connection((host, int(port)), timeout)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self.socket.close()
+
+    def send(self, body):
+        body = body if isinstance(body, bytes) else body.encode()
+        self.socket.sendall(struct.pack("<I", len(body)) + body)
+
+    def send_raw(self, data):
+        self.socket.sendall(data)
+
+    def receive(self):
+        (length,) = struct.unpack("<I", self.read_exactly(4))
+        return self.read_exactly(length)
+
+    def ask(self, body):
+        self.send(body)
+        return self.receive()
+
+    def read_exactly(self, size):
+        data = b""
+        while len(data) < size:
+            piece = self.socket.recv(size - len(data))
+            if not piece:
+                raise EOFError(f"connection closed after {len(data)} of {size} bytes")
+            data += piece
+        return data
+
+
+def read_line(stream, seconds):
+    """The next line of a pipe, without its newline; what there is when the time is over."""
+    end, line = time.monotonic() + seconds, b""
+    while not line.endswith(b"\n"):
+        ready, _, _ = select.select([stream], [], [], max(0, end - time.monotonic()))
+        if not ready:
+            break
+        byte = os.read(stream.fileno(), 1)
+        if not byte:
+            break
+        line += byte
+    return line.decode(errors="replace").rstrip("\n")
+
+
+def wait_until(condition, what, seconds=DEADLINE):
+    """Polls until the condition gives something; that."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.005)
+    raise AssertionError(f"not within {seconds} s: {what}")
+
+
+def free_port():
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def main():
+    if not os.access(BINARY, os.X_OK):
+        sys.exit(f"no program at {BINARY}: build the target walrus")
+    unittest.main(verbosity=2)
