@@ -461,26 +461,31 @@ TEST_F(SegmentStoreTest, does_not_bring_removed_files_back_by_a_power_cut) {
   EXPECT_TRUE(env_.memory.state.names.empty());
 }
 
-TEST_F(SegmentStoreTest, quarantines_what_no_manifest_names) {
+TEST_F(SegmentStoreTest, quarantines_a_stranger_and_removes_its_own_leftovers) {
   TestStream a{.id = 1}, b{.id = 1};
   a.add(100);
   write(a);
   b.add(100);
   write(b);
+  auto own = b.chain->front().file->name;
   std::vector named{a.chain->front().file};
-  EXPECT_EQ(store_->quarantine_unnamed(named).value(), std::vector<std::string>{"01/1-0.1.seg"});
-  EXPECT_TRUE(env_.memory.exists(kRoot / "quarantine" / "01-1-0.1.seg").value());
+  auto stranger = env_.memory.open(kRoot / "segments/01/notes.seg", io::Open::kCreate).value();
+  ASSERT_TRUE(stranger->write(0, "not a segment"));
+  EXPECT_EQ(store_->quarantine_unnamed(named).value(), std::vector<std::string>{"01/notes.seg"});
+  EXPECT_TRUE(env_.memory.exists(kRoot / "quarantine" / "01-notes.seg").value());
+  EXPECT_FALSE(env_.memory.exists(kRoot / "segments" / own).value());
   EXPECT_EQ(read(*a.chain, 0), a.all());
   EXPECT_TRUE(store_->quarantine_unnamed(named)->empty());
-  env_.memory.power_cut();
-  EXPECT_EQ(env_.memory.state.names.size(), 2U);
 }
 
 TEST_F(SegmentStoreTest, keeps_what_lies_in_quarantine_under_the_same_name) {
+  TestStream a;
+  a.add(100);
+  write(a);
   for (int i = 0; i < 3; ++i) {
-    TestStream a;
-    a.add(100);
-    write(a);
+    auto name = kRoot / "segments/01/notes.seg";
+    auto stranger = env_.memory.open(name, io::Open::kCreate).value();
+    ASSERT_TRUE(stranger->write(0, "not a segment"));
     EXPECT_EQ(store_->quarantine_unnamed({})->size(), 1U);
   }
   EXPECT_EQ(env_.memory.list(kRoot / "quarantine")->size(), 3U);

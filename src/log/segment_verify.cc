@@ -47,9 +47,10 @@ class Quarantine {
     WALRUS_ASSIGN(bool exists, disk().exists(store_.segments));
     if (!exists) return moved_;
     WALRUS_TRY(sweep(""));
-    if (moved_.empty()) return moved_;
-    WALRUS_TRY(disk().sync_directory(place_));
-    WALRUS_TRY(disk().sync_directory(store_.options.root));
+    if (!moved_.empty()) {
+      WALRUS_TRY(disk().sync_directory(place_));
+      WALRUS_TRY(disk().sync_directory(store_.options.root));
+    }
     for (const auto& directory : touched_) {
       WALRUS_TRY(disk().sync_directory(path(directory)));
     }
@@ -69,11 +70,25 @@ class Quarantine {
       if (entry.directory) {
         WALRUS_TRY(sweep(name));
       } else if (!named_.contains(name)) {
-        WALRUS_TRY(move(name));
+        WALRUS_ASSIGN(bool own, is_own(name));
+        if (own) {
+          WALRUS_TRY(disk().remove(store_.segments / name));
+        } else {
+          WALRUS_TRY(move(name));
+        }
         touched_.insert(directory);
       }
     }
     return {};
+  }
+
+  // Left over from a crash: what it holds is in the journal or was removed. That space returns.
+  Result<bool> is_own(const std::string& name) {
+    WALRUS_ASSIGN(auto file, disk().open(store_.segments / name, io::Open::kRead));
+    std::string block(static_cast<std::size_t>(kFileHeaderBytes), '\0');
+    WALRUS_ASSIGN(auto size, file->read(0, block));
+    auto header = decode_segment_header(Bytes(block).substr(0, size));
+    return header && header->directory_uuid == store_.options.directory_uuid;
   }
 
   Result<void> move(const std::string& name) {
