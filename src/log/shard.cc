@@ -475,8 +475,7 @@ void Shard::when_done(const Pending& pending, Done<void> done) {
 // Alone, the caller runs the sync itself: handing it to the flusher and back costs a third of the
 // rate. Otherwise it joins the flusher's next group.
 Result<void> Shard::wait(const Pending& pending) {
-  Event event;
-  Result<void> answer;
+  std::optional<Blocking> blocking;  // made only when needed: this is the hot path of os streams
   {
     LockGuard guard(lock_);
     if (done_now(pending)) return {};
@@ -493,20 +492,16 @@ Result<void> Shard::wait(const Pending& pending) {
       finish_sync(job, std::move(result), ready);
       bool more = !sync_waiters_.empty() || !write_waiters_.empty();
       bool mark = mark_due_ < flusher_next_;
-      answer = failed_ ? Result<void>(std::unexpected(*failed_)) : Result<void>();
+      auto answer = failed_ ? Result<void>(std::unexpected(*failed_)) : Result<void>();
       guard.unlock();
       if ((more || mark) && flusher_) flusher_->wake();
       ready.run();
       return answer;
     }
-    waiters.push_back({pending.lsn, [&](Result<void> result) {
-                         answer = std::move(result);
-                         event.set();
-                       }});
+    waiters.push_back({pending.lsn, blocking.emplace().callback()});
     request(pending);
   }
-  env_.wait(event, io::Worker::kForever);
-  return answer;
+  return blocking->wait(env_);
 }
 
 SyncJob Shard::begin_sync(bool write_only, bool mark) {

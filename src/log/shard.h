@@ -35,6 +35,29 @@ class Ready {
   std::vector<std::pair<Done<void>, Result<void>>> calls_;
 };
 
+// The answer that a blocking call waits for. Shared with the callback, which may outlive the wait:
+// a simulated crash ends the wait early.
+class Blocking {
+ public:
+  Done<void> callback() {
+    return [state = state_](Result<void> result) {
+      state->answer = std::move(result);
+      state->event.set();
+    };
+  }
+  Result<void> wait(io::Env& env) {
+    if (!env.wait(state_->event, io::Worker::kForever)) return fail(Code::kClosed, "crashed");
+    return std::move(state_->answer);
+  }
+
+ private:
+  struct State {
+    Event event;
+    Result<void> answer;
+  };
+  std::shared_ptr<State> state_ = std::make_shared<State>();
+};
+
 struct ShardOptions {
   EngineOptions engine;
   io::Path root;

@@ -596,37 +596,27 @@ Result<void> Shard::rewrite(const StreamRef& stream, bool with_policy) {
 // Blocking calls
 
 Result<void> Shard::checkpoint() {
-  Event event;
-  Result<void> answer;
+  Blocking blocking;
   {
     LockGuard guard(lock_);
     WALRUS_TRY(usable());
-    checkpoint_waiters_next_.push_back([&](Result<void> result) {
-      answer = std::move(result);
-      event.set();
-    });
+    checkpoint_waiters_next_.push_back(blocking.callback());
     retry_at_ = io::Nanos(0);
     if (background_) background_->wake();
   }
-  env_.wait(event, io::Worker::kForever);
-  return answer;
+  return blocking.wait(env_);
 }
 
 Result<void> Shard::compact(StreamState& stream) {
   WALRUS_TRY(checkpoint());
-  Event event;
-  Result<void> answer;
+  Blocking blocking;
   {
     LockGuard guard(lock_);
     WALRUS_TRY(usable(stream));
-    compactions_.emplace_back(streams_.at(stream.id), [&](Result<void> result) {
-      answer = std::move(result);
-      event.set();
-    });
+    compactions_.emplace_back(streams_.at(stream.id), blocking.callback());
     if (background_) background_->wake();
   }
-  env_.wait(event, io::Worker::kForever);
-  WALRUS_TRY(answer);
+  WALRUS_TRY(blocking.wait(env_));
   return checkpoint();  // the old files go
 }
 
