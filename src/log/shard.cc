@@ -142,6 +142,12 @@ Result<std::optional<Appended>> Shard::check_append(StreamState& stream,
 void Shard::appended(StreamState& stream, const PendingChunk::Entry& entry,
                      const record::BatchView& batch, bool rolled, Ready& ready) {
   ++appends_;
+  if (journal_.active_sequence() != last_active_) {
+    // Another file is in use: one more has to be made ready, and the old ones want a checkpoint.
+    last_active_ = journal_.active_sequence();
+    if (allocator_) allocator_->wake();
+    if (background_) background_->wake();
+  }
   if (rolled) open_segment(stream, stream.epoch + 1, entry.max_timestamp_ms);
   add_pending(stream, entry, batch.base_timestamp());
   if (batch.producer_id() >= 0) {
@@ -631,8 +637,10 @@ Result<void> Shard::health() {
 }
 
 void Shard::when_room(Done<void> done) {
+  Result<void> answer;
   {
     LockGuard guard(lock_);
+    answer = usable();
     if (!failed_ && !closed_ && journal_.spares() < 2) {
       room_waiters_.push_back(std::move(done));
       if (allocator_) allocator_->wake();
@@ -640,7 +648,7 @@ void Shard::when_room(Done<void> done) {
       return;
     }
   }
-  done(usable());
+  done(std::move(answer));
 }
 
 // ---------------------------------------------------------------------------------------------

@@ -229,6 +229,7 @@ class Shard {
   std::optional<SyncJob> flusher_job_;
   std::optional<Result<void>> flusher_result_;
   std::uint64_t next_waiter_ = 1;
+  std::uint64_t last_active_ = 0;  // the journal file that was in use at the last append
 
   // Checkpoint and the rest of the background.
   std::unique_ptr<Checkpoint> checkpoint_;

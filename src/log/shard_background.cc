@@ -350,6 +350,7 @@ void Shard::checkpoint_apply(Ready& ready) {
       stream.pending.front() = std::move(rest);
     }
     if (stream.pending.empty()) stream.pending.shrink_to_fit();
+    drop_extents(stream, journal_.end());  // what was trimmed since it was captured
   }
   ++generation_;
   ++checkpoints_;
@@ -423,7 +424,6 @@ std::int64_t Shard::trusted_now_ms() {
     auto stored = tables_.find(key_of(0, Table::kClean, kClockKey));
     trusted_ms_ = wall;
     if (stored != tables_.end()) {
-      Decoder in(stored->second);
       std::int64_t value = 0;
       for (char digit : stored->second) value = value * 10 + (digit - '0');
       trusted_ms_ = std::min(wall, value);
