@@ -5,6 +5,9 @@
 #include "wire/native/reply.h"
 
 namespace walrus::frontend::native {
+namespace {
+constexpr Bytes kWaitingBytes = "walrus_native_waiting";
+}  // namespace
 
 NativeServer::NativeServer(broker::Broker& broker, Metrics& metrics, NativeOptions options,
                            std::unique_ptr<net::Acceptor> acceptor)
@@ -12,6 +15,7 @@ NativeServer::NativeServer(broker::Broker& broker, Metrics& metrics, NativeOptio
       options_(std::move(options)),
       acceptor_(std::move(acceptor)),
       sessions_(broker.loops()),
+      metrics_(metrics),
       connections_(metrics.gauge({"walrus_native_connections", "Open connections."})),
       accepted_(metrics.counter({"walrus_native_accepted", "Connections accepted."})),
       counters_{metrics.counter({"walrus_native_requests", "Requests received."}),
@@ -22,9 +26,11 @@ NativeServer::NativeServer(broker::Broker& broker, Metrics& metrics, NativeOptio
   options_.session.counters = &counters_;
   options_.session.memory = &memory_;
   memory_.bytes_max = options_.memory_bytes_max;
+  metrics.read_gauge({kWaitingBytes, "Replies and requests that wait.", "bytes"}, {},
+                     [this] { return static_cast<double>(memory_.bytes.load()); });
 }
 
-NativeServer::~NativeServer() = default;
+NativeServer::~NativeServer() { metrics_.remove(kWaitingBytes, {}); }
 
 Result<std::unique_ptr<NativeServer>> NativeServer::listen(broker::Broker& broker, Metrics& metrics,
                                                            NativeOptions options) {

@@ -43,6 +43,7 @@ class NativeServer {
   NativeOptions options_;
   std::unique_ptr<net::Acceptor> acceptor_;
   std::vector<std::set<std::shared_ptr<Session>>> sessions_;  // each set on its loop only
+  Metrics& metrics_;
   Gauge& connections_;
   Counter& accepted_;
   SessionCounters counters_;

@@ -72,7 +72,7 @@ void Session::end_coroutine() {
   if (--coroutines_ > 0) return;
   slots_.clear();
   out_.clear();
-  slot_bytes_ = 0;
+  slot_bytes_ = flushing_ = 0;
   account();
   std::map<broker::TopicRef, std::vector<broker::Claim>> claims;
   for (auto& unsent : unsent_) claims[unsent.topic].push_back(std::move(unsent.claim));
@@ -155,7 +155,7 @@ bool Session::has_room() {
 
 void Session::account() {
   if (options_.memory == nullptr) return;
-  auto now = static_cast<std::int64_t>(slot_bytes_ + out_.size());
+  auto now = static_cast<std::int64_t>(slot_bytes_ + out_.size() + flushing_);
   options_.memory->bytes.fetch_add(now - accounted_, std::memory_order_relaxed);
   accounted_ = now;
 }
@@ -267,7 +267,10 @@ io::Task<void> Session::flush() {
   if (out_.empty()) co_return Result<void>();
   if (broken_) co_return fail(Code::kClosed, "connection broken");
   auto bytes = std::exchange(out_, {});
+  flushing_ = bytes.size();
+  account();
   auto result = co_await connection_->write(bytes, options_.write_timeout);
+  flushing_ = 0;
   count(0, bytes.size());
   written_ = result ? written_ + std::ssize(bytes) : connection_->written();
   std::map<broker::TopicRef, std::vector<broker::ClaimId>> delivered;

@@ -124,6 +124,7 @@ class Session : public std::enable_shared_from_this<Session> {
   std::size_t slot_bytes_ = 0;               // of requests and replies in slots_
   std::uint64_t requests_ = 0, errors_ = 0;  // not yet counted
   std::size_t unexecuted_ = 0;               // slots of kind kRequest: appends behind them wait
+  std::size_t flushing_ = 0;                 // bytes that the connection is writing
   std::int64_t accounted_ = 0;               // of this session in SessionMemory
   std::string out_;                          // replies in order, not yet written
   std::vector<Unsent> unsent_;               // in the order of out_

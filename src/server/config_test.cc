@@ -1,0 +1,139 @@
+#include "server/config.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+
+namespace walrus::server {
+namespace {
+
+std::string error(const ConfigInput& input) {
+  auto config = Config::load(input);
+  return config ? "" : config.error().message;
+}
+
+ConfigInput file(const std::string& text) {
+  return {.file_name = "walrus.toml", .file_text = text};
+}
+
+TEST(ConfigTest, defaults_are_those_of_the_interface) {
+  auto config = Config::load({});
+  ASSERT_TRUE(config.has_value()) << config.error().message;
+  EXPECT_EQ(config->string("native.listen"), "127.0.0.1:9091");
+  EXPECT_EQ(config->string("kafka.listen"), "127.0.0.1:9092");
+  EXPECT_EQ(config->string("peer.listen"), "127.0.0.1:9093");
+  EXPECT_EQ(config->string("admin.listen"), "127.0.0.1:9094");
+  EXPECT_EQ(config->integer("native.frame_bytes_max"), 1048576);
+  EXPECT_EQ(config->integer("native.connections_max"), 10000);
+  EXPECT_EQ(config->integer("native.idle_timeout_ms"), 600000);
+  EXPECT_EQ(config->integer("native.output_bytes_max"), 4194304);
+  EXPECT_EQ(config->integer("topic.segment_records_max"), 1000000);
+  EXPECT_EQ(config->integer("topic.batch_bytes_max"), 1048588);
+  EXPECT_EQ(config->integer("topic.retention_ms"), -1);
+  EXPECT_EQ(config->string("topic.durability"), "fsync");
+  EXPECT_FALSE(config->boolean("security.insecure"));
+  EXPECT_FALSE(config->quiet());
+}
+
+TEST(ConfigTest, file_values_win_over_defaults) {
+  auto config = Config::load(file("[node]\nid = 7\n[topic]\ndurability = \"interval=200\"\n"));
+  ASSERT_TRUE(config.has_value()) << config.error().message;
+  EXPECT_EQ(config->integer("node.id"), 7);
+  EXPECT_EQ(config->string("topic.durability"), "interval=200");
+}
+
+TEST(ConfigTest, precedence_is_flag_environment_file_default) {
+  auto input = file("[node]\nid = 2\nrack = \"file\"\ndata_dir = \"file\"\n");
+  input.environment = {{"WALRUS_NODE_ID", "3"}, {"WALRUS_NODE_RACK", "env"}};
+  input.flags = {{"--node-id", "node.id", "4"}};
+  auto config = Config::load(input);
+  ASSERT_TRUE(config.has_value()) << config.error().message;
+  EXPECT_EQ(config->integer("node.id"), 4);
+  EXPECT_EQ(config->string("node.rack"), "env");
+  EXPECT_EQ(config->string("node.data_dir"), "file");
+}
+
+TEST(ConfigTest, unknown_key_is_refused_with_file_and_line) {
+  EXPECT_EQ(error(file("[native]\n\nlisen = \"x\"\n")), "walrus.toml:3: unknown key native.lisen");
+  EXPECT_EQ(error(file("[nativ]\nlisten = \"x\"\n")), "walrus.toml:1: unknown table nativ");
+  EXPECT_EQ(error({.flags = {{"--set", "native.lisen", "x"}}}), "--set: unknown key native.lisen");
+  EXPECT_EQ(error({.environment = {{"WALRUS_NATIVE_LISEN", "x"}}}),
+            "WALRUS_NATIVE_LISEN: unknown key");
+}
+
+TEST(ConfigTest, value_out_of_range_is_refused_with_its_place) {
+  EXPECT_EQ(error(file("[native]\nframe_bytes_max = 5\n")),
+            "walrus.toml:2: native.frame_bytes_max = 5: expected a whole number from 1024 to "
+            "67108864");
+  EXPECT_EQ(error({.environment = {{"WALRUS_NODE_ID", "0"}}}),
+            "WALRUS_NODE_ID: node.id = 0: expected a whole number from 1 to 9223372036854775807");
+  EXPECT_EQ(error({.flags = {{"--listen", "native.listen", "nowhere"}}}),
+            "--listen: native.listen = nowhere: expected host:port");
+  EXPECT_EQ(error(file("[topic]\ndurability = \"never\"\n")),
+            "walrus.toml:2: topic.durability = never: expected fsync, interval=<1..3600000> or os");
+}
+
+TEST(ConfigTest, wrong_type_and_bad_toml_name_their_line) {
+  EXPECT_EQ(error(file("[node]\nid = \"7\"\n")), "walrus.toml:2: node.id: expected a whole number");
+  EXPECT_TRUE(error(file("[node]\nid = \n")).starts_with("walrus.toml:2: "));
+  EXPECT_EQ(error(file("node = 1\n")), "walrus.toml:1: node is a table: [node]");
+}
+
+TEST(ConfigTest, names_of_upstream_are_read_and_ours_win) {
+  auto config = Config::load({.environment = {{"WALRUS_DATA_DIR", "/d"},
+                                              {"WALRUS_INSTANCE_KEY", "k"},
+                                              {"WALRUS_MAX_SEGMENT_ENTRIES", "10"},
+                                              {"WALRUS_MONITOR_CHECK_MS", "200"},
+                                              {"WALRUS_QUIET", ""},
+                                              {"WALRUS_DISABLE_IO_URING", "1"},
+                                              {"WALRUS_NODE_DATA_DIR", "/ours"}}});
+  ASSERT_TRUE(config.has_value()) << config.error().message;
+  EXPECT_EQ(config->string("node.data_dir"), "/ours");
+  EXPECT_EQ(config->string("node.namespace"), "k");
+  EXPECT_EQ(config->integer("topic.segment_records_max"), 10);
+  EXPECT_EQ(config->integer("log.maintenance_interval_ms"), 200);
+  EXPECT_TRUE(config->quiet());
+}
+
+TEST(ConfigTest, address_off_loopback_needs_insecure) {
+  ConfigInput input{.flags = {{"--listen", "native.listen", "0.0.0.0:9091"}}};
+  EXPECT_EQ(error(input),
+            "--listen: native.listen = 0.0.0.0:9091: not a loopback address, and nothing is "
+            "authenticated or encrypted: --insecure allows it");
+  input.flags.push_back({"--insecure", "security.insecure", "true"});
+  EXPECT_EQ(error(input), "");
+  EXPECT_EQ(error({.flags = {{"--listen", "native.listen", "[::1]:9091"}}}), "");
+  EXPECT_EQ(error({.flags = {{"--listen", "native.listen", "localhost:9091"}}}), "");
+}
+
+TEST(ConfigTest, certificates_are_refused_rather_than_ignored) {
+  EXPECT_EQ(error(file("[security]\ncertificate = \"a.pem\"\n")),
+            "walrus.toml:2: security.certificate: not supported in this release");
+}
+
+TEST(ConfigTest, what_is_printed_loads_to_the_same) {
+  auto input = file("[node]\ndata_dir = \"a \\\"b\\\" c\"\n[topic]\nretention_ms = 5\n");
+  auto config = Config::load(input);
+  ASSERT_TRUE(config.has_value()) << config.error().message;
+  auto printed = config->print();
+  EXPECT_NE(printed.find("retention_ms = 5  # walrus.toml:4"), std::string::npos) << printed;
+  auto again = Config::load(file(printed));
+  ASSERT_TRUE(again.has_value()) << again.error().message;
+  for (const auto& option : options())
+    EXPECT_EQ(again->string(option.key), config->string(option.key)) << option.key;
+}
+
+// WALRUS_WRITE_DOCS=1 in the environment of this test writes the page instead.
+TEST(ConfigTest, documentation_is_what_the_table_says) {
+  auto path = std::string(WALRUS_SOURCE_DIR) + "/docs/configuration.md";
+  if (std::getenv("WALRUS_WRITE_DOCS") != nullptr) std::ofstream(path) << configuration_markdown();
+  std::ifstream page(path);
+  std::stringstream text;
+  text << page.rdbuf();
+  EXPECT_EQ(text.str(), configuration_markdown());
+}
+
+}  // namespace
+}  // namespace walrus::server

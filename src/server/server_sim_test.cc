@@ -1,0 +1,210 @@
+// GET's promise on a simulated server that is killed and cut off from power: nothing acknowledged
+// is skipped, nothing comes again after EMPTY, what comes again was answered since the last sync.
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <set>
+
+#include "io/sim/sim_world.h"
+#include "server/server.h"
+#include "server/test_client.h"
+
+namespace walrus::server {
+namespace {
+
+constexpr auto kPort = ":9091";
+
+// What one producer and one consumer, each with one request at a time, may see.
+class QueueModel {
+ public:
+  void put_acked(const std::string& value) { acked_.push_back(value); }
+  void put_unknown(const std::string& value) { unknown_.insert(value); }
+  void crashed() { crashed_ = true; }
+  // The reply to one GET was lost: its record may have been handed over, or will come again.
+  void get_failed() { ++lost_; }
+
+  void got(const std::string& value) {
+    if (unknown_.contains(value)) {  // it was stored, although nobody was told
+      ASSERT_TRUE(crashed_ || !seen_.contains(value)) << value << " came twice";
+      seen_.insert(value);
+      return;
+    }
+    auto found = std::ranges::find(acked_, value);
+    ASSERT_NE(found, acked_.end()) << "a value that nobody put: " << value;
+    auto at = static_cast<std::size_t>(found - acked_.begin());
+    // Handed back by a connection that broke, after a later one had been taken on the next.
+    if (late_.erase(at) > 0) return;
+    if (at >= next_) {
+      for (auto i = next_; i < at; ++i) late_.insert(i);
+      ASSERT_LE(at - next_, lost_) << value << " came, " << acked_[next_] << " was skipped";
+    } else {
+      ASSERT_TRUE(crashed_) << value << " came twice without a crash";
+      ASSERT_GE(at, floor_) << value << " came again although EMPTY had been answered";
+    }
+    next_ = at + 1;
+    settle();
+  }
+  void got_empty() {
+    ASSERT_LE(acked_.size() - next_, lost_) << "EMPTY, but " << acked_[next_] << " never came";
+    next_ = floor_ = acked_.size();
+    late_.clear();
+    settle();
+  }
+  std::size_t acked() const { return acked_.size(); }
+
+ private:
+  void settle() {
+    lost_ = 0;
+    crashed_ = false;
+  }
+  std::vector<std::string> acked_;
+  std::set<std::string> unknown_, seen_;
+  std::set<std::size_t> late_;
+  std::size_t next_ = 0;   // index of the record that is due
+  std::size_t floor_ = 0;  // nothing below comes again
+  std::size_t lost_ = 0;
+  bool crashed_ = false;
+};
+
+struct Faults {
+  io::CrashKind crash = io::CrashKind::kKill;
+  double reset = 0;  // of links, per piece
+};
+
+class Run {
+ public:
+  Run(std::uint64_t seed, const Faults& faults)
+      : faults_(faults),
+        world_(seed, {.nodes = 2, .link = {.reset = faults.reset}}),
+        loop_(world_.node(1).env()) {
+    options_ = small_options("/data");
+    options_.native.listen = world_.node(0).host() + kPort;
+    options_.admin_listen = world_.node(0).host() + ":9094";
+    options_.engine.user.journal_bytes_max = 1 << 20;
+    options_.engine.user.batch_bytes_max = 64 << 10;
+    options_.engine.user.in_flight_bytes_max = 256 << 10;
+    options_.engine.journal_file_bytes_min = 256 << 10;
+    options_.engine.journal_file_bytes_max = 256 << 10;
+  }
+  ~Run() {
+    client_.reset();
+    server_.reset();
+  }
+
+  void go(int operations) {
+    start();
+    for (int i = 0; i < operations && !testing::Test::HasFatalFailure(); ++i) {
+      if (world_.random() % 25 == 0)
+        world_.node(0).crash_after_ops(1 + world_.random() % 60, faults_.crash);
+      if (world_.random() % 2 == 0) put(fmt::format("{}", i));
+      else get();
+    }
+    world_.node(0).crash_after_ops(0, faults_.crash);
+    world_.network().set_all_links({});
+    bool empty = false;
+    for (int i = 0; !empty && i < 10 * operations && !testing::Test::HasFatalFailure(); ++i)
+      empty = get();
+    EXPECT_TRUE(empty);
+    // Drained and told so: a crash brings nothing back.
+    world_.node(0).crash(faults_.crash);
+    model_.crashed();
+    restart();
+    EXPECT_TRUE(get());
+  }
+  std::int64_t crashes() const { return crashes_; }
+  std::size_t acked() const { return model_.acked(); }
+
+ private:
+  void start() {
+    for (int attempt = 0; attempt < 100; ++attempt) {
+      auto server = Server::start(world_.node(0).env(), options_, log_);
+      if (server) {
+        server_ = std::move(*server);
+        break;
+      }
+      ASSERT_TRUE(world_.node(0).crashed()) << server.error().message;  // crashed while starting
+      world_.node(0).restart();
+      model_.crashed();
+      ++crashes_;
+    }
+    ASSERT_NE(server_, nullptr);
+    connect();
+  }
+  void restart() {
+    client_.reset();
+    server_.reset();
+    world_.node(0).restart();
+    ++crashes_;
+    start();
+  }
+  void connect() {
+    client_ = std::make_unique<TestClient>(loop_, options_.native.listen, Connect::kMayFail);
+    if (client_->connected() && client_->ask("REGISTER t") == "OK") return;
+    broken();
+  }
+  // The connection has ended: reset, or the server died.
+  void broken() {
+    if (world_.node(0).crashed()) {
+      model_.crashed();
+      restart();
+    } else {
+      connect();
+    }
+  }
+  void put(const std::string& value) {
+    auto reply = client_->ask("PUT t " + value);
+    if (reply == "OK") return model_.put_acked(value);
+    model_.put_unknown(value);
+    broken();
+  }
+  bool get() {
+    auto reply = client_->ask("GET t");
+    if (reply.starts_with("OK ")) model_.got(reply.substr(3));
+    if (reply == "EMPTY") model_.got_empty();
+    if (!reply.starts_with("<") && !reply.starts_with("ERR")) return reply == "EMPTY";
+    model_.get_failed();
+    broken();
+    return false;
+  }
+
+  Faults faults_;
+  io::World world_;
+  SilentLog log_;
+  TestLoop loop_;
+  ServerOptions options_;
+  std::unique_ptr<Server> server_;
+  std::unique_ptr<TestClient> client_;
+  QueueModel model_;
+  std::int64_t crashes_ = 0;
+};
+
+class ServerSimTest : public testing::TestWithParam<Faults> {};
+
+TEST_P(ServerSimTest, get_skips_nothing_and_repeats_nothing_after_empty) {
+  constexpr std::uint64_t kSeeds = 60;
+  std::int64_t crashes = 0;
+  std::size_t acked = 0;
+  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    SCOPED_TRACE(fmt::format("seed {}", seed));
+    Run run(seed, GetParam());
+    run.go(100);
+    crashes += run.crashes();
+    acked += run.acked();
+    if (HasFatalFailure() || HasNonfatalFailure()) return;
+  }
+  EXPECT_GE(crashes, static_cast<std::int64_t>(kSeeds));
+  EXPECT_GE(acked, kSeeds * 20);
+}
+
+INSTANTIATE_TEST_SUITE_P(, ServerSimTest,
+                         testing::Values(Faults{.crash = io::CrashKind::kKill},
+                                         Faults{.crash = io::CrashKind::kPowerCut},
+                                         Faults{.crash = io::CrashKind::kKill, .reset = 0.01}),
+                         [](const auto& info) {
+                           auto name = info.param.crash == io::CrashKind::kKill ? "kill" : "cut";
+                           return std::string(name) + (info.param.reset > 0 ? "_resets" : "");
+                         });
+
+}  // namespace
+}  // namespace walrus::server
