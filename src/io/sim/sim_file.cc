@@ -51,13 +51,16 @@ Result<void> SimFile::sync_range(std::int64_t from, std::int64_t to) {
   return operate(*life_, "sync", path_, [&]() -> Result<void> {
     trace().fold(static_cast<std::uint64_t>(from));
     trace().fold(static_cast<std::uint64_t>(to));
-    if (mapping_)
-      trace().fold(inode_->content()
-                       .substr(0, static_cast<std::size_t>(to))
-                       .substr(static_cast<std::size_t>(
-                           std::clamp<std::int64_t>(from, 0, std::min(to, inode_->size())))));
+    if (mapping_) trace().fold(stored(from, to));  // no operation told of it before
     return sync_effect(from, to, false);
   });
+}
+
+Bytes SimFile::stored(std::int64_t from, std::int64_t to) const {
+  const auto begin = std::clamp<std::int64_t>(from, 0, inode_->size());
+  const auto end = std::clamp<std::int64_t>(to, begin, inode_->size());
+  return inode_->content().substr(static_cast<std::size_t>(begin),
+                                  static_cast<std::size_t>(end - begin));
 }
 
 Result<std::int64_t> SimFile::size() {

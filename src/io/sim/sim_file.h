@@ -51,6 +51,7 @@ class SimFile final : public File {
  private:
   DiskChance& chance() const { return life_->node->disk.state().chance; }
   TraceHash& trace() const { return life_->node->world.trace; }
+  Bytes stored(std::int64_t from, std::int64_t to) const;  // of the cache
   Result<void> write_effect(std::int64_t position, Bytes);
   Result<void> sync_effect(std::int64_t from, std::int64_t to, bool size_too);
   Result<void> resize_effect(std::int64_t size);
