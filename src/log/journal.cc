@@ -12,6 +12,8 @@ static_assert(kFirstGroup % kBlockBytes == 0 && kJournalHeaderBytes <= kBlockByt
 
 namespace {
 
+constexpr std::int64_t kPopulateBytes = 8 << 20;
+
 std::int64_t file_bytes_for(std::int64_t payload) {
   return round_up(kFirstGroup + kGroupHeaderBytes + kFrameHeaderBytes + payload) + 2 * kTailBytes;
 }
@@ -228,11 +230,25 @@ void Journal::start_file(const JournalFileRef& next) {
   active_ = next;
   active_files_.push_back(next);
   position_ = kFirstGroup;
+  populated_ = 0;
+  populate_at_ = options_.mapped ? kPopulateBytes / 8 : INT64_MAX;
 }
 
 JournalStart Journal::next_start() const {
   if (active_) return {active_->sequence, end_, false};
   return {prev_sequence_, end_, true};
+}
+
+// Never far ahead: populating makes pages dirty, and dirty pages are written.
+bool Journal::plan_populate(PopulatePlan& plan) {
+  if (!wants_populate()) return false;
+  auto from = std::max(populated_, position_ / kBlockBytes * kBlockBytes);
+  auto to = std::min(position_ + kPopulateBytes, active_->size);
+  populate_at_ = to == active_->size ? INT64_MAX : to - kPopulateBytes / 2;
+  if (from >= to) return false;
+  populated_ = to;
+  plan = {active_, from, to};
+  return true;
 }
 
 void Journal::release_below(Lsn start) {

@@ -180,6 +180,15 @@ class Journal {
   std::size_t spares() const { return spares_.size(); }
   Result<void> fill_spares();  // at open, when nobody else prepares files
 
+  // Mapped: faulting pages in where the log will go next, on another core, is what keeps an append
+  // at the price of a copy. Plan under the lock, run without it.
+  struct PopulatePlan {
+    JournalFileRef file;
+    std::int64_t from = 0, to = 0;
+  };
+  bool plan_populate(PopulatePlan&);
+  bool wants_populate() const { return active_ && position_ >= populate_at_; }
+
   // Where to find a payload. The pin keeps the file from being recycled.
   PayloadRef locate(Lsn payload) const;
   // Copies; a payload that is not written yet is copied from memory (the lock is held then).
@@ -217,6 +226,8 @@ class Journal {
   std::int64_t planned_bytes_ = 0;
 
   std::int64_t position_ = 0;  // in the active file: the next byte
+  std::int64_t populated_ = 0;    // in the active file: faulted in up to here
+  std::int64_t populate_at_ = 0;  // position at which more of it should be
   bool group_open_ = false;
   std::int64_t group_start_ = 0;
   std::uint32_t nonce_crc_ = 0;

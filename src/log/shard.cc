@@ -147,6 +147,9 @@ void Shard::appended(StreamState& stream, const PendingChunk::Entry& entry,
     last_active_ = journal_.active_sequence();
     if (allocator_) allocator_->wake();
     if (background_) background_->wake();
+  } else if (journal_.wants_populate() && !populating_) {
+    populating_ = true;
+    if (allocator_) allocator_->wake();
   }
   if (rolled) open_segment(stream, stream.epoch + 1, entry.max_timestamp_ms);
   add_pending(stream, entry, batch.base_timestamp());

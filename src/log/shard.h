@@ -249,6 +249,8 @@ class Shard {
   std::int64_t trusted_ms_ = 0;
   io::Nanos trusted_at_{0};
   std::optional<Journal::FilePlan> plan_;
+  std::optional<Journal::PopulatePlan> populate_;
+  bool populating_ = false;  // the allocator knows that it should
 
   std::uint64_t appends_ = 0, syncs_ = 0, sync_bytes_ = 0, checkpoints_ = 0, background_bytes_ = 0,
                 recycled_ = 0;

@@ -79,8 +79,19 @@ io::Nanos Shard::allocator_step() {
     ready.run();
     return prepared ? io::Nanos(0) : kRetry;
   }
+  if (populate_) {
+    populate_->file->file->populate(populate_->from, populate_->to);
+    populate_.reset();
+    return io::Nanos(0);
+  }
   LockGuard guard(lock_);
+  populating_ = false;
   if (failed_ || closed_) return kRetry;
+  Journal::PopulatePlan populate;
+  if (journal_.plan_populate(populate)) {
+    populate_ = std::move(populate);
+    return io::Nanos(0);
+  }
   Journal::FilePlan plan;
   if (!journal_.plan_file(plan)) {
     return journal_.spares() < 2 ? kRetry / 50 : kRetry;
