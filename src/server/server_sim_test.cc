@@ -72,9 +72,9 @@ struct Faults {
   double reset = 0;  // of links, per piece
 };
 
-class Run {
+class QueueRun {
  public:
-  Run(std::uint64_t seed, const Faults& faults)
+  QueueRun(std::uint64_t seed, const Faults& faults)
       : faults_(faults),
         world_(seed, {.nodes = 2, .link = {.reset = faults.reset}}),
         loop_(world_.node(1).env()) {
@@ -87,7 +87,7 @@ class Run {
     options_.engine.journal_file_bytes_min = 256 << 10;
     options_.engine.journal_file_bytes_max = 256 << 10;
   }
-  ~Run() {
+  ~QueueRun() {
     client_.reset();
     server_.reset();
   }
@@ -187,7 +187,7 @@ TEST_P(ServerSimTest, get_skips_nothing_and_repeats_nothing_after_empty) {
   std::size_t acked = 0;
   for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
     SCOPED_TRACE(fmt::format("seed {}", seed));
-    Run run(seed, GetParam());
+    QueueRun run(seed, GetParam());
     run.go(100);
     crashes += run.crashes();
     acked += run.acked();
