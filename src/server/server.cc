@@ -104,7 +104,7 @@ io::Nanos Server::watch() {
   bool low = broker_->storage_low();
   auto min = options_.disk_free_bytes_min;
   bool next = free && *free < (low ? min + min / 8 : min);
-  if (next != low) {
+  if (min > 0 && next != low) {
     broker_->set_storage_low(next);
     storage_low_.set(next ? 1 : 0);
     log_line(log_, next ? LogLevel::kError : LogLevel::kInfo,
