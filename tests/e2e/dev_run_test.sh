@@ -3,7 +3,13 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
+stays="" holder=""
+finish() {
+  for process in $stays $holder; do kill "$process" 2>/dev/null || true; done
+  wait
+  rm -rf "$scratch"
+}
+trap finish EXIT
 fail() { echo "dev_run_test: $*" >&2; exit 1; }
 
 # Ports that are free, so that a server that somebody runs does not matter.
@@ -19,6 +25,28 @@ CI=true ./dev run --data-dir "$scratch/run" </dev/null >"$scratch/second" 2>&1 |
   fail "$(tail -n 20 "$scratch/second")"
 grep -q "byte for byte the same" "$scratch/second" || fail "the second run"
 
+# Without --once it stays; each command of the tour works; Ctrl-C ends it with status 0.
+mkfifo "$scratch/output"
+env -u CI --default-signal=INT ./dev run --data-dir "$scratch/run" </dev/null \
+  >"$scratch/output" 2>&1 &
+stays=$!
+exec 4<"$scratch/output"
+while IFS= read -r -t 120 -u 4 line; do
+  echo "$line" >>"$scratch/stays"
+  [[ $line != *"runs until Ctrl-C"* ]] || break
+done
+[[ $line == *"runs until Ctrl-C"* ]] || fail "it did not stay: $(tail -n 3 "$scratch/stays")"
+grep "^  " "$scratch/stays" | grep -v -e --follow -e " shell$" >"$scratch/tour"
+while read -r line; do
+  bash -c "$line" </dev/null >"$scratch/out" 2>&1 || fail "tour: $line: $(cat "$scratch/out")"
+done <"$scratch/tour"
+(($(wc -l <"$scratch/tour") >= 10)) || fail "the tour is short"
+kill -INT "$stays"
+status=0
+wait "$stays" || status=$?
+[[ $status == 0 ]] || fail "Ctrl-C: status $status"
+stays=""
+
 # A port in use: one clear line, status 1.
 exec 3< <(exec python3 -c '
 import signal, socket
@@ -31,6 +59,7 @@ status=0
 WALRUS_NATIVE_LISTEN=127.0.0.1:$port ./dev run --once --data-dir "$scratch/other" \
   </dev/null >"$scratch/third" 2>&1 || status=$?
 kill "$holder"
+holder=""
 [[ $status == 1 ]] || fail "a port in use: status $status"
 grep -q "$port" "$scratch/third" || fail "a port in use is not named: $(cat "$scratch/third")"
 

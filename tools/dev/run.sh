@@ -119,22 +119,27 @@ print_tour() {
 
 $ready
 
-A tour. Each line can be copied into another terminal, in this directory:
+A tour. Each line can be copied into another terminal, in this directory.
 
-  $w put words 'hello, walrus'           # append one record
-  $w get words                           # take the next one off the shared cursor
-  $w consume words --from -3             # the last three; nothing is taken away
-  $w consume words --from -3 --follow    # and then whatever comes, until Ctrl-C
+Append one record; take the next one off the shared cursor:
+  $w put words 'hello, walrus'
+  $w get words
+The last three records, nothing is taken away; and then whatever comes, until Ctrl-C:
+  $w consume words --from -3
+  $w consume words --from -3 --follow
+A million lines over two partitions, each acknowledged when it is on the disk:
   $w topic create numbers --partitions 2
-  seq 1000000 | $w produce numbers       # a million lines, acknowledged = on the disk
+  seq 1000000 | $w produce numbers
+What there is:
   $w topic list
   $w topic describe words
   $w state words
-  $w shell                               # the same, interactive
-  $walrus log verify $1/node1            # every checksum, beside the running server
+Every checksum on the disk, beside the running server:
+  $walrus log verify $1/node1
+A client in twenty lines; the interactive shell:
   python3 examples/simple_client.py $(ready_field native)
-
-Metrics for Prometheus: http://$(ready_field admin)/metrics   health: /healthz, /readyz
+  $w shell
+Metrics for Prometheus: http://$(ready_field admin)/metrics, health: /healthz, /readyz
 
 TOUR
 }
