@@ -287,7 +287,9 @@ Result<char*> Journal::reserve_for_copy(std::uint32_t length) {
 // last, so that a crash in between finds the log as it was.
 Result<void> Journal::end_replay(const Replay& replay) {
   if (!copying_) {
-    end_ = written_ = synced_ = marked_ = prev_end_ = replay.end;
+    // Not replay.end: an end frame at or above D is in the page cache, maybe, and nowhere else. A
+    // file that named it as its predecessor's end would lose that end at a power cut.
+    end_ = written_ = synced_ = marked_ = prev_end_ = replay.cut;
     prev_sequence_ = replay.cut_sequence;
     return {};
   }
