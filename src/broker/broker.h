@@ -160,6 +160,7 @@ class Local {
   friend class Broker;
   Result<TopicRef> build(Bytes topic);
   Result<std::shared_ptr<Queue>> queue(const TopicRef&);
+  void drop_queue(std::uint64_t id);
   io::Task<void> wait_readable(log::StreamRef, Offset, io::Nanos timeout);
   io::Task<void> create_here(NewTopic);
   io::Task<void> remove_here(std::string topic);

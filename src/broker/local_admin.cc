@@ -49,6 +49,7 @@ io::Task<void> Local::remove_here(std::string topic) {
   if (auto found = build(topic); !found) {
     result = std::unexpected(std::move(found).error());
   } else {
+    broker_.owner(topic).drop_queue(log::stream_id((*found)->partitions[0]));
     for (auto i = (*found)->partitions.size(); result && i-- > 0;) {
       auto removed = engine().remove(partition_name(topic, i));
       result = removed ? co_await durable(*removed)

@@ -16,6 +16,11 @@ Result<std::shared_ptr<Queue>> Local::queue(const TopicRef& topic) {
   return opened;
 }
 
+// From any loop. A GET that still comes for the old topic finds its stream removed.
+void Local::drop_queue(std::uint64_t id) {
+  loop_.post([this, id] { queues_.erase(id); });
+}
+
 io::Task<std::vector<Claim>> Local::take(TopicRef topic, Partition partition,
                                          Queue::Limits limits) {
   auto& owner = broker_.owner(topic->name);
