@@ -140,6 +140,14 @@ class StyleTest(unittest.TestCase):
         self.assertEqual(status, 0)
         self.assertIn("801 lines", output)
 
+    def test_links_finds_a_link_to_nowhere(self):
+        self.found("links", "docs/a.md", "see [b](b.md)\n", "b.md does not exist")
+
+    def test_links_follows_what_is_there(self):
+        status, output = check("links", {"docs/a.md": "[r](../README.md#x) [w](https://x.test/y)",
+                                         "README.md": "[a](docs/a.md)"})
+        self.assertEqual(status, 0, output)
+
     def test_format_finds_what_clang_format_would_change(self):
         self.found("format", "src/log/a.cc", "int   x ;\n", "clang-format")
 

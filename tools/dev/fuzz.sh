@@ -1,14 +1,22 @@
 # Sourced by ./dev: fuzz. A fuzz target is build/fuzz/bin/fuzz_NAME, its corpus fuzz/corpus/NAME.
 # fuzz_planted holds a bug on purpose and must be found: it proves that the set-up can find one.
 
+# Every fuzz/NAME.cc is a target; corpus_NAME.cc and replay_main.cc are programs beside them. A
+# source that CMake does not declare makes the build fail.
 build_fuzz_targets() {
-  configure fuzz && say cmake --build --preset fuzz
+  local targets=() file
+  for file in fuzz/*.cc; do
+    [[ $file == */corpus_* || $file == *_main.cc ]] && continue
+    file=${file##*/}
+    targets+=("fuzz_${file%.cc}")
+  done
+  configure fuzz && say cmake --build --preset fuzz --target "${targets[@]}"
 }
 
 fuzz_targets() {
   local binary
   for binary in build/fuzz/bin/fuzz_*; do
-    [[ -x $binary && $binary != *_planted ]] && echo "${binary##*/fuzz_}"
+    if [[ -x $binary && $binary != *_planted ]]; then echo "${binary##*/fuzz_}"; fi
   done
 }
 

@@ -8,6 +8,7 @@ env     the world (clock, random, threads, files, sockets) only through io::Env
 sim     simulated loops use no real timer, socket or thread
 words   no attic names, machine paths, addresses of people, unfinished-work marks
 size    line at most 100 columns; warns about functions above 70 and files above 800 lines
+links   a document's links lead to files of the tree
 format  clang-format-19 changes nothing
 
 Prints `path:line: rule: what` for each violation; exit status 1 if there is any.
@@ -215,6 +216,16 @@ def check_size(tree, report):
                             f"a function of {length} lines, the aim is {FUNCTION_LINES}")
 
 
+def check_links(tree, report):
+    for name in tree.names:
+        if not name.endswith(".md"):
+            continue
+        for line, text in enumerate(tree.text(name).splitlines(), 1):
+            for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+                if "://" not in target and not (tree.root / name).parent.joinpath(target).exists():
+                    report.error(name, line, "links", f"{target} does not exist")
+
+
 def check_format(tree, report):
     names = [name for name, _ in tree.code("")]
     if not names:
@@ -248,7 +259,7 @@ class Tree:
 
 
 RULES = {"rooms": check_rooms, "env": check_env, "sim": check_sim, "words": check_words,
-         "size": check_size, "format": check_format}
+         "size": check_size, "links": check_links, "format": check_format}
 
 
 def main():
