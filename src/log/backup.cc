@@ -63,7 +63,12 @@ class Copy {
         files[extent.file->name] = extent.file->synced_end;
       }
     }
-    for (const auto& [name, size] : files) WALRUS_TRY(copy_segment(name, size));
+    for (const auto& [name, size] : files) {
+      auto copied = copy_segment(name, size);
+      // Trimmed or dropped since: the journal says so. If it does not, the copy does not open.
+      if (!copied && copied.error().code == Code::kNotFound) continue;
+      WALRUS_TRY(copied);
+    }
     return copy_journal(unpack_start(manifest.journal_sequence, manifest.journal_lsn), source,
                         target);
   }

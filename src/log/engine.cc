@@ -58,7 +58,9 @@ struct Engine::Impl {
 
   Result<void> open();
   Result<void> make();
+  Result<void> sync_names();  // of the directory and what is in it
   Result<void> open_shards();
+  Result<void> open_beside_writer();
   Result<void> load_catalog();
   // A stream that no catalogue names was removed, and the crash came before its drop.
   Result<void> drop_unnamed();
@@ -104,8 +106,10 @@ Result<void> Engine::Impl::open() {
     WALRUS_TRY(make());
   } else {
     identity = *found;
+    // Whoever made it may have died before its names were durable.
+    if (!read_only) WALRUS_TRY(sync_names());
   }
-  WALRUS_TRY(open_shards());
+  WALRUS_TRY(read_only ? open_beside_writer() : open_shards());
   auto wanted = options.user.shards;
   if (!read_only && wanted > 0 && wanted != identity.shards) {
     WALRUS_TRY(deal_anew(wanted));
@@ -138,14 +142,31 @@ Result<void> Engine::Impl::make() {
     WALRUS_TRY(disk.make_directory(root / name));
   }
   for (std::int32_t i = 0; i < identity.shards; ++i) {
-    Shard shard(env, {options, root, identity.uuid, identity.layout, i, identity.shards, false, {}});
+    Shard shard(env, {options, root, identity.uuid, identity.layout, i, identity.shards, false, {}, {}});
     WALRUS_TRY(shard.create());
   }
   for (const char* name : {"journal", "segments", "quarantine"}) {
     WALRUS_TRY(disk.sync_directory(root / name));
   }
-  if (root.has_parent_path()) WALRUS_TRY(disk.sync_directory(root.parent_path()));
+  WALRUS_TRY(sync_names());
   return write_identity(env, root, identity);
+}
+
+Result<void> Engine::Impl::sync_names() {
+  WALRUS_TRY(env.disk().sync_directory(root));
+  if (!root.has_parent_path()) return {};
+  return env.disk().sync_directory(root.parent_path());
+}
+
+// A manifest may be replaced, and what it named unlinked, while it is read: then the next is read.
+Result<void> Engine::Impl::open_beside_writer() {
+  constexpr int kAttempts = 20;
+  for (int attempt = 1;; ++attempt) {
+    auto opened = open_shards();
+    bool moved_on = !opened && (opened.error().code == Code::kCorrupt ||
+                                opened.error().code == Code::kNotFound);
+    if (!moved_on || attempt == kAttempts) return opened;
+  }
 }
 
 Result<void> Engine::Impl::open_shards() {
@@ -153,8 +174,14 @@ Result<void> Engine::Impl::open_shards() {
   names.clear();
   for (std::int32_t i = 0; i < identity.shards; ++i) {
     ShardOptions shard{options,         root,  identity.uuid, identity.layout, i,
-                       identity.shards, false, {}};
+                       identity.shards, false, {}, {}};
     shard.read_only = options.user.read_only;
+    shard.names_file = [this, i](const std::string& name) {
+      for (std::size_t other = 0; other < shards.size(); ++other) {
+        if (other != static_cast<std::size_t>(i) && shards[other]->names_file(name)) return true;
+      }
+      return false;
+    };
     shard.on_failed = [this](const Error& error) { fail_all(error); };
     shards.push_back(std::make_unique<Shard>(env, shard));
     WALRUS_TRY(shards.back()->recover());
@@ -221,6 +248,7 @@ Result<void> Engine::Impl::deal_anew(std::int32_t count) {
     manifest.generation = 1;
     WALRUS_TRY(Shard::write_first_manifest(env, root, manifest));
   }
+  for (auto& shard : shards) shard->stop_workers();  // they look at each other
   shards.clear();
   WALRUS_TRY(write_identity(env, root, next));
   identity = next;
@@ -245,6 +273,11 @@ Result<void> Engine::close() {
 
 Result<void> Engine::health() const {
   for (auto& shard : impl_->shards) WALRUS_TRY(shard->health());
+  return {};
+}
+
+Result<void> Engine::failure() const {
+  for (auto& shard : impl_->shards) WALRUS_TRY(shard->failure());
   return {};
 }
 

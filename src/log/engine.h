@@ -93,7 +93,9 @@ class Engine {
   static Result<std::unique_ptr<Engine>> open(io::Env&, const EngineOptions&);
   ~Engine();             // as close(), the error dropped
   Result<void> close();  // syncs, checkpoints, releases the lock; everything pending is answered
-  Result<void> health() const;  // the error that ended this instance, or nothing
+  Result<void> failure() const;  // the error that ended this instance, or nothing
+  // failure(), or what the background could not do and tries again: a full disk, say.
+  Result<void> health() const;
 
   // Catalogue. A handle stays valid for ever; after remove() every call on it answers kNotFound.
   struct Created {

@@ -10,6 +10,10 @@ namespace {
 constexpr std::uint32_t kChunkCapacityMin = 4, kChunkCapacityMax = 512;
 constexpr Bytes kClosed = "the log is closed";
 
+bool reaches(const ChainRef& chain, std::int64_t offset) {
+  return chain && !chain->empty() && chain->back().end_offset > offset;
+}
+
 std::int64_t ms(Time time) { return time.time_since_epoch().count(); }
 
 }  // namespace
@@ -347,6 +351,7 @@ Result<Pending> Shard::truncate(StreamState& stream, std::int64_t first_dropped)
   for (;;) {
     ChainRef chain;
     std::int64_t kept_end = first_dropped;  // where the new batch begins, if there is one
+    std::int64_t log_start = 0;
     {
       LockGuard guard(lock_);
       WALRUS_TRY(usable(stream));
@@ -356,9 +361,10 @@ Result<Pending> Shard::truncate(StreamState& stream, std::int64_t first_dropped)
       }
       if (first_dropped == stream.log_end) return Pending{this, journal_.end(), true};
       chain = stream.chain;
+      log_start = stream.log_start;
     }
     std::string shortened;
-    if (first_dropped > stream.log_start) {
+    if (first_dropped > log_start) {
       WALRUS_ASSIGN(auto fetched,
                     fetch(stream, first_dropped - 1, {.bytes_max = 1, .up_to = UpTo::kAppended}));
       WALRUS_ASSIGN(auto batch, record::BatchView::parse(fetched.bytes));
@@ -368,14 +374,22 @@ Result<Pending> Shard::truncate(StreamState& stream, std::int64_t first_dropped)
       }
     }
     ChainRef cut = chain;
-    if (chain && !chain->empty() && chain->back().end_offset > kept_end) {
-      WALRUS_ASSIGN(cut, store_.cut(*chain, kept_end));
+    if (first_dropped > log_start && reaches(chain, kept_end)) {
+      auto below = store_.cut(*chain, kept_end);
+      if (!below) {
+        LockGuard guard(lock_);
+        if (stream.chain != chain) continue;  // compacted meanwhile: other batches, other files
+        return std::unexpected(below.error());
+      }
+      cut = std::move(*below);
     }
     Ready ready;
     Result<Pending> answer = [&]() -> Result<Pending> {
       LockGuard guard(lock_);
       WALRUS_TRY(usable(stream));
-      if (stream.chain != chain) return fail(Code::kTimeout, "again");
+      if (stream.chain != chain || stream.log_start != log_start) {
+        return fail(Code::kTimeout, "again");
+      }
       auto epoch = stream.epoch + 1;
       if (!shortened.empty()) record::set_epoch(shortened.data(), epoch);
       WALRUS_ASSIGN(auto pending, write_frame({.type = FrameType::kTruncate,
@@ -405,8 +419,14 @@ Result<Pending> Shard::truncate(StreamState& stream, std::int64_t first_dropped)
 void Shard::apply_truncate(StreamState& stream, std::int64_t first_dropped, std::int32_t epoch,
                            ChainRef chain) {
   ++stream.truncations;
-  stream.chain = std::move(chain);
-  cut_pending(stream, first_dropped);
+  if (first_dropped <= stream.log_start) {
+    // Nothing is left, and the log start may lie inside a batch: what follows must not have a gap.
+    stream.chain = nullptr;
+    stream.pending.clear();
+  } else {
+    stream.chain = std::move(chain);
+    cut_pending(stream, first_dropped);
+  }
   stream.log_end = first_dropped;
   stream.high_watermark = std::min(stream.high_watermark, first_dropped);
   stream.syncing_end = std::min(stream.syncing_end, first_dropped);
@@ -612,6 +632,10 @@ void Shard::fail_locked(const Error& error, Ready& ready) {
     for (auto& done : *waiters) ready.add(std::move(done), std::unexpected(*failed_));
     waiters->clear();
   }
+  if (checkpoint_) {
+    for (auto& done : checkpoint_->waiters) ready.add(std::move(done), std::unexpected(*failed_));
+    checkpoint_->waiters.clear();
+  }
   for (auto& [stream, done] : compactions_) ready.add(std::move(done), std::unexpected(*failed_));
   compactions_.clear();
   for (auto& [id, stream] : streams_) {
@@ -636,6 +660,12 @@ Result<void> Shard::health() {
   LockGuard guard(lock_);
   if (failed_) return std::unexpected(*failed_);
   if (background_error_) return std::unexpected(*background_error_);
+  return {};
+}
+
+Result<void> Shard::failure() {
+  LockGuard guard(lock_);
+  if (failed_) return std::unexpected(*failed_);
   return {};
 }
 

@@ -65,6 +65,7 @@ struct ShardOptions {
   std::uint64_t layout = 0;
   std::int32_t index = 0, count = 1;
   bool read_only = false;
+  std::function<bool(const std::string&)> names_file{};  // does another shard? No lock held
   std::function<void(const Error&)> on_failed;  // no lock held; the other shards end too
 };
 
@@ -93,6 +94,9 @@ struct Checkpoint {
 // How a manifest says where its journal begins.
 std::uint64_t pack_start(const JournalStart&);
 JournalStart unpack_start(std::uint64_t sequence, Lsn);
+
+const std::string& file_name(const FileRef&);
+void sort_by_name(std::vector<FileRef>&);  // and each once
 
 class Shard {
  public:
@@ -138,10 +142,12 @@ class Shard {
   Result<void> compact(StreamState&);
 
   Result<void> close();  // syncs and checkpoints; answers everything that waits
-  Result<void> health();
+  Result<void> health();   // failure(), or what the background tries again
+  Result<void> failure();  // what ended it
   void fail_with(const Error&);
+  bool names_file(const std::string& name);  // in its last manifest
   SegmentStore& store() { return store_; }
-  void add_files(std::vector<FileRef>& to);  // that are in use
+  void add_files(std::vector<FileRef>& to);  // that are in use or in the last manifest
   // For a new layout: no journal yet.
   static Result<void> write_first_manifest(io::Env&, const io::Path& root, Manifest&);
   void verify(std::vector<Finding>&);  // of a recovered shard: every stored byte

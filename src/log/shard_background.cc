@@ -27,6 +27,21 @@ std::int64_t total_bytes(const Chain& chain) {
 // ---------------------------------------------------------------------------------------------
 // Workers
 
+// By name and not by address: a name is what a manifest holds and what is unlinked.
+const std::string& file_name(const FileRef& file) { return file->name; }
+
+void sort_by_name(std::vector<FileRef>& files) {
+  std::ranges::sort(files, {}, &file_name);
+  auto repeated = std::ranges::unique(files, {}, &file_name);
+  files.erase(repeated.begin(), repeated.end());
+}
+
+// Another shard may name a pack file of ours, from a time when there were fewer or more shards.
+bool Shard::names_file(const std::string& name) {
+  LockGuard guard(lock_);
+  return std::ranges::binary_search(named_, name, {}, &file_name);
+}
+
 void Shard::start_workers() {
   auto name = [&](const char* what) { return fmt::format("walrus-{}{}", what, options_.index); };
   trusted_at_ = last_checkpoint_ = env_.mono();
@@ -57,7 +72,9 @@ io::Nanos Shard::allocator_step() {
       if (prepared) {
         if (plan_->recycle) ++recycled_;
         journal_.add_spare(std::move(*prepared));
-        if (background_error_ && background_error_->code == Code::kNoSpace) {
+        bool cleared = background_error_ && (background_error_->code == Code::kNoSpace ||
+                                             background_error_->code == Code::kBusy);
+        if (cleared) {
           background_error_ = std::nullopt;
         }
       } else {
@@ -141,6 +158,11 @@ io::Nanos Shard::background_step() {
     }
   }
   if (!doomed.empty()) {
+    if (options_.names_file) {
+      std::erase_if(doomed, [&](const FileRef& file) {
+        return file->stream == 0 && options_.names_file(file->name);
+      });
+    }
     (void)store_.remove(doomed);  // what is left is cleaned up at the next start
     return io::Nanos(0);
   }
@@ -323,7 +345,15 @@ io::Nanos Shard::checkpoint_manifest() {
   checkpoint_->manifest.next_file = next_file_;
   auto written = write_manifest(env_, directory_, checkpoint_->manifest);
   if (!written) {
-    checkpoint_failed(written.error());
+    // It may be on the disk all the same: what it names must stay, and it is written again.
+    Ready ready;
+    {
+      LockGuard guard(lock_);
+      background_error_ = written.error();
+      for (auto& done : checkpoint_->waiters) ready.add(std::move(done), written);
+      checkpoint_->waiters.clear();
+    }
+    ready.run();
     return kRetry;
   }
   checkpoint_->phase = Checkpoint::Phase::kApply;
@@ -370,9 +400,9 @@ void Shard::checkpoint_apply(Ready& ready) {
     if (!snapshot.chain) continue;
     for (const auto& extent : *snapshot.chain) named.push_back(extent.file);
   }
-  std::ranges::sort(named);
-  named.erase(std::unique(named.begin(), named.end()), named.end());
-  std::ranges::set_difference(named_, named, std::back_inserter(doomed_));
+  sort_by_name(named);
+  std::ranges::set_difference(named_, named, std::back_inserter(doomed_), {}, &file_name,
+                              &file_name);
   named_ = std::move(named);
   if (release) {
     start_ = checkpoint.start;
@@ -397,8 +427,7 @@ void Shard::checkpoint_failed(const Error& error) {
     if (!chain) continue;
     for (const auto& extent : *chain) written.push_back(extent.file);
   }
-  std::ranges::sort(written);
-  written.erase(std::unique(written.begin(), written.end()), written.end());
+  sort_by_name(written);
   Ready ready;
   std::vector<FileRef> made;
   {
@@ -408,10 +437,12 @@ void Shard::checkpoint_failed(const Error& error) {
       if (!stream->chain) continue;
       for (const auto& extent : *stream->chain) live.push_back(extent.file);
     }
-    std::ranges::sort(live);
-    std::ranges::set_difference(written, live, std::back_inserter(made));
+    sort_by_name(live);
+    std::ranges::set_difference(written, live, std::back_inserter(made), {}, &file_name,
+                                &file_name);
     background_error_ = error;
     for (auto& done : checkpoint_->waiters) ready.add(std::move(done), std::unexpected(error));
+    checkpoint_->waiters.clear();
     for (auto& done : room_waiters_) ready.add(std::move(done), {});
     room_waiters_.clear();
     if (store_.sync_failed()) fail_locked(error, ready);

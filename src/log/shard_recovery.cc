@@ -64,8 +64,7 @@ Result<void> Shard::recover() {
       for (const auto& extent : *stream.chain) named_.push_back(extent.file);
     }
   }
-  std::ranges::sort(named_);
-  named_.erase(std::unique(named_.begin(), named_.end()), named_.end());
+  sort_by_name(named_);
   start_ = unpack_start(manifest->journal_sequence, manifest->journal_lsn);
   checkpointed_ = start_.lsn;
   WALRUS_TRY(journal_.recover(start_, [this](const Frame& frame, Lsn payload, Bytes bytes) {
@@ -85,15 +84,18 @@ Result<void> Shard::recover() {
 Result<void> Shard::settle() {
   std::vector<FileRef> files;
   for (auto& [id, stream] : streams_) drop_extents(*stream, journal_.synced());
-  add_files(files);
-  std::ranges::sort(files);
-  files.erase(std::unique(files.begin(), files.end()), files.end());
+  for (const auto& [id, stream] : streams_) {
+    if (!stream->chain) continue;
+    for (const auto& extent : *stream->chain) files.push_back(extent.file);
+  }
+  sort_by_name(files);
   for (const auto& file : files) WALRUS_TRY(store_.check_present(*file));
   return {};
 }
 
 void Shard::add_files(std::vector<FileRef>& to) {
   LockGuard guard(lock_);
+  to.insert(to.end(), named_.begin(), named_.end());
   for (const auto& [id, stream] : streams_) {
     if (!stream->chain) continue;
     for (const auto& extent : *stream->chain) to.push_back(extent.file);
@@ -168,7 +170,8 @@ Result<void> Shard::replay(const Frame& frame, Lsn payload, Bytes bytes) {
       auto& stream = replayed_stream(frame.stream);
       if (frame.offset > stream.log_end) return bad("a truncation beyond the end");
       ChainRef chain = stream.chain;
-      if (chain && !chain->empty() && chain->back().end_offset > frame.offset) {
+      if (frame.offset > stream.log_start && chain && !chain->empty() &&
+          chain->back().end_offset > frame.offset) {
         auto cut = store_.cut(*chain, frame.offset);
         if (!cut && cut.error().code == Code::kNotFound) {
           // Trimmed or dropped further on; settle() finds it missing if it was not.
@@ -219,6 +222,9 @@ StreamRef Shard::attach(std::uint64_t id, std::string name, const StreamOptions&
   auto& stream = replayed_stream(id);
   if (stream.name.empty()) stream.name = std::move(name);
   stream.options = options;
+  // What was written under a weaker durability becomes readable with the next sync.
+  bool fsync = options.durability.kind == Durability::kFsync;
+  if (fsync && stream.log_end > stream.high_watermark) request({this, journal_.end(), true});
   return streams_.at(id);
 }
 
