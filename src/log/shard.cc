@@ -159,7 +159,7 @@ void Shard::appended(StreamState& stream, const PendingChunk::Entry& entry,
   add_pending(stream, entry, batch.base_timestamp());
   if (batch.producer_id() >= 0) {
     stream.producers.add(batch.producer_id(), batch.producer_epoch(), batch.base_sequence(),
-                         batch.last_offset_delta() + 1, entry.base_offset, entry.max_timestamp_ms);
+                         batch.last_offset_delta() + 1, entry.base_offset, trusted_ms_);
   }
   if (stream.options.durability.kind == Durability::kInterval) {
     auto due = env_.mono() + stream.options.durability.interval;

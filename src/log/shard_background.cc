@@ -14,6 +14,8 @@ constexpr std::int64_t kPieceBytes = 8 << 20;     // written, then paced
 constexpr std::size_t kPieceStreams = 16'384;
 constexpr std::size_t kPackExtentsMax = 16;       // more than these are regrouped
 constexpr std::int64_t kClockRate = 10;           // trusted time gains on the wall clock's jumps
+// Trusted time may gain tenfold: a producer is remembered for a day at least, as Kafka does.
+constexpr std::int64_t kProducerIdleMs = kClockRate * 24 * 3600 * 1000;
 constexpr Bytes kClockKey = "clock";
 
 std::int64_t total_bytes(const Chain& chain) {
@@ -509,7 +511,7 @@ io::Nanos Shard::maintain() {
     auto now_ms = trusted_now_ms();
     for (auto& [id, stream] : streams_) {
       retain(*stream, now_ms);
-      if (stream->producers.size() > 0) stream->producers.expire(now_ms - 24LL * 3600 * 1000);
+      stream->producers.expire(now_ms - kProducerIdleMs);
       if (wants_compaction(*stream) || wants_regroup(*stream)) rewrites.push_back(stream);
     }
   }
@@ -531,10 +533,7 @@ void Shard::retain(StreamState& stream, std::int64_t now_ms) {
   if (stream.removed || !stream.chain || stream.chain->empty()) return;
   auto first_kept = stream.log_start;
   const auto& chain = *stream.chain;
-  auto bytes = total_bytes(chain);
-  for (const auto& chunk : stream.pending) {
-    for (const auto& entry : chunk->all()) bytes += entry.bytes;
-  }
+  auto bytes = total_bytes(chain);  // what the journal alone holds may still be lost
   for (std::size_t i = 0; i < chain.size();) {
     std::int64_t segment_bytes = 0, newest = -1;
     auto end = i;

@@ -47,6 +47,8 @@ Result<void> Shard::recover() {
   generation_ = manifest->generation;
   next_file_ = manifest->next_file;
   tables_ = std::move(manifest->tables);
+  trusted_at_ = env_.mono();
+  trusted_now_ms();
   for (auto& snapshot : manifest->streams) {
     auto& stream = replayed_stream(snapshot.id);
     stream.log_start = snapshot.log_start;
@@ -143,7 +145,7 @@ Result<void> Shard::replay(const Frame& frame, Lsn payload, Bytes bytes) {
                   batch.base_timestamp());
       if (batch.producer_id() >= 0) {
         stream.producers.add(batch.producer_id(), batch.producer_epoch(), batch.base_sequence(),
-                             batch.last_offset_delta() + 1, frame.offset, batch.max_timestamp());
+                             batch.last_offset_delta() + 1, frame.offset, trusted_ms_);
       }
       return {};
     }
