@@ -66,7 +66,7 @@ Result<std::vector<StreamInfo>> Log::list(Bytes prefix) const {
   Call call(impl_ ? impl_->face.get() : nullptr);
   if (!call) return log::Face::closed();
   auto& engine = impl_->face->engine();
-  WALRUS_TRY(engine.health());
+  WALRUS_TRY(engine.failure());
   std::vector<StreamInfo> infos;
   for (const auto& stream : engine.list(prefix)) {
     auto info = log::stream_info(engine, stream);

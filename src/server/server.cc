@@ -84,7 +84,7 @@ void Server::stop_loops() {
 
 Result<void> Server::wait() {
   env_.wait(wake_, io::Worker::kForever);
-  return engine_->health();
+  return engine_->failure();
 }
 
 std::string Server::metrics_page() const {
@@ -111,8 +111,8 @@ io::Nanos Server::watch() {
              next ? "storage_low" : "storage_recovered",
              {{"free_bytes", *free}, {"disk_free_bytes_min", min}});
   }
-  if (auto health = engine_->health(); !health && !wake_.is_set()) {
-    log_line(log_, LogLevel::kError, "storage_failed", {{"error", health.error()}});
+  if (auto failure = engine_->failure(); !failure && !wake_.is_set()) {
+    log_line(log_, LogLevel::kError, "storage_failed", {{"error", failure.error()}});
     wake_.set();
   }
   return options_.watch_interval;

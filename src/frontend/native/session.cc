@@ -366,7 +366,7 @@ io::Task<Session::Slot> Session::append_batch(wire::native::Target target, Bytes
 
 std::string Session::describe_error(const Error& error, Bytes target) {
   ++errors_;
-  return error_text(error, target, !local_.engine().health());
+  return error_text(error, target, !local_.engine().failure());
 }
 
 Session::Slot Session::error_slot(const Error& error, Bytes target) {
