@@ -13,6 +13,7 @@ void add_globals(CommandLine& line) {
   auto& globals = line.globals();
   root.add_option("--addr", globals.address, "The server's native address")
       ->envname("WALRUS_ADDR")
+      ->take_last()
       ->type_name("HOST:PORT")
       ->capture_default_str();
   root.add_flag("--json", globals.json, "JSON on stdout, errors as JSON on stderr");

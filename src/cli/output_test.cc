@@ -17,8 +17,8 @@ TEST(Output, base64_as_rfc_4648_shows_it) {
 }
 
 TEST(Output, bytes_are_a_string_where_they_are_text) {
-  EXPECT_EQ(json_of("gr\xc3\xbc\xc3\x9f").dump(), "\"gr\xc3\xbc\xc3\x9f\"");
-  EXPECT_EQ(json_of("\xff\x00").dump(), "{\"base64\":\"/w==\"}");
+  EXPECT_EQ(json_of(Bytes("gr\xc3\xbc\xc3\x9f")).dump(), "\"gr\xc3\xbc\xc3\x9f\"");
+  EXPECT_EQ(json_of(Bytes("\xff")).dump(), "{\"base64\":\"/w==\"}");
   EXPECT_EQ(json_of(std::optional<Bytes>()).dump(), "null");
 }
 

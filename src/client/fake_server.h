@@ -21,7 +21,10 @@ class FakeServer {
 
   explicit FakeServer(Answer answer)
       : answer_(std::move(answer)), runner_(io::real_env()), address_(listen("127.0.0.1:0")) {}
-  ~FakeServer() { runner_.stop(); }
+  ~FakeServer() {
+    runner_.stop();
+    listener_.reset();  // before its loop
+  }
 
   const std::string& address() const { return address_; }
   int connections() const { return connections_; }

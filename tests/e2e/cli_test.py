@@ -105,7 +105,8 @@ class Topics(ServerTest):
         self.assertIn("topic exists t", self.fails(1, "topic", "create", "t"))
         self.assertIn("invalid topic name", self.fails(1, "topic", "create", "a/b"))
         self.assertIn("invalid topic name", self.fails(1, "topic", "create", ".."))
-        self.assertIn("expected", self.fails(1, "topic", "create", "u", "--set", "nothing=1"))
+        self.assertIn("unknown setting nothing",
+                      self.fails(1, "topic", "create", "u", "--set", "nothing=1"))
         self.assertIn("replication_factor",
                       self.fails(1, "topic", "create", "u", "--replication-factor", "3"))
         self.assertIn("is not K=V", self.fails(2, "topic", "create", "u", "--set", "nothing"))

@@ -76,8 +76,7 @@ class DataDirectory(ServerTest):
             self.assertEqual(other.ok("consume", "t"), LINES)
             self.assertEqual(other.stop(), 0)
         finally:
-            if other.process.poll() is None:
-                other.kill9()
+            other.close()
         self.assertEqual(walrus("restore", self.path("backup"), self.path("restored")).returncode,
                          1, "never over what is there")
 

@@ -11,7 +11,8 @@ import unittest
 
 from walrus import Server, main, wait_until
 
-SIZE = "220m"
+SIZE = "320m"
+LINE = b"%07d " + b"x" * 9_990 + b"\n"
 
 
 class DiskFull(unittest.TestCase):
@@ -20,20 +21,21 @@ class DiskFull(unittest.TestCase):
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", self.mount],
                        check=True)
         self.addCleanup(self.unmount)
-        self.server = Server(os.path.join(self.mount, "data"),
-                             "--set", "log.shards=1").start()
-        self.addCleanup(lambda: self.server.process.poll() is None and self.server.kill9())
 
     def unmount(self):
         subprocess.run(["umount", self.mount], check=True)
         shutil.rmtree(self.mount, ignore_errors=True)
 
-    def test_full_then_freed(self):
+    def serve(self, *arguments):
+        self.server = Server(os.path.join(self.mount, "data"), "--set", "log.shards=1",
+                             *arguments).start()
+        self.addCleanup(self.server.close)
+
+    def fill_then_free(self):
         self.server.ok("topic", "create", "kept")
         self.server.ok("put", "kept", "before")
         self.server.ok("topic", "create", "big")
-        line = b"%07d " + b"x" * 9_990 + b"\n"
-        data = b"".join(line % i for i in range(40_000))  # 400 MB into 220 MB
+        data = b"".join(LINE % i for i in range(40_000))  # 400 MB, more than there is
         done = self.server.run("produce", "big", "--retry-ms", "2000", input=data, timeout=300)
         text = done.stderr.decode().splitlines()[-1]
         self.assertEqual(done.returncode, 1, text)
@@ -45,7 +47,7 @@ class DiskFull(unittest.TestCase):
         self.assertIn(b"walrus: put kept: storage full; free disk space", refused.stderr)
         # Reading goes on, and everything acknowledged is there.
         out = self.server.ok("consume", "big", "--count", str(acknowledged), timeout=300)
-        self.assertTrue(out == data[:acknowledged * len(line % 0)])
+        self.assertTrue(out == data[:acknowledged * len(LINE % 0)])
         self.server.ok("topic", "delete", "big", "--yes")
         wait_until(lambda: self.server.run("put", "kept", "after").returncode == 0,
                    "writes to resume after a delete")
@@ -53,6 +55,14 @@ class DiskFull(unittest.TestCase):
         self.server.kill9()
         self.server.start()
         self.assertEqual(self.server.ok("consume", "kept"), b"before\nafter\n")
+
+    def test_below_the_watermark(self):
+        self.serve("--set", f"limits.disk_free_bytes_min={64 << 20}")
+        self.fill_then_free()
+
+    def test_no_space_at_all(self):
+        self.serve("--set", "limits.disk_free_bytes_min=0")
+        self.fill_then_free()
 
 
 if __name__ == "__main__":

@@ -64,8 +64,7 @@ class Kill9Stream(unittest.TestCase):
                 server.start()
                 self.assertTrue(server.ok("consume", "words", timeout=300) == words)
             finally:
-                if server.process.poll() is None:
-                    server.kill9()
+                server.close()
 
     def stream(self, server, chance, total):
         # Batches so small that the disk, not the input, sets the pace: at any moment some are

@@ -158,7 +158,7 @@ class Starting(unittest.TestCase):
             config = server.ok("topic", "config", "t").decode()
             self.assertIn("segment_records_max = 10", config)
         finally:
-            server.kill9()
+            server.close()
 
 
 if __name__ == "__main__":

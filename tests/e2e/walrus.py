@@ -75,6 +75,12 @@ class Server:
         self.process.wait()
         self.process.stdout.close()
 
+    def close(self):
+        """Whatever became of it, nothing is left of it."""
+        if self.process and self.process.poll() is None:
+            self.kill9()
+        self.errors.close()
+
     def stop(self):
         """SIGTERM; the exit status."""
         if self.process.poll() is None:
@@ -106,11 +112,7 @@ class ServerTest(unittest.TestCase):
         self.directory = tempfile.mkdtemp(prefix="walrus-e2e-")
         self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
         self.server = Server(os.path.join(self.directory, "data"), *self.arguments).start()
-        self.addCleanup(self.end_server)
-
-    def end_server(self):
-        if self.server.process.poll() is None:
-            self.server.kill9()
+        self.addCleanup(self.server.close)
 
     def path(self, name):
         return os.path.join(self.directory, name)
