@@ -192,6 +192,8 @@ Result<void> Journal::recover(const JournalStart& start, const Apply& apply) {
   for (auto& one : found) {
     if (std::ranges::find(active_files_, one.file) != active_files_.end()) continue;
     if (one.file->size > kFirstGroup + 2 * kTailBytes) {
+      // Whoever made it may have died before its size was durable, which no sync of a range makes.
+      WALRUS_TRY(one.file->file->sync());
       released_.push_back(one.file);
     } else {
       WALRUS_TRY(env_.disk().remove(one.file->path));
@@ -291,11 +293,18 @@ Result<void> Journal::end_replay(const Replay& replay) {
     // file that named it as its predecessor's end would lose that end at a power cut.
     end_ = written_ = synced_ = marked_ = prev_end_ = replay.cut;
     prev_sequence_ = replay.cut_sequence;
-    return {};
+    if (replay.end_frame == 0) return {};
+    // The last frame names a file that never became part of the log. Another one takes its place
+    // before that one is used again, or the next recovery would miss it.
+    auto aside = std::move(released_);
+    released_.clear();
+    WALRUS_TRY(reserve_for_copy(0));
+    released_ = std::move(aside);
   }
   auto job = begin_sync(false);
   WALRUS_TRY(job.run());
   finish(job);
+  if (!copying_) return {};
   copying_ = false;
   SyncJob link;
   write_header(unlinked_, link.ranges);

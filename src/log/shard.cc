@@ -428,7 +428,8 @@ void Shard::apply_truncate(StreamState& stream, std::int64_t first_dropped, std:
     cut_pending(stream, first_dropped);
   }
   stream.log_end = first_dropped;
-  stream.high_watermark = std::min(stream.high_watermark, first_dropped);
+  // A shortened batch may begin below the log start: the watermark stays at or above it.
+  stream.high_watermark = std::min(stream.high_watermark, std::max(first_dropped, stream.log_start));
   stream.syncing_end = std::min(stream.syncing_end, first_dropped);
   stream.producers.truncate(first_dropped);
   open_segment(stream, epoch, ms(env_.wall()));

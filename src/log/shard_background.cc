@@ -509,6 +509,7 @@ io::Nanos Shard::maintain() {
   {
     LockGuard guard(lock_);
     auto now_ms = trusted_now_ms();
+    if (journal_.end() == checkpointed_) background_error_ = std::nullopt;  // what follows says anew
     for (auto& [id, stream] : streams_) {
       retain(*stream, now_ms);
       stream->producers.expire(now_ms - kProducerIdleMs);
