@@ -350,12 +350,18 @@ std::unexpected<Error> name_file(const io::Path& path, Error error) {
   return fail(error.code, "{}: {}", path.string(), error.message);
 }
 
+Result<std::string> read_whole(io::File& file) {
+  WALRUS_ASSIGN(auto size, file.size());
+  std::string bytes(static_cast<std::size_t>(size), '\0');
+  WALRUS_ASSIGN(auto read, file.read(0, bytes));
+  bytes.resize(read);
+  return bytes;
+}
+
 Result<Manifest> read_slot(io::Disk& disk, const io::Path& path) {
   WALRUS_ASSIGN(auto file, disk.open(path, io::Open::kRead));
-  WALRUS_ASSIGN(auto size, file->size());
-  std::string bytes(static_cast<std::size_t>(size), '\0');
-  WALRUS_ASSIGN(auto read, file->read(0, bytes));
-  auto manifest = decode_manifest(Bytes(bytes).substr(0, read));
+  WALRUS_ASSIGN(auto bytes, read_whole(*file));
+  auto manifest = decode_manifest(bytes);
   if (!manifest) return name_file(path, std::move(manifest).error());
   return manifest;
 }
@@ -409,6 +415,36 @@ Result<std::optional<Manifest>> load_manifest(io::Env& env, const io::Path& shar
   }
   if (!newest && damage) return std::unexpected(*std::move(damage));
   return newest;
+}
+
+namespace {
+
+// False: the slot is not what it was when it was loaded; a page may have fallen out of the cache.
+Result<bool> settle(io::Env& env, const io::Path& shard_directory, const Manifest& manifest) {
+  auto path = slot_path(shard_directory, manifest.layout, manifest.generation % 2);
+  WALRUS_ASSIGN(auto file, env.disk().open(path, io::Open::kWrite));
+  WALRUS_ASSIGN(auto bytes, read_whole(*file));
+  auto there = decode_manifest(bytes);
+  if (!there || there->generation != manifest.generation) return false;
+  // The same bytes: however much of them a crash leaves, the slot is what it was.
+  WALRUS_TRY(file->write(0, bytes));
+  WALRUS_TRY(file->sync());
+  WALRUS_TRY(env.disk().sync_directory(shard_directory));
+  return true;
+}
+
+}  // namespace
+
+Result<std::optional<Manifest>> load_settled_manifest(io::Env& env, const io::Path& shard_directory,
+                                                      std::uint64_t layout) {
+  constexpr int kAttempts = 4;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    WALRUS_ASSIGN(auto manifest, load_manifest(env, shard_directory, layout));
+    if (!manifest) return manifest;
+    WALRUS_ASSIGN(bool settled, settle(env, shard_directory, *manifest));
+    if (settled) return manifest;
+  }
+  return fail(Code::kIo, "{}: the manifest does not stay what it is", shard_directory.string());
 }
 
 }  // namespace walrus::log

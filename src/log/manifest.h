@@ -71,5 +71,10 @@ Result<void> write_manifest(io::Env&, const io::Path& shard_directory, const Man
 // The newest valid one; none if no slot exists; kCorrupt if slots exist but none is valid.
 Result<std::optional<Manifest>> load_manifest(io::Env&, const io::Path& shard_directory,
                                               std::uint64_t layout);
+// The same, and sure to be on the disk: before anything is built on a loaded manifest. If the
+// process before this one died of a failed sync, the newest slot may be whole in the page cache
+// while the kernel has given up writing it; it is written once more, bit by bit, and synced.
+Result<std::optional<Manifest>> load_settled_manifest(io::Env&, const io::Path& shard_directory,
+                                                      std::uint64_t layout);
 
 }  // namespace walrus::log

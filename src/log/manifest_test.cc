@@ -185,6 +185,21 @@ TEST_F(ManifestFile, survives_a_power_cut_once_written) {
   EXPECT_EQ(load().value()->generation, 2U);
 }
 
+TEST_F(ManifestFile, is_settled_bit_by_bit_before_anything_is_built_on_it) {
+  ASSERT_TRUE(write(1));
+  ASSERT_TRUE(write(2));
+  env_.memory.state.sync_fault = testing::Fault{};
+  ASSERT_FALSE(write(3));  // in the page cache, but not on the disk
+  env_.memory.state.sync_fault.reset();
+  auto before = slot(1);
+  auto loaded = load_settled_manifest(env_, kDirectory, 3);
+  ASSERT_TRUE(loaded.has_value());
+  EXPECT_EQ((*loaded)->generation, 3U);
+  EXPECT_EQ(slot(1), before);
+  env_.memory.power_cut();
+  EXPECT_EQ(load().value()->generation, 3U);
+}
+
 TEST_F(ManifestFile, replaces_a_longer_one_whole) {
   ASSERT_TRUE(write(1, 5'000));
   ASSERT_TRUE(write(3, 10));

@@ -3,42 +3,37 @@
 #include "log/segment_impl.h"
 
 namespace walrus::log {
-namespace {
-
-constexpr std::int64_t kPieceBytes = 1 << 20;
-
-}  // namespace
 
 Result<ChainRef> SegmentStore::cut(const Chain& chain, std::int64_t end_offset) {
-  auto kept = std::make_shared<Chain>();
+  Chain kept;
   for (const auto& extent : chain) {
     if (extent.base_offset >= end_offset) break;
-    kept->push_back(extent);
+    kept.push_back(extent);
   }
-  if (kept->empty() || kept->back().end_offset <= end_offset) return kept;
-  auto& last = kept->back();
-  Chain whole{last};
-  auto from = last.base_offset;
-  last.bytes = last.records = 0;
-  last.max_timestamp_ms = -1;
-  last.end_offset = end_offset;
-  while (from < end_offset) {
-    std::string bytes;
-    WALRUS_TRY(read(whole, from, kPieceBytes, bytes));
-    for (Bytes rest = bytes; !rest.empty() && from < end_offset;) {
-      WALRUS_ASSIGN(auto batch, record::BatchView::parse(rest));
-      auto size = batch.bytes().size();
-      rest.remove_prefix(size);
-      from = batch.next_offset();
-      last.bytes += static_cast<std::int64_t>(size);
-      last.records += batch.count();
-      last.max_timestamp_ms = std::max(last.max_timestamp_ms, batch.max_timestamp());
-    }
+  if (kept.empty() || kept.back().end_offset <= end_offset) {
+    return std::make_shared<const Chain>(std::move(kept));
   }
-  if (from != end_offset) {
-    return fail(Code::kInvalid, "offset {} lies inside a batch that ends at {}", end_offset, from);
+  auto last = kept.back();
+  kept.pop_back();
+  WALRUS_ASSIGN(auto file, impl_->files.open(last.file));
+  BatchScanner scanner(*file, last.file->name,
+                       {.from = last.position,
+                        .to = last.position + last.bytes,
+                        .offset = last.base_offset,
+                        .epoch = last.epoch,
+                        .pieces = last.file->stream != 0});
+  while (scanner.next_offset() < end_offset) {
+    WALRUS_ASSIGN(auto batch, scanner.next());
+    if (!batch) break;
+    grow(kept,
+         {.file = last.file, .position = scanner.position(), .segment_base = last.segment_base},
+         *batch);
   }
-  return kept;
+  if (scanner.next_offset() != end_offset) {
+    return fail(Code::kInvalid, "offset {} lies inside a batch that ends at {}", end_offset,
+                scanner.next_offset());
+  }
+  return std::make_shared<const Chain>(std::move(kept));
 }
 
 SegmentStore::Mark SegmentStore::mark(const FileRef& file) {

@@ -10,6 +10,12 @@ namespace {
 
 constexpr std::size_t kBufferBytes = 1 << 20;
 
+// Whether nothing but the padding of a piece can lie between an extent and a position behind it.
+bool is_next_place(const Extent& extent, std::int64_t position) {
+  auto end = extent.position + extent.bytes;
+  return position == end || (extent.file->stream != 0 && position == next_piece(end));
+}
+
 }  // namespace
 
 Result<void> OpenFiles::check_header(io::File& handle, const SegmentFile& file) const {
@@ -86,9 +92,8 @@ Result<void> OpenFiles::remove(const FileRef& file) {
 }
 
 void grow(Chain& chain, const BatchPlace& place, const record::BatchView& batch) {
-  auto bytes = batch_bytes(batch.bytes());
   bool joins = !chain.empty() && chain.back().file == place.file &&
-               chain.back().position + chain.back().bytes == place.position &&
+               is_next_place(chain.back(), place.position) &&
                chain.back().end_offset == batch.base_offset() &&
                chain.back().segment_base == place.segment_base &&
                chain.back().epoch == batch.epoch();
@@ -102,7 +107,7 @@ void grow(Chain& chain, const BatchPlace& place, const record::BatchView& batch)
                      .max_timestamp_ms = -1});
   }
   Extent& extent = chain.back();
-  extent.bytes += bytes;
+  extent.bytes = place.position + batch_bytes(batch.bytes()) - extent.position;
   extent.end_offset = batch.next_offset();
   if (batch.count() == 0) return;
   auto oldest = std::min(batch.base_timestamp(), batch.max_timestamp());
@@ -130,19 +135,25 @@ Result<SegmentWriter> SegmentWriter::create(io::Disk& disk, const io::Path& segm
 }
 
 Result<SegmentWriter> SegmentWriter::reopen(io::Disk& disk, const OpenFiles& files,
-                                            const FileRef& file,
+                                            const FileRef& file, std::int64_t data_end,
                                             const std::optional<IndexState>& state) {
   SegmentWriter writer;
   writer.disk_ = &disk;
   writer.path_ = files.path(*file);
   writer.file_ = file;
   writer.start_ = writer.end_ = file->synced_end;
-  if (state && state->end_position == file->synced_end) writer.state_ = state;
+  if (state && state->end_position == data_end) writer.state_ = state;
+  writer.index_start_ = data_end;
   WALRUS_ASSIGN(writer.handle_, disk.open(writer.path_, io::Open::kWrite));
   WALRUS_TRY(files.check_header(*writer.handle_, *file));
   WALRUS_ASSIGN(auto size, writer.handle_->size());
   if (size < file->synced_end) {
     return corrupt_at(file->name, size, "the file ends before its manifest says");
+  }
+  auto gap = file->synced_end - data_end;
+  WALRUS_ASSIGN(auto padding, read_piece(*writer.handle_, file->name, data_end, gap));
+  if (padding_bytes(padding, data_end) != gap) {
+    return corrupt_at(file->name, data_end, "more than padding behind the last batch");
   }
   if (size > file->synced_end) WALRUS_TRY(writer.handle_->truncate(file->synced_end));
   return writer;
@@ -151,7 +162,7 @@ Result<SegmentWriter> SegmentWriter::reopen(io::Disk& disk, const OpenFiles& fil
 Result<void> SegmentWriter::add(const record::BatchView& batch, std::int64_t segment_base,
                                 std::int64_t interval_bytes, Chain& chain) {
   if (state_ && file_->stream != 0) {
-    if (auto entry = state_->add(batch, interval_bytes)) added_.push_back(*entry);
+    if (auto entry = state_->add(batch, end_, interval_bytes)) added_.push_back(*entry);
   }
   grow(chain, {.file = file_, .position = end_, .segment_base = segment_base}, batch);
   return write(batch.bytes());
@@ -185,7 +196,7 @@ Result<SparseIndex> SegmentWriter::rebuild_index(std::int64_t interval_bytes) {
   for (;;) {
     WALRUS_ASSIGN(auto batch, scanner.next());
     if (!batch) return index;
-    index.add(*batch, interval_bytes);
+    index.add(*batch, scanner.position(), interval_bytes);
   }
 }
 
@@ -198,13 +209,16 @@ Result<void> SegmentWriter::seal(std::vector<IndexEntry> before, std::int64_t in
     before = std::move(index.entries);
     added_.clear();
   }
-  CHECK(state_->end_position == end_);
+  CHECK(end_ - state_->end_position < kSegmentBlockBytes);
   before.insert(before.end(), added_.begin(), added_.end());
   sealed_ = true;
-  return write(encode_footer(state_->footer(), before));
+  return write(encode_footer(state_->footer(end_), before));
 }
 
 Result<void> SegmentWriter::finish(io::Env& env) {
+  if (file_->stream != 0 && !sealed_) {
+    WALRUS_TRY(write(std::string(static_cast<std::size_t>(next_piece(end_) - end_), '\0')));
+  }
   WALRUS_TRY(flush());
   env.crash_point("segment-before-sync");
   auto synced = handle_->sync();
@@ -223,7 +237,7 @@ void SegmentWriter::commit(IndexCache& indexes) {
   if (created_) {
     indexes.put(file_, kFileHeaderBytes, {.state = *state_, .entries = std::move(added_)});
   } else {
-    indexes.extend(file_, kFileHeaderBytes, start_, added_, *state_);
+    indexes.extend(file_, kFileHeaderBytes, index_start_, added_, *state_);
   }
 }
 

@@ -62,9 +62,10 @@ class SegmentWriter {
   // A new file. kExists if the name is taken.
   static Result<SegmentWriter> create(io::Disk&, const io::Path& segments, const std::string& name,
                                       const SegmentHeader&);
-  // Goes on at the synced end of a file and cuts what lies beyond. `state`: of its index, if that
-  // is known.
+  // Goes on at the synced end of a file and cuts what lies beyond. `data_end`: of the last batch;
+  // kCorrupt if there is more than padding behind it. `state`: of its index, if that is known.
   static Result<SegmentWriter> reopen(io::Disk&, const OpenFiles&, const FileRef&,
+                                      std::int64_t data_end,
                                       const std::optional<IndexState>& state);
 
   const FileRef& file() const { return file_; }
@@ -75,7 +76,7 @@ class SegmentWriter {
   // and kCorrupt (nothing written) is the answer if one is damaged.
   Result<void> seal(std::vector<IndexEntry> before, std::int64_t interval_bytes);
   bool knows_index() const { return state_.has_value(); }
-  std::int64_t start() const { return start_; }
+  std::int64_t index_start() const { return index_start_; }  // where the index ended before
   std::int64_t end() const { return end_; }
   bool sync_failed() const { return sync_failed_; }
   // Writes what is buffered, syncs, and closes the descriptor that wrote.
@@ -96,6 +97,7 @@ class SegmentWriter {
   std::unique_ptr<io::File> handle_;  // none once finished
   std::string buffer_;
   std::int64_t start_ = 0, end_ = 0;  // end_ counts what is buffered
+  std::int64_t index_start_ = kFileHeaderBytes;
   bool created_ = false, sealed_ = false, sync_failed_ = false;
   std::optional<IndexState> state_;
   std::vector<IndexEntry> added_;

@@ -29,6 +29,10 @@
 //         56     8  largest max timestamp of the batches that hold records; -1: none do
 //
 // The place and reach of the CRCs hold for all versions.
+//
+// A segment file grows by one piece at each checkpoint. A piece ends with zeros up to a multiple of
+// 4096, unless index and footer follow: no block is written again after it was synced, because a
+// power cut may take with it what shared a block with the bytes being written.
 
 #include <cstdint>
 #include <span>
@@ -41,6 +45,11 @@
 namespace walrus::log {
 
 constexpr std::int64_t kFileHeaderBytes = 64, kFooterBytes = 64, kIndexEntryBytes = 24;
+constexpr std::int64_t kSegmentBlockBytes = 4096;
+// Where the piece that follows one that ends here begins.
+constexpr std::int64_t next_piece(std::int64_t end) {
+  return (end + kSegmentBlockBytes - 1) / kSegmentBlockBytes * kSegmentBlockBytes;
+}
 constexpr std::int64_t kNoTimestamp = INT64_MIN;  // smaller than every timestamp
 
 struct SegmentHeader {

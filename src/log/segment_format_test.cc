@@ -6,10 +6,10 @@ namespace walrus::log {
 namespace {
 
 const SegmentHeader kHeader{.directory_uuid = "0123456789abcdef",
-                         .stream = 17,
-                         .base_offset = 1000,
-                         .number = 4,
-                         .shard = 3};
+                            .stream = 17,
+                            .base_offset = 1000,
+                            .number = 4,
+                            .shard = 3};
 
 std::string flip(std::string bytes, std::size_t bit) {
   bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ (1 << (bit % 8)));

@@ -9,11 +9,13 @@ namespace {
 
 using testing::TestStream;
 
-// tests/golden/<name>.hex: hexadecimal digits, '#' begins a comment.
+// tests/golden/<name>.hex: hexadecimal digits, '#' begins a comment, *N stands for N zero bytes.
 std::string golden(const std::string& name) {
   std::ifstream file(WALRUS_SOURCE_DIR "/tests/golden/" + name + ".hex");
   std::string bytes, line, digits;
   while (std::getline(file, line)) {
+    if (line.starts_with('*')) digits.append(2 * std::stoul(line.substr(1)), '0');
+    if (line.starts_with('*')) continue;
     for (char c : line.substr(0, line.find('#'))) {
       if (c != ' ') digits += c;
     }
@@ -49,13 +51,26 @@ TEST_F(GoldenSegment, is_written_as_it_always_was) {
   TestStream stream{.id = 17, .next = 1000, .epoch = 2, .segment_base = 1000};
   stream.add(batch_of({"hello", "walrus"}, 1000, 2, kTime));
   stream.add(batch_of({std::string(60, 'x')}, 1002, 2, kTime + 5));
-  write(stream);
   stream.add(batch_of({"late"}, 1003, 2, kTime + 3));
   stream.roll();
   stream.add(1, 1);
   write(stream);
   EXPECT_EQ(stream.chain->front().file->name, "11/17-1000.seg");
   EXPECT_EQ(bytes_of(*stream.chain->front().file), golden("segment/sealed"));
+}
+
+TEST_F(GoldenSegment, is_written_in_pieces_as_it_always_was) {
+  TestStream stream{.id = 17, .next = 1000, .epoch = 2, .segment_base = 1000};
+  stream.add(batch_of({"hello", "walrus"}, 1000, 2, kTime));
+  stream.add(batch_of({std::string(60, 'x')}, 1002, 2, kTime + 5));
+  write(stream);
+  stream.add(batch_of({"late"}, 1003, 2, kTime + 3));
+  stream.roll();
+  stream.add(1, 1);
+  write(stream);
+  EXPECT_EQ(stream.chain->size(), 2U);
+  EXPECT_TRUE(bytes_of(*stream.chain->front().file) == golden("segment/pieces"));
+  EXPECT_EQ(read(*stream.chain, 1000), stream.all());
 }
 
 TEST_F(GoldenSegment, is_read_as_it_always_was) {

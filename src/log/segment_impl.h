@@ -30,7 +30,8 @@ struct SegmentStore::Impl {
   };
 
   struct Taken {
-    std::int64_t bytes = 0;  // of whole, good batches
+    std::int64_t bytes = 0;     // of whole, good batches
+    std::int64_t consumed = 0;  // of the file: with the padding between them
     std::int64_t next_offset = 0;
     std::int64_t needed = 0;  // bytes of the batch that was not there as a whole
   };
@@ -42,7 +43,7 @@ struct SegmentStore::Impl {
 
   // Appends batches of one extent from the one that holds `from` on. True: up to the extent's end.
   Result<bool> read_extent(const Extent&, std::int64_t from, const Appetite&, std::string& out);
-  Result<Taken> take(io::File&, const Extent&, const Start&, const Appetite&, std::string& out);
+  Result<Taken> take(io::File&, const Extent&, Start&, const Appetite&, std::string& out);
   Result<Start> find_batch(io::File&, const Extent&, std::int64_t from, Place);
   Result<Place> place_of_offset(io::File&, const Extent&, std::int64_t offset);
   Result<Place> place_of_time(io::File&, const Extent&, std::int64_t time_ms);
@@ -64,7 +65,7 @@ struct SegmentStore::Impl {
   Lock lock;
   IndexCache indexes;
   std::atomic<bool> sync_failed = false;  // of a segment file or a directory
-  std::set<std::string> directories;  // below segments/, whose names are on the disk
+  std::set<std::string> directories;      // below segments/, whose names are on the disk
 };
 
 // The names that writing has made, and what has to be synced for them.

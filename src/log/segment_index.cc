@@ -14,14 +14,13 @@ bool is_same_file(const std::weak_ptr<SegmentFile>& kept, const FileRef& file) {
   return !kept.owner_before(file) && !file.owner_before(kept);
 }
 
-std::optional<IndexEntry> IndexState::add(const record::BatchView& batch,
+std::optional<IndexEntry> IndexState::add(const record::BatchView& batch, std::int64_t position,
                                           std::int64_t interval_bytes) {
   std::optional<IndexEntry> entry;
-  if (entry_position < 0 || end_position - entry_position >= interval_bytes) {
-    entry = IndexEntry{.offset = batch.base_offset(),
-                       .position = end_position,
-                       .max_timestamp_before = max_timestamp};
-    entry_position = end_position;
+  if (entry_position < 0 || position - entry_position >= interval_bytes) {
+    entry = IndexEntry{
+        .offset = batch.base_offset(), .position = position, .max_timestamp_before = max_timestamp};
+    entry_position = position;
   }
   if (batch.count() > 0) {
     min_timestamp =
@@ -30,20 +29,21 @@ std::optional<IndexEntry> IndexState::add(const record::BatchView& batch,
   }
   records += batch.count();
   next_offset = batch.next_offset();
-  end_position += batch_bytes(batch.bytes());
+  end_position = position + batch_bytes(batch.bytes());
   return entry;
 }
 
-Footer IndexState::footer() const {
-  return {.index_position = end_position,
+Footer IndexState::footer(std::int64_t index_position) const {
+  return {.index_position = index_position,
           .end_offset = next_offset,
           .records = records,
           .min_timestamp_ms = records > 0 ? min_timestamp : -1,
           .max_timestamp_ms = records > 0 ? max_timestamp : -1};
 }
 
-void SparseIndex::add(const record::BatchView& batch, std::int64_t interval_bytes) {
-  if (auto entry = state.add(batch, interval_bytes)) entries.push_back(*entry);
+void SparseIndex::add(const record::BatchView& batch, std::int64_t position,
+                      std::int64_t interval_bytes) {
+  if (auto entry = state.add(batch, position, interval_bytes)) entries.push_back(*entry);
 }
 
 const IndexEntry* SparseIndex::before_offset(std::int64_t offset) const {

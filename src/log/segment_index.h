@@ -16,22 +16,23 @@ namespace walrus::log {
 
 // What an index has seen so far; enough to go on where it ends.
 struct IndexState {
-  std::int64_t end_position = kFileHeaderBytes;  // of the batches seen
+  std::int64_t end_position = kFileHeaderBytes;  // of the batches seen, padding not counted
   std::int64_t next_offset = 0;
   std::int64_t records = 0;
   std::int64_t min_timestamp = INT64_MAX, max_timestamp = kNoTimestamp;
   std::int64_t entry_position = -1;  // of the last entry; -1: none yet
 
-  // The entry that the batch at end_position begins, if it begins one.
-  std::optional<IndexEntry> add(const record::BatchView&, std::int64_t interval_bytes);
-  Footer footer() const;
+  // The entry that the batch at `position` begins, if it begins one.
+  std::optional<IndexEntry> add(const record::BatchView&, std::int64_t position,
+                                std::int64_t interval_bytes);
+  Footer footer(std::int64_t index_position) const;
 };
 
 struct SparseIndex {
   IndexState state;
   std::vector<IndexEntry> entries;
 
-  void add(const record::BatchView&, std::int64_t interval_bytes);
+  void add(const record::BatchView&, std::int64_t position, std::int64_t interval_bytes);
   // The last entry that begins at or before `offset`; none if there is none.
   const IndexEntry* before_offset(std::int64_t offset) const;
   // The last entry with only older batches before it.

@@ -141,7 +141,8 @@ class Rewriting {
                         {.from = extent.position,
                          .to = extent.position + extent.bytes,
                          .offset = extent.base_offset,
-                         .epoch = extent.epoch});
+                         .epoch = extent.epoch,
+                         .pieces = extent.file->stream != 0});
   }
 
   // Second pass, one extent.

@@ -32,6 +32,12 @@ const char* batch_header_fault(Bytes header, const Expected& expected) {
   return nullptr;
 }
 
+std::int64_t padding_bytes(Bytes bytes, std::int64_t position) {
+  auto gap = next_piece(position) - position;
+  auto zeros = bytes.substr(0, static_cast<std::size_t>(gap));
+  return zeros.find_first_not_of('\0') == Bytes::npos ? gap : 0;
+}
+
 std::unexpected<Error> corrupt_at(Bytes file_name, std::int64_t position, Bytes what) {
   return fail(Code::kCorrupt, "segments/{}: position {}: {}", file_name, position, what);
 }
@@ -83,17 +89,36 @@ Result<Bytes> BatchScanner::need(std::int64_t bytes) {
   return Bytes(buffer_).substr(static_cast<std::size_t>(position_ - buffer_position_));
 }
 
-Result<std::optional<record::BatchView>> BatchScanner::next() {
-  position_ += returned_bytes_;
-  returned_bytes_ = 0;
-  auto left = range_.to - position_;
-  if (left == 0) return std::nullopt;
+Result<Bytes> BatchScanner::header_at(std::int64_t left) {
   if (left < kHeaderBytes) return corrupt_at(name_, position_, "the run ends inside a batch");
   WALRUS_ASSIGN(auto bytes, need(kHeaderBytes));
   Expected expected{.offset = range_.offset, .epoch = range_.epoch, .bytes_left = left};
-  if (const char* fault = batch_header_fault(bytes, expected)) {
-    return corrupt_at(name_, position_, fault);
-  }
+  const char* fault = batch_header_fault(bytes, expected);
+  if (fault) return corrupt_at(name_, position_, fault);
+  return bytes;
+}
+
+Result<Bytes> BatchScanner::find_header() {
+  auto header = header_at(range_.to - position_);
+  if (header || !range_.pieces || header.error().code != Code::kCorrupt) return header;
+  auto here = position_;
+  auto gap = std::min(next_piece(here), range_.to) - here;
+  if (gap == 0) return header;
+  WALRUS_ASSIGN(auto bytes, need(gap));
+  if (padding_bytes(bytes.substr(0, static_cast<std::size_t>(gap)), here) == 0) return header;
+  position_ = here + gap;
+  if (position_ == range_.to) return Bytes();
+  auto behind = header_at(range_.to - position_);
+  if (!behind) position_ = here;  // where the damage was met first
+  return behind ? behind : header;
+}
+
+Result<std::optional<record::BatchView>> BatchScanner::next() {
+  position_ += returned_bytes_;
+  returned_bytes_ = 0;
+  if (position_ == range_.to) return std::nullopt;
+  WALRUS_ASSIGN(auto bytes, find_header());
+  if (bytes.empty()) return std::nullopt;
   auto size = batch_bytes(bytes);
   WALRUS_ASSIGN(bytes, need(size));
   record::BatchView batch(bytes.substr(0, static_cast<std::size_t>(size)));

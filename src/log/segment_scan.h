@@ -8,6 +8,7 @@
 #include <string>
 
 #include "io/env.h"
+#include "log/segment_format.h"
 #include "log/segment_store.h"
 #include "record/batch.h"
 
@@ -23,6 +24,9 @@ struct Expected {
 // What is wrong with a batch as far as its header tells; nullptr: nothing. Needs
 // record::kBatchHeaderBytes bytes; the rest of the batch need not be there.
 const char* batch_header_fault(Bytes header, const Expected&);
+// Bytes from `position` to where the next piece begins, if `bytes`, which lie there, are the zeros
+// between; 0 if not. What is not in `bytes` is taken for zeros: the batch behind will tell.
+std::int64_t padding_bytes(Bytes bytes, std::int64_t position);
 // Size of the whole batch, from a header without fault.
 std::int64_t batch_bytes(Bytes header);
 std::unexpected<Error> corrupt_at(Bytes file_name, std::int64_t position, Bytes what);
@@ -37,6 +41,7 @@ struct ScanRange {
   std::int64_t offset = 0;        // of the first batch
   std::optional<std::int32_t> epoch{};
   bool check_crc = true;
+  bool pieces = true;  // zeros may separate batches: a segment file, not a pack
 };
 
 // Reads the batches of a range in order, in large pieces. File and name must outlive it.
@@ -54,6 +59,9 @@ class BatchScanner {
 
  private:
   Result<Bytes> need(std::int64_t bytes);
+  // The header of the batch at position_, which may have to be looked for behind padding.
+  Result<Bytes> find_header();
+  Result<Bytes> header_at(std::int64_t left);
 
   io::File& file_;
   Bytes name_;

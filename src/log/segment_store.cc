@@ -14,38 +14,61 @@ constexpr auto kBatchHeader = static_cast<std::int64_t>(record::kBatchHeaderByte
 std::int64_t size_of(Bytes bytes) { return static_cast<std::int64_t>(bytes.size()); }
 std::int64_t end_of(const Extent& extent) { return extent.position + extent.bytes; }
 
-// Counts the batches at the front of `bytes`, which begin at `place`, that are whole, good and
-// wanted. Damage fails only where it is the first thing met: what comes before it is good.
-Result<Impl::Taken> check_batches(Bytes bytes, const Extent& extent, const Impl::Place& place,
-                                  const Impl::Appetite& appetite) {
+// What stands at the front of a piece of a run.
+struct Front {
+  const char* fault = nullptr;  // damage
+  std::int64_t padding = 0;     // before the batch
+  std::int64_t needed = 0;      // bytes, padding included, that the batch takes
+};
+
+// `bytes` begin at `position` of the extent's file and may end anywhere.
+Front look_at(Bytes bytes, const Extent& extent, std::int64_t position, std::int64_t offset) {
+  Expected expected{
+      .offset = offset, .epoch = extent.epoch, .bytes_left = end_of(extent) - position};
+  if (expected.bytes_left < kBatchHeader) return {.fault = "the run ends inside a batch"};
+  if (size_of(bytes) < kBatchHeader) return {.needed = kBatchHeader};
+  const char* fault = batch_header_fault(bytes, expected);
+  if (!fault) return {.needed = batch_bytes(bytes)};
+  bool pieces = extent.file->stream != 0 && position > extent.position;
+  auto gap = pieces ? padding_bytes(bytes, position) : 0;
+  if (gap == 0 || gap >= expected.bytes_left) return {.fault = fault};
+  if (gap >= size_of(bytes)) return {.padding = gap, .needed = gap + kBatchHeader};
+  auto behind =
+      look_at(bytes.substr(static_cast<std::size_t>(gap)), extent, position + gap, offset);
+  if (behind.fault) return {.fault = fault};
+  return {.padding = gap, .needed = gap + behind.needed};
+}
+
+// Counts the batches at the front of `data`, which begin at `place`, that are whole, good and
+// wanted, and moves them together where padding separates them. Damage fails only where it is the
+// first thing met: what comes before it is good.
+Result<Impl::Taken> check_batches(std::span<char> data, const Extent& extent,
+                                  const Impl::Place& place, const Impl::Appetite& appetite) {
   Impl::Taken taken{.next_offset = place.offset};
-  auto run_left = end_of(extent) - place.position;
-  while (taken.bytes < run_left) {
-    auto rest = bytes.substr(static_cast<std::size_t>(taken.bytes));
-    const char* fault = nullptr;
-    if (run_left - taken.bytes < kBatchHeader) {
-      fault = "the run ends inside a batch";
-    } else if (size_of(rest) < kBatchHeader) {
-      taken.needed = kBatchHeader;
-      return taken;
-    } else {
-      fault = batch_header_fault(rest, {.offset = taken.next_offset,
-                                        .epoch = extent.epoch,
-                                        .bytes_left = run_left - taken.bytes});
-    }
-    std::int64_t size = fault ? 0 : batch_bytes(rest);
-    bool wanted = taken.bytes + size <= appetite.budget || (appetite.first && taken.bytes == 0);
-    if (!fault && (size > size_of(rest) || !wanted)) {
-      taken.needed = size;
+  auto left = end_of(extent) - place.position;
+  while (taken.consumed < left) {
+    auto rest = Bytes(data.data(), data.size()).substr(static_cast<std::size_t>(taken.consumed));
+    auto front = look_at(rest, extent, place.position + taken.consumed, taken.next_offset);
+    auto bytes = front.needed - front.padding;
+    bool wanted = taken.bytes + bytes <= appetite.budget || (appetite.first && taken.bytes == 0);
+    if (!front.fault && (front.needed > size_of(rest) || !wanted)) {
+      taken.needed = front.needed;
       return taken;
     }
-    BatchView batch(rest.substr(0, static_cast<std::size_t>(size)));
-    if (!fault && !batch.crc_holds()) fault = "the batch's CRC does not hold";
-    if (!fault && batch.next_offset() > extent.end_offset) fault = "batch reaches beyond its run";
-    if (fault && taken.bytes > 0) return taken;
-    if (fault) return corrupt_at(extent.file->name, place.position, fault);
-    taken.bytes += size;
+    BatchView batch(rest.substr(static_cast<std::size_t>(front.padding),
+                                static_cast<std::size_t>(std::max<std::int64_t>(bytes, 0))));
+    if (!front.fault && !batch.crc_holds()) front.fault = "the batch's CRC does not hold";
+    if (!front.fault && batch.next_offset() > extent.end_offset) {
+      front.fault = "batch reaches beyond its run";
+    }
+    if (front.fault && taken.bytes > 0) return taken;
+    if (front.fault) return corrupt_at(extent.file->name, place.position, front.fault);
     taken.next_offset = batch.next_offset();
+    if (taken.bytes < taken.consumed + front.padding) {
+      std::memmove(data.data() + taken.bytes, batch.bytes().data(), batch.bytes().size());
+    }
+    taken.bytes += bytes;
+    taken.consumed += front.needed;
   }
   return taken;
 }
@@ -92,20 +115,20 @@ Result<bool> Impl::read_extent(const Extent& extent, std::int64_t from, const Ap
     Appetite whole{.budget = taken.needed, .first = true};
     WALRUS_ASSIGN(taken, take(*file, extent, start, whole, out));
   }
-  return start.place.position + taken.bytes == end_of(extent) &&
+  return start.place.position + taken.consumed == end_of(extent) &&
          taken.next_offset == extent.end_offset;
 }
 
 // Reads straight into the tail of `out`, or copies from the window where that holds enough.
-Result<Impl::Taken> Impl::take(io::File& file, const Extent& extent, const Start& start,
+Result<Impl::Taken> Impl::take(io::File& file, const Extent& extent, Start& start,
                                const Appetite& appetite, std::string& out) {
   auto run_left = end_of(extent) - start.place.position;
   if (!start.window.empty()) {
     auto skipped = static_cast<std::size_t>(start.place.position - start.window_position);
-    auto there = Bytes(start.window).substr(skipped);
-    if (size_of(there) >= std::min(appetite.budget, run_left)) {
+    auto there = std::span(start.window).subspan(skipped);
+    if (std::ssize(there) >= std::min(appetite.budget, run_left)) {
       WALRUS_ASSIGN(auto taken, check_batches(there, extent, start.place, appetite));
-      out += there.substr(0, static_cast<std::size_t>(taken.bytes));
+      out.append(there.data(), static_cast<std::size_t>(taken.bytes));
       return taken;
     }
   }
@@ -116,7 +139,7 @@ Result<Impl::Taken> Impl::take(io::File& file, const Extent& extent, const Start
   out.resize_and_overwrite(before + static_cast<std::size_t>(bytes), [&](char* all, std::size_t) {
     std::span tail(all + before, static_cast<std::size_t>(bytes));
     auto read = file.read(start.place.position, tail);
-    taken = read ? check_batches(Bytes(tail.data(), *read), extent, start.place, appetite)
+    taken = read ? check_batches(tail.first(*read), extent, start.place, appetite)
                  : std::unexpected(std::move(read).error());
     if (taken && taken->bytes == 0 && *read < tail.size()) {
       taken =
@@ -138,11 +161,11 @@ Result<Impl::Start> Impl::find_batch(io::File& file, const Extent& extent, std::
                              std::min(options.index_interval_bytes + kBatchHeader, left)));
     auto window_position = at.position;
     for (auto rest = Bytes(window); size_of(rest) >= kBatchHeader;) {
-      Expected expected{
-          .offset = at.offset, .epoch = extent.epoch, .bytes_left = end_of(extent) - at.position};
-      if (const char* fault = batch_header_fault(rest, expected)) {
-        return corrupt_at(name, at.position, fault);
-      }
+      auto front = look_at(rest, extent, at.position, at.offset);
+      if (front.fault) return corrupt_at(name, at.position, front.fault);
+      at.position += front.padding;
+      rest.remove_prefix(std::min(static_cast<std::size_t>(front.padding), rest.size()));
+      if (size_of(rest) < kBatchHeader) break;
       BatchView batch(rest);
       if (from < batch.next_offset()) {
         return Start{.place = at, .window = std::move(window), .window_position = window_position};
@@ -222,11 +245,16 @@ Result<void> Impl::cover(io::File& file, const Extent& extent) {
     index.state.next_offset = pack ? extent.base_offset : extent.file->base_offset;
   }
   auto from = index.state.end_position;
-  BatchScanner scanner(
-      file, extent.file->name,
-      {.from = from, .to = end_of(extent), .offset = index.state.next_offset, .check_crc = false});
+  BatchScanner scanner(file, extent.file->name,
+                       {.from = from,
+                        .to = end_of(extent),
+                        .offset = index.state.next_offset,
+                        .check_crc = false,
+                        .pieces = extent.file->stream != 0});
   Result<std::optional<BatchView>> batch = scanner.next();
-  for (; batch && *batch; batch = scanner.next()) index.add(**batch, options.index_interval_bytes);
+  for (; batch && *batch; batch = scanner.next()) {
+    index.add(**batch, scanner.position(), options.index_interval_bytes);
+  }
   LockGuard guard(lock);
   if (known) {
     indexes.extend(extent.file, run, from, index.entries, index.state);
@@ -290,7 +318,8 @@ Result<std::optional<std::int64_t>> Impl::find_time_in(const Extent& extent, std
                        {.from = place.position,
                         .to = end_of(extent),
                         .offset = place.offset,
-                        .epoch = extent.epoch});
+                        .epoch = extent.epoch,
+                        .pieces = extent.file->stream != 0});
   for (;;) {
     WALRUS_ASSIGN(auto batch, scanner.next());
     if (!batch) return std::nullopt;

@@ -111,22 +111,122 @@ TEST_F(SegmentStoreTest, seals_also_when_its_index_was_not_kept) {
   EXPECT_TRUE(verify(*a.chain).empty());
 }
 
-TEST_F(SegmentStoreTest, writes_the_same_footer_in_pieces_as_at_once) {
-  TestStream a{.id = 1}, b{.id = 1};
+TEST_F(SegmentStoreTest, writes_no_block_again_that_was_synced) {
+  TestStream a;
   a.add(100);
   write(a);
-  for (int i = 0; i < 50; ++i) a.add(1);
+  auto file = a.chain->front().file;
+  for (int i = 0; i < 20; ++i) {
+    auto before = bytes_of(*file);
+    EXPECT_EQ(before.size() % 4096, 0U);
+    EXPECT_EQ(file->synced_end, static_cast<std::int64_t>(before.size()));
+    auto& lowest_write = env_.memory.state.names.at(path(*file).string())->lowest_write;
+    lowest_write = INT64_MAX;
+    bytes_of(*file) += "torn";
+    a.add(1 + i * 7 % 13);
+    if (i == 19) a.roll();
+    if (i == 19) a.add(1);
+    write(a);
+    EXPECT_GE(lowest_write, static_cast<std::int64_t>(before.size()));
+    EXPECT_TRUE(bytes_of(*file).starts_with(before));
+    EXPECT_EQ(a.chain->front().file, file);
+    EXPECT_EQ(a.chain->size(), i == 19 ? 2U : 1U);
+  }
+  EXPECT_TRUE(file->sealed);
+  EXPECT_TRUE(verify(*a.chain).empty());
+  EXPECT_EQ(read(*a.chain, 0), a.all());
+  restart();
+  for (std::int64_t from = 0; from < a.next; from += 3) {
+    EXPECT_EQ(read(*a.chain, from, 1), a.batches[static_cast<std::size_t>(from / 2)]);
+    EXPECT_EQ(store_->find_time(*a.chain, kTestTime + 1 + from).value(), from);
+  }
+}
+
+TEST_F(SegmentStoreTest, seals_pieces_whose_index_was_lost_as_any_other) {
+  TestStream a{.id = 1}, b{.id = 2};
+  for (TestStream* stream : {&a, &b}) {
+    for (int i = 0; i < 4; ++i) {
+      stream->add(80);
+      write(*stream);
+    }
+    if (stream == &b) restart();
+    stream->roll();
+    stream->add(1);
+    write(*stream);
+  }
+  auto index = [&](const TestStream& stream) {
+    auto bytes = bytes_of(*stream.chain->front().file);
+    return bytes.substr(static_cast<std::size_t>(stream.chain->front().bytes));
+  };
+  EXPECT_EQ(index(a), index(b));
+}
+
+TEST_F(SegmentStoreTest, reads_with_every_budget_over_the_padding_between_pieces) {
+  TestStream a;
+  a.add(100, 1);
+  for (int i = 0; i < 30; ++i) {
+    a.add(i % 4, 1 + i % 3, static_cast<std::size_t>(10 + i * 37 % 900));
+    write(a);
+  }
+  for (std::int64_t from = 0; from < a.next; from += 5) {
+    for (std::int64_t bytes_max : {1, 300, 5'000, 20'000, 1 << 20}) {
+      auto bytes = read(*a.chain, from, bytes_max);
+      auto at = a.all().find(bytes);
+      ASSERT_NE(at, std::string::npos);
+      record::BatchView first{Bytes(bytes)};
+      EXPECT_TRUE(first.base_offset() <= from && from < first.next_offset());
+    }
+  }
+  std::string all;
+  for (std::int64_t next = 0; next < a.next;) {  // as a scan does
+    auto bytes = read(*a.chain, next, 3'000);
+    all += bytes;
+    for (Bytes rest = bytes; !rest.empty();) {
+      auto batch = record::BatchView::parse(rest).value();
+      next = batch.next_offset();
+      rest.remove_prefix(batch.bytes().size());
+    }
+  }
+  EXPECT_EQ(all, a.all());
+  EXPECT_TRUE(verify(*a.chain).empty());
+}
+
+TEST_F(SegmentStoreTest, cuts_a_chain_within_pieces) {
+  TestStream a;
+  a.add(100);
+  for (int i = 0; i < 5; ++i) {
+    a.add(3);
+    write(a);
+  }
+  for (std::int64_t end = 0; end <= a.next; end += 2) {
+    auto chain = store_->cut(*a.chain, end).value();
+    if (end == 0) {
+      EXPECT_TRUE(chain->empty());
+      continue;
+    }
+    EXPECT_EQ(chain->back().end_offset, end);
+    EXPECT_EQ(chain->back().records, end);
+    EXPECT_EQ(chain->back().max_timestamp_ms, kTestTime + end);
+    std::string expected;
+    for (std::int64_t i = 0; i < end / 2; ++i) expected += a.batches[static_cast<std::size_t>(i)];
+    EXPECT_EQ(read(*chain, 0), expected);
+    EXPECT_TRUE(verify(*chain).empty());
+  }
+  EXPECT_EQ(store_->cut(*a.chain, 5).error().code, Code::kInvalid);
+}
+
+TEST_F(SegmentStoreTest, does_not_append_behind_batches_that_a_truncation_left) {
+  TestStream a;
+  a.add(100);
   write(a);
-  a.roll();
-  a.add(1);
+  a.chain = store_->cut(*a.chain, 198).value();  // the rest of the block holds a batch
+  a.batches.resize(99);
+  a.next = 198;
+  a.add(100);
   write(a);
-  auto in_pieces = bytes_of(*a.chain->front().file);
-  EXPECT_TRUE(store_->remove(std::vector{a.chain->front().file}));
-  b.add(150);
-  b.roll();
-  b.add(1);
-  write(b);
-  EXPECT_EQ(bytes_of(*b.chain->front().file), in_pieces);
+  EXPECT_EQ(a.chain->size(), 2U);
+  EXPECT_EQ(read(*a.chain, 0), a.all());
+  EXPECT_TRUE(verify(*a.chain).empty());
 }
 
 TEST_F(SegmentStoreTest, reads_from_every_offset_with_every_budget) {
@@ -501,7 +601,7 @@ TEST_F(SegmentStoreTest, notices_a_named_file_that_is_short_or_gone) {
   write(a);
   auto& file = *a.chain->front().file;
   EXPECT_TRUE(store_->check_present(file));
-  bytes_of(file).pop_back();
+  bytes_of(file).resize(static_cast<std::size_t>(file.synced_end - 4096));
   EXPECT_EQ(store_->check_present(file).error().code, Code::kCorrupt);
   EXPECT_EQ(read_error(*a.chain, a.next - 1).code, Code::kCorrupt);
   ASSERT_TRUE(env_.memory.remove(path(file)));

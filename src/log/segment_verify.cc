@@ -158,15 +158,18 @@ class FileCheck {
       sealed = file_->sealed;
       file_end = file_->synced_end;
     }
+    auto data_limit = sealed ? 0 : file_end;
     if (sealed) {
       auto index = store_.load_index(**handle, *file_, file_end);
       if (index) {
         entries_ = std::move(index->entries);
+        data_limit = index->state.end_position;
       } else {
         report(index_position(**handle, file_end), index.error());
       }
     }
     for (const Extent* extent : extents) check(**handle, *extent);
+    if (file_->stream != 0) check_padding(**handle, *extents.back(), data_limit);
   }
 
  private:
@@ -189,9 +192,12 @@ class FileCheck {
   // Every batch of an extent. Behind a damaged one it goes on where the next one must begin.
   void check(io::File& handle, const Extent& extent) {
     auto end = extent.position + extent.bytes;
-    BatchScanner scanner(
-        handle, file_->name,
-        {.from = extent.position, .to = end, .offset = extent.base_offset, .epoch = extent.epoch});
+    BatchScanner scanner(handle, file_->name,
+                         {.from = extent.position,
+                          .to = end,
+                          .offset = extent.base_offset,
+                          .epoch = extent.epoch,
+                          .pieces = extent.file->stream != 0});
     auto entry = std::ranges::lower_bound(entries_, extent.position, {}, &IndexEntry::position);
     std::int64_t records = 0;
     bool damaged = false;
@@ -224,6 +230,22 @@ class FileCheck {
                           "{} up to {}",
                           records, scanner.next_offset(), extent.records, extent.end_offset)});
     }
+  }
+
+  // The zeros that end a piece. Where a truncation or a rewrite took the rest of a file out of the
+  // chain, batches lie there instead.
+  void check_padding(io::File& handle, const Extent& last, std::int64_t data_limit) {
+    constexpr auto kHeader = static_cast<std::int64_t>(record::kBatchHeaderBytes);
+    auto end = last.position + last.bytes;
+    auto left = data_limit - end;
+    auto gap = std::min(next_piece(end) - end, left);
+    if (gap <= 0) return;
+    auto bytes = read_piece(handle, file_->name, end, std::min(std::max(gap, kHeader), left));
+    if (!bytes) return report(end, bytes.error());
+    if (padding_bytes(Bytes(*bytes).substr(0, static_cast<std::size_t>(gap)), end) != 0) return;
+    Expected next{.offset = last.end_offset, .bytes_left = left};
+    if (left >= kHeader && batch_header_fault(*bytes, next) == nullptr) return;
+    report(end, {Code::kCorrupt, "more than padding behind the last batch"});
   }
 
   // Finds the next batch behind damage: where the damaged one says that it ends, if a batch is

@@ -18,9 +18,9 @@ Result<SegmentWriter> NewNames::create(const std::string& name, const SegmentHea
 Result<SegmentWriter> NewNames::create_segment(std::uint64_t stream, std::int64_t base_offset,
                                                bool numbered, std::uint64_t& next_file) {
   SegmentHeader header{.directory_uuid = store_.options.directory_uuid,
-                    .stream = stream,
-                    .base_offset = base_offset,
-                    .shard = static_cast<std::uint32_t>(store_.options.shard)};
+                       .stream = stream,
+                       .base_offset = base_offset,
+                       .shard = static_cast<std::uint32_t>(store_.options.shard)};
   auto start = fmt::format("{:02x}/{}-{}", stream & 0xff, stream, base_offset);
   if (!numbered) {
     auto writer = create(start + ".seg", header);
@@ -171,13 +171,14 @@ class Writing {
     return {};
   }
 
-  // The own file that the chain ends in, if it may be written: not sealed, and nothing behind the
-  // chain's end, which a truncation leaves there.
+  // The own file that the chain ends in, if it may be written: not sealed, and nothing but padding
+  // behind the chain's end; a truncation leaves more there.
   FileRef open_file(const Chain& chain) {
     if (chain.empty() || chain.back().file->stream == 0) return nullptr;
     const Extent& last = chain.back();
     LockGuard guard(store_.lock);
-    bool open = !last.file->sealed && last.position + last.bytes == last.file->synced_end;
+    bool open =
+        !last.file->sealed && next_piece(last.position + last.bytes) == last.file->synced_end;
     return open ? last.file : nullptr;
   }
 
@@ -189,7 +190,8 @@ class Writing {
       LockGuard guard(store_.lock);
       if (auto* index = store_.indexes.find(file, kFileHeaderBytes)) state = index->state;
     }
-    auto writer = SegmentWriter::reopen(store_.env.disk(), store_.files, file, state);
+    auto data_end = chain.back().position + chain.back().bytes;
+    auto writer = SegmentWriter::reopen(store_.env.disk(), store_.files, file, data_end, state);
     if (writer) {
       own_ = std::move(*writer);
       return {};
@@ -207,7 +209,7 @@ class Writing {
     if (own_->knows_index()) {
       LockGuard guard(store_.lock);
       auto* index = store_.indexes.find(own_->file(), kFileHeaderBytes);
-      if (index && index->state.end_position == own_->start()) before = index->entries;
+      if (index && index->state.end_position == own_->index_start()) before = index->entries;
     }
     auto sealed = own_->seal(std::move(before), store_.options.index_interval_bytes);
     // Damage in the file is for its readers to report: it stays without an index.

@@ -35,7 +35,9 @@ Result<void> Shard::create() {
 }
 
 Result<void> Shard::recover() {
-  WALRUS_ASSIGN(auto manifest, load_manifest(env_, directory_, options_.layout));
+  WALRUS_ASSIGN(auto manifest, options_.read_only
+                                   ? load_manifest(env_, directory_, options_.layout)
+                                   : load_settled_manifest(env_, directory_, options_.layout));
   if (!manifest) {
     return fail(Code::kCorrupt, "{}: no manifest of layout {}", directory_.string(),
                 options_.layout);

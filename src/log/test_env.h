@@ -13,6 +13,7 @@ namespace walrus::log::testing {
 
 struct Inode {
   std::string bytes, synced;
+  std::int64_t lowest_write = INT64_MAX;  // position
 };
 using InodeRef = std::shared_ptr<Inode>;
 
@@ -59,6 +60,7 @@ class MemoryFile final : public io::File {
     auto struck = DiskState::strike(disk_.write_fault, "write");
     if (!struck) bytes = bytes.substr(0, bytes.size() / 2);  // a short write, then the error
     ++disk_.writes;
+    inode_->lowest_write = std::min(inode_->lowest_write, position);
     if (inode_->bytes.size() < from + bytes.size()) inode_->bytes.resize(from + bytes.size());
     std::memcpy(inode_->bytes.data() + from, bytes.data(), bytes.size());
     return struck;
@@ -73,6 +75,7 @@ class MemoryFile final : public io::File {
   Result<std::int64_t> size() override { return static_cast<std::int64_t>(inode_->bytes.size()); }
   Result<void> truncate(std::int64_t size) override {
     inode_->bytes.resize(static_cast<std::size_t>(size));
+    inode_->lowest_write = std::min(inode_->lowest_write, size);
     return {};
   }
   Result<void> preallocate(std::int64_t size) override { return truncate(size); }
