@@ -67,7 +67,8 @@ void apply_append(StreamState& state, const Mutation& mutation) {
 
 std::int64_t StreamState::cut_start(std::int64_t offset) const {
   auto entry = entry_at(*this, offset);
-  bool inside = entry != entries.end() && entry->offset == offset && entry->batch < offset;
+  bool inside = entry != entries.end() && entry->offset == offset && entry->batch < offset &&
+                offset > log_start;
   return inside ? entry->batch : offset;
 }
 
@@ -150,7 +151,12 @@ ExpectedAnswer StreamHistory::expect_append(std::size_t count,
 }
 
 std::uint64_t StreamHistory::add(Mutation mutation) {
-  if (mutation.kind == Mutation::kTruncate) mutation.cut = now_.cut_start(mutation.offset);
+  if (mutation.kind == Mutation::kTruncate) {
+    mutation.cut = now_.cut_start(mutation.offset);
+    for (const auto& entry : now_.entries) {
+      if (entry.offset >= mutation.offset) truncated_bytes_ += entry.record->bytes;
+    }
+  }
   now_.apply(mutation);
   if (mutation.kind == Mutation::kTrim) seen_start_ = std::max(seen_start_, now_.log_start);
   mutations_.push_back(std::move(mutation));
@@ -237,7 +243,8 @@ std::optional<std::string> StreamHistory::start_differs(const StreamState& state
   if (log_start > state.next) {
     return fmt::format("log start {} above the end {}", log_start, state.next);
   }
-  std::int64_t bytes_after = 0;
+  // Retention may have gone by records that were truncated afterwards.
+  auto bytes_after = truncated_bytes_;
   for (auto entry = state.entries.rbegin(); entry != state.entries.rend(); ++entry) {
     bool kept_by_size = !may_retain_bytes_ || bytes_after < retention_bytes_min_;
     if (entry->offset < log_start && kept_by_size && !expired(*entry->record, now_ms)) {

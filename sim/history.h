@@ -177,7 +177,7 @@ class StreamHistory {
   std::uint64_t id_;
   StreamOptions options_;
   bool may_retain_bytes_ = false, may_retain_time_ = false, may_compact_ = false;
-  std::int64_t clock_lead_ms_ = 0;
+  std::int64_t clock_lead_ms_ = 0, truncated_bytes_ = 0;
   std::int64_t retention_bytes_min_ = 0, retention_ms_min_ = 0, tombstone_ms_min_ = 0;
   StreamState base_, now_;
   std::deque<Mutation> mutations_;

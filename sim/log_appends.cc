@@ -5,8 +5,9 @@
 namespace walrus::sim {
 namespace {
 
-// What a record adds to a stream at most: retention by size is judged leniently by it.
-constexpr std::int64_t kRecordOverheadMax = 200;
+// What a record adds to a stream at most, the padding behind its piece of a segment file included:
+// retention by size is judged leniently by it.
+constexpr std::int64_t kRecordOverheadMax = 4096 + 200;
 
 std::string filler(io::SimRandom& random, std::uint64_t number, std::size_t size) {
   auto text = fmt::format("{}/", number);
@@ -201,6 +202,7 @@ void LogRun::append_answered(Name& name, const log::Appended& answer, Mutation m
     auto& streams = names_[place].streams;
     auto found = streams.find(id);
     if (number && found != streams.end()) found->second.acknowledge(*number, true_ms());
+    say(fmt::format("acknowledged: {} ({}) append {}", names_[place].name, id, number.value_or(0)));
   });
 }
 

@@ -81,9 +81,13 @@ void LogRun::create(Name& name) {
     return;
   }
   if (before) return flag("lives-after-failure", "a stream was created");
-  name.stream = made->stream;
   name.id = log::stream_id(made->stream);
-  say(fmt::format("create {} = {}", name.name, name.id));
+  name.creating = true;
+  say(fmt::format("create {} = {}: durability {} {} ms, retention {} bytes {} ms{}", name.name,
+                  name.id, static_cast<int>(options.durability.kind),
+                  options.durability.interval.count(), options.retention_bytes.value_or(-1),
+                  options.retention_time.value_or(Millis(-1)).count(),
+                  options.compact ? ", compact" : ""));
   if (name.streams.contains(name.id)) {
     return flag("stream-id-reused", fmt::format("{}: id {}", name.name, name.id));
   }
@@ -91,8 +95,12 @@ void LogRun::create(Name& name) {
   name.streams.emplace(name.id, StreamHistory(name.id, options));
   auto number = name.naming.add({.kind = Naming::kCreate, .id = name.id, .options = options});
   auto place = static_cast<std::size_t>(&name - names_.data());
-  await(made->pending,
-        [this, place, number] { names_[place].naming.acknowledge(number, true_ms()); });
+  // Its records lie in another journal than its name: it may be used once the name is durable.
+  await(made->pending, [this, place, number, stream = made->stream] {
+    names_[place].naming.acknowledge(number, true_ms());
+    names_[place].stream = stream;
+    names_[place].creating = false;
+  });
 }
 
 void LogRun::remove(Name& name) {
@@ -130,7 +138,10 @@ void LogRun::alter(Name& name) {
   }
   if (before && !crashed()) return flag("lives-after-failure", "a stream was altered");
   model.set_options(options);
-  say(fmt::format("alter {} = {}", name.name, name.id));
+  say(fmt::format("alter {} = {}: durability {} {} ms, retention {} bytes {} ms", name.name,
+                  name.id, static_cast<int>(options.durability.kind),
+                  options.durability.interval.count(), options.retention_bytes.value_or(-1),
+                  options.retention_time.value_or(Millis(-1)).count()));
   auto number = name.naming.add({.kind = Naming::kAlter, .id = name.id, .options = options});
   if (crashed()) return;
   auto place = static_cast<std::size_t>(&name - names_.data());
@@ -199,7 +210,7 @@ void LogRun::put_cursor(Name& name) {
 void LogRun::check_cursors(Name& name) {
   auto seen = engine_->list_state(name.stream, log::Table::kCursors);
   if (crashed() || engine_failed()) return;
-  flag(history(name).check_cursors(seen));
+  flag(name, history(name).check_cursors(seen));
 }
 
 Result<std::vector<ObservedRecord>> LogRun::fetch(log::Engine& engine, const log::StreamRef& ref,
@@ -216,10 +227,10 @@ void LogRun::read(Name& name) {
   auto& model = history(name);
   auto info = engine_->info(name.stream);
   if (!info || crashed()) return;
-  auto low = info->log_start.value, end = info->log_end.value;
-  auto from = random_.between(low, end);
   log::FetchOptions options{.bytes_max = random_.between(1, 8'000),
                             .up_to = random_.chance(0.7) ? UpTo::kHighWatermark : UpTo::kAppended};
+  auto end = options.up_to == UpTo::kAppended ? info->log_end : info->high_watermark;
+  auto from = random_.between(info->log_start.value, std::max(info->log_start, end).value);
   log::Fetched fetched;
   auto records = fetch(*engine_, name.stream, from, options, fetched);
   if (crashed() || violation_) return;
@@ -236,8 +247,8 @@ void LogRun::read(Name& name) {
   tally_.records_read += static_cast<std::int64_t>(records->size());
   say(fmt::format("read {} from {}: {} records, next {}, end {}", name.name, from, records->size(),
                   fetched.next.value, fetched.high_watermark.value));
-  flag(model.check_bounds(fetched.log_start.value, fetched.high_watermark.value,
-                          fetched.log_end.value, true_ms()));
+  flag(name, model.check_bounds(fetched.log_start.value, fetched.high_watermark.value,
+                                fetched.log_end.value, true_ms()));
   auto limit = options.up_to == UpTo::kAppended ? fetched.log_end : fetched.high_watermark;
   if (fetched.next > std::max(limit, Offset{from})) {
     flag("read-beyond-end",
@@ -246,7 +257,7 @@ void LogRun::read(Name& name) {
   if (from < limit.value && fetched.next.value <= from) {
     flag("read-empty", fmt::format("{}: nothing at {} below {}", name.name, from, limit.value));
   }
-  flag(model.check_read(from, fetched.next.value, *records, true_ms()));
+  flag(name, model.check_read(from, fetched.next.value, *records, true_ms()));
 }
 
 void LogRun::read_outside(Name& name) {
@@ -275,17 +286,17 @@ void LogRun::find_time(Name& name) {
   auto info = engine_->info(name.stream);
   if (!info || crashed()) return;
   auto& model = history(name);
-  flag(model.check_bounds(info->log_start.value, info->high_watermark.value, info->log_end.value,
-                          true_ms()));
-  flag(model.check_find(time, info->high_watermark.value, found->value));
+  flag(name, model.check_bounds(info->log_start.value, info->high_watermark.value,
+                                info->log_end.value, true_ms()));
+  flag(name, model.check_find(time, info->high_watermark.value, found->value));
 }
 
 void LogRun::check_info(Name& name) {
   auto info = engine_->info(name.stream);
   if (crashed() || engine_failed()) return;
   if (!info) return flag("info-refused", info.error().message);
-  flag(history(name).check_bounds(info->log_start.value, info->high_watermark.value,
-                                  info->log_end.value, true_ms()));
+  flag(name, history(name).check_bounds(info->log_start.value, info->high_watermark.value,
+                                        info->log_end.value, true_ms()));
   if (info->id != name.id || info->name != name.name ||
       !same_options(info->options, history(name).options())) {
     flag("info",

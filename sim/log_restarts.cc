@@ -54,6 +54,7 @@ bool LogRun::try_open(int attempt) {
   }
   if (random_.chance(0.2)) plan_.engine.mapped = !plan_.engine.mapped;
   sync_errors_before_ = hits("sync_error");
+  disk_errors_before_ = disk_errors();
   auto opened = log::Engine::open(node.env(), plan_.engine);
   faults.open_error = faults.read_error = 0;
   if (node.crashed()) {
@@ -76,6 +77,7 @@ bool LogRun::try_open(int attempt) {
   if (violation_) return true;
   loss_ = {};
   lost_something_ = false;
+  last_synced_ms_ = true_ms();
   if (damaged_) damage_until_ = done_ + random_.between(0, 20);
   return true;
 }
@@ -104,6 +106,7 @@ void LogRun::open_failed(const Error& error, bool errors_were_on) {
 
 // What happened to what was not synced; the first of several crashes dates it.
 void LogRun::note_loss(io::CrashKind kind) {
+  watch_syncs();
   if (!lost_something_) loss_.at_ms = true_ms();
   lost_something_ = true;
   if (kind == io::CrashKind::kPowerCut) loss_.page_cache_lost = true;
@@ -130,12 +133,23 @@ void LogRun::count_crash(io::CrashKind kind, const char* how) {
                   world_->node(0).crash_place()));
 }
 
+std::int64_t LogRun::disk_errors() {
+  std::int64_t errors = 0;
+  for (const char* family : {"sync_error", "write_error", "read_error", "open_error", "no_space"}) {
+    errors += hits(family);
+  }
+  return errors;
+}
+
 void LogRun::leave_incarnation() {
   ++incarnation_;
   unanswered_ = 0;
   failed_for_ = 0;
   waits_.clear();
-  for (auto& name : names_) name.stream.reset();
+  for (auto& name : names_) {
+    name.stream.reset();
+    name.creating = false;
+  }
   engine_.reset();
   crash_armed_ = false;
   sync_failed_ms_.reset();
@@ -218,7 +232,6 @@ void LogRun::arm_crash() {
 
 // Opens and closes the times in which the disk misbehaves.
 void LogRun::fault_window() {
-  if (!sync_failed_ms_ && hits("sync_error") != sync_errors_before_) sync_failed_ms_ = true_ms();
   if (window_until_ >= 0) {
     if (done_ >= window_until_) close_windows();
     return;
@@ -295,7 +308,7 @@ void LogRun::check_progress() {
       return flag("no-progress",
                   "20 minutes after the disk healed: " + engine_->health().error().message);
     }
-    world_->run_for(milliseconds(100));
+    pass(milliseconds(100));
   }
   auto* name = any_stream();
   while (name && !unusable()) {
@@ -305,7 +318,7 @@ void LogRun::check_progress() {
     if (world_->now() > deadline) {
       return flag("no-progress", name->name + ": refused 20 minutes after the disk healed");
     }
-    world_->run_for(milliseconds(100));
+    pass(milliseconds(100));
   }
 }
 
@@ -397,7 +410,7 @@ void LogRun::quiesce() {
 }
 
 void LogRun::check_tail_waits() {
-  world_->run_for(milliseconds(1));
+  pass(milliseconds(1));
   for (const auto& wait : waits_) {
     if (wait->fired || wait->cancelled || crashed()) continue;
     auto info = engine_->info(wait->ref);
@@ -416,9 +429,8 @@ void LogRun::check_tail_waits() {
 // A failed sync ends the instance: every later call fails, which the operations check; the
 // process then ends and the next one starts in the same boot.
 void LogRun::check_failed_instance() {
-  bool explained = hits("sync_error") != sync_errors_before_ || errors_on_ || damaged_;
+  bool explained = damaged_ || disk_errors() != disk_errors_before_;
   if (!explained) return flag("failed-without-cause", engine_->health().error().message);
-  if (!sync_failed_ms_ && hits("sync_error") != sync_errors_before_) sync_failed_ms_ = true_ms();
   if (failed_for_ == 0) say("failed: " + engine_->health().error().message);
   constexpr std::int64_t kCallsAfterFailure = 5;
   if (++failed_for_ < kCallsAfterFailure) return;

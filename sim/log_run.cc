@@ -15,6 +15,7 @@ LogRun::LogRun(std::uint64_t seed, std::int64_t operations)
 }
 
 LogRun::~LogRun() {
+  ++incarnation_;  // callbacks that still come find no one
   waits_.clear();
   for (auto& name : names_) name.stream.reset();
   names_.clear();
@@ -47,8 +48,11 @@ void LogRun::step() {
   }
   fault_window();
   ++done_;
+  watch_syncs();
   do_operation();
+  watch_syncs();
   if (!violation_ && engine_ && !crashed()) advance();
+  watch_syncs();
   if (violation_) return;
   if (crashed()) {
     after_crash();
@@ -64,17 +68,23 @@ void LogRun::advance() {
   auto draw = random_.below(100);
   if (draw < 35) return;
   if (draw < 75) {
-    for (auto steps = random_.between(1, 12); steps > 0; --steps) world_->step();
+    for (auto steps = random_.between(1, 12); steps > 0 && !crashed(); --steps) world_->step();
   } else if (draw < 95) {
-    world_->run_for(std::chrono::microseconds(random_.between(10, 20'000)));
+    pass(std::chrono::microseconds(random_.between(10, 20'000)));
   } else {
-    world_->run_for(std::chrono::milliseconds(random_.between(20, 2'000)));
+    pass(std::chrono::milliseconds(random_.between(20, 2'000)));
   }
+}
+
+// Lets time pass, but not beyond a crash: the moment of it decides what had to be on the disk.
+void LogRun::pass(io::Nanos time) {
+  world_->run_until([this] { return crashed(); }, time);
 }
 
 void LogRun::do_operation() {
   ++tally_.operations;
   auto& name = names_[random_.below(names_.size())];
+  if (name.creating) return;
   if (!name.stream) return create(name);
   using Operation = void (LogRun::*)(Name&);
   struct Weighted {
@@ -119,6 +129,12 @@ void LogRun::flag(const Verdict& verdict) {
   if (verdict && !violation_) violation_ = verdict;
 }
 
+// The same, of a stream.
+void LogRun::flag(const Name& name, Verdict verdict) {
+  if (verdict) verdict->detail = fmt::format("{} ({}): {}", name.name, name.id, verdict->detail);
+  flag(verdict);
+}
+
 void LogRun::flag(const char* rule, std::string detail) {
   flag(Violation{rule, std::move(detail)});
 }
@@ -129,7 +145,17 @@ bool LogRun::crashed() { return world_->node(0).crashed(); }
 bool LogRun::engine_failed() {
   if (!engine_ || crashed() || engine_->health()) return false;
   auto* name = any_stream();
-  return !name || !engine_->sync(name->stream);
+  return name ? !engine_->sync(name->stream) : !engine_->new_producer_id();
+}
+
+// Dates a failed sync by the last moment at which there was none yet.
+void LogRun::watch_syncs() {
+  if (sync_failed_ms_ || !engine_) return;
+  if (hits("sync_error") == sync_errors_before_) {
+    last_synced_ms_ = true_ms();
+  } else {
+    sync_failed_ms_ = last_synced_ms_;
+  }
 }
 
 StreamHistory& LogRun::history(Name& name) {
@@ -141,9 +167,11 @@ StreamHistory& LogRun::history(Name& name) {
 // Retention's clock follows jumps of the wall clock at ten times the pace of time.
 std::int64_t LogRun::clock_lead_ms() {
   if (wall_jump_.count() <= 0) return clock_lead_ms_;
-  auto jumped = std::chrono::duration_cast<Millis>(world_->now() - jumped_at_).count();
+  // It is looked at once in a while, and gains for all of that while.
+  auto since = world_->now() - jumped_at_ + plan_.engine.maintenance_interval + sync_slack(plan_);
+  auto jumped = std::chrono::duration_cast<Millis>(since).count();
   constexpr std::int64_t kGain = 9;
-  return clock_lead_ms_ + std::min(wall_jump_.count(), kGain * (jumped + 1));
+  return clock_lead_ms_ + std::min(wall_jump_.count(), kGain * jumped);
 }
 
 std::int64_t LogRun::true_ms() {

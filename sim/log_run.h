@@ -39,6 +39,7 @@ class LogRun {
     NameHistory naming;
     std::map<std::uint64_t, StreamHistory> streams;  // by id, those that may still exist
     log::StreamRef stream;                           // null: there is none now
+    bool creating = false;                           // not acknowledged, and so not used yet
     std::uint64_t id = 0;
   };
   struct TailWait {
@@ -54,11 +55,14 @@ class LogRun {
   // log_run.cc: the course of a run, and what all parts need.
   void step();
   void advance();
+  void pass(io::Nanos);
   void do_operation();
   void flag(const Verdict&);
+  void flag(const Name&, Verdict);
   void flag(const char* rule, std::string detail);
   bool crashed();
   bool engine_failed();
+  void watch_syncs();
   std::int64_t true_ms();  // the wall clock without its jumps
   io::SimDisk& disk();
   std::int64_t hits(const char* family);
@@ -121,6 +125,7 @@ class LogRun {
   void end_by_close();
   void after_crash();
   void leave_incarnation();
+  std::int64_t disk_errors();  // so far
   void draw_end();
   void arm_crash();
   void fault_window();
@@ -171,8 +176,9 @@ class LogRun {
   bool damage_seen_ = false;       // and the directory was opened again since
   std::int64_t damage_until_ = 0;  // operation at which this incarnation ends
   std::optional<std::pair<io::Path, std::string>> healable_;  // the file before the damage
-  std::int64_t sync_errors_before_ = 0, failed_for_ = 0;
+  std::int64_t sync_errors_before_ = 0, disk_errors_before_ = 0, failed_for_ = 0;
   std::optional<std::int64_t> sync_failed_ms_;  // in this incarnation
+  std::int64_t last_synced_ms_ = 0;             // no sync had failed by then
   bool cut_next_ = false;                       // a power cut is due after a failed sync
 };
 
