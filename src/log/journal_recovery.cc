@@ -22,7 +22,9 @@ struct Journal::Replay {
   Lsn end = 0;        // exact end of the last good frame
   Lsn cut = 0;        // exact end of the last good frame below D
   std::uint64_t cut_sequence = 0;  // the file in which that is
-  std::uint64_t end_frame = 0;     // sequence that the last frame names, if it was an end frame
+  // The sequence that the last frame names, if it was an end frame: also when that file is there
+  // and holds no frame.
+  std::uint64_t end_frame = 0;
 };
 
 namespace {
@@ -189,6 +191,7 @@ Result<void> Journal::recover(const JournalStart& start, const Apply& apply) {
     end_ = written_ = synced_ = replay.end;
     return {};
   }
+  std::vector<io::Path> useless;
   for (auto& one : found) {
     if (std::ranges::find(active_files_, one.file) != active_files_.end()) continue;
     if (one.file->size > kFirstGroup + 2 * kTailBytes) {
@@ -196,17 +199,18 @@ Result<void> Journal::recover(const JournalStart& start, const Apply& apply) {
       WALRUS_TRY(one.file->file->sync());
       released_.push_back(one.file);
     } else {
-      WALRUS_TRY(env_.disk().remove(one.file->path));
+      useless.push_back(one.file->path);
     }
   }
-  return end_replay(replay);
+  WALRUS_TRY(end_replay(replay));
+  for (const auto& path : useless) WALRUS_TRY(env_.disk().remove(path));
+  return {};
 }
 
 Result<void> Journal::replay_file(Replay& replay, const Found& found, Lsn limit) {
   WALRUS_ASSIGN(auto bytes, read_all(*found.file));
   const auto& file = *found.file;
   const auto crc = nonce_crc(file.nonce);
-  replay.end_frame = 0;
   auto size = static_cast<std::int64_t>(bytes.size());
   auto position = kFirstGroup;
   bool in_group = false;
