@@ -63,7 +63,8 @@ void Server::run_loops() {
   for (std::size_t i = 0; i < loops_.size(); ++i)
     loop_workers_.push_back(
         env_.start_worker(fmt::format("loop{}", i), [this, loop = loops_[i].get()] {
-          if (stopping_.load()) return io::Worker::kForever;
+          // A loop that has not begun when a stop is asked for must still run: it drains.
+          if (loops_ended_.load()) return io::Worker::kForever;
           loop->run();
           return io::Worker::kForever;
         }));
@@ -78,6 +79,7 @@ Server::~Server() {
 
 void Server::stop_loops() {
   stopping_ = true;
+  loops_ended_ = true;
   for (auto& loop : loops_) loop->stop();
   loop_workers_.clear();
 }

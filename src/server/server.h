@@ -75,7 +75,7 @@ class Server {
   std::vector<std::unique_ptr<io::Worker>> loop_workers_;
   std::unique_ptr<io::Worker> watcher_;
   Event wake_;
-  std::atomic<bool> stopping_{false};
+  std::atomic<bool> stopping_{false}, loops_ended_{false};
   Gauge& storage_low_;
 };
 

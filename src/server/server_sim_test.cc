@@ -225,5 +225,56 @@ INSTANTIATE_TEST_SUITE_P(, ServerSimTest,
                            return std::string(name) + (info.param.reset > 0 ? "_resets" : "");
                          });
 
+// A server and a client of one simulated world, without faults but those that the test asks for.
+class SimulatedServer {
+ public:
+  SimulatedServer() : world(1, {.nodes = 2}), loop(world.node(1).env()) {
+    auto options = small_options("/data");
+    options.native.listen = world.node(0).host() + kPort;
+    options.admin_listen = world.node(0).host() + ":9094";
+    options.disk_free_bytes_min = 1 << 20;
+    auto started = Server::start(world.node(0).env(), options, log);
+    EXPECT_TRUE(started.has_value()) << started.error().message;
+    if (started) server = std::move(*started);
+  }
+
+  io::World world;
+  SilentLog log;
+  TestLoop loop;
+  std::unique_ptr<Server> server;
+};
+
+TEST(StorageTest, failed_sync_ends_the_server_and_acknowledges_nothing) {
+  SimulatedServer it;
+  ASSERT_NE(it.server, nullptr);
+  TestClient client(it.loop, it.server->native_address());
+  EXPECT_EQ(client.ask("REGISTER t"), "OK");
+  EXPECT_EQ(client.ask("PUT t a"), "OK");
+  it.world.node(0).disk().options().faults.sync_error = 1;
+  EXPECT_EQ(client.ask("PUT t b"), "ERR storage failed");
+  EXPECT_EQ(client.ask("PUT t c"), "ERR storage failed");
+  auto ended = it.server->wait();
+  ASSERT_FALSE(ended.has_value());
+  EXPECT_EQ(ended.error().code, Code::kIo);
+  client.close();
+}
+
+TEST(StorageTest, appends_stop_below_the_watermark_and_go_on_above_it) {
+  SimulatedServer it;
+  ASSERT_NE(it.server, nullptr);
+  TestClient client(it.loop, it.server->native_address());
+  EXPECT_EQ(client.ask("REGISTER t"), "OK");
+  auto& disk = it.world.node(0).disk().options();
+  auto capacity = disk.capacity_bytes;
+  disk.capacity_bytes = 0;
+  it.world.run_for(std::chrono::seconds(2));
+  EXPECT_EQ(client.ask("PUT t a"), "ERR storage full");
+  EXPECT_EQ(client.ask("GET t"), "EMPTY");
+  disk.capacity_bytes = capacity;
+  it.world.run_for(std::chrono::seconds(2));
+  EXPECT_EQ(client.ask("PUT t a"), "OK");
+  client.close();
+}
+
 }  // namespace
 }  // namespace walrus::server
