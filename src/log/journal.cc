@@ -36,9 +36,7 @@ Result<char*> Journal::reserve(std::uint32_t length, bool user) {
   auto need = kFrameHeaderBytes + static_cast<std::int64_t>(length) + kTailBytes;
   auto from = group_open_ ? position_ : position_ + kGroupHeaderBytes;
   if (!active_ || round_up(from + need) > active_->size) {
-    auto fits = [&](const JournalFileRef& spare) {
-      return spare->size >= file_bytes_for(length);
-    };
+    auto fits = [&](const JournalFileRef& spare) { return spare->size >= file_bytes_for(length); };
     auto found = std::ranges::find_if(spares_, fits);
     if (found == spares_.end() || (user && spares_.size() < 2)) {
       want_file(length);
@@ -71,8 +69,8 @@ Lsn Journal::commit(const Frame& frame) {
   header[29] = static_cast<char>(frame.flags);
   store_le<std::uint16_t>(header + 30, 0);
   env_.crash_point("journal.frame_half");
-  store_le(header, frame_crc(nonce_crc_, lsn, header, Bytes(header + kFrameHeaderBytes, frame.length),
-                             frame.type));
+  store_le(header, frame_crc(nonce_crc_, lsn, header,
+                             Bytes(header + kFrameHeaderBytes, frame.length), frame.type));
   position_ += kFrameHeaderBytes + frame.length;
   if (!options_.mapped) buffer_.resize(static_cast<std::size_t>(position_ - buffer_start_));
   end_ = active_->base_lsn + static_cast<Lsn>(position_);
@@ -81,8 +79,7 @@ Lsn Journal::commit(const Frame& frame) {
 }
 
 SyncJob Journal::begin_sync(bool mark) {
-  if (mark && !group_open_ && active_ &&
-      position_ + kBlockBytes + kTailBytes <= active_->size) {
+  if (mark && !group_open_ && active_ && position_ + kBlockBytes + kTailBytes <= active_->size) {
     open_group();
   }
   close_group();
@@ -202,14 +199,14 @@ Result<void> Journal::activate(JournalFileRef next) {
 // Both copies, into the mapping or as bytes to be written.
 void Journal::write_header(const JournalFileRef& file, std::vector<SyncJob::Range>& to) {
   auto header = encode_journal_header({.directory_uuid = options_.directory_uuid,
-                                    .sequence = file->sequence,
-                                    .nonce = file->nonce,
-                                    .prev_sequence = file->prev_sequence,
-                                    .layout = options_.layout,
-                                    .base_lsn = file->base_lsn,
-                                    .prev_end = file->prev_end,
-                                    .size = file->size,
-                                    .shard = options_.shard});
+                                       .sequence = file->sequence,
+                                       .nonce = file->nonce,
+                                       .prev_sequence = file->prev_sequence,
+                                       .layout = options_.layout,
+                                       .base_lsn = file->base_lsn,
+                                       .prev_end = file->prev_end,
+                                       .size = file->size,
+                                       .shard = options_.shard});
   header.resize(static_cast<std::size_t>(kBlockBytes));
   header += header;
   if (options_.mapped) {
@@ -287,8 +284,10 @@ bool Journal::plan_file(FilePlan& plan) {
   auto size = std::clamp(last ? last * 2 : 0, options_.file_bytes_min, options_.file_bytes_max);
   // Two spares and the active file must fit into the limit, whatever the doubling says.
   while (size > options_.file_bytes_min && size > options_.bytes_max / 8) size /= 2;
+  if (affordable_bytes_ > 0) size = std::min(size, affordable_bytes_);
   size = round_up(std::max({size, wanted_bytes_, file_bytes_for(0)}));
-  if (!enough && total_bytes() + size > options_.bytes_max && size > last && last >= wanted_bytes_) {
+  if (!enough && total_bytes() + size > options_.bytes_max && size > last &&
+      last >= wanted_bytes_) {
     size = std::max(last, round_up(file_bytes_for(0)));
   }
 
@@ -352,12 +351,15 @@ void Journal::add_spare(JournalFileRef file) {
   if (!file) return;
   planned_bytes_ -= file->size;
   if (file->size >= wanted_bytes_) wanted_bytes_ = 0;
+  affordable_bytes_ = affordable_bytes_ < options_.file_bytes_max ? affordable_bytes_ * 2 : 0;
   spares_.push_back(std::move(file));
   std::ranges::sort(spares_, {}, &JournalFile::sequence);
 }
 
+// A disk that has no room for a large file may have some for a small one.
 void Journal::plan_failed(const FilePlan& plan) {
   if (plan.sequence != 0) planned_bytes_ -= plan.size;
+  if (!plan.recycle) affordable_bytes_ = std::max(options_.file_bytes_min, plan.size / 2);
   if (plan.recycle) released_.push_back(plan.recycle);
 }
 

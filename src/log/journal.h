@@ -160,7 +160,7 @@ class Journal {
   void finish(const SyncJob&);
 
   // Files. A file is needed until the checkpoint is beyond it.
-  void release_below(Lsn start);  // the manifest that says so is durable
+  void release_below(Lsn start);    // the manifest that says so is durable
   std::int64_t used_bytes() const;  // of files that are still needed
   std::int64_t total_bytes() const;
   std::uint64_t active_sequence() const { return active_ ? active_->sequence : next_sequence_; }
@@ -173,7 +173,7 @@ class Journal {
     std::vector<io::Path> remove;  // released files of another size, or beyond the limit
   };
   void want_file(std::int64_t payload_bytes);
-  bool plan_file(FilePlan&);  // false: nothing to do
+  bool plan_file(FilePlan&);                              // false: nothing to do
   Result<JournalFileRef> prepare(const FilePlan&) const;  // no lock
   void add_spare(JournalFileRef);
   void plan_failed(const FilePlan&);
@@ -200,8 +200,8 @@ class Journal {
   std::vector<JournalFileRef> files() const { return active_files_; }
 
  private:
-  struct Found;     // a file of the directory at recovery
-  struct Replay;    // the state of one recovery
+  struct Found;   // a file of the directory at recovery
+  struct Replay;  // the state of one recovery
   Result<std::vector<Found>> find_files();
   Result<void> replay_file(Replay&, const Found&, Lsn limit);
   Result<void> replay_frame(Replay&, const Found&, const Frame&, Bytes whole, Lsn lsn);
@@ -223,15 +223,16 @@ class Journal {
   std::vector<JournalFileRef> released_;  // to be recycled once nobody pins them
   std::uint64_t next_sequence_ = 1;
   std::int64_t wanted_bytes_ = 0;
+  std::int64_t affordable_bytes_ = 0;  // a new file may have, after a full disk; 0: any size
   std::int64_t planned_bytes_ = 0;
 
-  std::int64_t position_ = 0;  // in the active file: the next byte
+  std::int64_t position_ = 0;     // in the active file: the next byte
   std::int64_t populated_ = 0;    // in the active file: faulted in up to here
   std::int64_t populate_at_ = 0;  // position at which more of it should be
   bool group_open_ = false;
   std::int64_t group_start_ = 0;
   std::uint32_t nonce_crc_ = 0;
-  std::string buffer_;            // written: the open group's bytes, from buffer_start_
+  std::string buffer_;  // written: the open group's bytes, from buffer_start_
   std::int64_t buffer_start_ = 0;
   std::deque<SyncJob::Range> unsynced_;  // closed ranges; written ones hold their bytes
   std::vector<SyncJob::Range> writing_;  // being written: still readable from memory
