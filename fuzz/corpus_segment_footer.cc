@@ -16,6 +16,7 @@ int main(int argc, char** argv) {
                        .max_timestamp_before = i == 0 ? kNoTimestamp : 1'000 + i});
   }
   corpus.add("four_entries", encode_footer(footer, entries));
-  corpus.add("header", encode_segment_header({.directory_uuid = std::string(16, 'u'), .stream = 7}));
+  corpus.add("header",
+             encode_segment_header({.directory_uuid = std::string(16, 'u'), .stream = 7}));
   return 0;
 }

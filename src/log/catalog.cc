@@ -96,7 +96,8 @@ Result<void> check_stream_options(const StreamOptions& options) {
     return bad("tombstone_retention must not be negative");
   }
   bool interval = options.durability.kind == Durability::kInterval;
-  if (interval && (options.durability.interval < Millis(1) || options.durability.interval > hours(1))) {
+  if (interval &&
+      (options.durability.interval < Millis(1) || options.durability.interval > hours(1))) {
     return bad("the interval of durability must be 1 ms to 1 h");
   }
   return {};

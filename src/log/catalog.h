@@ -14,7 +14,7 @@ struct CatalogEntry {
 std::string encode_catalog_entry(const CatalogEntry&);
 Result<CatalogEntry> decode_catalog_entry(Bytes);  // kCorrupt, kVersion
 
-Result<void> check_stream_name(Bytes name);              // kInvalid
+Result<void> check_stream_name(Bytes name);               // kInvalid
 Result<void> check_stream_options(const StreamOptions&);  // kInvalid
 
 }  // namespace walrus::log

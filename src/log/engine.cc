@@ -133,16 +133,16 @@ Result<void> Engine::Impl::drop_unnamed() {
 
 Result<void> Engine::Impl::make() {
   auto& disk = env.disk();
-  identity.shards = options.user.shards > 0
-                        ? options.user.shards
-                        : static_cast<std::int32_t>(env.cores());
+  identity.shards =
+      options.user.shards > 0 ? options.user.shards : static_cast<std::int32_t>(env.cores());
   identity.uuid.clear();
   for (int i = 0; i < 2; ++i) append_le(identity.uuid, env.random());
   for (const char* name : {"journal", "segments", "quarantine"}) {
     WALRUS_TRY(disk.make_directory(root / name));
   }
   for (std::int32_t i = 0; i < identity.shards; ++i) {
-    Shard shard(env, {options, root, identity.uuid, identity.layout, i, identity.shards, false, {}, {}});
+    Shard shard(env,
+                {options, root, identity.uuid, identity.layout, i, identity.shards, false, {}, {}});
     WALRUS_TRY(shard.create());
   }
   for (const char* name : {"journal", "segments", "quarantine"}) {
@@ -173,8 +173,8 @@ Result<void> Engine::Impl::open_shards() {
   shards.clear();
   names.clear();
   for (std::int32_t i = 0; i < identity.shards; ++i) {
-    ShardOptions shard{options,         root,  identity.uuid, identity.layout, i,
-                       identity.shards, false, {}, {}};
+    ShardOptions shard{options, root, identity.uuid, identity.layout, i, identity.shards, false,
+                       {},      {}};
     shard.read_only = options.user.read_only;
     shard.names_file = [this, i](const std::string& name) {
       for (std::size_t other = 0; other < shards.size(); ++other) {
@@ -196,8 +196,8 @@ Result<void> Engine::Impl::open_shards() {
 
 Result<void> Engine::Impl::load_catalog() {
   auto& first = *shards.front();
-  next_stream = std::max<std::uint64_t>(
-      1, read_number(first.get_state(0, Table::kCatalog, kNextStreamKey)));
+  next_stream =
+      std::max<std::uint64_t>(1, read_number(first.get_state(0, Table::kCatalog, kNextStreamKey)));
   next_producer = read_number(first.get_state(0, Table::kCatalog, kNextProducerKey));
   for (auto& shard : shards) {
     for (auto id : shard->stream_ids()) next_stream = std::max(next_stream, id + 1);
@@ -293,9 +293,8 @@ Result<Engine::Created> Engine::create(Bytes name, const StreamOptions& options)
   LockGuard guard(impl_->lock);
   if (impl_->names.contains(name)) return fail(Code::kExists, "stream {} exists", name);
   auto id = impl_->next_stream;
-  WALRUS_ASSIGN(auto pending,
-                impl_->shards.front()->put_state(0, Table::kCatalog, name,
-                                                 encode_catalog_entry({id, options})));
+  WALRUS_ASSIGN(auto pending, impl_->shards.front()->put_state(
+                                  0, Table::kCatalog, name, encode_catalog_entry({id, options})));
   ++impl_->next_stream;
   auto stream = impl_->shard_of(id).attach(id, std::string(name), options);
   impl_->names[std::string(name)] = {stream, pending, false};
@@ -325,7 +324,8 @@ Result<Pending> Engine::remove(Bytes name) {
     auto found = impl_->names.find(name);
     if (found == impl_->names.end()) return fail(Code::kNotFound, "no stream {}", name);
     auto& first = *impl_->shards.front();
-    WALRUS_TRY(first.put_state(0, Table::kCatalog, kNextStreamKey, write_number(impl_->next_stream)));
+    WALRUS_TRY(
+        first.put_state(0, Table::kCatalog, kNextStreamKey, write_number(impl_->next_stream)));
     WALRUS_ASSIGN(pending, first.put_state(0, Table::kCatalog, name, std::nullopt));
     stream = found->second.stream;
     impl_->names.erase(found);
@@ -407,8 +407,7 @@ Result<Appended> Engine::append_batch(const StreamRef& stream, const record::Bat
   if (static_cast<std::int64_t>(batch.bytes().size()) > user.batch_bytes_max ||
       batch.count() > user.batch_records_max) {
     return fail(Code::kTooLarge, "a batch of {} records and {} bytes, the limits are {} and {}",
-                batch.count(), batch.bytes().size(), user.batch_records_max,
-                user.batch_bytes_max);
+                batch.count(), batch.bytes().size(), user.batch_records_max, user.batch_bytes_max);
   }
   return stream->shard->append_batch(*stream, batch, expected_next);
 }
@@ -433,8 +432,7 @@ Result<Fetched> Engine::fetch(const StreamRef& stream, Offset from,
 }
 
 Result<Offset> Engine::find_time(const StreamRef& stream, Time time) const {
-  WALRUS_ASSIGN(auto offset,
-                stream->shard->find_time(*stream, time.time_since_epoch().count()));
+  WALRUS_ASSIGN(auto offset, stream->shard->find_time(*stream, time.time_since_epoch().count()));
   return Offset{offset};
 }
 

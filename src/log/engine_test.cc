@@ -190,7 +190,9 @@ TEST_P(EngineTest, removed_streams_stay_removed_and_ids_are_not_reused) {
 
 TEST_P(EngineTest, refuses_a_directory_that_is_not_its_own) {
   std::filesystem::create_directories(root_);
-  { std::ofstream(root_ / "notes.txt") << "mine"; }
+  {
+    std::ofstream(root_ / "notes.txt") << "mine";
+  }
   auto engine = Engine::open(io::real_env(), options());
   ASSERT_FALSE(engine);
   EXPECT_EQ(engine.error().code, Code::kInvalid);

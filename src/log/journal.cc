@@ -25,8 +25,12 @@ Journal::Journal(io::Env& env, const JournalOptions& options) : env_(env), optio
 Result<void> Journal::fill_spares() {
   FilePlan plan;
   while (spares_.size() < 2 && plan_file(plan)) {
-    WALRUS_ASSIGN(auto file, prepare(plan));
-    add_spare(std::move(file));
+    auto file = prepare(plan);
+    if (!file) {
+      plan_failed(plan);
+      return std::unexpected(file.error());
+    }
+    add_spare(std::move(*file));
   }
   return {};
 }

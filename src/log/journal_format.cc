@@ -46,7 +46,8 @@ std::string encode_journal_header(const JournalHeader& header) {
 }
 
 Result<JournalHeader> decode_journal_header(Bytes block) {
-  if (block.size() < static_cast<std::size_t>(kJournalHeaderBytes) || !block.starts_with(kFileMagic)) {
+  if (block.size() < static_cast<std::size_t>(kJournalHeaderBytes) ||
+      !block.starts_with(kFileMagic)) {
     return fail(Code::kCorrupt, "not a journal file header");
   }
   auto header = block.substr(0, static_cast<std::size_t>(kJournalHeaderBytes));
@@ -86,10 +87,9 @@ std::optional<GroupHeader> decode_group_header(Bytes bytes) {
   if (load_le<std::uint32_t>(bytes.data() + 4) != crc32c(bytes.substr(8, 32), kGroupMagic)) {
     return std::nullopt;
   }
-  return GroupHeader{load_le<std::uint64_t>(bytes.data() + 8),
-                     load_le<std::uint64_t>(bytes.data() + 16),
-                     load_le<std::uint64_t>(bytes.data() + 24),
-                     load_le<std::uint64_t>(bytes.data() + 32)};
+  return GroupHeader{
+      load_le<std::uint64_t>(bytes.data() + 8), load_le<std::uint64_t>(bytes.data() + 16),
+      load_le<std::uint64_t>(bytes.data() + 24), load_le<std::uint64_t>(bytes.data() + 32)};
 }
 
 std::uint32_t nonce_crc(std::uint64_t nonce) {
@@ -130,8 +130,8 @@ std::optional<Frame> decode_frame(Bytes bytes, std::uint32_t nonce_crc, Lsn lsn)
       frame_crc(nonce_crc, lsn, bytes.data(), payload, frame.type)) {
     return std::nullopt;
   }
-  bool holds_batch = frame.type == FrameType::kBatch ||
-                     (frame.type == FrameType::kTruncate && frame.length > 0);
+  bool holds_batch =
+      frame.type == FrameType::kBatch || (frame.type == FrameType::kTruncate && frame.length > 0);
   if (!holds_batch) return frame;
   auto batch = record::BatchView::parse(payload);
   if (!batch || batch->bytes().size() != frame.length || !batch->crc_holds()) return std::nullopt;

@@ -18,9 +18,9 @@ struct Journal::Found {
 
 struct Journal::Replay {
   const Apply* apply = nullptr;
-  Lsn synced_to = 0;  // D
-  Lsn end = 0;        // exact end of the last good frame
-  Lsn cut = 0;        // exact end of the last good frame below D
+  Lsn synced_to = 0;               // D
+  Lsn end = 0;                     // exact end of the last good frame
+  Lsn cut = 0;                     // exact end of the last good frame below D
   std::uint64_t cut_sequence = 0;  // the file in which that is
   // The sequence that the last frame names, if it was an end frame: also when that file is there
   // and holds no frame.
@@ -57,8 +57,8 @@ bool was_synced(Bytes bytes, Lsn end) {
   for (auto at = static_cast<std::size_t>(kFirstGroup); at < bytes.size();
        at += static_cast<std::size_t>(kBlockBytes)) {
     auto group = decode_group_header(bytes.substr(at));
-    if (group && group->lsn >= at && group->lsn - at == static_cast<Lsn>(round_up(
-                                         static_cast<std::int64_t>(end))) &&
+    if (group && group->lsn >= at &&
+        group->lsn - at == static_cast<Lsn>(round_up(static_cast<std::int64_t>(end))) &&
         group->synced_to > end) {
       return true;
     }
@@ -121,8 +121,8 @@ Result<void> Journal::recover(const JournalStart& start, const Apply& apply) {
   std::map<std::uint64_t, Found*> by_sequence;
   for (auto& one : found) {
     by_sequence[one.file->sequence] = &one;
-    bool before = start.left ? one.file->sequence <= start.sequence
-                             : one.file->sequence < start.sequence;
+    bool before =
+        start.left ? one.file->sequence <= start.sequence : one.file->sequence < start.sequence;
     if (!one.valid || before) continue;
     successor[one.header.prev_sequence] = &one;  // ascending: the newest wins
     WALRUS_ASSIGN(auto bytes, read_all(*one.file));
@@ -251,8 +251,7 @@ Result<void> Journal::replay_frame(Replay& replay, const Found& found, const Fra
   auto end = lsn + whole.size();
   bool below = lsn < replay.synced_to;
   replay.end = end;
-  replay.end_frame =
-      frame.type == FrameType::kEnd ? static_cast<std::uint64_t>(frame.offset) : 0;
+  replay.end_frame = frame.type == FrameType::kEnd ? static_cast<std::uint64_t>(frame.offset) : 0;
   if (below || options_.read_only) {
     replay.cut = end;
     replay.cut_sequence = found.file->sequence;

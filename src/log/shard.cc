@@ -69,8 +69,11 @@ Result<Appended> Shard::append(StreamState& stream, std::span<const Record> reco
                                 .offset = fields.base_offset,
                                 .epoch = fields.epoch,
                                 .length = static_cast<std::uint32_t>(size)});
-    PendingChunk::Entry entry{fields.base_offset, fields.base_offset + count, lsn,
-                              static_cast<std::uint32_t>(size), static_cast<std::uint32_t>(count),
+    PendingChunk::Entry entry{fields.base_offset,
+                              fields.base_offset + count,
+                              lsn,
+                              static_cast<std::uint32_t>(size),
+                              static_cast<std::uint32_t>(count),
                               batch.max_timestamp()};
     appended(stream, entry, batch, rolled, ready);
     return Appended{pending_for(stream, journal_.end()), Offset{entry.base_offset},
@@ -104,9 +107,12 @@ Result<Appended> Shard::append_batch(StreamState& stream, const record::BatchVie
     record::set_base_offset(*reserved, stream.log_end);
     record::set_epoch(*reserved, epoch);
     record::BatchView stored(Bytes(*reserved, size));
-    PendingChunk::Entry entry{stream.log_end,        stream.log_end + count,
-                              0,                     size,
-                              static_cast<std::uint32_t>(batch.count()), batch.max_timestamp()};
+    PendingChunk::Entry entry{stream.log_end,
+                              stream.log_end + count,
+                              0,
+                              size,
+                              static_cast<std::uint32_t>(batch.count()),
+                              batch.max_timestamp()};
     entry.payload = journal_.commit({.type = FrameType::kBatch,
                                      .flags = rolled ? kOpensSegment : std::uint8_t{0},
                                      .stream = stream.id,
@@ -128,12 +134,12 @@ Result<std::optional<Appended>> Shard::check_append(StreamState& stream,
                                                     std::int64_t count) {
   WALRUS_TRY(usable(stream));
   if (options.producer && options.producer->id >= 0) {
-    WALRUS_ASSIGN(auto before,
-                  stream.producers.check(options.producer->id, options.producer->epoch,
-                                         options.producer->sequence,
-                                         static_cast<std::int32_t>(count)));
+    WALRUS_ASSIGN(auto before, stream.producers.check(options.producer->id, options.producer->epoch,
+                                                      options.producer->sequence,
+                                                      static_cast<std::int32_t>(count)));
     if (before) {
-      return Appended{pending_for(stream, journal_.end()), Offset{*before}, Offset{*before + count}};
+      return Appended{pending_for(stream, journal_.end()), Offset{*before},
+                      Offset{*before + count}};
     }
   }
   if (options.expected_next && options.expected_next->value != stream.log_end) {
@@ -168,7 +174,8 @@ void Shard::appended(StreamState& stream, const PendingChunk::Entry& entry,
       if (flusher_ && due < flusher_next_) flusher_->wake();
     }
   }
-  bool acknowledged = options_.engine.mapped && stream.options.durability.kind != Durability::kFsync;
+  bool acknowledged =
+      options_.engine.mapped && stream.options.durability.kind != Durability::kFsync;
   if (acknowledged) {
     stream.high_watermark = stream.log_end;
   } else {
@@ -251,10 +258,9 @@ Result<Pending> Shard::trim(StreamState& stream, std::int64_t first_kept) {
                 stream.high_watermark);
   }
   if (first_kept <= stream.log_start) return Pending{this, journal_.end(), true};
-  WALRUS_ASSIGN(auto pending, write_frame({.type = FrameType::kTrim,
-                                           .stream = stream.id,
-                                           .offset = first_kept},
-                                          {}));
+  WALRUS_ASSIGN(
+      auto pending,
+      write_frame({.type = FrameType::kTrim, .stream = stream.id, .offset = first_kept}, {}));
   stream.log_start = first_kept;
   drop_extents(stream, pending.lsn);
   return pending;
@@ -287,7 +293,8 @@ void Shard::forget(StreamState& stream) {
     stream.removed = true;
     if (stream.waiters) {
       for (auto& waiter : *stream.waiters) {
-        ready.add(std::move(waiter.done), fail(Code::kNotFound, "stream {} was removed", stream.name));
+        ready.add(std::move(waiter.done),
+                  fail(Code::kNotFound, "stream {} was removed", stream.name));
       }
       stream.waiters = nullptr;
     }
@@ -336,8 +343,7 @@ std::map<std::string, std::string> Shard::list_state(std::uint64_t stream, Table
   LockGuard guard(lock_);
   std::map<std::string, std::string> values;
   for (auto at = tables_.lower_bound(key_of(stream, table, "")); at != tables_.end(); ++at) {
-    if (at->first.first != static_cast<std::uint8_t>(table) ||
-        at->first.second.first != stream) {
+    if (at->first.first != static_cast<std::uint8_t>(table) || at->first.second.first != stream) {
       break;
     }
     values[at->first.second.second] = at->second;
@@ -401,7 +407,9 @@ Result<Pending> Shard::truncate(StreamState& stream, std::int64_t first_dropped)
       if (!shortened.empty()) {
         record::BatchView batch{Bytes(shortened)};
         auto payload = pending.lsn - shortened.size();
-        PendingChunk::Entry entry{kept_end, first_dropped, payload,
+        PendingChunk::Entry entry{kept_end,
+                                  first_dropped,
+                                  payload,
                                   static_cast<std::uint32_t>(shortened.size()),
                                   static_cast<std::uint32_t>(batch.count()),
                                   batch.max_timestamp()};
@@ -429,7 +437,8 @@ void Shard::apply_truncate(StreamState& stream, std::int64_t first_dropped, std:
   }
   stream.log_end = first_dropped;
   // A shortened batch may begin below the log start: the watermark stays at or above it.
-  stream.high_watermark = std::min(stream.high_watermark, std::max(first_dropped, stream.log_start));
+  stream.high_watermark =
+      std::min(stream.high_watermark, std::max(first_dropped, stream.log_start));
   stream.syncing_end = std::min(stream.syncing_end, first_dropped);
   stream.producers.truncate(first_dropped);
   open_segment(stream, epoch, ms(env_.wall()));
@@ -461,7 +470,8 @@ void Shard::cut_pending(StreamState& stream, std::int64_t first_dropped) {
 Result<void> Shard::usable() const {
   if (failed_) return std::unexpected(*failed_);
   if (closed_) return fail(Code::kClosed, "{}", kClosed);
-  if (options_.read_only) return fail(Code::kReadOnly, "{}: opened read only", options_.root.string());
+  if (options_.read_only)
+    return fail(Code::kReadOnly, "{}: opened read only", options_.root.string());
   return {};
 }
 
@@ -602,7 +612,8 @@ io::Nanos Shard::flusher_step() {
       flusher_next_ = io::Worker::kForever;
       next = io::Worker::kForever;
       if (!failed_ && !job_out_) {
-        bool sync = sync_wanted_ > journal_.synced() || (sync_due_ <= now && journal_.has_unsynced());
+        bool sync =
+            sync_wanted_ > journal_.synced() || (sync_due_ <= now && journal_.has_unsynced());
         if (sync_due_ <= now && !journal_.has_unsynced()) sync_due_ = io::Worker::kForever;
         bool write = write_wanted_ > journal_.written();
         bool mark = mark_due_ <= now && journal_.needs_mark();
@@ -611,7 +622,8 @@ io::Nanos Shard::flusher_step() {
           next = io::Nanos(0);
         } else {
           flusher_next_ = std::min(sync_due_, mark_due_);
-          if (flusher_next_ != io::Worker::kForever) next = std::max(io::Nanos(1), flusher_next_ - now);
+          if (flusher_next_ != io::Worker::kForever)
+            next = std::max(io::Nanos(1), flusher_next_ - now);
         }
       }
     }
@@ -703,8 +715,7 @@ Result<Fetched> Shard::fetch(StreamState& stream, std::int64_t from, const Fetch
       out.high_watermark = {stream.high_watermark};
       out.log_end = {stream.log_end};
       out.next = {from};
-      auto limit =
-          options.up_to == UpTo::kAppended ? stream.log_end : stream.high_watermark;
+      auto limit = options.up_to == UpTo::kAppended ? stream.log_end : stream.high_watermark;
       if (from < stream.log_start || from > limit) {
         return fail(Code::kOutOfRange, "offset {} out of range {}..{}", from, stream.log_start,
                     limit);
@@ -721,7 +732,8 @@ Result<Fetched> Shard::fetch(StreamState& stream, std::int64_t from, const Fetch
         std::int64_t bytes = 0;
         for (; chunk != stream.pending.end(); ++chunk) {
           auto entries = (*chunk)->all();
-          auto entry = std::ranges::upper_bound(entries, from, {}, &PendingChunk::Entry::end_offset);
+          auto entry =
+              std::ranges::upper_bound(entries, from, {}, &PendingChunk::Entry::end_offset);
           for (; entry != entries.end(); ++entry) {
             bool fits = places.empty() || bytes + entry->bytes <= options.bytes_max;
             if (!fits || entry->end_offset > limit) break;
@@ -779,7 +791,8 @@ Result<std::int64_t> Shard::find_time(StreamState& stream, std::int64_t time_ms)
   for (int attempt = 0;; ++attempt) {
     ChainRef chain;
     std::int64_t start = 0, end = 0;
-    std::optional<std::int64_t> candidate;  // base offset of the first pending batch that may hold it
+    std::optional<std::int64_t>
+        candidate;  // base offset of the first pending batch that may hold it
     {
       LockGuard guard(lock_);
       if (closed_) return fail(Code::kClosed, "{}", kClosed);

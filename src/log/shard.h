@@ -66,7 +66,7 @@ struct ShardOptions {
   std::int32_t index = 0, count = 1;
   bool read_only = false;
   std::function<bool(const std::string&)> names_file{};  // does another shard? No lock held
-  std::function<void(const Error&)> on_failed;  // no lock held; the other shards end too
+  std::function<void(const Error&)> on_failed;           // no lock held; the other shards end too
 };
 
 using StateKey = std::pair<std::uint8_t, std::pair<std::uint64_t, std::string>>;
@@ -141,7 +141,7 @@ class Shard {
   Result<void> checkpoint();
   Result<void> compact(StreamState&);
 
-  Result<void> close();  // syncs and checkpoints; answers everything that waits
+  Result<void> close();    // syncs and checkpoints; answers everything that waits
   Result<void> health();   // failure(), or what the background tries again
   Result<void> failure();  // what ended it
   void fail_with(const Error&);
@@ -159,7 +159,6 @@ class Shard {
   io::Nanos allocator_step();
 
  private:
-
   // Everything below: the lock is held unless said otherwise.
   Result<void> usable(const StreamState&) const;
   Result<void> usable() const;

@@ -10,10 +10,10 @@ namespace walrus::log {
 namespace {
 
 constexpr io::Nanos kRetry = std::chrono::milliseconds(500);
-constexpr std::int64_t kPieceBytes = 8 << 20;     // written, then paced
+constexpr std::int64_t kPieceBytes = 8 << 20;  // written, then paced
 constexpr std::size_t kPieceStreams = 16'384;
-constexpr std::size_t kPackExtentsMax = 16;       // more than these are regrouped
-constexpr std::int64_t kClockRate = 10;           // trusted time gains on the wall clock's jumps
+constexpr std::size_t kPackExtentsMax = 16;  // more than these are regrouped
+constexpr std::int64_t kClockRate = 10;      // trusted time gains on the wall clock's jumps
 // Trusted time may gain tenfold: a producer is remembered for a day at least, as Kafka does.
 constexpr std::int64_t kProducerIdleMs = kClockRate * 24 * 3600 * 1000;
 constexpr Bytes kClockKey = "clock";
@@ -187,10 +187,9 @@ bool Shard::checkpoint_due(io::Nanos now) const {
   auto pending = journal_.end() - checkpointed_;
   bool aged = now - last_checkpoint_ >= options_.engine.checkpoint_interval;
   if (pending == 0) return manifest_stale_ && aged;
-  bool pressed = journal_.spares() < 2 &&
-                 journal_.used_bytes() * 2 > options_.engine.user.journal_bytes_max;
-  return pressed || static_cast<std::int64_t>(pending) >= options_.engine.checkpoint_bytes ||
-         aged;
+  bool pressed =
+      journal_.spares() < 2 && journal_.used_bytes() * 2 > options_.engine.user.journal_bytes_max;
+  return pressed || static_cast<std::int64_t>(pending) >= options_.engine.checkpoint_bytes || aged;
 }
 
 void Shard::begin_checkpoint() {
@@ -216,7 +215,8 @@ void Shard::begin_checkpoint() {
   for (auto& stream : streams) {
     manifest.streams.push_back(snapshot_of(*stream));
     if (stream->pending.empty()) continue;
-    Checkpoint::Captured captured{stream, manifest.streams.size() - 1, stream->truncations, {}, 0, 0};
+    Checkpoint::Captured captured{stream, manifest.streams.size() - 1, stream->truncations, {}, 0,
+                                  0};
     captured.chunks.reserve(stream->pending.size());
     for (const auto& chunk : stream->pending) captured.chunks.emplace_back(chunk, chunk->count);
     if (stream->chain && !stream->chain->empty()) {
@@ -276,8 +276,8 @@ io::Nanos Shard::checkpoint_write() {
       auto& [chunk, count] = captured.chunks[captured.chunk];
       if (one.runs.empty() || one.runs.back().segment_base != chunk->segment_base ||
           one.runs.back().epoch != chunk->epoch) {
-        bool seals = segment_base >= 0 &&
-                     (segment_base != chunk->segment_base || epoch != chunk->epoch);
+        bool seals =
+            segment_base >= 0 && (segment_base != chunk->segment_base || epoch != chunk->epoch);
         one.runs.push_back({chunk->segment_base, chunk->epoch, seals, {}});
         pieces.push_back({incoming.size(), one.runs.size() - 1, {}});
         segment_base = chunk->segment_base;
@@ -339,7 +339,8 @@ io::Nanos Shard::checkpoint_manifest() {
     for (const auto& captured : checkpoint_->streams) {
       if (captured.stream->truncations == captured.truncations) continue;
       // What was captured is cut since: its batches may not leave the journal. Begin anew.
-      for (auto& waiter : checkpoint_->waiters) checkpoint_waiters_next_.push_back(std::move(waiter));
+      for (auto& waiter : checkpoint_->waiters)
+        checkpoint_waiters_next_.push_back(std::move(waiter));
       checkpoint_ = nullptr;
       return io::Nanos(0);
     }
@@ -509,7 +510,8 @@ io::Nanos Shard::maintain() {
   {
     LockGuard guard(lock_);
     auto now_ms = trusted_now_ms();
-    if (journal_.end() == checkpointed_) background_error_ = std::nullopt;  // what follows says anew
+    if (journal_.end() == checkpointed_)
+      background_error_ = std::nullopt;  // what follows says anew
     for (auto& [id, stream] : streams_) {
       retain(*stream, now_ms);
       stream->producers.expire(now_ms - kProducerIdleMs);
@@ -553,7 +555,8 @@ void Shard::retain(StreamState& stream, std::int64_t now_ms) {
     i = end;
   }
   if (first_kept > stream.log_start && first_kept <= stream.high_watermark) {
-    auto written = write_frame({.type = FrameType::kTrim, .stream = stream.id, .offset = first_kept}, {});
+    auto written =
+        write_frame({.type = FrameType::kTrim, .stream = stream.id, .offset = first_kept}, {});
     if (!written) return;
     stream.log_start = first_kept;
   }
@@ -585,8 +588,8 @@ void Shard::drop_extents(StreamState& stream, Lsn durable) {
 
 bool Shard::wants_regroup(const StreamState& stream) const {
   if (stream.removed || !stream.chain) return false;
-  auto packs = std::ranges::count_if(
-      *stream.chain, [](const Extent& extent) { return extent.file->stream == 0; });
+  auto packs = std::ranges::count_if(*stream.chain,
+                                     [](const Extent& extent) { return extent.file->stream == 0; });
   return static_cast<std::size_t>(packs) > kPackExtentsMax;
 }
 

@@ -81,7 +81,10 @@ Result<void> Shard::recover() {
   touched_.clear();
   WALRUS_TRY(settle());
   if (options_.read_only) return {};
-  return journal_.fill_spares();
+  auto filled = journal_.fill_spares();
+  if (filled || filled.error().code != Code::kNoSpace) return filled;
+  background_error_ = filled.error();  // a full disk: reads go on, files are tried for again
+  return {};
 }
 
 // A file may be gone that the manifest names, if a trim or a drop in the journal came after it.
@@ -138,7 +141,8 @@ Result<void> Shard::replay(const Frame& frame, Lsn payload, Bytes bytes) {
       if (frame.offset != stream.log_end || batch.base_offset() != frame.offset) {
         return bad("a batch that does not follow the one before it");
       }
-      if ((frame.flags & kOpensSegment) != 0) open_segment(stream, frame.epoch, batch.max_timestamp());
+      if ((frame.flags & kOpensSegment) != 0)
+        open_segment(stream, frame.epoch, batch.max_timestamp());
       if (frame.epoch != stream.epoch) return bad("a batch of another epoch");
       if (stream.segment_records == 0) stream.segment_started_ms = batch.max_timestamp();
       add_pending(stream,

@@ -67,7 +67,9 @@ struct StreamState {
   ProducerTable producers;
   std::unique_ptr<std::vector<ReadWaiter>> waiters;
 
-  std::int64_t chain_end() const { return chain && !chain->empty() ? chain->back().end_offset : -1; }
+  std::int64_t chain_end() const {
+    return chain && !chain->empty() ? chain->back().end_offset : -1;
+  }
 };
 
 }  // namespace walrus::log

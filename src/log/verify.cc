@@ -56,8 +56,8 @@ Result<std::vector<Finding>> verify_directory(io::Env& env, const io::Path& root
   engine.user.root = root;
   engine.user.read_only = true;
   for (std::int32_t i = 0; i < (*identity)->shards; ++i) {
-    ShardOptions options{engine, root, (*identity)->uuid, (*identity)->layout, i,
-                         (*identity)->shards, true, {}, {}};
+    ShardOptions options{
+        engine, root, (*identity)->uuid, (*identity)->layout, i, (*identity)->shards, true, {}, {}};
     WALRUS_TRY(verify_shard(env, options, findings));
   }
   return findings;

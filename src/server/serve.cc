@@ -55,9 +55,22 @@ std::map<std::string, std::string> environment() {
   return values;
 }
 
+// What to do about it, where the error alone does not say.
+Bytes hint(Code code) {
+  switch (code) {
+    case Code::kExists:
+      return ": stop what listens there, or choose another address (--listen, --admin-listen)";
+    case Code::kLocked: return ": stop that process, or choose another directory (--data-dir)";
+    case Code::kNoSpace: return ": free some space; nothing that was acknowledged is lost";
+    case Code::kVersion: return ": start it with the newer release";
+    case Code::kCorrupt: return ": see `walrus log verify` and docs/operations.md";
+    default: return "";
+  }
+}
+
 int report(Bytes what, const Error& error) {
-  std::fprintf(stderr, "walrus: %.*s: %s\n", static_cast<int>(what.size()), what.data(),
-               error.message.c_str());
+  auto line = fmt::format("walrus: {}: {}{}\n", what, error.message, hint(error.code));
+  std::fputs(line.c_str(), stderr);
   return kExitFailed;
 }
 

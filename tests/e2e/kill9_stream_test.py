@@ -10,6 +10,7 @@ sent and not acknowledged.
 import os
 import random
 import re
+import signal
 import subprocess
 import tempfile
 import threading
@@ -71,6 +72,7 @@ class Kill9Stream(unittest.TestCase):
         # under way.
         producer = subprocess.Popen(
             [BINARY, "produce", "words", WORDS, "--addr", server.addr, "--batch-records", "20",
+             "--rate", "12000",
              "--retry-ms", "120000"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
             env=environment())
@@ -83,8 +85,10 @@ class Kill9Stream(unittest.TestCase):
                 acknowledged = wait_until(
                     lambda: (lambda n: n if n >= place else 0)(server.high_watermark("words")),
                     f"{place} records acknowledged", 300)
-                time.sleep(chance.random() * 0.01)
                 self.assertIsNone(producer.poll(), "the producer ended before the kill")
+                # Stopped first: what the producer sends now is under way when the kill comes.
+                server.process.send_signal(signal.SIGSTOP)
+                time.sleep(0.02 + chance.random() * 0.05)
                 server.kill9()
                 lost = r"connection lost, (\d+) batches unacknowledged"
                 notice = wait_until(lambda: errors.matching(lost)[kill:],

@@ -49,7 +49,8 @@ TEST(HttpTest, response_bytes) {
   EXPECT_EQ(encode({.body = "ok\n"}),
             "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 3\r\n"
             "Connection: keep-alive\r\nX-Content-Type-Options: nosniff\r\n\r\nok\n");
-  auto head = encode({.status = 405, .body = "x", .allow = "GET", .keep_alive = false, .head = true});
+  auto head =
+      encode({.status = 405, .body = "x", .allow = "GET", .keep_alive = false, .head = true});
   EXPECT_TRUE(head.starts_with("HTTP/1.1 405 Method Not Allowed\r\n"));
   EXPECT_NE(head.find("\r\nAllow: GET\r\n"), std::string::npos);
   EXPECT_TRUE(head.ends_with("\r\n\r\n"));
