@@ -29,7 +29,7 @@ struct ServerOptions {
   std::string admin_listen = "127.0.0.1:9094";
   std::size_t loops = 1;
   std::int64_t disk_free_bytes_min = 256 << 20;
-  io::Nanos watch_interval = std::chrono::milliseconds(500);  // of the disk and of health
+  io::Nanos watch_interval = std::chrono::milliseconds(100);  // of the disk and of health
   io::Nanos drain_timeout = std::chrono::seconds(10);
 };
 
