@@ -19,7 +19,7 @@ OPEN_SHARE = 0.08
 def run(binary, seed):
     words = [binary, "--world", "log", "--seed", str(seed)]
     try:
-        done = subprocess.run(words, capture_output=True, text=True, errors="replace", timeout=120)
+        done = subprocess.run(words, capture_output=True, text=True, errors="replace", timeout=40)
     except subprocess.TimeoutExpired:
         return seed, "hangs"
     if done.returncode == 0:
