@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 
-OPEN_SHARE = 0.08
+OPEN_SHARE = 0.04
 
 
 def run(binary, seed):
