@@ -131,7 +131,8 @@ TEST_F(Append, of_conditional_appends_that_race_exactly_one_wins) {
 
 TEST_F(Append, a_producers_repeat_answers_its_first_offset) {
   ProducerSequence first{.id = 7, .epoch = 0, .sequence = 0};
-  auto two = values(std::vector<std::string>{"a", "b"});
+  std::vector<std::string> texts = {"a", "b"};
+  auto two = values(texts);
   EXPECT_EQ(stream.append(two, {.producer = first}), Offset{0});
   EXPECT_EQ(stream.append(two, {.producer = first}), Offset{0});
   restart();
@@ -148,7 +149,8 @@ TEST_F(Append, too_large_is_refused_before_anything_changes) {
   std::string huge(static_cast<std::size_t>(options.user.batch_bytes_max) + 1, 'x');
   EXPECT_TRUE(fails_with(stream.append(value(huge)), Code::kTooLarge));
   std::string half(huge.size() / 2, 'y');
-  auto three = values(std::vector<std::string>{half, half, half});
+  std::vector<std::string> halves = {half, half, half};
+  auto three = values(halves);
   EXPECT_TRUE(fails_with(stream.append(three), Code::kTooLarge));
   auto async = stream.append_async(three).get();
   EXPECT_TRUE(fails_with(async, Code::kTooLarge));
