@@ -245,13 +245,18 @@ std::optional<std::string> StreamHistory::start_differs(const StreamState& state
   }
   // Retention may have gone by records that were truncated afterwards.
   auto bytes_after = truncated_bytes_;
-  for (auto entry = state.entries.rbegin(); entry != state.entries.rend(); ++entry) {
+  for (auto place = state.entries.size(); place-- > 0;) {
+    const auto& entry = state.entries[place];
     bool kept_by_size = !may_retain_bytes_ || bytes_after < retention_bytes_min_;
-    if (entry->offset < log_start && kept_by_size && !expired(*entry->record, now_ms)) {
-      return fmt::format("log start {}: offset {} was neither too old nor too far back", log_start,
-                         entry->offset);
+    if (entry.offset < log_start && kept_by_size && !expired(*entry.record, now_ms)) {
+      // A segment whose records were all compacted away has no age any more.
+      bool compacted = may_retain_time_ && may_be_compacted(state, place, now_ms);
+      if (!compacted) {
+        return fmt::format("log start {}: offset {} was neither too old nor too far back",
+                           log_start, entry.offset);
+      }
     }
-    bytes_after += entry->record->bytes;
+    bytes_after += entry.record->bytes;
   }
   return std::nullopt;
 }
@@ -298,7 +303,8 @@ std::optional<std::string> StreamHistory::records_differ(const StreamState& stat
   if (next < seen.size()) {
     return fmt::format("offset {} was never there, or out of order", seen[next].offset);
   }
-  return may_compact_ ? key_resurrected(state, seen) : std::nullopt;
+  bool all_seen = !damaged || damaged->unreadable.empty();
+  return may_compact_ && all_seen ? key_resurrected(state, seen) : std::nullopt;
 }
 
 // A key whose dropped tombstone lies between records that were seen: its older value, if seen,
@@ -413,7 +419,7 @@ Verdict StreamHistory::reconcile(const Loss& loss, const ObservedStream& seen) {
   std::string nearest;
   for (std::size_t count = 0; count <= mutations_.size(); ++count) {
     if (count > 0) state.apply(mutations_[count - 1]);
-    auto differs = difference(state, seen, loss.at_ms);
+    auto differs = difference(state, seen, std::max(loss.at_ms, loss.seen_ms));
     if (!differs) {
       matched = state;
       survivors = count;

@@ -108,6 +108,7 @@ struct StreamState {
 struct Loss {
   bool page_cache_lost = false;  // a power cut, or a failed sync that dropped dirty pages
   std::int64_t at_ms = 0;        // when the first of it happened
+  std::int64_t seen_ms = 0;      // when what is left was looked at
   std::int64_t interval_slack_ms = 0;
   // Bytes were damaged on purpose: acknowledgements newer than this may not be below a mark yet.
   std::optional<std::int64_t> marked_ms;

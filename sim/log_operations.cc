@@ -432,7 +432,7 @@ void LogRun::open_read_only() {
 
 void LogRun::open_twice() {
   auto opened = log::Engine::open(world_->node(0).env(), plan_.engine);
-  if (crashed() || errors_on_) return;
+  if (crashed() || errors_on_ || damaged_) return;
   if (opened || opened.error().code != Code::kLocked) {
     flag("lock", opened ? "the directory was opened twice" : opened.error().message);
   }

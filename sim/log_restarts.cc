@@ -119,6 +119,7 @@ void LogRun::note_loss(io::CrashKind kind) {
 Loss LogRun::loss_now() {
   auto loss = loss_;
   if (!lost_something_) loss.at_ms = true_ms();
+  loss.seen_ms = true_ms();
   loss.interval_slack_ms = in_ms(sync_slack(plan_));
   if (damaged_) loss.marked_ms = loss.at_ms - in_ms(plan_.engine.mark_delay + sync_slack(plan_));
   return loss;
@@ -277,6 +278,7 @@ void LogRun::jump_wall(Millis by) {
   wall_jump_ = by;
   jumped_at_ = world_->now();
   ++tally_.hits["wall_jump"];
+  say(fmt::format("the wall clock jumps by {} ms", by.count()));
 }
 
 void LogRun::close_windows() {
