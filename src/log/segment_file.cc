@@ -91,6 +91,11 @@ Result<void> OpenFiles::remove(const FileRef& file) {
   return removed;
 }
 
+void OpenFiles::close_unreadable() {
+  LockGuard guard(lock_);
+  std::erase_if(removed_, [](const Slot& slot) { return slot.file.expired(); });
+}
+
 void grow(Chain& chain, const BatchPlace& place, const record::BatchView& batch) {
   bool joins = !chain.empty() && chain.back().file == place.file &&
                is_next_place(chain.back(), place.position) &&

@@ -24,6 +24,7 @@ class OpenFiles {
   Result<OpenFileRef> open(const FileRef&);
   // Unlinks the file; it can still be read through every FileRef that is alive now.
   Result<void> remove(const FileRef&);
+  void close_unreadable();
   io::Path path(const SegmentFile& file) const { return segments_ / file.name; }
   // kCorrupt or kVersion if the header is damaged or that of another file.
   Result<void> check_header(io::File&, const SegmentFile&) const;

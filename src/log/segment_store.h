@@ -121,6 +121,8 @@ class SegmentStore {
   // Unlinks files that no manifest names any more, durably. Quiet about files that are gone. They
   // stay readable through the FileRefs that are alive now: their descriptors are kept as long.
   Result<void> remove(std::span<const FileRef>);
+  // Closes unlinked files that no FileRef can read any more: their space returns to the disk.
+  void close_unreadable();
   // Files below segments/ that `named` does not hold: this directory's own, left over from a crash,
   // are removed; any other is moved to quarantine/. Returns the names of the moved ones.
   Result<std::vector<std::string>> quarantine_unnamed(std::span<const FileRef> named);

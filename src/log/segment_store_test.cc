@@ -550,6 +550,19 @@ TEST_F(SegmentStoreTest, reads_a_removed_file_through_a_chain_that_was_taken_bef
             1);  // the removed one's descriptor is gone with its chain
 }
 
+TEST_F(SegmentStoreTest, closes_a_removed_file_when_nobody_can_read_it_any_more) {
+  TestStream a;
+  a.add(100);
+  write(a);
+  (void)read(*a.chain, 0);
+  ASSERT_TRUE(store_->remove(std::vector{a.chain->front().file}));
+  store_->close_unreadable();
+  EXPECT_EQ(env_.memory.state.open_files, 1);  // the chain can still be read
+  a.chain = nullptr;
+  store_->close_unreadable();
+  EXPECT_EQ(env_.memory.state.open_files, 0);
+}
+
 TEST_F(SegmentStoreTest, does_not_bring_removed_files_back_by_a_power_cut) {
   TestStream a;
   a.add(100);

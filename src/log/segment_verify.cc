@@ -17,6 +17,8 @@ std::string directory_of(const std::string& name) { return name.substr(0, name.r
 
 bool SegmentStore::sync_failed() const { return impl_->sync_failed; }
 
+void SegmentStore::close_unreadable() { impl_->files.close_unreadable(); }
+
 Result<void> SegmentStore::remove(std::span<const FileRef> files) {
   std::set<std::string> touched;
   for (const FileRef& file : files) {

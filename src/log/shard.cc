@@ -280,6 +280,9 @@ Result<Pending> Shard::drop(std::uint64_t id) {
       }
       manifest_stale_ = true;
     }
+    // A handle to the stream may live on: it must not keep files from returning their space.
+    stream.chain = nullptr;
+    stream.pending.clear();
     streams_.erase(found);
   }
   std::erase_if(tables_, [&](const auto& item) { return item.first.second.first == id; });

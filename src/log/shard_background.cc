@@ -168,6 +168,7 @@ io::Nanos Shard::background_step() {
     (void)store_.remove(doomed);  // what is left is cleaned up at the next start
     return io::Nanos(0);
   }
+  store_.close_unreadable();
   return maintain();
 }
 
@@ -376,6 +377,13 @@ void Shard::checkpoint_apply(Ready& ready) {
       continue;
     }
     stream.chain = checkpoint.manifest.streams[captured.snapshot].chain;
+    // A trim during the checkpoint doomed a file whose extents were all trimmed then; this chain
+    // has more of it. drop_extents() below dooms it again if that was trimmed as well.
+    std::erase_if(doomed_after_, [&](const auto& item) {
+      return stream.chain && std::ranges::any_of(*stream.chain, [&](const Extent& extent) {
+        return extent.file->name == item.second->name;
+      });
+    });
     auto end = stream.chain_end();
     std::erase_if(stream.pending, [&](const PendingChunkRef& chunk) {
       return chunk->count > 0 && chunk->back().end_offset <= end;
