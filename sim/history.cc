@@ -367,15 +367,17 @@ Verdict StreamHistory::check_cursors(const std::map<std::string, std::string>& s
 
 bool StreamHistory::must_survive(const Mutation& mutation, const Loss& loss) const {
   if (!mutation.promised_ms && !mutation.synced) return false;
+  // What was not synced is below no mark: the write that was lost may have been its first.
+  bool lost = loss.page_cache_lost || loss.marked_ms;
   if (loss.marked_ms && mutation.promised_ms.value_or(loss.at_ms) > *loss.marked_ms) return false;
-  if (mutation.synced || !loss.page_cache_lost) return true;
+  if ((mutation.synced && !loss.marked_ms) || !lost) return true;
   switch (mutation.durability.kind) {
     case Durability::kFsync: return true;
     case Durability::kOs: return false;
     case Durability::kInterval:
       return *mutation.promised_ms + mutation.durability.interval.count() +
                  loss.interval_slack_ms <=
-             loss.at_ms;
+             loss.marked_ms.value_or(loss.at_ms);
   }
   return true;
 }

@@ -196,6 +196,7 @@ void LogRun::append_answered(Name& name, const log::Appended& answer, Mutation m
                   fmt::format("{}: next is {} instead of {}", name.name, answer.next.value, next));
     }
     number = model.add(std::move(mutation));
+    appended_ = true;
   }
   auto place = static_cast<std::size_t>(&name - names_.data());
   await(answer.pending, [this, place, id = name.id, number] {

@@ -7,7 +7,9 @@ using std::chrono::milliseconds;
 
 io::DiskOptions draw_disk(io::SimRandom& random, const LogPlan& plan) {
   io::DiskOptions disk;
-  disk.writeback = random.chance(0.5) ? 0.05 : 0.3;
+  // The less the disk writes by itself, the more a cut finds that was not synced.
+  constexpr double kWriteback[] = {0, 0.005, 0.05, 0.3};
+  disk.writeback = kWriteback[random.below(std::size(kWriteback))];
   if (plan.garbage_sectors) disk.faults.garbage_sector = 0.5;
   if (plan.slow_sync) {
     disk.faults.slow_sync = 0.1;
@@ -90,14 +92,20 @@ io::Nanos sync_slack(const LogPlan& plan) {
 
 const std::vector<std::string>& fault_families() {
   static const std::vector<std::string> families = {
-      "kill",        "power_cut",         "clean_close",
-      "crash_at_op", "crash_in_recovery", "cut_after_sync_error",
-      "sync_error",  "read_error",        "write_error",
-      "short_io",    "open_error",        "disk_full",
-      "no_space",    "slow_sync",         "stuck_sync",
-      "bit_rot",     "lost_write",        "misdirected_write",
-      "wall_jump",   "torn_sector",       "garbage_sector",
-      "lost_name",   "shards_changed",    "recreated"};
+      // How incarnations end, and what a power cut leaves.
+      "kill", "power_cut", "clean_close", "boot_id_changed", "crash_at_op", "crash_in_recovery",
+      "cut_append_cut", "cut_after_sync_error", "old_sector", "new_sector", "torn_sector",
+      "garbage_sector", "old_size", "new_size", "lost_name", "kept_name",
+      // Crashes right before and right after what makes something durable.
+      "before_journal_sync", "after_journal_sync", "before_segment_sync", "after_segment_sync",
+      "before_manifest_sync", "after_manifest_sync", "before_directory_sync",
+      "after_directory_sync", "before_rename", "after_rename", "before_remove", "after_remove",
+      // What the disk does to a process that lives.
+      "sync_error", "dropped_page", "evicted_page", "read_error", "write_error", "short_io",
+      "open_error", "disk_full", "no_space", "slow_sync", "stuck_sync", "bit_rot", "lost_write",
+      "misdirected_write",
+      // The rest of the world.
+      "wall_jump", "shards_changed", "recreated"};
   return families;
 }
 

@@ -17,6 +17,31 @@ std::int64_t in_ms(io::Nanos time) {
   return std::chrono::duration_cast<milliseconds>(time).count();
 }
 
+// Operations that make something durable, and how many of them come in a while.
+struct Step {
+  const char *operation, *file, *name;
+  int many;
+};
+constexpr Step kSteps[] = {{"sync directory", "", "directory_sync", 4},
+                           {"sync", ".wal", "journal_sync", 20},
+                           {"sync", "/manifest-", "manifest_sync", 4},
+                           {"sync", "/segments/", "segment_sync", 4},
+                           {"rename", "", "rename", 2},
+                           {"remove", "", "remove", 4}};
+
+// The family of a crash at one of them: "before_segment_sync" for "before sync .../1-0.seg". Empty:
+// it came elsewhere.
+std::string durable_step(const std::string& place) {
+  auto space = place.find(' ');
+  auto what = place.substr(space == std::string::npos ? place.size() : space + 1);
+  for (const auto& step : kSteps) {
+    if (what.starts_with(std::string(step.operation) + " /") && what.contains(step.file)) {
+      return place.substr(0, space) + "_" + step.name;
+    }
+  }
+  return "";
+}
+
 }  // namespace
 
 void LogRun::begin_life() {
@@ -24,7 +49,7 @@ void LogRun::begin_life() {
   names_.clear();
   for (int i = 0; i < plan_.names; ++i) names_.emplace_back().name = fmt::format("name{}", i);
   loss_ = {};
-  lost_something_ = damaged_ = cut_next_ = false;
+  lost_something_ = damaged_ = cut_next_ = was_open_ = false;
   healable_.reset();
 }
 
@@ -42,9 +67,7 @@ bool LogRun::try_open(int attempt) {
   bool rough = attempt < kAttemptsWithFaults;
   bool errors = false;
   if (rough && plan_.crash_in_recovery && random_.chance(0.4)) {
-    armed_ =
-        plan_.power_cuts && random_.chance(0.6) ? io::CrashKind::kPowerCut : io::CrashKind::kKill;
-    node.crash_after_ops(static_cast<std::uint64_t>(random_.between(1, 60)), armed_);
+    arm_crash(60);
   }
   if (rough && plan_.open_errors && random_.chance(0.3)) errors = faults.open_error = 0.03;
   if (rough && plan_.io_errors && random_.chance(0.3)) errors = faults.read_error = 0.03;
@@ -55,6 +78,7 @@ bool LogRun::try_open(int attempt) {
   if (random_.chance(0.2)) plan_.engine.mapped = !plan_.engine.mapped;
   sync_errors_before_ = hits("sync_error");
   disk_errors_before_ = disk_errors();
+  check_boot_id();
   auto opened = log::Engine::open(node.env(), plan_.engine);
   faults.open_error = faults.read_error = 0;
   if (node.crashed()) {
@@ -73,11 +97,13 @@ bool LogRun::try_open(int attempt) {
   }
   engine_ = std::move(*opened);
   ++tally_.reopenings;
+  if (was_open_) ++tally_.restarts;
+  was_open_ = true;
   reconcile(*engine_, names_, loss_now());
   if (violation_) return true;
   loss_ = {};
   lost_something_ = false;
-  last_synced_ms_ = true_ms();
+  last_synced_ms_ = last_alive_ms_ = true_ms();
   if (damaged_) damage_until_ = done_ + random_.between(0, 20);
   return true;
 }
@@ -104,12 +130,21 @@ void LogRun::open_failed(const Error& error, bool errors_were_on) {
   world_->node(0).restart();
 }
 
+// The boot id changes at a power cut and at nothing else.
+void LogRun::check_boot_id() {
+  auto now = world_->node(0).env().disk().boot_id();
+  if (now == boot_id_) return;
+  if (!boot_id_.empty()) ++tally_.hits["boot_id_changed"];
+  boot_id_ = now;
+}
+
 // What happened to what was not synced; the first of several crashes dates it.
 void LogRun::note_loss(io::CrashKind kind) {
   watch_syncs();
   if (!lost_something_) loss_.at_ms = true_ms();
   lost_something_ = true;
   if (kind == io::CrashKind::kPowerCut) loss_.page_cache_lost = true;
+  if (failed_ms_) loss_.at_ms = std::min(loss_.at_ms, *failed_ms_);
   if (sync_failed_ms_) {
     loss_.page_cache_lost = true;
     loss_.at_ms = std::min(loss_.at_ms, *sync_failed_ms_);
@@ -129,9 +164,13 @@ void LogRun::count_crash(io::CrashKind kind, const char* how) {
   ++tally_.crashes;
   ++tally_.hits[kind == io::CrashKind::kKill ? "kill" : "power_cut"];
   if (how) ++tally_.hits[how];
-  say(fmt::format("{}: {} at {}", how ? how : "crash",
-                  kind == io::CrashKind::kKill ? "kill" : "power cut",
-                  world_->node(0).crash_place()));
+  const auto& place = world_->node(0).crash_place();
+  if (auto step = durable_step(place); !step.empty()) ++tally_.hits[step];
+  bool cut = kind == io::CrashKind::kPowerCut;
+  if (cut && after_cut_ && appended_) ++tally_.hits["cut_append_cut"];
+  after_cut_ = cut;
+  appended_ = false;
+  say(fmt::format("{}: {} at {}", how ? how : "crash", cut ? "power cut" : "kill", place));
 }
 
 std::int64_t LogRun::disk_errors() {
@@ -154,6 +193,7 @@ void LogRun::leave_incarnation() {
   engine_.reset();
   crash_armed_ = false;
   sync_failed_ms_.reset();
+  failed_ms_.reset();
   close_windows();
 }
 
@@ -217,18 +257,30 @@ void LogRun::draw_end() {
     window_until_ = done_ + 40;
     return;
   }
-  if (plan_.crash_at_op && random_.chance(0.5)) return arm_crash();
+  if (crash_armed_) return end(armed_ == io::CrashKind::kKill ? End::kKill : End::kPowerCut);
+  if (plan_.crash_at_op && random_.chance(0.5)) {
+    crash_armed_ = true;
+    return arm_crash(80);
+  }
   std::vector<End> ends{End::kClose};
   if (plan_.kills) ends.insert(ends.end(), 2, End::kKill);
   if (plan_.power_cuts) ends.insert(ends.end(), 3, End::kPowerCut);
   end(ends[random_.below(ends.size())]);
 }
 
-void LogRun::arm_crash() {
+// At one of the next operations of the disk, whatever it is, or of those that make one thing
+// durable.
+void LogRun::arm_crash(std::int64_t operations) {
   armed_ =
       plan_.power_cuts && random_.chance(0.7) ? io::CrashKind::kPowerCut : io::CrashKind::kKill;
-  crash_armed_ = true;
-  world_->node(0).crash_after_ops(static_cast<std::uint64_t>(random_.between(1, 80)), armed_);
+  io::Node::Place place;
+  if (random_.chance(0.5)) {
+    const auto& step = kSteps[random_.below(std::size(kSteps))];
+    place = {step.operation, step.file};
+    operations = step.many;
+  }
+  auto number = static_cast<std::uint64_t>(random_.between(1, operations));
+  world_->node(0).crash_after_ops(number, armed_, place);
 }
 
 // Opens and closes the times in which the disk misbehaves.
@@ -249,7 +301,7 @@ void LogRun::fault_window() {
     case 1:
       if (!plan_.io_errors) return;
       options.faults.read_error = 0.05;
-      options.faults.write_error = random_.chance(0.5) ? 0.02 : 0;
+      options.faults.write_error = random_.chance(0.5) ? 0.05 : 0;
       errors_on_ = true;
       break;
     case 2:

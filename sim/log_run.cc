@@ -3,6 +3,11 @@
 #include <cstdio>
 
 namespace walrus::sim {
+namespace {
+
+constexpr std::int64_t kRestartsMin = 3;
+
+}  // namespace
 
 LogRun::LogRun(std::uint64_t seed, std::int64_t operations)
     : seed_(seed), operations_(operations), random_(seed), plan_(draw_plan(random_)) {
@@ -30,7 +35,16 @@ void LogRun::run() {
     world_->node(0).crash_after_ops(0, io::CrashKind::kKill);
     if (engine_) end(random_.chance(0.5) ? End::kPowerCut : End::kClose);
     if (!violation_ && !engine_) open();
+    // What was drawn to end an incarnation did not always come to pass.
+    while (!violation_ && tally_.restarts < kRestartsMin) {
+      if (engine_) end(End::kKill);
+      if (!violation_ && !engine_) open();
+    }
     if (!violation_ && engine_ && !damaged_) end_by_close();
+  }
+  if (!violation_ && (tally_.operations < operations_ || tally_.restarts < kRestartsMin)) {
+    flag("too-little-done",
+         fmt::format("{} operations, {} restarts", tally_.operations, tally_.restarts));
   }
   for (const auto& [family, count] : disk().hits()) tally_.hits[family] += count;
   tally_.trace = world_->trace_hash();
@@ -83,8 +97,11 @@ void LogRun::pass(io::Nanos time) {
 
 void LogRun::do_operation() {
   ++tally_.operations;
-  auto& name = names_[random_.below(names_.size())];
-  if (name.creating) return;
+  // One whose creation is not acknowledged is not used yet.
+  auto first = random_.below(names_.size()), at = first;
+  while (names_[at].creating && (at + 1) % names_.size() != first) at = (at + 1) % names_.size();
+  auto& name = names_[at];
+  if (name.creating) return pass(std::chrono::milliseconds(1));
   if (!name.stream) return create(name);
   using Operation = void (LogRun::*)(Name&);
   struct Weighted {
@@ -148,9 +165,18 @@ bool LogRun::engine_failed() {
   return name ? !engine_->sync(name->stream) : !engine_->new_producer_id();
 }
 
-// Dates a failed sync by the last moment at which there was none yet.
+// Dates a failed sync, and the end of the instance by any failure, by the last moment at which
+// there was none yet: from then on nothing is synced any more.
 void LogRun::watch_syncs() {
-  if (sync_failed_ms_ || !engine_) return;
+  if (!engine_) return;
+  if (!failed_ms_ && !crashed()) {
+    if (engine_->failure()) {
+      last_alive_ms_ = true_ms();
+    } else {
+      failed_ms_ = last_alive_ms_;
+    }
+  }
+  if (sync_failed_ms_) return;
   if (hits("sync_error") == sync_errors_before_) {
     last_synced_ms_ = true_ms();
   } else {

@@ -119,6 +119,7 @@ class LogRun {
   void begin_life();
   void open();
   bool try_open(int attempt);
+  void check_boot_id();
   void open_failed(const Error&, bool errors_were_on);
   void note_loss(io::CrashKind);
   void end(End);
@@ -127,7 +128,7 @@ class LogRun {
   void leave_incarnation();
   std::int64_t disk_errors();  // so far
   void draw_end();
-  void arm_crash();
+  void arm_crash(std::int64_t operations);
   void fault_window();
   void jump_wall(Millis by);
   void close_windows();
@@ -179,7 +180,12 @@ class LogRun {
   std::int64_t sync_errors_before_ = 0, disk_errors_before_ = 0, failed_for_ = 0;
   std::optional<std::int64_t> sync_failed_ms_;  // in this incarnation
   std::int64_t last_synced_ms_ = 0;             // no sync had failed by then
+  std::optional<std::int64_t> failed_ms_;       // the instance ended, in this incarnation
+  std::int64_t last_alive_ms_ = 0;              // it had not by then
   bool cut_next_ = false;                       // a power cut is due after a failed sync
+  bool was_open_ = false;                       // the directory of this life, once before
+  bool after_cut_ = false, appended_ = false;   // for the family "cut, append, cut again"
+  std::string boot_id_;                         // when it was opened last
 };
 
 }  // namespace walrus::sim

@@ -1,7 +1,9 @@
 // walrus_sim: runs seeds of a simulated world and prints, per failing seed, the one line that
-// repeats it; ends with what was done and how often each fault family was hit.
+// repeats it; ends with what was done and how often each fault family was hit. The sweep
+// (tools/dev/sim_sweep.py) adds up the tables of several processes.
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 
 #include "log_run.h"
@@ -14,7 +16,8 @@ struct Arguments {
   std::uint64_t first = 1;
   std::int64_t seeds = 200, operations = 300;
   std::optional<std::uint64_t> seed;
-  bool narrate = false, skip_family_check = false, stop_at_first = false;
+  bool narrate = false, skip_family_check = false, stop_at_first = false, announce = false,
+       list_families = false;
 };
 
 constexpr std::int64_t kSeedsForFamilies = 500, kFamilyHitsMin = 50;
@@ -32,8 +35,14 @@ void print_table(const Arguments& arguments, const Tally& tally, std::int64_t fa
   row("records read", tally.records_read);
   row("crashes", tally.crashes);
   row("reopenings", tally.reopenings);
+  row("restarts", tally.restarts);
   std::printf("hits per fault family\n");
-  for (const auto& [family, count] : tally.hits) row("  " + family, count);
+  for (const auto& family : fault_families()) row("  " + family, tally.hits_of(family));
+  std::printf("and\n");
+  for (const auto& [family, count] : tally.hits) {
+    const auto& named = fault_families();
+    if (std::ranges::find(named, family) == named.end()) row("  " + family, count);
+  }
   std::printf("trace %016llx\n", static_cast<unsigned long long>(tally.trace));
 }
 
@@ -41,8 +50,7 @@ void print_table(const Arguments& arguments, const Tally& tally, std::int64_t fa
 bool families_were_hit(const Tally& tally) {
   bool all = true;
   for (const auto& family : fault_families()) {
-    auto found = tally.hits.find(family);
-    auto count = found == tally.hits.end() ? 0 : found->second;
+    auto count = tally.hits_of(family);
     if (count >= kFamilyHitsMin) continue;
     std::printf("fault family %s was hit %lld times, fewer than %lld\n", family.c_str(),
                 static_cast<long long>(count), static_cast<long long>(kFamilyHitsMin));
@@ -52,6 +60,10 @@ bool families_were_hit(const Tally& tally) {
 }
 
 int run(const Arguments& arguments) {
+  if (arguments.list_families) {
+    for (const auto& family : fault_families()) std::printf("%s\n", family.c_str());
+    return 0;
+  }
   auto first = arguments.seed.value_or(arguments.first);
   auto seeds = arguments.seed ? 1 : arguments.seeds;
   Tally total;
@@ -59,6 +71,10 @@ int run(const Arguments& arguments) {
   std::int64_t failed = 0;
   for (std::int64_t i = 0; i < seeds; ++i) {
     auto seed = first + static_cast<std::uint64_t>(i);
+    if (arguments.announce) {
+      std::printf("> %llu\n", static_cast<unsigned long long>(seed));
+      std::fflush(stdout);
+    }
     LogRun one(seed, arguments.operations);
     one.narrate(arguments.narrate);
     one.run();
@@ -91,6 +107,8 @@ int main(int argc, char** argv) {
   app.add_option("--first", arguments.first, "the first of them")->excludes(seed);
   app.add_option("--ops", arguments.operations, "operations per seed");
   app.add_flag("--narrate", arguments.narrate, "print every operation");
+  app.add_flag("--announce", arguments.announce, "print each seed as it begins");
+  app.add_flag("--families", arguments.list_families, "print the fault families");
   app.add_flag("--stop", arguments.stop_at_first, "stop at the first failing seed");
   app.add_flag("--no-family-check", arguments.skip_family_check,
                "do not ask for hits of every fault family");

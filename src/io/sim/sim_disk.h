@@ -63,8 +63,9 @@ struct DiskOptions {
 enum class CrashKind { kKill, kPowerCut };  // kKill: the page cache survives
 
 // Counters by family: open_error, read_error, write_error, no_space, short_io, sync_error,
-// lost_write, misdirected_write, bit_rot, slow_sync, stuck_sync, evicted_page, torn_sector,
-// old_sector, new_sector, garbage_sector, old_size, lost_name, kept_name, writeback.
+// dropped_page (by a failed sync), lost_write, misdirected_write, bit_rot, slow_sync, stuck_sync,
+// evicted_page, torn_sector, old_sector, new_sector, garbage_sector, old_size, new_size, lost_name,
+// kept_name, writeback.
 using FaultHits = std::map<std::string, std::int64_t>;
 
 struct SimDiskState;

@@ -69,8 +69,12 @@ SimInode::Outcome SimInode::sync(std::int64_t from, std::int64_t to, DiskChance&
   auto pages = dirty_pages(from, to);
   if (chance.fault("sync_error", faults.sync_error)) {
     for (const auto page : pages) {
-      if (chance.random.chance(0.5)) transfer(page);
-      else lose(page);
+      if (chance.random.chance(0.5)) {
+        transfer(page);
+      } else {
+        lose(page);
+        ++chance.hits["dropped_page"];
+      }
     }
     return Outcome::kFailed;
   }
@@ -163,8 +167,9 @@ void SimInode::cut_power(DiskChance& chance) {
     for (auto at = page * kPageBytes; at < end; at += kSectorBytes) cut_sector(at, chance);
   }
   if (size() != durable_size_) {
-    if (chance.random.chance(0.5)) durable_size_ = size();
-    else ++chance.hits["old_size"];
+    bool is_new = chance.random.chance(0.5);
+    ++chance.hits[is_new ? "new_size" : "old_size"];
+    if (is_new) durable_size_ = size();
   }
   durable_.resize(static_cast<std::size_t>(durable_size_));
   cached_ = std::make_shared<Buffer>(durable_);

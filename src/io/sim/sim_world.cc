@@ -26,8 +26,9 @@ std::string Node::host() const { return fmt::format("10.0.0.{}", state_->node.in
 
 void Node::crash(CrashKind kind) { state_->world.crash(state_->node, kind, "test"); }
 
-void Node::crash_after_ops(std::uint64_t n, CrashKind kind) {
+void Node::crash_after_ops(std::uint64_t n, CrashKind kind, Place place) {
   state_->node.crash_in = n;
+  state_->node.crash_at = std::move(place);
   state_->node.crash_kind = kind;
 }
 

@@ -58,8 +58,12 @@ class Node {
 
   void crash(CrashKind);
   // Crashes at the n-th disk operation or crash point from now (n >= 1): before it or after it
-  // took effect, as the seed says; the operation fails either way. 0 disarms.
-  void crash_after_ops(std::uint64_t n, CrashKind);
+  // took effect, as the seed says; the operation fails either way. 0 disarms. With a place only
+  // operations of this name on paths that contain `file` count.
+  struct Place {
+    std::string operation, file;  // "sync" and ".wal"; empty: any
+  };
+  void crash_after_ops(std::uint64_t n, CrashKind, Place place = {});
   bool crashed() const;
   std::uint64_t operations() const;        // disk operations and crash points of all incarnations
   const std::string& crash_place() const;  // the last crash: operation or crash point, file

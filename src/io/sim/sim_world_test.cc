@@ -170,6 +170,19 @@ TEST(SimWorldTest, crash_after_ops_dies_before_or_after_the_nth_operation) {
   EXPECT_EQ(places, (std::set<std::string>{"before write /a: 12", "after write /a: 123"}));
 }
 
+TEST(SimWorldTest, crash_after_ops_counts_only_operations_of_the_place) {
+  World world(1);
+  auto one = *world.node(0).env().disk().open("/one", Open::kCreate);
+  auto two = *world.node(0).env().disk().open("/two", Open::kCreate);
+  world.node(0).crash_after_ops(2, CrashKind::kKill, {.operation = "sync", .file = "two"});
+  EXPECT_TRUE(two->sync());
+  EXPECT_TRUE(two->write(0, "2"));
+  EXPECT_TRUE(one->sync());
+  EXPECT_FALSE(world.node(0).crashed());
+  EXPECT_FALSE(two->sync());
+  EXPECT_TRUE(world.node(0).crash_place().ends_with(" sync /two"));
+}
+
 TEST(SimWorldTest, a_crash_point_is_an_operation) {
   World world(1);
   world.node(0).crash_after_ops(1, CrashKind::kPowerCut);

@@ -31,7 +31,8 @@ WorldState::WorldState(std::uint64_t s, const WorldOptions& o)
         .disk = SimDisk(std::make_unique<SimDiskState>(mix64(node_seed), i, options.disk)),
         .envs = {},
         .incarnation = {},
-        .crash_place = {}}));
+        .crash_place = {},
+        .crash_at = {}}));
   }
 }
 
@@ -116,7 +117,10 @@ WorldState::Fate WorldState::begin_operation(Incarnation& life, const char* what
   trace.fold(static_cast<std::uint64_t>(node.index));
   trace.fold(std::string_view(what));
   trace.fold(where);
-  if (node.crash_in == 0 || --node.crash_in > 0) return Fate::kLive;
+  if (node.crash_in == 0) return Fate::kLive;
+  const auto& [operation, file] = node.crash_at;
+  bool counts = (operation.empty() || operation == what) && where.contains(file);
+  if (!counts || --node.crash_in > 0) return Fate::kLive;
   return random.chance(0.5) ? Fate::kDieBefore : Fate::kDieAfter;
 }
 

@@ -43,6 +43,7 @@ struct NodeState {
   std::uint64_t operations = 0, crash_in = 0;
   CrashKind crash_kind = CrashKind::kKill;
   std::string crash_place;
+  Node::Place crash_at;
   Nanos paused_until{};
   Millis wall_jump{};
 };
