@@ -41,6 +41,7 @@ log::EngineOptions draw_engine(io::SimRandom& random) {
   engine.checkpoint_interval = milliseconds(random.between(50, 2'000));
   engine.mark_delay = milliseconds(random.between(1, 20));
   engine.maintenance_interval = milliseconds(random.between(20, 500));
+  engine.reserve_bytes = 16 << 10;
   engine.pack_bytes_max = std::int64_t{256} << random.below(6);
   engine.index_interval_bytes = std::int64_t{128} << random.below(6);
   engine.open_files_max = random.between(4, 32);

@@ -223,7 +223,7 @@ void LogRun::end_by_close() {
   ++tally_.hits["clean_close"];
   say(fmt::format("close: {}", closed ? "done" : closed.error().message));
   bool excused = sync_failed_ms_ || hits("sync_error") != sync_errors_before_ || damaged_ ||
-                 errors_on_ || disk_full_;
+                 errors_on_ || disk_full_ || (failed_ms_ && disk_errors() != disk_errors_before_);
   if (!closed && !excused) return flag("close", closed.error().message);
   if (closed) {
     if (unanswered_ != 0) {

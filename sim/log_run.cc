@@ -222,7 +222,8 @@ void LogRun::say(const std::string& line) {
 bool LogRun::tolerates(const Error& error) {
   if (engine_failed()) return true;
   if (error.code == Code::kBusy) return true;
-  if (error.code == Code::kNoSpace) return disk_full_ || errors_on_;
+  // Nobody waited for a damaged life to get over a full disk: see check_progress().
+  if (error.code == Code::kNoSpace) return disk_full_ || errors_on_ || damaged_;
   if (error.code == Code::kIo) return errors_on_;
   return error.code == Code::kCorrupt && damaged_;
 }
