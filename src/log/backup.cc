@@ -56,26 +56,25 @@ class Copy {
 
   Result<void> copy_state(const Manifest& manifest, const io::Path& source,
                           const io::Path& target) {
-    std::map<std::string, std::int64_t> files;
+    std::map<std::string, std::pair<std::int32_t, std::int64_t>> files;
     for (const auto& stream : manifest.streams) {
       if (!stream.chain) continue;
       for (const auto& extent : *stream.chain) {
-        files[extent.file->name] = extent.file->synced_end;
+        auto epoch = extent.file->stream == 0 ? 0 : extent.epoch;
+        files.try_emplace(extent.file->name, epoch, extent.file->synced_end);
       }
     }
-    for (const auto& [name, size] : files) {
-      auto copied = copy_segment(name, size);
-      // Trimmed or dropped since: the journal says so. If it does not, the copy does not open.
-      if (!copied && copied.error().code == Code::kNotFound) continue;
-      WALRUS_TRY(copied);
+    for (const auto& [name, file] : files) {
+      WALRUS_TRY(copy_segment(name, file.first, file.second));
     }
     return copy_journal(unpack_start(manifest.journal_sequence, manifest.journal_lsn), source,
                         target);
   }
 
-  // Segment files only grow: what was copied by an earlier attempt is not copied again.
-  Result<void> copy_segment(const std::string& name, std::int64_t size) {
-    auto& done = copied_[name];
+  // Segment files only grow: what was copied by an earlier attempt is not copied again. The epoch
+  // of its first batch tells a file from another that has its name after a truncation.
+  Result<void> copy_segment(const std::string& name, std::int32_t epoch, std::int64_t size) {
+    auto& done = copied_[{name, epoch}];
     if (done >= size) return {};
     WALRUS_ASSIGN(auto source, env_.disk().open(from_ / "segments" / name, io::Open::kRead));
     auto path = to_ / "segments" / name;
@@ -139,7 +138,7 @@ class Copy {
   io::Env& env_;
   const io::Path from_, to_;
   const Identity identity_;
-  std::map<std::string, std::int64_t> copied_;
+  std::map<std::pair<std::string, std::int32_t>, std::int64_t> copied_;
   std::vector<io::Path> touched_;
 };
 

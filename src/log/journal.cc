@@ -15,7 +15,7 @@ namespace {
 constexpr std::int64_t kPopulateBytes = 8 << 20;
 
 std::int64_t file_bytes_for(std::int64_t payload) {
-  return round_up(kFirstGroup + kGroupHeaderBytes + kFrameHeaderBytes + payload) + 2 * kTailBytes;
+  return round_up(kFirstGroup + kGroupHeaderBytes + kFrameHeaderBytes + payload) + kTailBytes;
 }
 
 }  // namespace
@@ -83,11 +83,13 @@ Lsn Journal::commit(const Frame& frame) {
 }
 
 SyncJob Journal::begin_sync(bool mark) {
-  if (mark && !group_open_ && active_ && position_ + kBlockBytes + kTailBytes <= active_->size) {
+  if (mark && !has_unsynced()) {
+    CHECK(active_ && !group_open_ && position_ + kTailBytes <= active_->size);
     open_group();
   }
   close_group();
   SyncJob job;
+  job.mark = mark;
   job.ranges.assign(unsynced_.begin(), unsynced_.end());
   unsynced_.clear();
   writing_ = job.ranges;

@@ -52,9 +52,10 @@ constexpr std::int64_t kJournalHeaderBytes = 96;
 constexpr std::int64_t kFirstGroup = 2 * kBlockBytes;
 constexpr std::int64_t kGroupHeaderBytes = 40;
 constexpr std::int64_t kFrameHeaderBytes = 32;
-// Behind every frame stays room for one more block with a group header and an end frame.
-constexpr std::int64_t kTailBytes = kBlockBytes;
-static_assert(kGroupHeaderBytes + kFrameHeaderBytes <= kTailBytes);
+// Behind every frame stays room for two more blocks: one for the mark of its group, and one for a
+// group header and an end frame.
+constexpr std::int64_t kTailBytes = 2 * kBlockBytes;
+static_assert(kGroupHeaderBytes + kFrameHeaderBytes <= kBlockBytes);
 constexpr std::uint32_t kJournalVersion = 1;
 
 enum class FrameType : std::uint8_t {
@@ -124,6 +125,7 @@ struct SyncJob {
   Lsn end = 0;        // exact end of the last frame
   Lsn synced_to = 0;  // the largest synced_to in its group headers
   bool sync = true;   // false: write only
+  bool mark = false;  // what was synced before it should be vouched for
 
   Result<void> run() const;
 };
@@ -153,8 +155,8 @@ class Journal {
   // 0 if nothing is unsynced (or unwritten).
   bool has_unsynced() const { return end_ > synced_; }
 
-  // Closes the open group. `mark`: appends an empty group that carries synced(). At most one job
-  // is out at a time.
+  // Closes the open group. `mark`: if everything is synced, appends an empty group that carries
+  // synced(); else what is synced by this job wants another mark. At most one job is out at a time.
   SyncJob begin_sync(bool mark);
   SyncJob begin_write();  // written journals: makes frames readable without a sync
   void finish(const SyncJob&);
@@ -203,6 +205,9 @@ class Journal {
   struct Found;   // a file of the directory at recovery
   struct Replay;  // the state of one recovery
   Result<std::vector<Found>> find_files();
+  Result<void> survey(Replay&, std::vector<Found>&, const JournalStart&);
+  Result<Found*> first_file(const Replay&, const JournalStart&) const;
+  Result<void> check_end(const Replay&, const Found& last, bool followed) const;
   Result<void> replay_file(Replay&, const Found&, Lsn limit);
   Result<void> replay_frame(Replay&, const Found&, const Frame&, Bytes whole, Lsn lsn);
   Result<void> end_replay(const Replay&);

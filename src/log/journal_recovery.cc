@@ -25,6 +25,14 @@ struct Journal::Replay {
   // The sequence that the last frame names, if it was an end frame: also when that file is there
   // and holds no frame.
   std::uint64_t end_frame = 0;
+  bool gives_up_link = false;  // a file that is linked into the log, and holds nothing of it
+  std::map<std::uint64_t, Found*> by_sequence;
+  std::map<std::uint64_t, Found*> successor;  // the newest valid file that names one before it
+
+  Found* next_of(std::uint64_t sequence) const {
+    auto next = successor.find(sequence);
+    return next == successor.end() ? nullptr : next->second;
+  }
 };
 
 namespace {
@@ -38,15 +46,13 @@ Result<std::string> read_all(const JournalFile& file) {
 }
 
 // The largest synced_to in the group headers of a file: only those of this activation count, which
-// the nonce and the lsn tell.
-Lsn largest_synced_to(Bytes bytes, std::uint64_t nonce, Lsn base_lsn) {
+// the nonce tells. Also where a misdirected write has put them: what they say stays true.
+Lsn largest_synced_to(Bytes bytes, std::uint64_t nonce) {
   Lsn largest = 0;
   for (auto at = static_cast<std::size_t>(kFirstGroup); at < bytes.size();
        at += static_cast<std::size_t>(kBlockBytes)) {
     auto group = decode_group_header(bytes.substr(at));
-    if (group && group->nonce == nonce && group->lsn == base_lsn + at) {
-      largest = std::max(largest, group->synced_to);
-    }
+    if (group && group->nonce == nonce) largest = std::max(largest, group->synced_to);
   }
   return largest;
 }
@@ -117,76 +123,32 @@ Result<void> Journal::recover(const JournalStart& start, const Apply& apply) {
   replay.apply = &apply;
   replay.synced_to = replay.end = replay.cut = start.lsn;
   replay.cut_sequence = start.sequence;
-  std::map<std::uint64_t, Found*> successor;  // the newest valid file that names one as predecessor
-  std::map<std::uint64_t, Found*> by_sequence;
-  for (auto& one : found) {
-    by_sequence[one.file->sequence] = &one;
-    bool before =
-        start.left ? one.file->sequence <= start.sequence : one.file->sequence < start.sequence;
-    if (!one.valid || before) continue;
-    successor[one.header.prev_sequence] = &one;  // ascending: the newest wins
-    WALRUS_ASSIGN(auto bytes, read_all(*one.file));
-    replay.synced_to =
-        std::max(replay.synced_to, largest_synced_to(bytes, one.file->nonce, one.file->base_lsn));
-  }
-  auto next_of = [&](std::uint64_t sequence) -> Found* {
-    auto next = successor.find(sequence);
-    return next == successor.end() ? nullptr : next->second;
-  };
-
-  Found* now = nullptr;
-  if (start.left) {
-    now = next_of(start.sequence);
-    if (now && now->header.prev_end != start.lsn) now = nullptr;
-  } else {
-    auto first = by_sequence.find(start.sequence);
-    if (first == by_sequence.end() || !first->second->valid) {
-      return fail(Code::kCorrupt, "{}: missing or its header is damaged",
-                  (options_.directory / journal_name(start.sequence)).string());
-    }
-    now = first->second;
-  }
+  WALRUS_TRY(survey(replay, found, start));
+  WALRUS_ASSIGN(Found * now, first_file(replay, start));
   std::vector<JournalFileRef> chain;
   while (now) {
-    auto* next = next_of(now->file->sequence);
+    auto* next = replay.next_of(now->file->sequence);
     auto limit = next ? next->header.prev_end : ~Lsn{0};
     chain.push_back(now->file);
     WALRUS_TRY(replay_file(replay, *now, limit));
     now->file->end_lsn = replay.cut;
-    if (next && replay.end == limit) {
-      now = next;
-      continue;
+    if (!next || replay.end != limit) {
+      WALRUS_TRY(check_end(replay, *now, next != nullptr));
+      break;
     }
-    if (replay.end < replay.synced_to) {
-      return fail(Code::kCorrupt, "{}: bad frame at {}, in a part that was known to be synced",
-                  now->file->path.string(),
-                  static_cast<std::int64_t>(replay.end - now->file->base_lsn));
-    }
-    if (!next && replay.end_frame != 0) {
-      auto named = by_sequence.find(replay.end_frame);
-      if (named == by_sequence.end()) {
-        return fail(Code::kCorrupt, "{}: missing, and {} says that the log goes on in it",
-                    (options_.directory / journal_name(replay.end_frame)).string(),
-                    now->file->path.filename().string());
-      }
-      if (!named->second->valid && named->second->file->size >= kFirstGroup) {
-        WALRUS_ASSIGN(auto bytes, read_all(*named->second->file));
-        if (was_synced(bytes, replay.end)) {
-          return fail(Code::kCorrupt, "{}: both copies of its header are damaged",
-                      named->second->file->path.string());
-        }
-      }
-    }
-    break;
+    now = next;
   }
   if (replay.end < replay.synced_to) {
     return fail(Code::kCorrupt, "{}: the log ends at {} but was synced to {}",
                 options_.directory.string(), replay.end, replay.synced_to);
   }
-  // Files in which nothing lies below the cut hold no frame that anybody refers to any more.
-  auto kept = std::ranges::find_if(
-      chain, [&](const JournalFileRef& file) { return file->base_lsn >= replay.cut; });
+  // Files in which nothing lies below the cut hold no frame that anybody refers to any more; the
+  // manifest may refer to the first one all the same.
+  auto kept = std::ranges::find_if(chain, [&](const JournalFileRef& file) {
+    return file->base_lsn >= replay.cut && (start.left || file->sequence != start.sequence);
+  });
   active_files_.insert(active_files_.begin(), chain.begin(), kept);
+  replay.gives_up_link = kept != chain.end();
   if (options_.read_only) {
     end_ = written_ = synced_ = replay.end;
     return {};
@@ -194,7 +156,7 @@ Result<void> Journal::recover(const JournalStart& start, const Apply& apply) {
   std::vector<io::Path> useless;
   for (auto& one : found) {
     if (std::ranges::find(active_files_, one.file) != active_files_.end()) continue;
-    if (one.file->size > kFirstGroup + 2 * kTailBytes) {
+    if (one.file->size > kFirstGroup + kTailBytes) {
       // Whoever made it may have died before its size was durable, which no sync of a range makes.
       WALRUS_TRY(one.file->file->sync());
       released_.push_back(one.file);
@@ -205,6 +167,55 @@ Result<void> Journal::recover(const JournalStart& start, const Apply& apply) {
   WALRUS_TRY(end_replay(replay));
   for (const auto& path : useless) WALRUS_TRY(env_.disk().remove(path));
   return {};
+}
+
+// Finds D, and which file follows which.
+Result<void> Journal::survey(Replay& replay, std::vector<Found>& found, const JournalStart& start) {
+  for (auto& one : found) {
+    replay.by_sequence[one.file->sequence] = &one;
+    bool before =
+        start.left ? one.file->sequence <= start.sequence : one.file->sequence < start.sequence;
+    if (!one.valid || before) continue;
+    replay.successor[one.header.prev_sequence] = &one;  // ascending: the newest wins
+    WALRUS_ASSIGN(auto bytes, read_all(*one.file));
+    replay.synced_to = std::max(replay.synced_to, largest_synced_to(bytes, one.file->nonce));
+  }
+  return {};
+}
+
+// None: nothing follows the start.
+Result<Journal::Found*> Journal::first_file(const Replay& replay, const JournalStart& start) const {
+  if (start.left) {
+    auto* first = replay.next_of(start.sequence);
+    return first && first->header.prev_end == start.lsn ? first : nullptr;
+  }
+  auto first = replay.by_sequence.find(start.sequence);
+  if (first == replay.by_sequence.end() || !first->second->valid) {
+    return fail(Code::kCorrupt, "{}: missing or its header is damaged",
+                (options_.directory / journal_name(start.sequence)).string());
+  }
+  return first->second;
+}
+
+// The replay came to an end in `last`: torn, or damaged?
+Result<void> Journal::check_end(const Replay& replay, const Found& last, bool followed) const {
+  if (replay.end < replay.synced_to) {
+    return fail(Code::kCorrupt, "{}: bad frame at {}, in a part that was known to be synced",
+                last.file->path.string(),
+                static_cast<std::int64_t>(replay.end - last.file->base_lsn));
+  }
+  if (followed || replay.end_frame == 0) return {};
+  auto named = replay.by_sequence.find(replay.end_frame);
+  if (named == replay.by_sequence.end()) {
+    return fail(Code::kCorrupt, "{}: missing, and {} says that the log goes on in it",
+                (options_.directory / journal_name(replay.end_frame)).string(),
+                last.file->path.filename().string());
+  }
+  if (named->second->valid || named->second->file->size < kFirstGroup) return {};
+  WALRUS_ASSIGN(auto bytes, read_all(*named->second->file));
+  if (!was_synced(bytes, replay.end)) return {};
+  return fail(Code::kCorrupt, "{}: both copies of its header are damaged",
+              named->second->file->path.string());
 }
 
 Result<void> Journal::replay_file(Replay& replay, const Found& found, Lsn limit) {
@@ -296,9 +307,10 @@ Result<void> Journal::end_replay(const Replay& replay) {
     // file that named it as its predecessor's end would lose that end at a power cut.
     end_ = written_ = synced_ = marked_ = prev_end_ = replay.cut;
     prev_sequence_ = replay.cut_sequence;
-    if (replay.end_frame == 0) return {};
-    // The last frame names a file that never became part of the log. Another one takes its place
-    // before that one is used again, or the next recovery would miss it.
+    if (replay.end_frame == 0 && !replay.gives_up_link) return {};
+    // The last frame names a file that never became part of the log, or one that became part of it
+    // hides such a frame. Another one takes its place before that one is used again, or the next
+    // recovery would miss it.
     auto aside = std::move(released_);
     released_.clear();
     WALRUS_TRY(reserve_for_copy(0));

@@ -366,10 +366,17 @@ Result<Manifest> read_slot(io::Disk& disk, const io::Path& path) {
   return manifest;
 }
 
+// What was written before an error may not come to life by itself. The blocks stay if they can, so
+// that a full disk has room for the next try.
+bool take_back(io::File& slot) {
+  bool gone = slot.write(0, std::string(kHeaderBytes, '\0')) || slot.truncate(0);
+  return gone && slot.sync();
+}
+
 }  // namespace
 
-Result<void> write_manifest(io::Env& env, const io::Path& shard_directory,
-                            const Manifest& manifest) {
+Result<void> write_manifest(io::Env& env, const io::Path& shard_directory, const Manifest& manifest,
+                            bool* unsure) {
   auto bytes = encode_manifest(manifest);
   auto path = slot_path(shard_directory, manifest.layout, manifest.generation % 2);
   io::Disk& disk = env.disk();
@@ -380,14 +387,15 @@ Result<void> write_manifest(io::Env& env, const io::Path& shard_directory,
   auto written = (*file)->write(0, bytes);
   if (written) written = (*file)->truncate(static_cast<std::int64_t>(bytes.size()));
   if (!written) {
-    // The caller takes back what this manifest names: it may not come to life by itself.
-    (void)(*file)->truncate(0);
+    if (unsure) *unsure = !take_back(**file);
     return written;
   }
   env.crash_point("manifest-before-sync");
-  WALRUS_TRY((*file)->sync());
+  written = (*file)->sync();
   // Every time: a slot that is there may have been made by a process that died before this line.
-  WALRUS_TRY(disk.sync_directory(shard_directory));
+  if (written) written = disk.sync_directory(shard_directory);
+  if (unsure) *unsure = !written;
+  WALRUS_TRY(std::move(written));
   env.crash_point("manifest-after-sync");
   return {};
 }

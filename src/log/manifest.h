@@ -65,9 +65,11 @@ std::string encode_manifest(const Manifest&);
 Result<Manifest> decode_manifest(Bytes);
 
 // Writes to the slot of manifest.generation and syncs the file and its directory. On an error the
-// other slot is as it was. After an error of a sync it is not known which of the two a restart will
-// find: what this manifest names must stay as it is, and the instance must end.
-Result<void> write_manifest(io::Env&, const io::Path& shard_directory, const Manifest&);
+// other slot is as it was. `unsure` is set if after that error it is not known which of the two a
+// restart will find, because a sync failed or because what was written could not be taken back:
+// what this manifest names must stay as it is, and the instance must end.
+Result<void> write_manifest(io::Env&, const io::Path& shard_directory, const Manifest&,
+                            bool* unsure = nullptr);
 // The newest valid one; none if no slot exists; kCorrupt if slots exist but none is valid.
 Result<std::optional<Manifest>> load_manifest(io::Env&, const io::Path& shard_directory,
                                               std::uint64_t layout);

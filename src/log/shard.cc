@@ -8,7 +8,6 @@ namespace walrus::log {
 namespace {
 
 constexpr std::uint32_t kChunkCapacityMin = 4, kChunkCapacityMax = 512;
-constexpr Bytes kClosed = "the log is closed";
 
 bool reaches(const ChainRef& chain, std::int64_t offset) {
   return chain && !chain->empty() && chain->back().end_offset > offset;
@@ -174,9 +173,9 @@ void Shard::appended(StreamState& stream, const PendingChunk::Entry& entry,
       if (flusher_ && due < flusher_next_) flusher_->wake();
     }
   }
-  bool acknowledged =
-      options_.engine.mapped && stream.options.durability.kind != Durability::kFsync;
-  if (acknowledged) {
+  bool weak = stream.options.durability.kind != Durability::kFsync;
+  if (weak) stream.written_end = stream.log_end;
+  if (weak && options_.engine.mapped) {
     stream.high_watermark = stream.log_end;
   } else {
     touch(stream);
@@ -262,7 +261,7 @@ Result<Pending> Shard::trim(StreamState& stream, std::int64_t first_kept) {
       auto pending,
       write_frame({.type = FrameType::kTrim, .stream = stream.id, .offset = first_kept}, {}));
   stream.log_start = first_kept;
-  drop_extents(stream, pending.lsn);
+  drop_extents(stream);
   return pending;
 }
 
@@ -274,12 +273,7 @@ Result<Pending> Shard::drop(std::uint64_t id) {
   if (found != streams_.end()) {
     auto& stream = *found->second;
     stream.removed = true;
-    if (stream.chain) {
-      for (const auto& extent : *stream.chain) {
-        if (extent.file->stream != 0) doomed_after_.emplace_back(pending.lsn, extent.file);
-      }
-      manifest_stale_ = true;
-    }
+    if (stream.chain) manifest_stale_ = true;
     // A handle to the stream may live on: it must not keep files from returning their space.
     stream.chain = nullptr;
     stream.pending.clear();
@@ -443,6 +437,7 @@ void Shard::apply_truncate(StreamState& stream, std::int64_t first_dropped, std:
   stream.high_watermark =
       std::min(stream.high_watermark, std::max(first_dropped, stream.log_start));
   stream.syncing_end = std::min(stream.syncing_end, first_dropped);
+  stream.written_end = std::min(stream.written_end, first_dropped);
   stream.producers.truncate(first_dropped);
   open_segment(stream, epoch, ms(env_.wall()));
 }
@@ -472,7 +467,7 @@ void Shard::cut_pending(StreamState& stream, std::int64_t first_dropped) {
 
 Result<void> Shard::usable() const {
   if (failed_) return std::unexpected(*failed_);
-  if (closed_) return fail(Code::kClosed, "{}", kClosed);
+  if (closed_) return fail(Code::kClosed, "{}", kClosedText);
   if (options_.read_only)
     return fail(Code::kReadOnly, "{}: opened read only", options_.root.string());
   return {};
@@ -509,7 +504,7 @@ void Shard::when_done(const Pending& pending, Done<void> done) {
         request(pending);
         return;
       }
-      answer = failed_ ? std::unexpected(*failed_) : fail(Code::kClosed, "{}", kClosed);
+      answer = failed_ ? std::unexpected(*failed_) : fail(Code::kClosed, "{}", kClosedText);
     }
   }
   done(std::move(answer));
@@ -523,7 +518,7 @@ Result<void> Shard::wait(const Pending& pending) {
     LockGuard guard(lock_);
     if (done_now(pending)) return {};
     if (failed_) return std::unexpected(*failed_);
-    if (closed_) return fail(Code::kClosed, "{}", kClosed);
+    if (closed_) return fail(Code::kClosed, "{}", kClosedText);
     auto& waiters = pending.sync ? sync_waiters_ : write_waiters_;
     bool alone = !job_out_ && sync_waiters_.empty() && write_waiters_.empty();
     if (alone) {
@@ -574,15 +569,14 @@ void Shard::finish_sync(const SyncJob& job, Result<void> result, Ready& ready) {
     sync_bytes_ += static_cast<std::uint64_t>(range.to - range.from);
   }
   for (auto& stream : streams) {
-    bool acknowledged = job.sync || stream->options.durability.kind != Durability::kFsync;
-    if (!acknowledged) {
-      if (!stream->removed) touch(*stream);
-      continue;
-    }
-    stream->high_watermark = std::max(stream->high_watermark, stream->syncing_end);
+    auto end = job.sync ? stream->syncing_end : std::min(stream->syncing_end, stream->written_end);
+    stream->high_watermark = std::max(stream->high_watermark, end);
+    if (end < stream->syncing_end && !stream->removed) touch(*stream);
     if (stream->waiters) wake_readers(*stream, ready);
   }
-  if (journal_.needs_mark()) mark_due_ = env_.mono() + options_.engine.mark_delay;
+  if (journal_.needs_mark()) {
+    mark_due_ = env_.mono() + (job.mark ? io::Nanos(0) : options_.engine.mark_delay);
+  }
   answer_waiters(ready);
 }
 
@@ -698,266 +692,6 @@ void Shard::when_room(Done<void> done) {
     }
   }
   done(std::move(answer));
-}
-
-// ---------------------------------------------------------------------------------------------
-// Read
-
-Result<Fetched> Shard::fetch(StreamState& stream, std::int64_t from, const FetchOptions& options) {
-  constexpr int kAttempts = 8;  // a file may be unlinked between looking and opening
-  for (int attempt = 0;; ++attempt) {
-    Fetched out;
-    ChainRef chain;
-    std::vector<std::pair<PayloadRef, PendingChunk::Entry>> places;
-    {
-      LockGuard guard(lock_);
-      if (closed_) return fail(Code::kClosed, "{}", kClosed);
-      if (failed_) return std::unexpected(*failed_);
-      if (stream.removed) return fail(Code::kNotFound, "stream {} was removed", stream.name);
-      out.log_start = {stream.log_start};
-      out.high_watermark = {stream.high_watermark};
-      out.log_end = {stream.log_end};
-      out.next = {from};
-      auto limit = options.up_to == UpTo::kAppended ? stream.log_end : stream.high_watermark;
-      if (from < stream.log_start || from > limit) {
-        return fail(Code::kOutOfRange, "offset {} out of range {}..{}", from, stream.log_start,
-                    limit);
-      }
-      if (from == limit) return out;
-      if (from < stream.chain_end()) {
-        chain = stream.chain;
-      } else {
-        auto chunk = std::ranges::upper_bound(
-            stream.pending, from, {},
-            [](const PendingChunkRef& one) { return one->entries[0].base_offset; });
-        CHECK(chunk != stream.pending.begin());
-        --chunk;
-        std::int64_t bytes = 0;
-        for (; chunk != stream.pending.end(); ++chunk) {
-          auto entries = (*chunk)->all();
-          auto entry =
-              std::ranges::upper_bound(entries, from, {}, &PendingChunk::Entry::end_offset);
-          for (; entry != entries.end(); ++entry) {
-            bool fits = places.empty() || bytes + entry->bytes <= options.bytes_max;
-            if (!fits || entry->end_offset > limit) break;
-            bytes += entry->bytes;
-            if (journal_.in_memory(entry->payload)) {
-              out.bytes.append(journal_.memory_bytes(entry->payload, entry->bytes));
-              places.push_back({{}, *entry});
-              continue;
-            }
-            places.push_back({journal_.locate(entry->payload), *entry});
-          }
-          if (entry != entries.end()) break;
-        }
-      }
-    }
-    if (chain) {
-      auto read = store_.read(*chain, from, options.bytes_max, out.bytes);
-      if (!read) {
-        if (read.error().code == Code::kNotFound && attempt < kAttempts) continue;
-        return std::unexpected(read.error());
-      }
-      for (Bytes rest = out.bytes; !rest.empty();) {
-        WALRUS_ASSIGN(auto batch, record::BatchView::parse(rest));
-        out.next = {batch.next_offset()};
-        rest.remove_prefix(batch.bytes().size());
-      }
-      return out;
-    }
-    std::string memory = std::move(out.bytes);
-    std::size_t from_memory = 0;
-    for (const auto& [place, entry] : places) {
-      auto at = out.bytes.size();
-      out.bytes.resize(at + entry.bytes);
-      if (place.file) {
-        WALRUS_TRY(Journal::copy(place, entry.bytes, out.bytes.data() + at));
-      } else {
-        memory.copy(out.bytes.data() + at, entry.bytes, from_memory);
-        from_memory += entry.bytes;
-      }
-      auto batch = record::BatchView::parse(Bytes(out.bytes).substr(at));
-      if (!batch || batch->bytes().size() != entry.bytes ||
-          batch->base_offset() != entry.base_offset || batch->next_offset() != entry.end_offset ||
-          !batch->crc_holds()) {
-        return fail(Code::kCorrupt, "{}: damaged batch at {}",
-                    place.file ? place.file->path.string() : "journal", place.position);
-      }
-      out.next = {entry.end_offset};
-    }
-    return out;
-  }
-}
-
-Result<std::int64_t> Shard::find_time(StreamState& stream, std::int64_t time_ms) {
-  constexpr int kAttempts = 8;
-  for (int attempt = 0;; ++attempt) {
-    ChainRef chain;
-    std::int64_t start = 0, end = 0;
-    std::optional<std::int64_t>
-        candidate;  // base offset of the first pending batch that may hold it
-    {
-      LockGuard guard(lock_);
-      if (closed_) return fail(Code::kClosed, "{}", kClosed);
-      if (failed_) return std::unexpected(*failed_);
-      if (stream.removed) return fail(Code::kNotFound, "stream {} was removed", stream.name);
-      chain = stream.chain;
-      start = stream.log_start;
-      end = stream.high_watermark;
-      for (const auto& chunk : stream.pending) {
-        for (const auto& entry : chunk->all()) {
-          if (entry.max_timestamp_ms >= time_ms && entry.end_offset > start && !candidate) {
-            candidate = entry.base_offset;
-          }
-        }
-        if (candidate) break;
-      }
-    }
-    if (chain && !chain->empty()) {
-      auto found = store_.find_time(*chain, time_ms, start);
-      if (!found) {
-        if (found.error().code == Code::kNotFound && attempt < kAttempts) continue;
-        return std::unexpected(found.error());
-      }
-      if (*found) return std::min(**found, end);
-    }
-    if (!candidate) return end;
-    auto from = std::max(*candidate, start);
-    while (from < end) {
-      WALRUS_ASSIGN(auto fetched, fetch(stream, from, {.bytes_max = 64 << 10}));
-      for (Bytes rest = fetched.bytes; !rest.empty();) {
-        WALRUS_ASSIGN(auto batch, record::BatchView::parse(rest));
-        rest.remove_prefix(batch.bytes().size());
-        if (batch.max_timestamp() < time_ms) continue;
-        WALRUS_ASSIGN(auto records, record::RecordIterator::open(batch));
-        for (;;) {
-          WALRUS_ASSIGN(auto one, records.next());
-          if (!one) break;
-          if (one->offset >= from && one->timestamp_ms >= time_ms) return one->offset;
-        }
-      }
-      if (fetched.next.value == from) break;
-      from = fetched.next.value;
-    }
-    return end;
-  }
-}
-
-void Shard::wake_readers(StreamState& stream, Ready& ready) {
-  auto& waiters = *stream.waiters;
-  for (auto waiter = waiters.begin(); waiter != waiters.end();) {
-    auto end = waiter->up_to == UpTo::kAppended ? stream.log_end : stream.high_watermark;
-    if (end <= waiter->offset) {
-      ++waiter;
-      continue;
-    }
-    ready.add(std::move(waiter->done), {});
-    waiter = waiters.erase(waiter);
-  }
-  if (waiters.empty()) stream.waiters = nullptr;
-}
-
-std::uint64_t Shard::when_readable(StreamState& stream, std::int64_t offset, UpTo up_to,
-                                   Done<void> done) {
-  Result<void> answer;
-  {
-    LockGuard guard(lock_);
-    auto end = up_to == UpTo::kAppended ? stream.log_end : stream.high_watermark;
-    if (failed_) {
-      answer = std::unexpected(*failed_);
-    } else if (closed_) {
-      answer = fail(Code::kClosed, "{}", kClosed);
-    } else if (stream.removed) {
-      answer = fail(Code::kNotFound, "stream {} was removed", stream.name);
-    } else if (end <= offset) {
-      if (!stream.waiters) stream.waiters = std::make_unique<std::vector<ReadWaiter>>();
-      stream.waiters->push_back({next_waiter_, offset, up_to, std::move(done)});
-      return next_waiter_++;
-    }
-  }
-  done(std::move(answer));
-  return 0;
-}
-
-void Shard::cancel(StreamState& stream, std::uint64_t id) {
-  Done<void> dropped;  // destroyed without the lock
-  LockGuard guard(lock_);
-  if (!stream.waiters) return;
-  for (auto waiter = stream.waiters->begin(); waiter != stream.waiters->end(); ++waiter) {
-    if (waiter->id != id) continue;
-    dropped = std::move(waiter->done);
-    stream.waiters->erase(waiter);
-    break;
-  }
-  if (stream.waiters->empty()) stream.waiters = nullptr;
-  guard.unlock();
-}
-
-std::vector<SegmentInfo> Shard::segments(StreamState& stream) {
-  LockGuard guard(lock_);
-  std::vector<SegmentInfo> segments;
-  auto add = [&](std::int64_t segment_base, SegmentInfo part) {
-    if (segments.empty() || segments.back().base_offset != segment_base ||
-        segments.back().epoch != part.epoch) {
-      if (!segments.empty()) segments.back().sealed = true;
-      auto end = part.end_offset;
-      part.base_offset = segment_base;
-      part.end_offset = end;
-      segments.push_back(part);
-      return;
-    }
-    segments.back().end_offset = part.end_offset;
-    segments.back().records += part.records;
-    segments.back().bytes += part.bytes;
-  };
-  if (stream.chain) {
-    for (const auto& extent : *stream.chain) {
-      add(extent.segment_base, {0, extent.end_offset, extent.records, extent.bytes, extent.epoch});
-    }
-  }
-  for (const auto& chunk : stream.pending) {
-    for (const auto& entry : chunk->all()) {
-      add(chunk->segment_base, {0, entry.end_offset, entry.records, entry.bytes, chunk->epoch});
-    }
-  }
-  bool open = !segments.empty() && segments.back().base_offset == stream.segment_base &&
-              segments.back().epoch == stream.epoch;
-  if (!open) {
-    if (!segments.empty()) segments.back().sealed = true;
-    segments.push_back({stream.segment_base, stream.log_end, 0, 0, stream.epoch, false});
-  }
-  return segments;
-}
-
-Result<Bounds> Shard::bounds(StreamState& stream) {
-  LockGuard guard(lock_);
-  if (closed_) return fail(Code::kClosed, "{}", kClosed);
-  if (failed_) return std::unexpected(*failed_);
-  if (stream.removed) return fail(Code::kNotFound, "stream {} was removed", stream.name);
-  return Bounds{{stream.log_start}, {stream.high_watermark}, {stream.log_end}};
-}
-
-StreamInfo Shard::info(StreamState& stream) {
-  auto parts = segments(stream);
-  LockGuard guard(lock_);
-  StreamInfo info;
-  info.name = stream.name;
-  info.id = stream.id;
-  info.options = stream.options;
-  info.log_start = {stream.log_start};
-  info.high_watermark = {stream.high_watermark};
-  info.log_end = {stream.log_end};
-  info.segments = static_cast<std::int64_t>(parts.size());
-  for (const auto& part : parts) info.bytes += part.bytes;
-  info.reclaimed_bytes = stream.reclaimed_bytes;
-  if (stream.log_end > stream.log_start) {
-    auto oldest = stream.chain_end() > stream.log_start ? stream.chain->front().min_timestamp_ms
-                  : stream.pending.empty()              ? stream.max_timestamp_ms
-                                           : stream.pending.front()->first_timestamp_ms;
-    info.oldest = Time(Millis(oldest));
-    info.newest = Time(Millis(stream.max_timestamp_ms));
-  }
-  return info;
 }
 
 }  // namespace walrus::log

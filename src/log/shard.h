@@ -74,7 +74,11 @@ using StateKey = std::pair<std::uint8_t, std::pair<std::uint64_t, std::string>>;
 // The state of the shard at one lsn, and how far its batches have been written.
 struct Checkpoint {
   enum class Phase { kSyncing, kWriting, kManifest, kApply } phase = Phase::kSyncing;
+  // The last manifest again, without the files that only trimmed and dropped batches are in: what a
+  // full disk still has room for. Nothing is captured, and the journal's start stays.
+  bool releases_only = false;
   JournalStart start;
+  Lsn needs_synced = 0;  // before the manifest may say so
   struct Captured {
     StreamRef stream;
     std::size_t snapshot = 0;  // in manifest.streams
@@ -91,12 +95,16 @@ struct Checkpoint {
   std::vector<SegmentStore::Mark> marks;  // of files that it may append to
 };
 
+constexpr Bytes kClosedText = "the log is closed";
+
 // How a manifest says where its journal begins.
 std::uint64_t pack_start(const JournalStart&);
 JournalStart unpack_start(std::uint64_t sequence, Lsn);
 
 const std::string& file_name(const FileRef&);
 void sort_by_name(std::vector<FileRef>&);  // and each once
+// The extents of a chain that hold anything from `log_start` on; null if none does.
+ChainRef chain_from(const ChainRef&, std::int64_t log_start);
 
 class Shard {
  public:
@@ -163,6 +171,17 @@ class Shard {
   Result<void> usable(const StreamState&) const;
   Result<void> usable() const;
   Error busy_error(const Error&) const;
+  Result<void> readable(const StreamState&) const;
+  struct PendingPlace {
+    PayloadRef place;  // no file: in memory
+    PendingChunk::Entry entry;
+  };
+  struct OffsetRange {
+    std::int64_t from = 0, to = 0;
+  };
+  std::vector<PendingPlace> locate_pending(const StreamState&, OffsetRange, std::int64_t bytes_max,
+                                           std::string& memory) const;
+  static Result<void> copy_pending(std::span<const PendingPlace>, Fetched&);  // no lock
   void appended(StreamState&, const PendingChunk::Entry&, const record::BatchView&, bool rolled,
                 Ready&);
   void add_pending(StreamState&, const PendingChunk::Entry&, std::int64_t first_timestamp_ms);
@@ -184,6 +203,8 @@ class Shard {
   void apply_truncate(StreamState&, std::int64_t first_dropped, std::int32_t epoch, ChainRef chain);
 
   Result<void> replay(const Frame&, Lsn payload, Bytes bytes);
+  Result<void> replay_truncate(const Frame&, Lsn payload, Bytes bytes);
+  std::unexpected<Error> bad_frame(const Frame&, const char* what) const;
   StreamState& replayed_stream(std::uint64_t id);
   StreamSnapshot snapshot_of(const StreamState&) const;
   StateKey key_of(std::uint64_t stream, Table, Bytes key) const;
@@ -193,13 +214,15 @@ class Shard {
   io::Nanos checkpoint_write();     // no lock
   io::Nanos checkpoint_manifest();  // no lock
   void checkpoint_apply(Ready&);
-  void checkpoint_failed(const Error&);
+  void checkpoint_failed(const Error&);  // no lock
+  void give_up_checkpoint();             // no lock
+  io::Path reserve_path() const { return directory_ / "reserve"; }
   io::Nanos throttle(std::int64_t bytes);
   io::Nanos maintain();  // no lock
   void retain(StreamState&, std::int64_t now_ms);
-  void drop_extents(StreamState&, Lsn durable);
-  void take_doomed(std::vector<FileRef>& to);
-  Result<void> settle();  // after replay: chains against log starts, files against chains
+  void drop_extents(StreamState&);
+  io::Nanos begin_release();  // no lock
+  void keep_reserve();        // no lock
   std::int64_t trusted_now_ms();
   Result<void> rewrite(const StreamRef&, bool with_policy);  // no lock
   bool wants_regroup(const StreamState&) const;
@@ -217,6 +240,7 @@ class Shard {
   std::map<StateKey, std::string> tables_;
   std::optional<Error> failed_;
   std::optional<Error> background_error_;  // retried; what health() and full appends say
+  bool out_of_space_ = false;              // as the last checkpoint found
   bool closed_ = false;
 
   // Sync.
@@ -245,11 +269,8 @@ class Shard {
   std::uint64_t checkpoints_wanted_ = 0, checkpoints_done_ = 0;
   std::vector<Done<void>> checkpoint_waiters_, checkpoint_waiters_next_;
   std::vector<std::pair<StreamRef, Done<void>>> compactions_;
-  std::vector<FileRef> named_;  // files of the last durable manifest
-  std::vector<FileRef> doomed_;
-  // Own files of dropped or trimmed segments: unlinked once the frame that says so is durable, so
-  // that a delete returns space also when no checkpoint can.
-  std::vector<std::pair<Lsn, FileRef>> doomed_after_;
+  std::vector<FileRef> named_;   // files of the last durable manifest
+  std::vector<FileRef> doomed_;  // that it named no more: to be unlinked
   bool manifest_stale_ = false;  // files wait for a manifest that does not name them
   std::int64_t trusted_ms_ = 0;
   io::Nanos trusted_at_{0};

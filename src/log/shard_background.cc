@@ -18,6 +18,8 @@ constexpr std::int64_t kClockRate = 10;      // trusted time gains on the wall c
 constexpr std::int64_t kProducerIdleMs = kClockRate * 24 * 3600 * 1000;
 constexpr Bytes kClockKey = "clock";
 
+constexpr io::Nanos kStaleFor = std::chrono::seconds(1);  // files wait no longer to be unlinked
+
 std::int64_t total_bytes(const Chain& chain) {
   std::int64_t bytes = 0;
   for (const auto& extent : chain) bytes += extent.bytes;
@@ -38,6 +40,13 @@ void sort_by_name(std::vector<FileRef>& files) {
   files.erase(repeated.begin(), repeated.end());
 }
 
+ChainRef chain_from(const ChainRef& chain, std::int64_t log_start) {
+  if (!chain || chain->empty() || chain->front().end_offset > log_start) return chain;
+  auto first = std::ranges::upper_bound(*chain, log_start, {}, &Extent::end_offset);
+  if (first == chain->end()) return nullptr;
+  return std::make_shared<const Chain>(first, chain->end());
+}
+
 // Another shard may name a pack file of ours, from a time when there were fewer or more shards.
 bool Shard::names_file(const std::string& name) {
   LockGuard guard(lock_);
@@ -51,6 +60,8 @@ void Shard::start_workers() {
   {
     LockGuard guard(lock_);
     trusted_now_ms();
+    // What recovery copied is synced, and no group says so yet.
+    if (journal_.needs_mark()) mark_due_ = env_.mono() + options_.engine.mark_delay;
   }
   flusher_ = env_.start_worker(name("sync"), [this] { return flusher_step(); });
   background_ = env_.start_worker(name("store"), [this] { return background_step(); });
@@ -125,14 +136,16 @@ io::Nanos Shard::background_step() {
       case Checkpoint::Phase::kSyncing: {
         LockGuard guard(lock_);
         if (failed_) return io::Worker::kForever;
-        if (journal_.synced() >= checkpoint_->start.lsn) {
-          checkpoint_->phase = Checkpoint::Phase::kWriting;
+        auto needed = checkpoint_->needs_synced;
+        if (journal_.synced() >= needed) {
+          checkpoint_->phase = checkpoint_->releases_only ? Checkpoint::Phase::kManifest
+                                                          : Checkpoint::Phase::kWriting;
           return io::Nanos(0);
         }
-        sync_waiters_.push_back({checkpoint_->start.lsn, [this](Result<void>) {
+        sync_waiters_.push_back({needed, [this](Result<void>) {
                                    if (background_) background_->wake();
                                  }});
-        request({this, checkpoint_->start.lsn, true});
+        request({this, needed, true});
         return io::Worker::kForever;
       }
       case Checkpoint::Phase::kWriting: return checkpoint_write();
@@ -144,21 +157,26 @@ io::Nanos Shard::background_step() {
           checkpoint_apply(ready);
         }
         ready.run();
+        keep_reserve();
         return io::Nanos(0);
       }
     }
   }
   auto now = env_.mono();
   std::vector<FileRef> doomed;
+  bool release = false;
   {
     LockGuard guard(lock_);
     if (failed_ || closed_) return io::Worker::kForever;
-    take_doomed(doomed);
-    if (doomed.empty() && now >= retry_at_ && checkpoint_due(now)) {
+    doomed.swap(doomed_);
+    bool ready = doomed.empty() && now >= retry_at_;
+    release = ready && out_of_space_ && manifest_stale_;
+    if (ready && !release && checkpoint_due(now)) {
       begin_checkpoint();
       return io::Nanos(0);
     }
   }
+  if (release) return begin_release();
   if (!doomed.empty()) {
     if (options_.names_file) {
       std::erase_if(doomed, [&](const FileRef& file) {
@@ -166,18 +184,11 @@ io::Nanos Shard::background_step() {
       });
     }
     (void)store_.remove(doomed);  // what is left is cleaned up at the next start
+    retry_at_ = io::Nanos(0);     // there may be room now
     return io::Nanos(0);
   }
   store_.close_unreadable();
   return maintain();
-}
-
-void Shard::take_doomed(std::vector<FileRef>& to) {
-  to.swap(doomed_);
-  auto durable = std::ranges::partition(
-      doomed_after_, [&](const auto& item) { return item.first > journal_.synced(); });
-  for (auto& [lsn, file] : durable) to.push_back(std::move(file));
-  doomed_after_.erase(durable.begin(), durable.end());
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -186,8 +197,10 @@ void Shard::take_doomed(std::vector<FileRef>& to) {
 bool Shard::checkpoint_due(io::Nanos now) const {
   if (!checkpoint_waiters_next_.empty()) return true;
   auto pending = journal_.end() - checkpointed_;
-  bool aged = now - last_checkpoint_ >= options_.engine.checkpoint_interval;
-  if (pending == 0) return manifest_stale_ && aged;
+  auto age = now - last_checkpoint_;
+  bool aged = age >= options_.engine.checkpoint_interval;
+  if (manifest_stale_ && (aged || age >= kStaleFor)) return true;
+  if (pending == 0) return false;
   bool pressed =
       journal_.spares() < 2 && journal_.used_bytes() * 2 > options_.engine.user.journal_bytes_max;
   return pressed || static_cast<std::int64_t>(pending) >= options_.engine.checkpoint_bytes || aged;
@@ -197,6 +210,7 @@ void Shard::begin_checkpoint() {
   checkpoint_ = std::make_unique<Checkpoint>();
   auto& checkpoint = *checkpoint_;
   checkpoint.start = journal_.next_start();
+  checkpoint.needs_synced = checkpoint.start.lsn;
   checkpoint.waiters.swap(checkpoint_waiters_next_);
   tables_[key_of(0, Table::kClean, kClockKey)] = std::to_string(trusted_now_ms());
   auto& manifest = checkpoint.manifest;
@@ -224,6 +238,44 @@ void Shard::begin_checkpoint() {
       checkpoint.marks.push_back(store_.mark(stream->chain->back().file));
     }
     checkpoint.streams.push_back(std::move(captured));
+  }
+}
+
+// A checkpoint needs room that a full disk has not; the files of what was trimmed or dropped are in
+// the way. Replaying the journal over this manifest does to its shorter chains what it did to the
+// whole ones, since it ends at the same log starts.
+io::Nanos Shard::begin_release() {
+  auto last = load_manifest(env_, directory_, options_.layout);
+  LockGuard guard(lock_);
+  bool usable = last && *last && (*last)->generation == generation_;
+  if (!usable) {
+    retry_at_ = env_.mono() + kRetry;
+    return kRetry;
+  }
+  checkpoint_ = std::make_unique<Checkpoint>();
+  checkpoint_->releases_only = true;
+  checkpoint_->needs_synced = journal_.end();
+  auto& manifest = checkpoint_->manifest;
+  manifest = *std::move(*last);
+  ++manifest.generation;
+  for (auto& snapshot : manifest.streams) {
+    auto live = streams_.find(snapshot.id);
+    auto start = live == streams_.end() ? snapshot.next_offset : live->second->log_start;
+    snapshot.log_start = std::clamp(start, snapshot.log_start, snapshot.next_offset);
+    snapshot.chain = chain_from(snapshot.chain, snapshot.log_start);
+  }
+  return io::Nanos(0);
+}
+
+// Room that only a manifest may take when the disk is full.
+void Shard::keep_reserve() {
+  auto path = reserve_path();
+  if (auto there = env_.disk().exists(path); !there || *there) return;
+  auto file = env_.disk().open(path, io::Open::kCreate);
+  if (!file) return;
+  if (!(*file)->preallocate(options_.engine.reserve_bytes)) {
+    *file = nullptr;
+    (void)env_.disk().remove(path);
   }
 }
 
@@ -335,29 +387,35 @@ io::Nanos Shard::throttle(std::int64_t bytes) {
 }
 
 io::Nanos Shard::checkpoint_manifest() {
+  bool outdated = false;
   {
     LockGuard guard(lock_);
-    for (const auto& captured : checkpoint_->streams) {
-      if (captured.stream->truncations == captured.truncations) continue;
-      // What was captured is cut since: its batches may not leave the journal. Begin anew.
-      for (auto& waiter : checkpoint_->waiters)
-        checkpoint_waiters_next_.push_back(std::move(waiter));
-      checkpoint_ = nullptr;
-      return io::Nanos(0);
+    outdated = std::ranges::any_of(checkpoint_->streams, [](const Checkpoint::Captured& captured) {
+      return captured.stream->truncations != captured.truncations;
+    });
+    if (outdated) {
+      auto& waiters = checkpoint_->waiters;
+      std::ranges::move(waiters, std::back_inserter(checkpoint_waiters_next_));
+      waiters.clear();
     }
   }
+  if (outdated) {
+    // What was captured is cut since: its batches may not leave the journal. Begin anew.
+    give_up_checkpoint();
+    return io::Nanos(0);
+  }
   checkpoint_->manifest.next_file = next_file_;
-  auto written = write_manifest(env_, directory_, checkpoint_->manifest);
+  bool unsure = false;
+  auto written = write_manifest(env_, directory_, checkpoint_->manifest, &unsure);
+  if (!written && written.error().code == Code::kNoSpace && !unsure) {
+    if (env_.disk().remove(reserve_path())) return io::Nanos(0);  // again, with that room
+  }
+  if (unsure) {
+    fail_with(written.error());
+    return io::Worker::kForever;
+  }
   if (!written) {
-    // It may be on the disk all the same: what it names must stay, and it is written again.
-    Ready ready;
-    {
-      LockGuard guard(lock_);
-      background_error_ = written.error();
-      for (auto& done : checkpoint_->waiters) ready.add(std::move(done), written);
-      checkpoint_->waiters.clear();
-    }
-    ready.run();
+    checkpoint_failed(written.error());
     return kRetry;
   }
   checkpoint_->phase = Checkpoint::Phase::kApply;
@@ -371,19 +429,12 @@ void Shard::checkpoint_apply(Ready& ready) {
   bool release = true;
   for (auto& captured : checkpoint.streams) {
     auto& stream = *captured.stream;
-    if (stream.removed) continue;
+    if (!streams_.contains(stream.id)) continue;  // dropped; one that is only removed goes on
     if (stream.truncations != captured.truncations) {
       release = false;
       continue;
     }
     stream.chain = checkpoint.manifest.streams[captured.snapshot].chain;
-    // A trim during the checkpoint doomed a file whose extents were all trimmed then; this chain
-    // has more of it. drop_extents() below dooms it again if that was trimmed as well.
-    std::erase_if(doomed_after_, [&](const auto& item) {
-      return stream.chain && std::ranges::any_of(*stream.chain, [&](const Extent& extent) {
-        return extent.file->name == item.second->name;
-      });
-    });
     auto end = stream.chain_end();
     std::erase_if(stream.pending, [&](const PendingChunkRef& chunk) {
       return chunk->count > 0 && chunk->back().end_offset <= end;
@@ -402,10 +453,9 @@ void Shard::checkpoint_apply(Ready& ready) {
       stream.pending.front() = std::move(rest);
     }
     if (stream.pending.empty()) stream.pending.shrink_to_fit();
-    drop_extents(stream, journal_.end());  // what was trimmed since it was captured
+    drop_extents(stream);  // what was trimmed since it was captured
   }
   ++generation_;
-  ++checkpoints_;
   std::vector<FileRef> named;
   for (const auto& snapshot : checkpoint.manifest.streams) {
     if (!snapshot.chain) continue;
@@ -415,23 +465,47 @@ void Shard::checkpoint_apply(Ready& ready) {
   std::ranges::set_difference(named_, named, std::back_inserter(doomed_), {}, &file_name,
                               &file_name);
   named_ = std::move(named);
+  manifest_stale_ = false;
+  if (checkpoint.releases_only) {
+    checkpoint_ = nullptr;
+    return;
+  }
+  ++checkpoints_;
   if (release) {
     start_ = checkpoint.start;
     checkpointed_ = checkpoint.start.lsn;
     journal_.release_below(checkpoint.start.lsn);
   }
   last_checkpoint_ = env_.mono();
-  manifest_stale_ = false;
   background_error_ = std::nullopt;
+  out_of_space_ = false;
   for (auto& done : checkpoint.waiters) ready.add(std::move(done), {});
   checkpoint_ = nullptr;
   if (allocator_) allocator_->wake();
 }
 
-// Producers wait or fail meanwhile; whoever waits for this checkpoint learns why. What it wrote is
-// given back, because it may be room that is missing; it is tried again.
+// Producers wait or fail meanwhile; whoever waits for this checkpoint learns why. It is tried
+// again.
 void Shard::checkpoint_failed(const Error& error) {
-  std::vector<FileRef> written;
+  Ready ready;
+  {
+    LockGuard guard(lock_);
+    background_error_ = error;
+    out_of_space_ = error.code == Code::kNoSpace;
+    for (auto& done : checkpoint_->waiters) ready.add(std::move(done), std::unexpected(error));
+    checkpoint_->waiters.clear();
+    for (auto& done : room_waiters_) ready.add(std::move(done), {});
+    room_waiters_.clear();
+    if (store_.sync_failed()) fail_locked(error, ready);
+    retry_at_ = env_.mono() + kRetry;
+  }
+  give_up_checkpoint();
+  ready.run();
+}
+
+// What it wrote is given back, because it may be room that is missing.
+void Shard::give_up_checkpoint() {
+  std::vector<FileRef> written, made;
   store_.rewind(checkpoint_->marks);
   for (const auto& captured : checkpoint_->streams) {
     const auto& chain = checkpoint_->manifest.streams[captured.snapshot].chain;
@@ -439,8 +513,6 @@ void Shard::checkpoint_failed(const Error& error) {
     for (const auto& extent : *chain) written.push_back(extent.file);
   }
   sort_by_name(written);
-  Ready ready;
-  std::vector<FileRef> made;
   {
     LockGuard guard(lock_);
     std::vector<FileRef> live = named_;
@@ -451,17 +523,9 @@ void Shard::checkpoint_failed(const Error& error) {
     sort_by_name(live);
     std::ranges::set_difference(written, live, std::back_inserter(made), {}, &file_name,
                                 &file_name);
-    background_error_ = error;
-    for (auto& done : checkpoint_->waiters) ready.add(std::move(done), std::unexpected(error));
-    checkpoint_->waiters.clear();
-    for (auto& done : room_waiters_) ready.add(std::move(done), {});
-    room_waiters_.clear();
-    if (store_.sync_failed()) fail_locked(error, ready);
     checkpoint_ = nullptr;
-    retry_at_ = env_.mono() + kRetry;
   }
   (void)store_.remove(made);
-  ready.run();
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -568,30 +632,16 @@ void Shard::retain(StreamState& stream, std::int64_t now_ms) {
     if (!written) return;
     stream.log_start = first_kept;
   }
-  drop_extents(stream, journal_.end());
+  drop_extents(stream);
 }
 
-// Extents below the log start go from the live chain; files of their own go once `durable` is.
-void Shard::drop_extents(StreamState& stream, Lsn durable) {
-  if (!stream.chain || stream.chain->empty()) return;
-  const auto& chain = *stream.chain;
-  if (chain.front().end_offset > stream.log_start) return;
-  auto kept = std::make_shared<Chain>();
-  std::vector<FileRef> left;
-  for (const auto& extent : chain) {
-    if (extent.end_offset > stream.log_start) {
-      kept->push_back(extent);
-    } else {
-      stream.reclaimed_bytes += extent.bytes;
-      left.push_back(extent.file);
-    }
-  }
-  for (auto& file : left) {
-    bool used = std::ranges::any_of(*kept, [&](const Extent& one) { return one.file == file; });
-    if (!used && file->stream != 0) doomed_after_.emplace_back(durable, file);
-  }
+// Extents below the log start go from the live chain; their files once no manifest names them.
+void Shard::drop_extents(StreamState& stream) {
+  auto kept = chain_from(stream.chain, stream.log_start);
+  if (kept == stream.chain) return;
+  stream.reclaimed_bytes += total_bytes(*stream.chain) - (kept ? total_bytes(*kept) : 0);
+  stream.chain = std::move(kept);
   manifest_stale_ = true;
-  stream.chain = kept->empty() ? nullptr : ChainRef(std::move(kept));
 }
 
 bool Shard::wants_regroup(const StreamState& stream) const {
@@ -701,7 +751,7 @@ Result<void> Shard::close() {
     LockGuard guard(lock_);
     closed_ = true;
     auto error = failed_;
-    fail_locked({Code::kClosed, "the log is closed"}, ready);
+    fail_locked({Code::kClosed, std::string(kClosedText)}, ready);
     failed_ = error;
   }
   ready.run();

@@ -69,6 +69,7 @@ Result<void> Shard::recover() {
     }
   }
   sort_by_name(named_);
+  for (const auto& file : named_) WALRUS_TRY(store_.check_present(*file));
   start_ = unpack_start(manifest->journal_sequence, manifest->journal_lsn);
   checkpointed_ = start_.lsn;
   WALRUS_TRY(journal_.recover(start_, [this](const Frame& frame, Lsn payload, Bytes bytes) {
@@ -79,24 +80,12 @@ Result<void> Shard::recover() {
     stream->touched = false;
   }
   touched_.clear();
-  WALRUS_TRY(settle());
+  for (auto& [id, stream] : streams_) drop_extents(*stream);
   if (options_.read_only) return {};
+  keep_reserve();
   auto filled = journal_.fill_spares();
   if (filled || filled.error().code != Code::kNoSpace) return filled;
   background_error_ = filled.error();  // a full disk: reads go on, files are tried for again
-  return {};
-}
-
-// A file may be gone that the manifest names, if a trim or a drop in the journal came after it.
-Result<void> Shard::settle() {
-  std::vector<FileRef> files;
-  for (auto& [id, stream] : streams_) drop_extents(*stream, journal_.synced());
-  for (const auto& [id, stream] : streams_) {
-    if (!stream->chain) continue;
-    for (const auto& extent : *stream->chain) files.push_back(extent.file);
-  }
-  sort_by_name(files);
-  for (const auto& file : files) WALRUS_TRY(store_.check_present(*file));
   return {};
 }
 
@@ -130,10 +119,7 @@ Result<void> Shard::write_first_manifest(io::Env& env, const io::Path& root, Man
 
 // Everything that append, trim, truncate, drop and put_state did, done again.
 Result<void> Shard::replay(const Frame& frame, Lsn payload, Bytes bytes) {
-  auto bad = [&](const char* what) {
-    return fail(Code::kCorrupt, "{}: stream {} offset {}: {}", directory_.string(), frame.stream,
-                frame.offset, what);
-  };
+  auto bad = [&](const char* what) { return bad_frame(frame, what); };
   switch (frame.type) {
     case FrameType::kBatch: {
       auto& stream = replayed_stream(frame.stream);
@@ -174,33 +160,7 @@ Result<void> Shard::replay(const Frame& frame, Lsn payload, Bytes bytes) {
       stream.log_start = std::max(stream.log_start, frame.offset);
       return {};
     }
-    case FrameType::kTruncate: {
-      auto& stream = replayed_stream(frame.stream);
-      if (frame.offset > stream.log_end) return bad("a truncation beyond the end");
-      ChainRef chain = stream.chain;
-      if (frame.offset > stream.log_start && chain && !chain->empty() &&
-          chain->back().end_offset > frame.offset) {
-        auto cut = store_.cut(*chain, frame.offset);
-        if (!cut && cut.error().code == Code::kNotFound) {
-          // Trimmed or dropped further on; settle() finds it missing if it was not.
-          auto below = std::make_shared<Chain>(*chain);
-          while (!below->empty() && below->back().base_offset >= frame.offset) below->pop_back();
-          if (!below->empty()) {
-            below->back().end_offset = std::min(below->back().end_offset, frame.offset);
-          }
-          cut = below;
-        }
-        WALRUS_ASSIGN(chain, std::move(cut));
-      }
-      apply_truncate(stream, frame.offset, frame.epoch, chain);
-      if (bytes.empty()) return {};
-      WALRUS_ASSIGN(auto batch, record::BatchView::parse(bytes));
-      add_pending(stream,
-                  {frame.offset, batch.next_offset(), payload, frame.length,
-                   static_cast<std::uint32_t>(batch.count()), batch.max_timestamp()},
-                  batch.base_timestamp());
-      return {};
-    }
+    case FrameType::kTruncate: return replay_truncate(frame, payload, bytes);
     case FrameType::kDrop: {
       if (auto found = streams_.find(frame.stream); found != streams_.end()) {
         found->second->removed = true;
@@ -213,6 +173,28 @@ Result<void> Shard::replay(const Frame& frame, Lsn payload, Bytes bytes) {
     case FrameType::kEnd: return {};
   }
   return bad("a frame of an unknown type");
+}
+
+Result<void> Shard::replay_truncate(const Frame& frame, Lsn payload, Bytes bytes) {
+  auto& stream = replayed_stream(frame.stream);
+  if (frame.offset > stream.log_end) return bad_frame(frame, "a truncation beyond the end");
+  ChainRef chain = stream.chain;
+  if (frame.offset > stream.log_start && stream.chain_end() > frame.offset) {
+    WALRUS_ASSIGN(chain, store_.cut(*chain, frame.offset));
+  }
+  apply_truncate(stream, frame.offset, frame.epoch, chain);
+  if (bytes.empty()) return {};
+  WALRUS_ASSIGN(auto batch, record::BatchView::parse(bytes));
+  add_pending(stream,
+              {frame.offset, batch.next_offset(), payload, frame.length,
+               static_cast<std::uint32_t>(batch.count()), batch.max_timestamp()},
+              batch.base_timestamp());
+  return {};
+}
+
+std::unexpected<Error> Shard::bad_frame(const Frame& frame, const char* what) const {
+  return fail(Code::kCorrupt, "{}: stream {} offset {}: {}", directory_.string(), frame.stream,
+              frame.offset, what);
 }
 
 StreamState& Shard::replayed_stream(std::uint64_t id) {

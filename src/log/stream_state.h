@@ -50,6 +50,7 @@ struct StreamState {
   std::atomic<bool> removed = false;
 
   std::int64_t log_start = 0, high_watermark = 0, log_end = 0;
+  std::int64_t written_end = 0;  // readable once written: appended when not under fsync
   std::int64_t syncing_end = 0;  // log_end when the sync that is running began
   bool touched = false;          // in the shard's list of streams that the next sync acknowledges
 

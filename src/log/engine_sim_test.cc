@@ -1,0 +1,142 @@
+// The engine in the simulated world: single behaviours that the seeds of sim/ have found wanting,
+// or that need a disk that is full.
+
+#include <gtest/gtest.h>
+
+#include "io/sim/sim_world.h"
+#include "log/log_fixture.h"
+
+namespace walrus::log {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+class EngineSimTest : public ::testing::TestWithParam<bool> {
+ protected:
+  EngineSimTest() : world_(7) {
+    options_ = small_options("/log");
+    options_.user.batch_bytes_max = 64 << 10;
+    options_.user.journal_bytes_max = 1 << 20;
+    options_.journal_file_bytes_min = 128 << 10;
+    options_.journal_file_bytes_max = 128 << 10;
+    options_.checkpoint_bytes = 64 << 10;
+    options_.reserve_bytes = 64 << 10;
+    options_.mapped = GetParam();
+    open(world_.node(0).env());
+  }
+
+  void open(io::Env& env) {
+    engine_.reset();
+    auto opened = Engine::open(env, options_);
+    ASSERT_TRUE(succeeds(opened));
+    engine_ = *std::move(opened);
+  }
+  StreamRef create(Bytes name, const StreamOptions& options = {}) {
+    auto created = engine_->create(name, options);
+    EXPECT_TRUE(succeeds(created));
+    EXPECT_TRUE(succeeds(engine_->wait(created->pending)));
+    return created->stream;
+  }
+  Result<Appended> append(const StreamRef& stream, const std::string& bytes) {
+    auto record = value(bytes);
+    return engine_->append(stream, {&record, 1}, {});
+  }
+  // Until the disk is full; how many were taken.
+  int fill(const StreamRef& stream) {
+    int taken = 0;
+    for (int refused = 0; refused < 50;) {
+      if (auto appended = append(stream, std::string(8'000, 'x'))) {
+        EXPECT_TRUE(succeeds(engine_->wait(appended->pending)));
+        ++taken;
+        refused = 0;
+      } else {
+        EXPECT_TRUE(fails_with(appended, Code::kNoSpace) || fails_with(appended, Code::kBusy));
+        ++refused;
+        world_.run_for(milliseconds(100));
+      }
+    }
+    return taken;
+  }
+  bool append_succeeds_within(const StreamRef& stream, io::Nanos patience) {
+    for (auto deadline = world_.now() + patience; world_.now() < deadline;) {
+      if (append(stream, "again")) return true;
+      world_.run_for(milliseconds(100));
+    }
+    return false;
+  }
+
+  io::World world_;
+  EngineOptions options_;
+  std::unique_ptr<Engine> engine_;
+};
+
+// A group is vouched for by one mark, wherever in a file it ends: then the flusher is quiet.
+TEST_P(EngineSimTest, syncs_a_group_and_its_mark_and_nothing_more) {
+  auto stream = create("a");
+  for (int i = 0; i < 400; ++i) {
+    world_.run_for(milliseconds(100));
+    auto before = engine_->metrics()["walrus_log_syncs_total"];
+    auto appended = append(stream, std::string(static_cast<std::size_t>(i * 37 % 9'000), 'x'));
+    ASSERT_TRUE(succeeds(appended));
+    ASSERT_TRUE(succeeds(engine_->wait(appended->pending)));
+    world_.run_for(milliseconds(100));
+    EXPECT_LE(engine_->metrics()["walrus_log_syncs_total"] - before, 3) << "append " << i;
+  }
+  EXPECT_GE(engine_->metrics()["walrus_log_journal_recycles_total"], 3);
+}
+
+TEST_P(EngineSimTest, reads_what_was_acknowledged_before_a_stronger_durability) {
+  auto stream = create("a", {.durability = {.kind = Durability::kOs}});
+  auto appended = append(stream, "acknowledged once it is written");
+  ASSERT_TRUE(succeeds(appended));
+  auto altered = engine_->alter(stream, {});
+  ASSERT_TRUE(succeeds(altered));
+  ASSERT_TRUE(succeeds(engine_->wait(appended->pending)));
+  EXPECT_EQ(engine_->info(stream)->high_watermark.value, 1);
+}
+
+TEST_P(EngineSimTest, a_full_disk_takes_appends_again_after_a_removal) {
+  auto kept = create("kept"), big = create("big");
+  auto& disk = world_.node(0).disk();
+  disk.options().capacity_bytes = disk.used_bytes() + (4 << 20);
+  ASSERT_GT(fill(big), 100);
+  ASSERT_FALSE(append(kept, "no room"));
+  auto removed = engine_->remove("big");
+  ASSERT_TRUE(succeeds(removed));
+  ASSERT_TRUE(succeeds(engine_->wait(*removed)));
+  EXPECT_TRUE(append_succeeds_within(kept, seconds(5)));
+  EXPECT_TRUE(succeeds(engine_->close()));
+  open(world_.node(0).restart());
+  EXPECT_TRUE(fails_with(engine_->find("big"), Code::kNotFound));
+  EXPECT_EQ(engine_->info(*engine_->find("kept"))->log_end.value, 1);
+}
+
+TEST_P(EngineSimTest, a_full_disk_takes_appends_again_after_a_trim_and_a_crash) {
+  auto kept = create("kept"), big = create("big", {.segment_records_max = 20});
+  auto& disk = world_.node(0).disk();
+  disk.options().capacity_bytes = disk.used_bytes() + (4 << 20);
+  auto end = fill(big);
+  auto trimmed = engine_->trim(big, {end - 3});
+  ASSERT_TRUE(succeeds(trimmed));
+  ASSERT_TRUE(succeeds(engine_->wait(*trimmed)));
+  ASSERT_TRUE(append_succeeds_within(kept, seconds(5)));
+  world_.run_for(milliseconds(300));
+  world_.node(0).crash(io::CrashKind::kPowerCut);
+  open(world_.node(0).restart());
+  auto stream = *engine_->find("big");
+  EXPECT_EQ(engine_->info(stream)->log_start.value, end - 3);
+  EXPECT_EQ(engine_->info(stream)->log_end.value, end);
+  for (std::int64_t at = end - 3; at < end;) {
+    auto fetched = engine_->fetch(stream, {at}, {});
+    ASSERT_TRUE(succeeds(fetched));
+    ASSERT_GT(fetched->next.value, at);
+    at = fetched->next.value;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Journal, EngineSimTest, ::testing::Bool(),
+                         [](const auto& mapped) { return mapped.param ? "mapped" : "written"; });
+
+}  // namespace
+}  // namespace walrus::log
