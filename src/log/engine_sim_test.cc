@@ -5,6 +5,7 @@
 
 #include "io/sim/sim_world.h"
 #include "log/log_fixture.h"
+#include "record/batch.h"
 
 namespace walrus::log {
 namespace {
@@ -133,6 +134,56 @@ TEST_P(EngineSimTest, a_full_disk_takes_appends_again_after_a_trim_and_a_crash) 
     ASSERT_GT(fetched->next.value, at);
     at = fetched->next.value;
   }
+}
+
+// A large stream is compacted a piece at a time and paced: checkpoints go on in between.
+TEST_P(EngineSimTest, compacts_beside_appends_and_checkpoints) {
+  constexpr int kRecords = 800, kKeys = 10;
+  auto stream = create("table", {.segment_records_max = 200, .compact = true});
+  auto put = [&](int number) {
+    std::string key = std::to_string(number % kKeys), bytes(30'000, static_cast<char>(number));
+    Record record{.key = key, .value = bytes};
+    for (;;) {
+      auto appended = engine_->append(stream, {&record, 1}, {});
+      if (appended) {
+        EXPECT_TRUE(succeeds(engine_->wait(appended->pending)));
+        return;
+      }
+      ASSERT_TRUE(fails_with(appended, Code::kBusy));
+      world_.run_for(milliseconds(10));
+    }
+  };
+  // No maintenance before everything is there.
+  options_.maintenance_interval = std::chrono::hours(1);
+  options_.user.background_bytes_per_s = 2 << 20;
+  open(world_.node(0).restart());
+  stream = *engine_->find("table");
+  for (int i = 0; i < kRecords; ++i) put(i);
+  ASSERT_TRUE(succeeds(engine_->checkpoint()));
+  world_.run_for(std::chrono::hours(1));
+  int meanwhile = 0;
+  for (; engine_->info(stream)->reclaimed_bytes == 0 && meanwhile < 100; ++meanwhile) {
+    put(kRecords + meanwhile);
+    ASSERT_TRUE(succeeds(engine_->checkpoint()));
+    world_.run_for(seconds(1));
+  }
+  EXPECT_GE(meanwhile, 3) << "checkpoints while it was compacted";
+  EXPECT_LT(meanwhile, 100);
+  std::map<std::string, std::int64_t> newest;
+  std::int64_t seen = 0;
+  auto end = engine_->info(stream)->log_end.value;
+  for (std::int64_t at = 0; at < end;) {
+    auto fetched = engine_->fetch(stream, {at}, {});
+    ASSERT_TRUE(succeeds(fetched));
+    auto batch = record::BatchView::parse(fetched->bytes);
+    ASSERT_TRUE(succeeds(batch));
+    seen += batch->count();
+    at = batch->next_offset();
+    if (batch->count() > 0) newest[std::to_string(batch->base_offset() % kKeys)] = at;
+  }
+  EXPECT_EQ(end, kRecords + meanwhile);
+  EXPECT_EQ(newest.size(), static_cast<std::size_t>(kKeys));
+  EXPECT_LT(seen, kRecords / 2);
 }
 
 INSTANTIATE_TEST_SUITE_P(Journal, EngineSimTest, ::testing::Bool(),

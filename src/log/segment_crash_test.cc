@@ -90,8 +90,12 @@ class Life {
     auto size = snapshot.chain->size();
     auto first = world_.random() % size;
     auto last = first + 1 + world_.random() % (size - first);
-    WALRUS_ASSIGN(auto made, store_->rewrite(snapshot.id, *snapshot.chain, first, last,
-                                             std::nullopt, manifest.next_file));
+    WALRUS_ASSIGN(auto made,
+                  testing::rewrite(*store_,
+                                   {.stream = snapshot.id,
+                                    .extents = testing::slice(*snapshot.chain, first, last),
+                                    .from_start = first == 0},
+                                   manifest.next_file));
     Chain chain(snapshot.chain->begin(),
                 snapshot.chain->begin() + static_cast<std::ptrdiff_t>(first));
     std::ranges::copy(made, std::back_inserter(chain));

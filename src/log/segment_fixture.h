@@ -130,4 +130,20 @@ class SegmentFixture : public ::testing::Test {
   std::unique_ptr<SegmentStore> store_;
 };
 
+// All of a rewrite, in small steps.
+inline Result<Chain> rewrite(SegmentStore& store, const SegmentStore::Rewrite::Plan& plan,
+                             std::uint64_t& next_file) {
+  constexpr std::int64_t kStepBytes = 1'000;
+  SegmentStore::Rewrite work(store, plan, next_file);
+  for (;;) {
+    WALRUS_ASSIGN(auto done, work.step(kStepBytes));
+    if (done) return work.take();
+  }
+}
+
+inline Chain slice(const Chain& chain, std::size_t first, std::size_t last) {
+  return Chain(chain.begin() + static_cast<std::ptrdiff_t>(first),
+               chain.begin() + static_cast<std::ptrdiff_t>(last));
+}
+
 }  // namespace walrus::log::testing

@@ -1,4 +1,4 @@
-// SegmentStore::rewrite: regrouping, and compaction by key.
+// SegmentStore::Rewrite: regrouping, and compaction by key.
 //
 // Compaction passes twice over the extents: first it notes the last offset of each key, then it
 // copies what is still wanted. A batch keeps its base offset, and every record its offset and
@@ -21,7 +21,6 @@ namespace {
 using record::BatchView;
 using record::RecordIterator;
 using record::RecordView;
-using Impl = SegmentStore::Impl;
 
 constexpr std::size_t kAttributesPosition = 21, kLastDeltaPosition = 23, kMaxTimestampPosition = 35,
                       kCountPosition = 57;
@@ -65,58 +64,110 @@ std::optional<std::vector<RecordView>> decode_all(Result<RecordIterator>& from) 
   }
 }
 
-// One call of SegmentStore::rewrite.
-class Rewriting {
- public:
-  Rewriting(Impl& store, std::uint64_t stream, std::uint64_t& next_file)
-      : store_(store), names_(store), stream_(stream), next_file_(next_file) {}
+}  // namespace
 
-  Result<Chain> run(std::span<const Extent> extents,
-                    const std::optional<SegmentStore::CompactPolicy>& policy, bool from_start) {
-    auto chain = rewrite(extents, policy, from_start);
-    if (!chain) {
-      for (SegmentWriter& writer : written_) {
-        if (writer.sync_failed()) store_.sync_failed = true;
-        writer.abandon();
-      }
+struct SegmentStore::Rewrite::Work {
+  Work(SegmentStore::Impl& store, const Plan& plan, std::uint64_t& next_file)
+      : store_(store),
+        names_(store),
+        extents_(plan.extents),
+        policy_(plan.policy),
+        from_start_(plan.from_start),
+        stream_(plan.stream),
+        next_file_(next_file) {
+    CHECK(!extents_.empty() && stream_ != 0);
+    if (policy_) {
+      keys_.emplace(policy_->map_bytes_max);
+      noted_end_ = extents_.front().base_offset;
+      noting_ = true;
     }
-    return chain;
+  }
+  ~Work() { give_up(); }
+
+  Result<bool> step(std::int64_t bytes_max) {
+    auto done = advance(bytes_max);
+    if (!done) give_up();
+    return done;
   }
 
+  Chain take() { return std::move(chain_); }
+
  private:
-  Result<Chain> rewrite(std::span<const Extent> extents,
-                        const std::optional<SegmentStore::CompactPolicy>& policy, bool from_start) {
-    if (policy) {
-      keys_.emplace(policy->map_bytes_max);
-      // Without what lies before, or in doubt, a tombstone may still hide something.
-      auto oldest_kept = policy->now_ms - policy->tombstone_retention_ms;
-      WALRUS_TRY(note_keys(extents));
-      tombstones_before_ms_ = from_start && !saw_opaque_ ? oldest_kept : INT64_MIN;
+  void give_up() {
+    if (done_) return;
+    for (SegmentWriter& writer : written_) {
+      if (writer.sync_failed()) store_.sync_failed = true;
+      writer.abandon();
     }
-    for (const Extent& extent : extents) WALRUS_TRY(copy(extent));
-    WALRUS_TRY(flush(extents.back().end_offset));
+    written_.clear();
+  }
+
+  Result<bool> advance(std::int64_t bytes_max) {
+    for (auto left = bytes_max; left > 0;) {
+      if (at_ == extents_.size()) {
+        if (!noting_) return finish();
+        end_noting();
+      }
+      if (!scanner_) WALRUS_TRY(open_extent());
+      WALRUS_ASSIGN(auto batch, scanner_->next());
+      if (!batch) {
+        WALRUS_TRY(close_extent());
+        continue;
+      }
+      left -= static_cast<std::int64_t>(batch->bytes().size());
+      if (!noting_) {
+        WALRUS_TRY(copy_batch(*batch));
+      } else if (keys_->has_room(batch->count())) {
+        note_batch(*batch);
+        noted_end_ = batch->next_offset();
+      } else {
+        end_noting();  // the map is full: what follows is kept as it is
+      }
+    }
+    return false;
+  }
+
+  Result<void> open_extent() {
+    const Extent& extent = extents_[at_];
+    if (!noting_) WALRUS_TRY(begin_extent(extent));
+    WALRUS_ASSIGN(file_, store_.files.open(extent.file));
+    scanner_.emplace(*file_, extent.file->name,
+                     ScanRange{.from = extent.position,
+                               .to = extent.position + extent.bytes,
+                               .offset = extent.base_offset,
+                               .epoch = extent.epoch,
+                               .pieces = extent.file->stream != 0});
+    return {};
+  }
+
+  Result<void> close_extent() {
+    const Extent& extent = extents_[at_];
+    if (scanner_->next_offset() != extent.end_offset) {
+      return corrupt_at(extent.file->name, scanner_->position(),
+                        "the run ends before its end offset");
+    }
+    scanner_.reset();
+    ++at_;
+    return {};
+  }
+
+  void end_noting() {
+    // Without what lies before, or in doubt, a tombstone may still hide something.
+    auto oldest_kept = policy_->now_ms - policy_->tombstone_retention_ms;
+    tombstones_before_ms_ = from_start_ && !saw_opaque_ ? oldest_kept : INT64_MIN;
+    noting_ = false;
+    scanner_.reset();
+    at_ = 0;
+  }
+
+  Result<bool> finish() {
+    WALRUS_TRY(flush(extents_.back().end_offset));
     WALRUS_TRY(finish_file());
     WALRUS_TRY(names_.sync());
     LockGuard guard(store_.lock);
     for (SegmentWriter& writer : written_) writer.commit(store_.indexes);
-    return std::move(chain_);
-  }
-
-  // First pass. Ends where the map is full: what follows is kept as it is.
-  Result<void> note_keys(std::span<const Extent> extents) {
-    noted_end_ = extents.front().base_offset;
-    for (const Extent& extent : extents) {
-      WALRUS_ASSIGN(auto file, store_.files.open(extent.file));
-      auto scanner = scan(*file, extent);
-      for (;;) {
-        WALRUS_ASSIGN(auto batch, scanner.next());
-        if (!batch) break;
-        if (!keys_->has_room(batch->count())) return {};
-        note_batch(*batch);
-        noted_end_ = batch->next_offset();
-      }
-    }
-    return {};
+    done_ = true;
+    return true;
   }
 
   void note_batch(const BatchView& batch) {
@@ -134,29 +185,6 @@ class Rewriting {
     for (const RecordView& record : *records) {
       if (record.key) keys_->put(*record.key, record.offset);
     }
-  }
-
-  static BatchScanner scan(io::File& file, const Extent& extent) {
-    return BatchScanner(file, extent.file->name,
-                        {.from = extent.position,
-                         .to = extent.position + extent.bytes,
-                         .offset = extent.base_offset,
-                         .epoch = extent.epoch,
-                         .pieces = extent.file->stream != 0});
-  }
-
-  // Second pass, one extent.
-  Result<void> copy(const Extent& extent) {
-    WALRUS_TRY(begin_extent(extent));
-    WALRUS_ASSIGN(auto file, store_.files.open(extent.file));
-    auto scanner = scan(*file, extent);
-    for (;;) {
-      WALRUS_ASSIGN(auto batch, scanner.next());
-      if (!batch) break;
-      WALRUS_TRY(copy_batch(*batch));
-    }
-    if (scanner.next_offset() == extent.end_offset) return {};
-    return corrupt_at(extent.file->name, scanner.position(), "the run ends before its end offset");
   }
 
   Result<void> copy_batch(const BatchView& batch) {
@@ -258,10 +286,20 @@ class Rewriting {
     return written_.back().finish(store_.env);
   }
 
-  Impl& store_;
+  SegmentStore::Impl& store_;
   NewNames names_;
+  const Chain extents_;
+  const std::optional<CompactPolicy> policy_;
+  const bool from_start_;
   const std::uint64_t stream_;
   std::uint64_t& next_file_;
+
+  // Where it is: the first pass notes keys, the second copies.
+  bool noting_ = false, done_ = false;
+  std::size_t at_ = 0;  // of extents_
+  OpenFileRef file_;
+  std::optional<BatchScanner> scanner_;  // of extents_[at_], in file_
+
   std::optional<KeyMap> keys_;  // none: regroup only
   std::int64_t noted_end_ = 0;
   bool saw_opaque_ = false;
@@ -274,15 +312,11 @@ class Rewriting {
   bool held_elastic_ = false;
 };
 
-}  // namespace
+SegmentStore::Rewrite::Rewrite(SegmentStore& store, const Plan& plan, std::uint64_t& next_file)
+    : work_(std::make_unique<Work>(*store.impl_, plan, next_file)) {}
+SegmentStore::Rewrite::~Rewrite() = default;
 
-Result<Chain> SegmentStore::rewrite(std::uint64_t stream, const Chain& chain, std::size_t first,
-                                    std::size_t last, const std::optional<CompactPolicy>& policy,
-                                    std::uint64_t& next_file) {
-  CHECK(first <= last && last <= chain.size() && stream != 0);
-  if (first == last) return Chain();
-  auto extents = std::span(chain).subspan(first, last - first);
-  return Rewriting(*impl_, stream, next_file).run(extents, policy, first == 0);
-}
+Result<bool> SegmentStore::Rewrite::step(std::int64_t bytes_max) { return work_->step(bytes_max); }
+Chain SegmentStore::Rewrite::take() { return work_->take(); }
 
 }  // namespace walrus::log

@@ -101,10 +101,20 @@ class SegmentRewrite : public testing::SegmentFixture {
     EXPECT_EQ(next, chain.back().end_offset);
     return all;
   }
+  Result<Chain> try_rewrite(const std::optional<SegmentStore::CompactPolicy>& policy,
+                            std::size_t first, std::size_t last) {
+    if (first == last) return Chain();
+    return testing::rewrite(*store_,
+                            {.stream = stream_.id,
+                             .extents = testing::slice(*stream_.chain, first, last),
+                             .from_start = first == 0,
+                             .policy = policy},
+                            next_file_);
+  }
   Chain rewrite(std::optional<SegmentStore::CompactPolicy> policy, std::size_t first = 0,
                 std::size_t last = SIZE_MAX) {
     last = std::min(last, stream_.chain->size());
-    auto made = store_->rewrite(stream_.id, *stream_.chain, first, last, policy, next_file_);
+    auto made = try_rewrite(policy, first, last);
     EXPECT_TRUE(made.has_value()) << made.error().message;
     Chain chain(stream_.chain->begin(),
                 stream_.chain->begin() + static_cast<std::ptrdiff_t>(first));
@@ -344,13 +354,13 @@ TEST_F(SegmentRewrite, leaves_everything_as_it_was_on_an_error) {
   write();
   auto names = env_.memory.state.names.size();
   env_.memory.state.write_fault = Fault{.code = Code::kNoSpace};
-  auto made = store_->rewrite(stream_.id, *stream_.chain, 0, 1, policy(), next_file_);
+  auto made = try_rewrite(policy(), 0, 1);
   ASSERT_FALSE(made.has_value());
   EXPECT_EQ(made.error().code, Code::kNoSpace);
   env_.memory.state.write_fault.reset();
   EXPECT_EQ(env_.memory.state.names.size(), names);
   env_.memory.state.sync_fault = Fault{};
-  EXPECT_FALSE(store_->rewrite(stream_.id, *stream_.chain, 0, 1, policy(), next_file_));
+  EXPECT_FALSE(try_rewrite(policy(), 0, 1));
   EXPECT_TRUE(store_->sync_failed());
   EXPECT_EQ(read(*stream_.chain, 0), stream_.all());
 }
@@ -360,7 +370,7 @@ TEST_F(SegmentRewrite, refuses_to_copy_damage) {
   write();
   bytes_of(*stream_.chain->front().file)[500] ^= 1;
   for (const auto& how : {std::optional<SegmentStore::CompactPolicy>(), std::optional(policy())}) {
-    auto made = store_->rewrite(stream_.id, *stream_.chain, 0, 1, how, next_file_);
+    auto made = try_rewrite(how, 0, 1);
     ASSERT_FALSE(made.has_value());
     EXPECT_EQ(made.error().code, Code::kCorrupt);
   }

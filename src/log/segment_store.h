@@ -95,17 +95,34 @@ class SegmentStore {
   // The chain below `end_offset`, which must be where a batch begins (kInvalid). Writes nothing.
   Result<ChainRef> cut(const Chain&, std::int64_t end_offset);
 
-  // Rewrites [first, last) of the chain's extents into one new own file, or into several that end
-  // with segments, all sealed: regroups pack extents, and with a policy drops superseded records.
-  // Returns the replacement extents, which cover the same offsets. What ends in the middle of the
-  // chain keeps its tombstones: only from first == 0 on it is known what they hide. With a policy
-  // the map's limit ends the part that is compacted; the rest is copied.
+  // Rewrites extents of a chain into one new own file, or into several that end with segments, all
+  // sealed: regroups pack extents, and with a policy drops superseded records. The replacement
+  // covers the same offsets. Extents that do not begin where the chain does keep their tombstones:
+  // only from the start on it is known what they hide. With a policy the map's limit ends the part
+  // that is compacted; the rest is copied. It goes a piece at a time, so that the caller can pace
+  // it and do other work in between; the extents' files must stay readable.
   struct CompactPolicy {
     std::int64_t now_ms = 0, tombstone_retention_ms = 0;
     std::int64_t map_bytes_max = 64 << 20;  // memory for the key map
   };
-  Result<Chain> rewrite(std::uint64_t stream, const Chain&, std::size_t first, std::size_t last,
-                        const std::optional<CompactPolicy>&, std::uint64_t& next_file);
+  class Rewrite {
+   public:
+    struct Plan {
+      std::uint64_t stream = 0;
+      Chain extents{};  // at least one
+      bool from_start = true;
+      std::optional<CompactPolicy> policy{};
+    };
+    Rewrite(SegmentStore&, const Plan&, std::uint64_t& next_file);
+    ~Rewrite();  // what is not done is given up, and its files removed
+    // Reads or copies about `bytes_max`. True: done, and on the disk. Not called after an error.
+    Result<bool> step(std::int64_t bytes_max);
+    Chain take();  // the replacement, once done
+
+   private:
+    struct Work;
+    std::unique_ptr<Work> work_;
+  };
 
   // A checkpoint was given up: these files end again where they ended before it.
   struct Mark {

@@ -648,6 +648,8 @@ void Shard::fail_locked(const Error& error, Ready& ready) {
   }
   for (auto& [stream, done] : compactions_) ready.add(std::move(done), std::unexpected(*failed_));
   compactions_.clear();
+  if (rewriting_done_) ready.add(std::move(rewriting_done_), std::unexpected(*failed_));
+  rewriting_done_ = nullptr;
   for (auto& [id, stream] : streams_) {
     if (!stream->waiters) continue;
     for (auto& waiter : *stream->waiters) {

@@ -105,6 +105,7 @@ const std::string& file_name(const FileRef&);
 void sort_by_name(std::vector<FileRef>&);  // and each once
 // The extents of a chain that hold anything from `log_start` on; null if none does.
 ChainRef chain_from(const ChainRef&, std::int64_t log_start);
+std::int64_t total_bytes(std::span<const Extent>);
 
 class Shard {
  public:
@@ -218,15 +219,27 @@ class Shard {
   void give_up_checkpoint();             // no lock
   io::Path reserve_path() const { return directory_ / "reserve"; }
   io::Nanos throttle(std::int64_t bytes);
+  io::Nanos pace(std::int64_t bytes) const;
   io::Nanos maintain();  // no lock
   void retain(StreamState&, std::int64_t now_ms);
   void drop_extents(StreamState&);
   io::Nanos begin_release();  // no lock
   void keep_reserve();        // no lock
   std::int64_t trusted_now_ms();
-  Result<void> rewrite(const StreamRef&, bool with_policy);  // no lock
-  bool wants_regroup(const StreamState&) const;
-  bool wants_compaction(const StreamState&) const;
+  struct Rewriting {
+    StreamRef stream;
+    std::uint32_t truncations = 0;
+    bool asked = false, settled_only = false, compacts = false;
+    std::int64_t end = 0;  // offset behind what was captured
+    std::unique_ptr<SegmentStore::Rewrite> work{};
+  };
+  io::Nanos begin_rewrite(const StreamRef&, bool asked, bool settled_only);  // no lock
+  io::Nanos rewrite_step();                                                  // no lock
+  bool install(Rewriting&);
+  void rewrite_ended(const Result<void>&, Ready&);
+  std::size_t settled(const Chain&);
+  bool wants_regroup(const StreamState&);
+  bool wants_compaction(const StreamState&);
   Result<void> copy_batches(std::span<const PendingChunk::Entry>, std::string& out,
                             std::vector<Bytes>* views);  // takes the lock to locate
 
@@ -268,8 +281,11 @@ class Shard {
   io::Nanos last_checkpoint_{0}, next_maintenance_{0}, retry_at_{0};
   std::uint64_t checkpoints_wanted_ = 0, checkpoints_done_ = 0;
   std::vector<Done<void>> checkpoint_waiters_, checkpoint_waiters_next_;
-  std::vector<std::pair<StreamRef, Done<void>>> compactions_;
-  std::vector<FileRef> named_;   // files of the last durable manifest
+  std::vector<std::pair<StreamRef, Done<void>>> compactions_;  // asked for
+  std::unique_ptr<Rewriting> rewriting_;                       // the background's own
+  Done<void> rewriting_done_;                                  // of one that was asked for
+  std::deque<StreamRef> rewrites_;                             // that maintenance found due
+  std::vector<FileRef> named_;                                 // files of the last durable manifest
   std::vector<FileRef> doomed_;  // that it named no more: to be unlinked
   bool manifest_stale_ = false;  // files wait for a manifest that does not name them
   std::int64_t trusted_ms_ = 0;

@@ -1,4 +1,5 @@
-// The background of a shard: checkpoints, retention, regrouping, compaction, spare journal files.
+// The background of a shard: checkpoints, retention, spare journal files. What is rewritten:
+// shard_rewrite.cc.
 
 #include <algorithm>
 
@@ -12,21 +13,20 @@ namespace {
 constexpr io::Nanos kRetry = std::chrono::milliseconds(500);
 constexpr std::int64_t kPieceBytes = 8 << 20;  // written, then paced
 constexpr std::size_t kPieceStreams = 16'384;
-constexpr std::size_t kPackExtentsMax = 16;  // more than these are regrouped
-constexpr std::int64_t kClockRate = 10;      // trusted time gains on the wall clock's jumps
+constexpr std::int64_t kClockRate = 10;  // trusted time gains on the wall clock's jumps
 // Trusted time may gain tenfold: a producer is remembered for a day at least, as Kafka does.
 constexpr std::int64_t kProducerIdleMs = kClockRate * 24 * 3600 * 1000;
 constexpr Bytes kClockKey = "clock";
 
 constexpr io::Nanos kStaleFor = std::chrono::seconds(1);  // files wait no longer to be unlinked
 
-std::int64_t total_bytes(const Chain& chain) {
+}  // namespace
+
+std::int64_t total_bytes(std::span<const Extent> extents) {
   std::int64_t bytes = 0;
-  for (const auto& extent : chain) bytes += extent.bytes;
+  for (const auto& extent : extents) bytes += extent.bytes;
   return bytes;
 }
-
-}  // namespace
 
 // ---------------------------------------------------------------------------------------------
 // Workers
@@ -188,7 +188,7 @@ io::Nanos Shard::background_step() {
     return io::Nanos(0);
   }
   store_.close_unreadable();
-  return maintain();
+  return rewriting_ ? rewrite_step() : maintain();
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -382,7 +382,10 @@ io::Nanos Shard::throttle(std::int64_t bytes) {
   bool pressed = journal_.used_bytes() * 4 > options_.engine.user.journal_bytes_max ||
                  journal_.spares() < 2 || !checkpoint_->waiters.empty() ||
                  !checkpoint_waiters_next_.empty();
-  if (pressed) return io::Nanos(0);
+  return pressed ? io::Nanos(0) : pace(bytes);
+}
+
+io::Nanos Shard::pace(std::int64_t bytes) const {
   return io::Nanos(bytes * 1'000'000'000 / options_.engine.user.background_bytes_per_s);
 }
 
@@ -529,7 +532,7 @@ void Shard::give_up_checkpoint() {
 }
 
 // ---------------------------------------------------------------------------------------------
-// Retention, regrouping, compaction
+// Retention
 
 // A clock for retention that a jump of the wall clock cannot drag along: it follows the wall clock,
 // but gains at most ten times as fast as time passes, across restarts too. (A node that was off for
@@ -553,17 +556,20 @@ std::int64_t Shard::trusted_now_ms() {
 }
 
 io::Nanos Shard::maintain() {
-  std::pair<StreamRef, Done<void>> asked;
+  StreamRef asked;
   {
     LockGuard guard(lock_);
     if (!compactions_.empty()) {
-      asked = std::move(compactions_.front());
+      asked = std::move(compactions_.front().first);
+      rewriting_done_ = std::move(compactions_.front().second);
       compactions_.erase(compactions_.begin());
     }
   }
-  if (asked.first) {
-    asked.second(rewrite(asked.first, true));
-    return io::Nanos(0);
+  if (asked) return begin_rewrite(asked, true, false);
+  if (!rewrites_.empty()) {
+    auto stream = std::move(rewrites_.front());
+    rewrites_.pop_front();
+    return begin_rewrite(stream, false, true);
   }
   auto now = env_.mono();
   if (now < next_maintenance_) {
@@ -578,7 +584,6 @@ io::Nanos Shard::maintain() {
     return std::min<io::Nanos>(wake, std::chrono::milliseconds(250));
   }
   next_maintenance_ = now + options_.engine.maintenance_interval;
-  std::vector<StreamRef> rewrites;
   {
     LockGuard guard(lock_);
     auto now_ms = trusted_now_ms();
@@ -587,18 +592,10 @@ io::Nanos Shard::maintain() {
     for (auto& [id, stream] : streams_) {
       retain(*stream, now_ms);
       stream->producers.expire(now_ms - kProducerIdleMs);
-      if (wants_compaction(*stream) || wants_regroup(*stream)) rewrites.push_back(stream);
+      if (wants_compaction(*stream) || wants_regroup(*stream)) rewrites_.push_back(stream);
     }
   }
-  std::ranges::sort(rewrites, {}, &StreamState::id);
-  for (auto& stream : rewrites) {
-    bool policy = false;
-    {
-      LockGuard guard(lock_);
-      policy = wants_compaction(*stream);
-    }
-    (void)rewrite(stream, policy);
-  }
+  std::ranges::sort(rewrites_, {}, &StreamState::id);
   return io::Nanos(0);
 }
 
@@ -644,57 +641,6 @@ void Shard::drop_extents(StreamState& stream) {
   manifest_stale_ = true;
 }
 
-bool Shard::wants_regroup(const StreamState& stream) const {
-  if (stream.removed || !stream.chain) return false;
-  auto packs = std::ranges::count_if(*stream.chain,
-                                     [](const Extent& extent) { return extent.file->stream == 0; });
-  return static_cast<std::size_t>(packs) > kPackExtentsMax;
-}
-
-bool Shard::wants_compaction(const StreamState& stream) const {
-  if (stream.removed || !stream.options.compact || !stream.chain) return false;
-  auto bytes = total_bytes(*stream.chain);
-  auto dirty = bytes - stream.compacted_bytes;
-  return dirty > std::max(stream.compacted_bytes, options_.engine.pack_bytes_max);
-}
-
-Result<void> Shard::rewrite(const StreamRef& stream, bool with_policy) {
-  ChainRef chain;
-  std::optional<SegmentStore::CompactPolicy> policy;
-  {
-    LockGuard guard(lock_);
-    WALRUS_TRY(usable(*stream));
-    chain = stream->chain;
-    if (!chain || chain->empty()) return {};
-    if (with_policy && stream->options.compact) {
-      policy = SegmentStore::CompactPolicy{
-          .now_ms = trusted_now_ms(),
-          .tombstone_retention_ms = stream->options.tombstone_retention.count()};
-    }
-  }
-  auto written = store_.rewrite(stream->id, *chain, 0, chain->size(), policy, next_file_);
-  Ready ready;
-  Result<void> answer;
-  {
-    LockGuard guard(lock_);
-    if (!written) {
-      background_error_ = written.error();
-      if (store_.sync_failed()) fail_locked(written.error(), ready);
-      answer = std::unexpected(written.error());
-    } else if (stream->chain == chain && !stream->removed) {
-      auto before = total_bytes(*chain);
-      stream->chain = std::make_shared<const Chain>(std::move(*written));
-      auto after = total_bytes(*stream->chain);
-      stream->reclaimed_bytes += std::max<std::int64_t>(0, before - after);
-      if (policy) stream->compacted_bytes = after;
-      background_bytes_ += static_cast<std::uint64_t>(after);
-      manifest_stale_ = true;
-    }
-  }
-  ready.run();
-  return answer;
-}
-
 // ---------------------------------------------------------------------------------------------
 // Blocking calls
 
@@ -708,19 +654,6 @@ Result<void> Shard::checkpoint() {
     if (background_) background_->wake();
   }
   return blocking.wait(env_);
-}
-
-Result<void> Shard::compact(StreamState& stream) {
-  WALRUS_TRY(checkpoint());
-  Blocking blocking;
-  {
-    LockGuard guard(lock_);
-    WALRUS_TRY(usable(stream));
-    compactions_.emplace_back(streams_.at(stream.id), blocking.callback());
-    if (background_) background_->wake();
-  }
-  WALRUS_TRY(blocking.wait(env_));
-  return checkpoint();  // the old files go
 }
 
 Result<void> Shard::close() {
