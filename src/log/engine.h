@@ -46,7 +46,7 @@ struct EngineOptions {
 
 // Where in which journal a mutation ends; what when_done() waits for.
 struct Pending {
-  Shard* shard = nullptr;
+  Shard* shard = nullptr;  // none: there is nothing to wait for
   std::uint64_t lsn = 0;
   bool sync = true;  // false: acknowledged when written (os, interval)
 };

@@ -228,7 +228,10 @@ void Shard::touch(StreamState& stream) {
 }
 
 Pending Shard::pending_for(const StreamState& stream, Lsn lsn) const {
-  return {const_cast<Shard*>(this), lsn, stream.options.durability.kind == Durability::kFsync};
+  bool sync = stream.options.durability.kind == Durability::kFsync;
+  // In the page cache already: nothing to wait for, and no second look under the lock.
+  if (!sync && options_.engine.mapped) return {nullptr, lsn, false};
+  return {const_cast<Shard*>(this), lsn, sync};
 }
 
 Error Shard::busy_error(const Error& error) const {
@@ -500,7 +503,8 @@ void Shard::when_done(const Pending& pending, Done<void> done) {
     LockGuard guard(lock_);
     if (!done_now(pending)) {
       if (!failed_ && !closed_) {
-        (pending.sync ? sync_waiters_ : write_waiters_).push_back({pending.lsn, std::move(done)});
+        (pending.sync ? sync_waiters_ : write_waiters_)
+            .push_back({pending.lsn, std::move(done), {}});
         request(pending);
         return;
       }
@@ -513,7 +517,7 @@ void Shard::when_done(const Pending& pending, Done<void> done) {
 // Alone, the caller runs the sync itself: handing it to the flusher and back costs a third of the
 // rate. Otherwise it joins the flusher's next group.
 Result<void> Shard::wait(const Pending& pending) {
-  std::optional<Blocking> blocking;  // made only when needed: this is the hot path of os streams
+  std::optional<Blocking> blocking;
   {
     LockGuard guard(lock_);
     if (done_now(pending)) return {};
@@ -536,10 +540,25 @@ Result<void> Shard::wait(const Pending& pending) {
       ready.run();
       return answer;
     }
-    waiters.push_back({pending.lsn, blocking.emplace().callback()});
+    blocking = join(waiters, pending.lsn);
     request(pending);
   }
   return blocking->wait(env_);
+}
+
+// Blocking callers that one sync covers share an answer, so that one call wakes all of them.
+Blocking Shard::join(std::deque<Waiter>& waiters, Lsn lsn) {
+  if (!waiters.empty() && waiters.back().blocking) {
+    auto& last = waiters.back();
+    bool covered = job_out_ && last.lsn <= job_end_;
+    if (!covered || lsn <= job_end_) {
+      last.lsn = std::max(last.lsn, lsn);
+      return *last.blocking;
+    }
+  }
+  Blocking blocking;
+  waiters.push_back({lsn, blocking.callback(), blocking});
+  return blocking;
 }
 
 SyncJob Shard::begin_sync(bool write_only, bool mark) {
@@ -552,7 +571,9 @@ SyncJob Shard::begin_sync(bool write_only, bool mark) {
   }
   if (!write_only) sync_due_ = io::Worker::kForever;
   mark_due_ = io::Worker::kForever;
-  return write_only ? journal_.begin_write() : journal_.begin_sync(mark);
+  auto job = write_only ? journal_.begin_write() : journal_.begin_sync(mark);
+  job_end_ = job.end;
+  return job;
 }
 
 void Shard::finish_sync(const SyncJob& job, Result<void> result, Ready& ready) {

@@ -35,8 +35,8 @@ class Ready {
   std::vector<std::pair<Done<void>, Result<void>>> calls_;
 };
 
-// The answer that a blocking call waits for. Shared with the callback, which may outlive the wait:
-// a simulated crash ends the wait early.
+// The answer that blocking calls wait for: one or several. Shared with the callback, which may
+// outlive the wait: a simulated crash ends the wait early.
 class Blocking {
  public:
   Done<void> callback() {
@@ -47,7 +47,7 @@ class Blocking {
   }
   Result<void> wait(io::Env& env) {
     if (!env.wait(state_->event, io::Worker::kForever)) return fail(Code::kClosed, "crashed");
-    return std::move(state_->answer);
+    return state_->answer;
   }
 
  private:
@@ -258,6 +258,7 @@ class Shard {
 
   // Sync.
   bool job_out_ = false;
+  Lsn job_end_ = 0;  // of the job that is out
   std::vector<StreamRef> touched_, syncing_;
   Lsn sync_wanted_ = 0, write_wanted_ = 0;
   io::Nanos sync_due_ = io::Worker::kForever, mark_due_ = io::Worker::kForever;
@@ -265,7 +266,9 @@ class Shard {
   struct Waiter {
     Lsn lsn = 0;
     Done<void> done;
+    std::optional<Blocking> blocking{};  // that others may join
   };
+  Blocking join(std::deque<Waiter>&, Lsn);
   std::deque<Waiter> sync_waiters_, write_waiters_;
   std::vector<Done<void>> room_waiters_;
   std::optional<SyncJob> flusher_job_;

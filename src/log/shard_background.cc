@@ -142,9 +142,11 @@ io::Nanos Shard::background_step() {
                                                           : Checkpoint::Phase::kWriting;
           return io::Nanos(0);
         }
-        sync_waiters_.push_back({needed, [this](Result<void>) {
+        sync_waiters_.push_back({needed,
+                                 [this](Result<void>) {
                                    if (background_) background_->wake();
-                                 }});
+                                 },
+                                 {}});
         request({this, needed, true});
         return io::Worker::kForever;
       }
