@@ -1,47 +1,99 @@
 #!/usr/bin/env python3
-"""./dev bench log: builds and runs the benchmark, then puts its table where people look.
+"""./dev bench log: builds and runs the benchmark, prints its table and puts it where people look.
 
-usage: bench.py log [--check] [--rounds N] [--only NAME]
+Rows go to build/bench/log.json. With --only, rows measured anew take the place of the old ones
+there. docs/benchmarks/log.md (behind log.intro.md) and log.svg are made from that file.
+
+usage: bench.py log [--check] [--rounds N] [--only ROW-OR-CASE]... [--report]
 exit status: 0 = all rows were measured; 1 = a run failed, or with --check a target was missed
 """
 import argparse
+import json
 import pathlib
+import shutil
 import subprocess
 import sys
+import time
+
+import report
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build/release"
+BINARY = BUILD / "bin/walrus_bench_log"
 OUT = ROOT / "build/bench"
+ROWS = OUT / "log.json"
+DOCS = ROOT / "docs/benchmarks"
 
 
 def run(*words):
-    print("+", " ".join(str(w) for w in words), flush=True)
-    return subprocess.run([str(w) for w in words], cwd=ROOT).returncode
+    print("+", " ".join(str(word) for word in words), flush=True)
+    return subprocess.run([str(word) for word in words], cwd=ROOT).returncode
+
+
+def cases():
+    """Name of each case and the rows it fills, in the order of the report."""
+    listed = subprocess.run([BINARY], check=True, capture_output=True, text=True).stdout
+    return {words[0]: words[1:] for words in map(str.split, listed.splitlines())}
+
+
+def measure(case, rounds, rows):
+    """Runs one case and puts its rows among the others. False: it failed."""
+    out, began = OUT / f"{case}.json", time.monotonic()
+    status = run(BINARY, case, out, OUT / "data", BUILD / "bin/walrus", rounds)
+    shutil.rmtree(OUT / "data", ignore_errors=True)
+    if status:
+        return False
+    fresh = json.loads(out.read_text())
+    out.unlink()
+    rows.update({row["name"]: row for row in fresh})
+    print(report.table(fresh) + f"{case}: {time.monotonic() - began:.0f} s", flush=True)
+    return True
+
+
+def write_docs(rows):
+    DOCS.mkdir(parents=True, exist_ok=True)
+    intro = (DOCS / "log.intro.md").read_text()
+    (DOCS / "log.md").write_text(intro + "\n" + report.markdown(rows))
+    (DOCS / "log.svg").write_text(report.svg(rows))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("part", choices=["log"])
     parser.add_argument("--check", action="store_true", help="exit 1 if a target is missed")
-    parser.add_argument("--rounds", default="3")
-    parser.add_argument("--only", default="", help="rows whose name holds this; no docs written")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", action="append", help="a case, or a row whose case is run")
+    parser.add_argument("--report", action="store_true", help="measure nothing, write the pages")
     args = parser.parse_args()
     if run("cmake", "--preset", "release", "-DWALRUS_BENCH=ON"):
         return 1
     if run("cmake", "--build", BUILD, "--target", "walrus_bench_log", "walrus"):
         return 1
-    words = [BUILD / "bin/walrus_bench_log", OUT, BUILD / "bin/walrus", "--rounds", args.rounds]
-    if args.only:
-        words += ["--only", args.only]
-    status = run(*words)
-    if status not in (0, 3):
-        return 1
-    if not args.only:
-        docs = ROOT / "docs/benchmarks"
-        docs.mkdir(parents=True, exist_ok=True)
-        intro = (docs / "log.intro.md").read_text() if (docs / "log.intro.md").exists() else ""
-        (docs / "log.md").write_text(intro + (OUT / "log.md").read_text())
-    return 1 if args.check and status == 3 else 0
+    known = cases()
+    wanted = [case for case, names in known.items()
+              if not args.only or any(word in [case, *names] for word in args.only)]
+    if not wanted:
+        parser.error(f"no such row or case; the cases are {' '.join(known)}")
+    OUT.mkdir(parents=True, exist_ok=True)
+    merged = args.only or args.report
+    rows = {row["name"]: row for row in json.loads(ROWS.read_text())} \
+        if merged and ROWS.exists() else {}
+    failed = []
+    for case in [] if args.report else wanted:
+        if not measure(case, args.rounds, rows):
+            failed.append(case)
+    ordered = [rows[name] for names in known.values() for name in names if name in rows]
+    ROWS.write_text(json.dumps(ordered, indent=2) + "\n")
+    print(report.table(ordered), end="")
+    lacking = [name for names in known.values() for name in names if name not in rows]
+    if not lacking:
+        write_docs(ordered)
+    else:
+        print(f"not measured yet: {' '.join(lacking)}; docs/benchmarks is as it was")
+    for case in failed:
+        print(f"bench.py: {case}: failed", file=sys.stderr)
+    missed = any(row["met"] is False for row in ordered)
+    return 1 if failed or (args.check and missed) else 0
 
 
 if __name__ == "__main__":

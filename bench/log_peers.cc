@@ -2,90 +2,124 @@
 
 #include <fcntl.h>
 #include <rocksdb/db.h>
+#include <rocksdb/memtablerep.h>
 #include <rocksdb/options.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <random>
 #include <thread>
 
 #include "base/crc32c.h"
+#include "harness.h"
 
 namespace walrus::bench {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-double since(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
+constexpr std::size_t kSmallTable = std::size_t{64} << 20, kLargeTable = std::size_t{8} << 30;
+
+rocksdb::Options rocksdb_options(const Load& load) {
+  rocksdb::Options options;
+  options.create_if_missing = true;
+  options.recycle_log_file_num = 4;
+  options.write_buffer_size = load.sync || load.retention_bytes > 0 ? kSmallTable : kLargeTable;
+  options.max_write_buffer_number = 4;
+  if (load.threads > 1) {
+    options.allow_concurrent_memtable_write = true;
+    options.enable_pipelined_write = true;
+  } else {
+    options.allow_concurrent_memtable_write = false;
+    options.memtable_factory = std::make_shared<rocksdb::VectorRepFactory>();
+  }
+  if (load.retention_bytes > 0) {
+    options.compaction_style = rocksdb::kCompactionStyleFIFO;
+    options.compaction_options_fifo.max_table_files_size =
+        static_cast<std::uint64_t>(load.retention_bytes);
+  } else {
+    options.disable_auto_compactions = true;
+    options.level0_slowdown_writes_trigger = options.level0_stop_writes_trigger = 1 << 20;
+  }
+  return options;
 }
-void must(bool ok, const char* what) {
-  if (ok) return;
-  std::perror(what);
-  std::exit(1);
+
+std::string key_of(int thread, std::int64_t number) {
+  auto key = static_cast<std::uint64_t>(thread) << 48 | static_cast<std::uint64_t>(number);
+  key = __builtin_bswap64(key);  // ascending
+  return {reinterpret_cast<char*>(&key), sizeof key};
+}
+
+// Fills and flushes a few memtables: their logs are what later ones are written into.
+void recycle_logs(rocksdb::DB& db, const std::string& payload) {
+  rocksdb::WriteOptions write;
+  for (int table = 0; table < 6; ++table) {
+    auto records = static_cast<std::int64_t>(kSmallTable / payload.size());
+    for (std::int64_t i = 0; i < records; ++i) {
+      must(db.Put(write, key_of(1000 + table, i), payload).ok(), "rocksdb warm-up");
+    }
+    must(db.Flush({}).ok(), "rocksdb flush");
+  }
 }
 
 }  // namespace
 
-double rocksdb_appends(const std::filesystem::path& directory, const Load& load, bool sync) {
+double rocksdb_appends(const std::filesystem::path& directory, const Load& load) {
   std::filesystem::remove_all(directory);
-  rocksdb::Options options;
-  options.create_if_missing = true;
-  options.write_buffer_size = std::size_t{8} << 30;  // never flushed in a run
-  options.max_write_buffer_number = 2;
-  options.recycle_log_file_num = 4;
-  options.allow_concurrent_memtable_write = true;
-  options.enable_pipelined_write = true;
-  options.disable_auto_compactions = true;
   rocksdb::DB* opened = nullptr;
-  if (!rocksdb::DB::Open(options, directory, &opened).ok()) return 0;
+  must(rocksdb::DB::Open(rocksdb_options(load), directory, &opened).ok(), "rocksdb open");
   std::unique_ptr<rocksdb::DB> db(opened);
   std::string payload(load.bytes_max, '\0');
   std::mt19937_64 random(1);
   for (auto& byte : payload) byte = static_cast<char>(random());
-  auto each = load.records / load.threads;
+  if (load.sync) recycle_logs(*db, payload);
+  std::atomic<std::int64_t> done{0};
   auto begin = Clock::now();
   std::vector<std::jthread> threads;
   for (int t = 0; t < load.threads; ++t) {
     threads.emplace_back([&, t] {
       std::minstd_rand sizes(static_cast<unsigned>(t + 1));
       rocksdb::WriteOptions write;
-      write.sync = sync;
-      for (std::int64_t i = 0; i < each; ++i) {
-        auto size = load.bytes_min == load.bytes_max
-                        ? load.bytes_max
-                        : load.bytes_min + sizes() % (load.bytes_max - load.bytes_min);
-        std::uint64_t key = static_cast<std::uint64_t>(t) << 48 | static_cast<std::uint64_t>(i);
-        key = __builtin_bswap64(key);  // ascending keys are the memtable's best case
-        must(db->Put(write, {reinterpret_cast<char*>(&key), sizeof key}, {payload.data(), size})
-                 .ok(),
-             "rocksdb put");
+      write.sync = load.sync;
+      auto each = load.records / load.threads;
+      std::int64_t i = 0;
+      for (; load.records > 0 ? i < each : since(begin) < load.seconds; ++i) {
+        auto span = load.bytes_max - load.bytes_min + 1;
+        auto size = load.bytes_min + (span > 1 ? sizes() % span : 0);
+        must(db->Put(write, key_of(t, i), {payload.data(), size}).ok(), "rocksdb put");
       }
+      done += i;
     });
   }
   threads.clear();
-  auto rate = static_cast<double>(each * load.threads) / since(begin);
+  auto rate = static_cast<double>(done.load()) / since(begin);
   db.reset();
   std::filesystem::remove_all(directory);
   return rate;
 }
 
-double raw_synced_writes(const std::filesystem::path& directory, std::int64_t writes) {
+double raw_synced_writes(const std::filesystem::path& directory, double seconds,
+                         Histogram& latency) {
+  constexpr std::int64_t kFile = 128 << 20, kPiece = 1 << 20, kBlock = 4096;
   auto path = directory / "raw";
   int fd = open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   must(fd >= 0, "open");
-  std::string zeros(1 << 20, '\0');
-  for (int i = 0; i < 64; ++i) must(write(fd, zeros.data(), zeros.size()) > 0, "write");
+  std::string zeros(kPiece, '\0');
+  for (std::int64_t at = 0; at < kFile; at += kPiece) {
+    must(write(fd, zeros.data(), zeros.size()) == kPiece, "write");
+  }
   must(fsync(fd) == 0, "fsync");
-  std::string block(4096, 'x');
+  std::string block(kBlock, 'x');
+  std::int64_t writes = 0;
   auto begin = Clock::now();
-  for (std::int64_t i = 0; i < writes; ++i) {
-    must(pwrite(fd, block.data(), block.size(), (i * 4096) % (64 << 20)) == 4096, "pwrite");
+  for (auto last = begin; since(begin) < seconds; ++writes) {
+    must(pwrite(fd, block.data(), block.size(), writes * kBlock % kFile) == kBlock, "pwrite");
     must(fdatasync(fd) == 0, "fdatasync");
+    auto now = Clock::now();
+    latency.record(std::chrono::nanoseconds(now - last).count());
+    last = now;
   }
   auto rate = static_cast<double>(writes) / since(begin);
   close(fd);

@@ -3,23 +3,28 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <string>
-#include <vector>
+
+#include "base/histogram.h"
 
 namespace walrus::bench {
 
 struct Load {
   int threads = 1;
-  std::int64_t records = 0;  // in all
+  std::int64_t records = 0;  // in all; 0 = for `seconds`
+  double seconds = 0;
   std::size_t bytes_min = 740, bytes_max = 740;
+  bool sync = false;
+  std::int64_t retention_bytes = 0;  // 0 = nothing is flushed or deleted in a run
 };
 
-// RocksDB's write-ahead log with the settings that favour it: no memtable flush, no compaction, WAL
-// recycled and preallocated, one database. Records a second.
-double rocksdb_appends(const std::filesystem::path& directory, const Load&, bool sync);
+// RocksDB's write-ahead log with the settings that favour it. Ascending keys; a memtable that never
+// flushes in a run (with a retention: FIFO, and flushes); concurrent and pipelined writes for
+// several threads, the vector memtable for one; and, where it syncs, logs that are recycled, which
+// it is warmed up to, so that a sync changes no metadata. Records a second.
+double rocksdb_appends(const std::filesystem::path& directory, const Load&);
 
-// pwrite + fdatasync of 4 KiB into a preallocated zero-filled file, one at a time.
-double raw_synced_writes(const std::filesystem::path& directory, std::int64_t writes);
+// pwrite + fdatasync of 4 KiB into a preallocated zero-filled file, one at a time. Writes a second.
+double raw_synced_writes(const std::filesystem::path& directory, double seconds, Histogram&);
 // memcpy + CRC-32C of `bytes` each into memory that is populated. Records a second.
 double memcpy_and_crc(std::int64_t records, std::size_t bytes);
 // MB/s of writing a new file of `bytes` and syncing it.

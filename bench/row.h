@@ -1,12 +1,19 @@
 #pragma once
-// One line of a benchmark's result, and what is made of them: a table, build/bench/X.json, and
-// docs/benchmarks/X.md.
+// One line of a benchmark's result. The form of the JSON is what scripts read.
 
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "base/histogram.h"
+
 namespace walrus::bench {
+
+// Of one or several rounds, in microseconds.
+struct Percentiles {
+  double p50 = 0, p90 = 0, p99 = 0, p999 = 0;
+};
+Percentiles percentiles(const Histogram& nanos);
 
 struct Row {
   std::string name;
@@ -18,6 +25,7 @@ struct Row {
   std::optional<double> target;
   bool target_of_ratio = false;
   std::string conditions;
+  Histogram latency;  // of all rounds, nanoseconds; empty = not measured
 
   double value() const;
   std::optional<double> peer_value() const;
@@ -26,8 +34,6 @@ struct Row {
 };
 
 double median(std::vector<double> values);
-std::string table(const std::vector<Row>&);  // for a terminal
-std::string markdown(const std::vector<Row>&);
 std::string json(const std::vector<Row>&);
 
 }  // namespace walrus::bench

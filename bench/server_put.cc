@@ -1,4 +1,5 @@
-#include "server_put.h"
+// PUT over loopback against a real server, and the same against nats-server: 16 connections, 32
+// requests in flight each, one thread that loads.
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -10,45 +11,36 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <functional>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
+#include "harness.h"
+
 namespace walrus::bench {
+
+namespace fs = std::filesystem;
+
 namespace {
 
-using Clock = std::chrono::steady_clock;
 constexpr int kConnections = 16, kDepth = 32;
-constexpr std::size_t kPayload = 740;
-
-void must(bool ok, const char* what) {
-  if (ok) return;
-  std::perror(what);
-  std::exit(1);
-}
 
 int connect_to(int port) {
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(static_cast<std::uint16_t>(port));
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  for (int attempt = 0; attempt < 500; ++attempt) {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    must(fd >= 0, "socket");
-    if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) {
-      int on = 1;
-      setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-      return fd;
-    }
-    close(fd);
-    usleep(10'000);
-  }
-  must(false, "connect");
-  return -1;
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  must(fd >= 0, "socket");
+  must(connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0, "connect");
+  int on = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  return fd;
 }
 
 void send_all(int fd, std::string_view bytes) {
@@ -59,11 +51,22 @@ void send_all(int fd, std::string_view bytes) {
   }
 }
 
-pid_t start(std::vector<std::string> words) {
-  auto child = fork();
-  if (child != 0) return child;
+struct Child {
+  pid_t id = 0;
+  int out = -1;  // its standard output
+};
+
+Child start(std::vector<std::string> words) {
+  int ends[2];
+  must(pipe2(ends, O_CLOEXEC) == 0, "pipe");
+  auto id = fork();
+  must(id >= 0, "fork");
+  if (id != 0) {
+    close(ends[1]);
+    return {id, ends[0]};
+  }
   int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
-  dup2(null, 1);
+  dup2(ends[1], 1);
   dup2(null, 2);
   std::vector<char*> arguments;
   for (auto& word : words) arguments.push_back(word.data());
@@ -72,9 +75,43 @@ pid_t start(std::vector<std::string> words) {
   _exit(127);
 }
 
-void stop(pid_t child) {
-  kill(child, SIGTERM);
-  waitpid(child, nullptr, 0);
+void stop(const Child& child) {
+  kill(child.id, SIGTERM);
+  waitpid(child.id, nullptr, 0);
+  close(child.out);
+}
+
+// The number behind `mark` in what the child says; it says it when it is ready.
+int port_after(const Child& child, const std::string& mark) {
+  std::string said;
+  for (;;) {
+    char byte = 0;
+    must(read(child.out, &byte, 1) == 1, "ready line");
+    if (byte != '\n') {
+      said += byte;
+      continue;
+    }
+    if (auto at = said.find(mark); at != said.npos) return std::atoi(&said[at + mark.size()]);
+    said.clear();
+  }
+}
+
+// nats-server writes a file with its ports once it listens; how long that takes is bounded.
+int port_of_nats(const fs::path& directory) {
+  constexpr int kAttempts = 2000;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    for (const auto& entry : fs::directory_iterator(directory)) {
+      std::ifstream file(entry.path());
+      std::string ports((std::istreambuf_iterator<char>(file)), {});
+      const std::string mark = "nats://127.0.0.1:";
+      if (auto at = ports.find(mark); at != ports.npos) {
+        return std::atoi(&ports[at + mark.size()]);
+      }
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  must(false, "nats-server does not listen");
+  return 0;
 }
 
 struct Protocol {
@@ -126,18 +163,14 @@ std::string frame(const std::string& body) {
   return bytes + body;
 }
 
-}  // namespace
-
-double walrus_puts(const std::filesystem::path& binary, const std::filesystem::path& directory,
-                   double seconds) {
-  constexpr int kPort = 19191;
+double walrus_puts(const fs::path& binary, const fs::path& directory, double seconds) {
   auto server = start({binary.string(), "serve", "--data-dir", directory.string(), "--listen",
-                       "127.0.0.1:19191", "--admin-listen", "127.0.0.1:19194"});
-  auto connections = connect_all(kPort);
+                       "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"});
+  auto connections = connect_all(port_after(server, "native=127.0.0.1:"));
   send_all(connections[0], frame("REGISTER bench"));
   char reply[64];
   must(recv(connections[0], reply, sizeof reply, 0) == 6, "REGISTER");
-  const auto put = frame("PUT bench " + std::string(kPayload, 'x'));
+  const auto put = frame("PUT bench " + std::string(kRecordBytes, 'x'));
   Protocol protocol;
   protocol.request = [&](int) { return put; };
   protocol.answers = [](std::string& bytes) {
@@ -156,15 +189,16 @@ double walrus_puts(const std::filesystem::path& binary, const std::filesystem::p
   };
   auto rate = load(connections, protocol, seconds);
   stop(server);
-  std::filesystem::remove_all(directory);
+  fs::remove_all(directory);
   return rate;
 }
 
-double nats_puts(const std::filesystem::path& directory, double seconds) {
-  constexpr int kPort = 19222;
-  auto server =
-      start({"nats-server", "-a", "127.0.0.1", "-p", "19222", "-js", "-sd", directory.string()});
-  auto connections = connect_all(kPort);
+double nats_puts(const fs::path& directory, double seconds) {
+  const auto ports = directory / "ports";
+  fs::create_directories(ports);
+  auto server = start({"nats-server", "-a", "127.0.0.1", "-p", "-1", "-js", "-sd",
+                       (directory / "store").string(), "--ports_file_dir", ports.string()});
+  auto connections = connect_all(port_of_nats(ports));
   char info[4096];
   for (std::size_t i = 0; i < connections.size(); ++i) {
     must(recv(connections[i], info, sizeof info, 0) > 0, "INFO");
@@ -175,12 +209,14 @@ double nats_puts(const std::filesystem::path& directory, double seconds) {
   const std::string config = "{\"name\":\"bench\",\"subjects\":[\"bench\"],\"storage\":\"file\"}";
   send_all(connections[0], "PUB $JS.API.STREAM.CREATE.bench _INBOX.0 " +
                                std::to_string(config.size()) + "\r\n" + config + "\r\n");
-  must(recv(connections[0], info, sizeof info, 0) > 0, "STREAM.CREATE");
-  usleep(200'000);
+  auto got = recv(connections[0], info, sizeof info, 0);
+  must(got > 0 && std::string_view(info, static_cast<std::size_t>(got)).find("\"error\"") ==
+                      std::string_view::npos,
+       "STREAM.CREATE");
   Protocol protocol;
-  const std::string payload(kPayload, 'x');
+  const std::string payload(kRecordBytes, 'x');
   protocol.request = [&](int connection) {
-    return "PUB bench _INBOX." + std::to_string(connection) + " " + std::to_string(kPayload) +
+    return "PUB bench _INBOX." + std::to_string(connection) + " " + std::to_string(kRecordBytes) +
            "\r\n" + payload + "\r\n";
   };
   // MSG <subject> <sid> <size>\r\n<payload>\r\n; PING wants no answer for the time of a run.
@@ -196,6 +232,7 @@ double nats_puts(const std::filesystem::path& directory, double seconds) {
       }
       auto size = std::strtoul(bytes.c_str() + bytes.rfind(' ', line) + 1, nullptr, 10);
       if (bytes.size() < line + 2 + size + 2) break;
+      must(bytes.compare(line + 2, 10, "{\"stream\":") == 0, "JetStream refused a message");
       at = line + 2 + size + 2;
       ++count;
     }
@@ -204,8 +241,27 @@ double nats_puts(const std::filesystem::path& directory, double seconds) {
   };
   auto rate = load(connections, protocol, seconds);
   stop(server);
-  std::filesystem::remove_all(directory);
+  fs::remove_all(directory);
   return rate;
+}
+
+}  // namespace
+
+void server(Bench& bench) {
+  constexpr double kSeconds = 10;
+  Row row{.name = "server.put",
+          .unit = "requests/s",
+          .peer = "nats-server JetStream",
+          .target = 1,
+          .target_of_ratio = true,
+          .conditions =
+              "16 connections x 32 deep over loopback, 740 bytes, 10 s; walrus syncs "
+              "before it answers, NATS with file storage does not by default"};
+  for (int round = 0; round < bench.rounds; ++round) {
+    row.rounds.push_back(walrus_puts(bench.binary, bench.fresh("server"), kSeconds));
+    row.peer_rounds.push_back(nats_puts(bench.fresh("nats"), kSeconds));
+  }
+  bench.add(row);
 }
 
 }  // namespace walrus::bench
