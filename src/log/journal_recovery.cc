@@ -13,11 +13,11 @@ struct Journal::Found {
   JournalFileRef file;
   bool valid = false;  // has a header of this directory, layout, shard and sequence
   JournalHeader header;
-  std::string bytes;  // read when replayed
 };
 
 struct Journal::Replay {
   const Apply* apply = nullptr;
+  std::string bytes;               // of the file that is replayed
   Lsn synced_to = 0;               // D
   Lsn end = 0;                     // exact end of the last good frame
   Lsn cut = 0;                     // exact end of the last good frame below D
@@ -37,39 +37,56 @@ struct Journal::Replay {
 
 namespace {
 
-Result<std::string> read_all(const JournalFile& file) {
-  std::string bytes;
-  bytes.resize(static_cast<std::size_t>(file.size));
-  WALRUS_ASSIGN(auto size, file.file->read(0, bytes));
-  bytes.resize(size);
-  return bytes;
+// Into `bytes`, whose memory serves one file after the other.
+Result<void> read_all(const JournalFile& file, std::string& bytes) {
+  Result<void> answer;
+  bytes.resize_and_overwrite(static_cast<std::size_t>(file.size), [&](char* to, std::size_t size) {
+    auto done = file.file->read(0, {to, size});
+    if (!done) answer = std::unexpected(done.error());
+    return done.value_or(0);
+  });
+  return answer;
+}
+
+// Calls back for each group header with its position, a piece of the file at a time.
+Result<void> for_each_group(const JournalFile& file,
+                            const std::function<void(std::int64_t, const GroupHeader&)>& visit) {
+  constexpr std::int64_t kPieceBytes = 1 << 20;
+  std::string piece(static_cast<std::size_t>(std::min(kPieceBytes, file.size)), '\0');
+  for (auto from = kFirstGroup; from < file.size;) {
+    auto wanted = std::min<std::int64_t>(std::ssize(piece), file.size - from);
+    WALRUS_ASSIGN(auto size,
+                  file.file->read(from, {piece.data(), static_cast<std::size_t>(wanted)}));
+    auto bytes = Bytes(piece).substr(0, size);
+    for (std::size_t at = 0; at < bytes.size(); at += static_cast<std::size_t>(kBlockBytes)) {
+      auto group = decode_group_header(bytes.substr(at));
+      if (group) visit(from + static_cast<std::int64_t>(at), *group);
+    }
+    if (std::ssize(bytes) < wanted) break;
+    from += round_up(wanted);
+  }
+  return {};
 }
 
 // The largest synced_to in the group headers of a file: only those of this activation count, which
 // the nonce tells. Also where a misdirected write has put them: what they say stays true.
-Lsn largest_synced_to(Bytes bytes, std::uint64_t nonce) {
+Result<Lsn> largest_synced_to(const JournalFile& file) {
   Lsn largest = 0;
-  for (auto at = static_cast<std::size_t>(kFirstGroup); at < bytes.size();
-       at += static_cast<std::size_t>(kBlockBytes)) {
-    auto group = decode_group_header(bytes.substr(at));
-    if (group && group->nonce == nonce) largest = std::max(largest, group->synced_to);
-  }
+  WALRUS_TRY(for_each_group(file, [&](std::int64_t, const GroupHeader& group) {
+    if (group.nonce == file.nonce) largest = std::max(largest, group.synced_to);
+  }));
   return largest;
 }
 
 // A file whose header does not hold, but whose groups say that it was once synced as part of the
 // log after `end`: its header rotted. A header torn at activation leaves no such group.
-bool was_synced(Bytes bytes, Lsn end) {
-  for (auto at = static_cast<std::size_t>(kFirstGroup); at < bytes.size();
-       at += static_cast<std::size_t>(kBlockBytes)) {
-    auto group = decode_group_header(bytes.substr(at));
-    if (group && group->lsn >= at &&
-        group->lsn - at == static_cast<Lsn>(round_up(static_cast<std::int64_t>(end))) &&
-        group->synced_to > end) {
-      return true;
-    }
-  }
-  return false;
+Result<bool> was_synced(const JournalFile& file, Lsn end) {
+  bool synced = false;
+  WALRUS_TRY(for_each_group(file, [&](std::int64_t at, const GroupHeader& group) {
+    bool in_place = group.lsn == static_cast<Lsn>(round_up(static_cast<std::int64_t>(end)) + at);
+    synced = synced || (in_place && group.synced_to > end);
+  }));
+  return synced;
 }
 
 }  // namespace
@@ -177,8 +194,8 @@ Result<void> Journal::survey(Replay& replay, std::vector<Found>& found, const Jo
         start.left ? one.file->sequence <= start.sequence : one.file->sequence < start.sequence;
     if (!one.valid || before) continue;
     replay.successor[one.header.prev_sequence] = &one;  // ascending: the newest wins
-    WALRUS_ASSIGN(auto bytes, read_all(*one.file));
-    replay.synced_to = std::max(replay.synced_to, largest_synced_to(bytes, one.file->nonce));
+    WALRUS_ASSIGN(auto synced_to, largest_synced_to(*one.file));
+    replay.synced_to = std::max(replay.synced_to, synced_to);
   }
   return {};
 }
@@ -212,14 +229,15 @@ Result<void> Journal::check_end(const Replay& replay, const Found& last, bool fo
                 last.file->path.filename().string());
   }
   if (named->second->valid || named->second->file->size < kFirstGroup) return {};
-  WALRUS_ASSIGN(auto bytes, read_all(*named->second->file));
-  if (!was_synced(bytes, replay.end)) return {};
+  WALRUS_ASSIGN(bool synced, was_synced(*named->second->file, replay.end));
+  if (!synced) return {};
   return fail(Code::kCorrupt, "{}: both copies of its header are damaged",
               named->second->file->path.string());
 }
 
 Result<void> Journal::replay_file(Replay& replay, const Found& found, Lsn limit) {
-  WALRUS_ASSIGN(auto bytes, read_all(*found.file));
+  auto& bytes = replay.bytes;
+  WALRUS_TRY(read_all(*found.file, bytes));
   const auto& file = *found.file;
   const auto crc = nonce_crc(file.nonce);
   auto size = static_cast<std::int64_t>(bytes.size());
