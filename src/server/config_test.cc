@@ -6,6 +6,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "server/setup.h"
+
 namespace walrus::server {
 namespace {
 
@@ -53,6 +55,19 @@ TEST(ConfigTest, precedence_is_flag_environment_file_default) {
   EXPECT_EQ(config->integer("node.id"), 4);
   EXPECT_EQ(config->string("node.rack"), "env");
   EXPECT_EQ(config->string("node.data_dir"), "file");
+}
+
+TEST(ConfigTest, small_journal_has_small_files_and_takes_the_largest_payload) {
+  auto config =
+      Config::load(file("[log]\njournal_bytes_max = 2097152\n"
+                        "[topic]\nbatch_bytes_max = 65536\n"));
+  ASSERT_TRUE(config.has_value()) << config.error().message;
+  auto engine = server_options(*config, 1).engine;
+  EXPECT_GT(engine.user.batch_bytes_max, 65'536);
+  EXPECT_GE(engine.user.journal_bytes_max, 4 * engine.user.batch_bytes_max);
+  EXPECT_GE(engine.user.journal_bytes_max, 4 * engine.journal_file_bytes_min);
+  auto defaults = server_options(*Config::load({}), 1).engine;
+  EXPECT_EQ(defaults.journal_file_bytes_min, log::EngineOptions().journal_file_bytes_min);
 }
 
 TEST(ConfigTest, unknown_key_is_refused_with_file_and_line) {

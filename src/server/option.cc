@@ -46,7 +46,7 @@ constexpr Option kOptions[] = {
      "Journals, and loops that serve connections; 0 = the number of cores. May change between "
      "starts."},
     {"log.journal_bytes_max", kInteger, "1073741824", 1 << 20, 1LL << 40,
-     "Size of one shard's journal."},
+     "Size of one shard's journal; above four times topic.batch_bytes_max."},
     {"log.in_flight_bytes_max", kInteger, "67108864", 1 << 20, 1LL << 40,
      "Appended bytes that are not acknowledged yet, of one shard."},
     {"log.cache_bytes_max", kInteger, "268435456", 0, 1LL << 40, "Cache of stored segments."},

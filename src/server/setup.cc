@@ -12,6 +12,10 @@ namespace {
 
 constexpr std::int64_t kFilesReserve = 128;  // listeners, loops, journals, admin connections
 constexpr std::int64_t kConnectionsMin = 16;
+// What a batch of one record has around the payload of a PUT or APPEND, generously.
+constexpr std::int64_t kBatchAroundPayload = 256;
+constexpr std::int64_t kJournalFiles = 8;  // at least so many, as long as a file is no absurdity
+constexpr std::int64_t kJournalFileBytesMin = 64 << 10;
 
 std::optional<std::int64_t> unless_minus_one(std::int64_t value) {
   return value < 0 ? std::nullopt : std::optional(value);
@@ -41,6 +45,12 @@ ServerOptions server_options(const Config& config, int cores) {
   user.key = config.string("node.namespace");
   user.shards = static_cast<int>(config.integer("log.shards"));
   user.journal_bytes_max = config.integer("log.journal_bytes_max");
+  // How small a journal may be follows from the largest batch and from the size of its files.
+  user.batch_bytes_max =
+      std::min(user.batch_bytes_max, config.integer("topic.batch_bytes_max") + kBatchAroundPayload);
+  auto& file_bytes_min = options.engine.journal_file_bytes_min;
+  file_bytes_min = std::clamp(user.journal_bytes_max / kJournalFiles,
+                              std::min(kJournalFileBytesMin, file_bytes_min), file_bytes_min);
   user.in_flight_bytes_max = config.integer("log.in_flight_bytes_max");
   user.cache_bytes_max = config.integer("log.cache_bytes_max");
   user.background_bytes_per_s = config.integer("log.background_bytes_per_s");
