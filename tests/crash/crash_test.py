@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
-"""Real crashes: kill -9 of crash_writer, and power cuts of the file system under it.
+"""Real crashes of the real program: kill -9 of `walrus serve`, and power cuts of the file system
+under it.
 
-usage: crash_test.py [--kills N] [--power-cuts N] [--part PART] [--binary build/.../crash_writer]
+usage: crash_test.py [--kills N] [--power-cuts N] [--part PART] [--without-sync PROGRAM]
 parts: kill_nine, power_cut, power_cut_without_sync (must lose something); all without --part
 
-Each cycle starts the writer, ends it at a random moment, reopens the directory and checks that
-nothing that was acknowledged is missing, that there is no gap, and that every record holds what was
-written. The journal has to wrap at least three times a cycle, and at least 80 % of the crashes have
-to hit appends in flight, else the test fails: it would have tested nothing.
+Each cycle opens the directory, checks that nothing that was acknowledged is missing, that there is
+no gap and no record that was not sent, and that every record holds what was written; then appends
+from eight connections, many unanswered on each, until the journal (mapped, as always) has wrapped
+three times, and ends the server at a random moment after that. At least 80 % of the crashes have to
+hit appends in flight, else the test fails: it would have tested nothing.
 
 Power cuts: ext4 on a loop device, shut down without flushing its log (EXT4_IOC_SHUTDOWN), then
 mounted again. Only what was acknowledged before the cut counts. Needs root, loop devices, ext4.
@@ -16,130 +18,122 @@ exit status: 0 all well, 1 a failure, 77 a part cannot run here.
 import argparse
 import fcntl
 import os
+import pathlib
 import random
 import shutil
-import signal
 import struct
 import subprocess
 import sys
 import tempfile
 import time
 
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "e2e"))
+from load import STREAMS, Failure, Load, bounds, read_all, topic  # noqa: E402
+from walrus import BINARY, Native, Server, wait_until  # noqa: E402
+
 EXT4_IOC_SHUTDOWN = (2 << 30) | (4 << 16) | (ord("X") << 8) | 125
 NOLOGFLUSH = 2
-STREAMS = 8
+MIB = 1 << 20
+IMAGE_BYTES = 256 * MIB
 WRAPS_MIN = 3
-# What the writer's journal may hold: a wrap is as many files used again.
-JOURNAL_FILES = 8
-IMAGE_BYTES = 256 << 20
 SHARE_IN_FLIGHT_MIN = 0.8
 PARTS = ("kill_nine", "power_cut", "power_cut_without_sync")
-
-
-class Failure(Exception):
-    pass
+# One journal, so small that it wraps within a fraction of a second, and little to keep.
+SETTINGS = {"log.shards": 1, "log.journal_bytes_max": 2 * MIB, "topic.batch_bytes_max": 65536,
+            "topic.segment_bytes_max": 131072, "topic.retention_bytes": 524288,
+            "log.maintenance_interval_ms": 50, "log.background_bytes_per_s": 1024 * MIB,
+            "limits.disk_free_bytes_min": 0}
 
 
 class Skip(Exception):
     pass
 
 
-class Counters:
-    """What the writer counts in a file that both sides map: see crash_writer.cc."""
+class Cycles:
+    """Crashes one directory again and again, and counts."""
 
-    layout = struct.Struct("<%dq" % (2 * STREAMS + 1))
-
-    def __init__(self, path):
-        self.path = path
-
-    def clear(self):
-        with open(self.path, "wb") as file:
-            file.write(bytes(self.layout.size))
-
-    def read(self):
-        with open(self.path, "rb") as file:
-            values = self.layout.unpack(file.read(self.layout.size))
-        return values[0:2 * STREAMS:2], values[1:2 * STREAMS:2], values[-1]
-
-
-def check(binary, directory):
-    """Opens the directory as the next process would; per stream its first offset and its end."""
-    done = subprocess.run([binary, "check", directory], capture_output=True, text=True)
-    if done.returncode != 0:
-        raise Failure("reopening fails: " + done.stderr.strip())
-    ends = {}
-    for line in done.stdout.splitlines():
-        stream, start, end = (int(word) for word in line.split())
-        ends[stream] = (start, end)
-    return ends
-
-
-class Tally:
-    def __init__(self):
-        self.crashes = self.in_flight = self.lost = self.wraps_too_few = 0
-        self.records = 0
+    def __init__(self, binary, directory):
+        settings = [word for name, value in SETTINGS.items()
+                    for word in ("--set", f"{name}={value}")]
+        self.server = Server(directory, *settings, binary=binary)
+        self.issued = self.acknowledged = [0] * STREAMS  # at the last crash
+        self.crashes = self.in_flight = self.lost = self.records = 0
         self.wraps = []
+        self.begin = time.monotonic()
 
-    def report(self, name, seconds):
+    def open_and_check(self):
+        """Starts the server; where the streams end. Nothing acknowledged may be missing."""
+        try:
+            self.server.start()
+        except AssertionError as error:
+            raise Failure(f"reopening fails: {error}") from None
+        ends = []
+        with Native(self.server.addr) as native:
+            for stream in range(STREAMS):
+                native.ask(f"REGISTER {topic(stream)}")
+                start, end = bounds(native, stream)
+                self.lost += max(0, self.acknowledged[stream] - end)
+                if end > self.issued[stream]:
+                    raise Failure(f"{topic(stream)}: ends at {end}, but only"
+                                  f" {self.issued[stream]} records were ever sent")
+                read_all(native, stream, start, end)
+                self.records += end - start
+                ends.append(end)
+        return ends
+
+    def write_until(self, crash, ends):
+        """Appends until the journal has wrapped and a random moment has come."""
+        load = Load(self.server.addr, ends)
+        try:
+            wraps = wait_until(lambda: self.wrapped(load), "the journal to wrap", 120)
+            time.sleep(random.random() * 0.05)
+            acknowledged = crash(load)
+        finally:
+            self.server.kill9()
+            load.join()
+        self.wraps.append(wraps)
+        self.issued, self.acknowledged = list(load.issued), acknowledged(load)
+        self.crashes += 1
+        self.in_flight += any(i > a for i, a in zip(self.issued, self.acknowledged))
+
+    def wrapped(self, load):
+        """How often the journal has wrapped, as soon as that is often enough."""
+        if load.failure or self.server.process.poll() is not None:
+            raise Failure(load.failure or "the server ended: " + self.server.error_text())
+        files = len(list(pathlib.Path(self.server.directory, "journal/0").glob("*.wal")))
+        wraps = self.server.metrics()["walrus_log_journal_recycles_total"] / files
+        return wraps if wraps >= WRAPS_MIN else 0
+
+    def report(self, name):
         print("%s: %d crashes, %d with appends in flight, %d acknowledged records lost, "
-              "%d records, journal wraps per cycle %.1f at least %.1f, %.1f s" %
+              "%d records read, journal wraps per cycle %.1f at least %.1f, %.1f s" %
               (name, self.crashes, self.in_flight, self.lost, self.records,
-               sum(self.wraps) / max(1, len(self.wraps)), min(self.wraps or [0]), seconds),
-              flush=True)
+               sum(self.wraps) / max(1, len(self.wraps)), min(self.wraps or [0]),
+               time.monotonic() - self.begin), flush=True)
 
-
-def write_until(binary, directory, counters, flags, crash):
-    """Runs the writer until it has wrapped its journal and a random moment has come."""
-    counters.clear()
-    writer = subprocess.Popen([binary, "write", directory, counters.path] + flags,
-                              stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    try:
-        while counters.read()[2] < WRAPS_MIN * JOURNAL_FILES:
-            if writer.poll() is not None:
-                raise Failure("the writer ended by itself: " + writer.stderr.read().strip())
-            if time.monotonic() > deadline:
-                raise Failure("the journal did not wrap in two minutes")
-            time.sleep(0.002)
-        time.sleep(random.random() * 0.05)
-        seen = crash(writer)
-    finally:
-        writer.kill()
-        writer.wait()
-        writer.stderr.close()
-    return seen
-
-
-def compare(tally, counters_seen, ends):
-    issued, acknowledged, recycled = counters_seen
-    tally.crashes += 1
-    tally.in_flight += any(i > a for i, a in zip(issued, acknowledged))
-    tally.wraps.append(recycled / JOURNAL_FILES)
-    lost = 0
-    for stream in range(STREAMS):
-        start, end = ends.get(stream, (0, 0))
-        tally.records += end - start
-        lost += max(0, acknowledged[stream] - end)
-    tally.lost += lost
-    return lost
+    def judge(self):
+        if self.lost:
+            raise Failure("%d acknowledged records lost" % self.lost)
+        if self.in_flight < SHARE_IN_FLIGHT_MIN * self.crashes:
+            raise Failure("only %d of %d crashes hit appends in flight" %
+                          (self.in_flight, self.crashes))
 
 
 def kill_nine(args, work):
-    counters = Counters(os.path.join(work, "counters"))
-    directory = os.path.join(work, "data")
-    tally = Tally()
+    cycles = Cycles(BINARY, os.path.join(work, "data"))
 
-    def crash(writer):
-        writer.send_signal(signal.SIGKILL)
-        writer.wait()
-        return counters.read()
+    def crash(load):
+        cycles.server.kill9()
+        return lambda load: list(load.acknowledged)  # the page cache survives: every answer counts
 
-    begin = time.monotonic()
-    for _ in range(args.kills):
-        seen = write_until(args.binary, directory, counters, [], crash)
-        compare(tally, seen, check(args.binary, directory))
-    tally.report("kill_nine", time.monotonic() - begin)
-    return tally
+    try:
+        for _ in range(args.kills):
+            cycles.write_until(crash, cycles.open_and_check())
+        cycles.open_and_check()
+    finally:
+        cycles.server.close()
+    cycles.report("kill_nine")
+    cycles.judge()
 
 
 class LoopFileSystem:
@@ -172,68 +166,67 @@ class LoopFileSystem:
             os.close(directory)
 
 
-def power_cuts(args, work, flags, cycles, until_lost):
+def power_cuts(args, work, binary, count, until_lost):
+    """Cuts the power `count` times, or until something is found lost: that, as text."""
     if os.geteuid() != 0:
         raise Skip("not root")
-    if shutil.which("mkfs.ext4") is None:
-        raise Skip("no mkfs.ext4")
     disk = LoopFileSystem(work)
-    directory = os.path.join(disk.mount_point, "data")
-    counters = Counters(os.path.join(work, "counters"))
-    tally = Tally()
-    broken = []
+    cycles = Cycles(binary, os.path.join(disk.mount_point, "data"))
+    found = ""
 
-    def crash(writer):
+    def crash(load):
         # A sync that races with the cut may still answer well: what counts was seen before it.
-        acknowledged = counters.read()[1]
+        acknowledged = list(load.acknowledged)
         disk.cut()
-        writer.send_signal(signal.SIGKILL)
-        writer.wait()
-        issued, _, recycled = counters.read()
-        return issued, acknowledged, recycled
+        return lambda _: acknowledged
 
-    begin = time.monotonic()
     try:
-        for _ in range(cycles):
-            disk.mount()
-            seen = write_until(args.binary, directory, counters, flags, crash)
+        disk.mount()
+        if until_lost:  # the directory and the topics are there: what is lost was in the journal
+            made = Cycles(BINARY, cycles.server.directory)
+            made.open_and_check()
+            made.server.stop()
+            made.server.close()
+            os.sync()
+        for _ in range(count):
+            cycles.write_until(crash, cycles.open_and_check())
             disk.unmount()
             disk.mount()
-            try:
-                compare(tally, seen, check(args.binary, directory))
-            except Failure as failure:
-                if not until_lost:
-                    raise
-                tally.crashes += 1
-                broken.append(str(failure))
-            disk.unmount()
-            if until_lost and (tally.lost or broken):
+            if until_lost and cycles.lost:
                 break
+        cycles.open_and_check()
+    except Failure as failure:
+        if not until_lost or not cycles.crashes:
+            raise
+        found = str(failure)
     finally:
+        cycles.server.close()
         disk.unmount()
-    tally.report("power_cut" + ("_without_sync" if flags else ""), time.monotonic() - begin)
-    for line in broken:
-        print("  " + line)
-    return tally, broken
+    cycles.report("power_cut" if binary == BINARY else "power_cut_without_sync")
+    if until_lost:
+        return found or (f"{cycles.lost} records" if cycles.lost else "")
+    cycles.judge()
+    return ""
 
 
 def run_part(part, args, work):
     if part == "kill_nine":
-        tally = kill_nine(args, work)
+        kill_nine(args, work)
     elif part == "power_cut":
-        tally, _ = power_cuts(args, work, [], args.power_cuts, False)
+        power_cuts(args, work, BINARY, args.power_cuts, False)
     else:
-        tally, broken = power_cuts(args, work, ["--no-sync"], 10, True)
-        if not tally.lost and not broken:
+        found = power_cuts(args, work, args.without_sync, 10, True)
+        if not found:
             raise Failure("ten power cuts without any sync lost nothing: the test does not bite")
-        return
-    if tally.lost:
-        raise Failure("%d acknowledged records lost" % tally.lost)
-    if min(tally.wraps, default=WRAPS_MIN) < WRAPS_MIN:
-        raise Failure("the journal wrapped fewer than %d times in a cycle" % WRAPS_MIN)
-    if tally.in_flight < SHARE_IN_FLIGHT_MIN * tally.crashes:
-        raise Failure("only %d of %d crashes hit appends in flight" %
-                      (tally.in_flight, tally.crashes))
+        print("lost without syncs, as it should be: " + found)
+
+
+def roomy_directory():
+    """In memory if there is room: a power cut of the file system in the image is none of its."""
+    for directory in ("/dev/shm", tempfile.gettempdir()):
+        if os.access(directory, os.W_OK) and shutil.disk_usage(directory).free > 2 * IMAGE_BYTES:
+            return directory
+    return None
 
 
 def main():
@@ -241,11 +234,12 @@ def main():
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--power-cuts", type=int, default=50)
     parser.add_argument("--part", choices=PARTS)
-    parser.add_argument("--binary", default="build/release/bin/crash_writer")
+    parser.add_argument("--without-sync", default="build/release/bin/walrus_without_sync")
     args = parser.parse_args()
     status = 0
     for part in [args.part] if args.part else PARTS:
-        work = tempfile.mkdtemp(prefix="walrus-crash.")
+        where = None if part == "kill_nine" else roomy_directory()
+        work = tempfile.mkdtemp(prefix="walrus-crash.", dir=where)
         try:
             run_part(part, args, work)
         except Skip as reason:

@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 import unittest
+import urllib.request
 
 SOURCE = pathlib.Path(os.environ.get("WALRUS_SOURCE", pathlib.Path(__file__).parents[2]))
 BINARY = os.environ.get("WALRUS_BINARY") or str(SOURCE / "build/release/bin/walrus")
@@ -42,7 +43,8 @@ def walrus(*arguments, addr=None, input=b"", timeout=DEADLINE, env=None):
 class Server:
     """`walrus serve` on ports of the system's choice. A restart keeps its native port."""
 
-    def __init__(self, directory, *arguments, env=None):
+    def __init__(self, directory, *arguments, env=None, binary=BINARY):
+        self.binary = binary
         self.directory = str(directory)
         self.arguments = [str(word) for word in arguments]
         self.env = env or environment()
@@ -52,7 +54,7 @@ class Server:
 
     def start(self):
         self.process = subprocess.Popen(
-            [BINARY, "serve", "--data-dir", self.directory, "--listen", self.listen,
+            [self.binary, "serve", "--data-dir", self.directory, "--listen", self.listen,
              "--admin-listen", "127.0.0.1:0", *self.arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.errors, env=self.env)
         self.ready_line = read_line(self.process.stdout, DEADLINE)
@@ -97,6 +99,12 @@ class Server:
         done = self.run(*arguments, **options)
         assert done.returncode == 0, (arguments, done.returncode, done.stdout, done.stderr)
         return done.stdout
+
+    def metrics(self):
+        """Name to value, of those without labels."""
+        with urllib.request.urlopen(f"http://{self.admin}/metrics", timeout=DEADLINE) as page:
+            text = page.read().decode()
+        return {name: float(value) for name, value in re.findall(r"(?m)^(\w+) (\S+)$", text)}
 
     def high_watermark(self, topic, partition=0):
         text = self.ok("topic", "describe", topic, "--json")
