@@ -28,6 +28,23 @@ class Drain(ServerTest):
         self.server.ok("put", "t", "new")
         self.assertEqual(self.take(2), [b"OK new", b"EMPTY"])
 
+    def journal_syncs(self):
+        metrics = self.server.metrics()
+        return metrics["walrus_log_syncs_total"], metrics["walrus_log_sync_bytes_total"]
+
+    def test_empty_again_costs_no_io(self):
+        self.fill(10)
+        self.take(11)
+        syncs, written = self.journal_syncs()
+        self.assertEqual(self.take(2_000), [b"EMPTY"] * 2_000)
+        syncs_then, written_then = self.journal_syncs()
+        # The mark that follows the last sync, and maybe a checkpoint; nothing for each answer.
+        self.assertLessEqual(syncs_then - syncs, 3)
+        self.assertLessEqual(written_then - written, 3 * 4096)
+        self.server.kill9()
+        self.server.start()
+        self.assertEqual(self.take(1), [b"EMPTY"])
+
     def test_before_empty_replies_may_repeat_and_none_is_skipped(self):
         self.fill(1000)
         taken = self.take(600)

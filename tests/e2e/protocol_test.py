@@ -193,6 +193,9 @@ class Queue(ServerTest):
         self.assertTrue(got.startswith(b"OK 000 "))
         reader.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         reader.close()
+        # Until the server has noticed, the records are the reader's, and a GET takes the next ones.
+        wait_until(lambda: self.server.metrics()["walrus_native_connections"] == 0,
+                   "the server to notice the broken connection")
         with Native(self.server.addr) as native:
             rest = []
 
