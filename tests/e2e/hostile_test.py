@@ -146,11 +146,12 @@ class Texts(Hostile):
         with Native(self.server.addr) as native:
             for bad in (b"\xff", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf5\x80\x80\x80", b"\xe2\x82"):
                 for request in (bad, b"PU" + bad + b" t x", b"REGISTER " + bad,
-                                b"PUT " + bad + b" x", b"GET " + bad, b"STATE t" + bad, b"APPEND " + bad + b" x",
-                                b"APPENDAT t " + bad + b" x", b"READ t " + bad, b"READ t 0 " + bad,
-                                b"POLL t " + bad, b"COMMIT t " + bad + b" 0", b"LIST " + bad,
-                                b"DELETE " + bad, b"HELP " + bad, b"BATCH " + bad + b" x",
-                                b"CREATE t2 " + bad, b"CONFIG t " + bad, b"FIND t " + bad):
+                                b"PUT " + bad + b" x", b"GET " + bad, b"STATE t" + bad,
+                                b"APPEND " + bad + b" x", b"APPENDAT t " + bad + b" x",
+                                b"READ t " + bad, b"READ t 0 " + bad, b"POLL t " + bad,
+                                b"COMMIT t " + bad + b" 0", b"LIST " + bad, b"DELETE " + bad,
+                                b"HELP " + bad, b"BATCH " + bad + b" x", b"CREATE t2 " + bad,
+                                b"CONFIG t " + bad, b"FIND t " + bad):
                     reply = native.ask(request)
                     self.assertEqual(reply, b"ERR invalid utf-8", request)
                 # And a payload is bytes.
