@@ -20,6 +20,7 @@ Result<Address> parse_address(std::string_view text) {
     return invalid("an IPv6 host needs brackets");
   }
   if (host.empty()) return invalid("no host");
+  if (host.find_first_of("[]") != host.npos) return invalid("a bracket inside of the host");
   std::uint16_t port = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
   if (digits.empty() || error != std::errc() || end != digits.data() + digits.size()) {

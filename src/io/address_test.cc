@@ -18,8 +18,9 @@ TEST(AddressTest, prints_what_it_parsed) {
 }
 
 TEST(AddressTest, refuses_what_is_no_address) {
-  for (const char* text : {"", ":", ":1", "host", "host:", "host:-1", "host:65536", "host:1x",
-                           "::1:80", "[::1]", "[::1:80", "[]:80", "host:1 "}) {
+  for (const char* text :
+       {"", ":", ":1", "host", "host:", "host:-1", "host:65536", "host:1x", "::1:80", "[::1]",
+        "[::1:80", "[]:80", "[[::1]]:80", "a]:80", "host:1 "}) {
     const auto parsed = parse_address(text);
     ASSERT_FALSE(parsed) << text;
     EXPECT_EQ(parsed.error().code, Code::kInvalid);

@@ -94,6 +94,7 @@ TEST(ConfigTest, wrong_type_and_bad_toml_name_their_line) {
   EXPECT_EQ(error(file("[node]\nid = \"7\"\n")), "walrus.toml:2: node.id: expected a whole number");
   EXPECT_TRUE(error(file("[node]\nid = \n")).starts_with("walrus.toml:2: "));
   EXPECT_EQ(error(file("node = 1\n")), "walrus.toml:1: node is a table: [node]");
+  EXPECT_TRUE(error(file("\n[.node]\n")).starts_with("walrus.toml:2: "));
 }
 
 TEST(ConfigTest, names_of_upstream_are_read_and_ours_win) {
