@@ -36,4 +36,8 @@ if(WALRUS_TESTS)
   find_package(rapidcheck REQUIRED)
   include(GoogleTest)
   enable_testing()
+  find_program(PYTHON python3)
+  if(NOT PYTHON)
+    set(PYTHON python3)  # building needs none; ./dev test installs it
+  endif()
 endif()
