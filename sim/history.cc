@@ -80,11 +80,16 @@ void StreamState::apply(const Mutation& mutation) {
       while (!entries.empty() && entries.front().offset < log_start) entries.pop_front();
       break;
     case Mutation::kTruncate: {
-      // A batch that the cut goes through is stored again, shortened, without its producer.
+      // A batch that the cut goes through is stored again, shortened, without its producer and in
+      // the new epoch.
       auto cut = cut_start(mutation.offset);
       while (!entries.empty() && entries.back().offset >= mutation.offset) entries.pop_back();
       next = mutation.offset;
       ++epoch;
+      for (auto entry = entries.rbegin(); entry != entries.rend() && entry->offset >= cut;
+           ++entry) {
+        entry->epoch = epoch;
+      }
       for (auto& [id, producer] : producers) {
         std::erase_if(producer.batches, [&](const auto& batch) { return batch.offset >= cut; });
       }
@@ -288,13 +293,17 @@ std::optional<std::string> StreamHistory::records_differ(const StreamState& stat
   };
   auto place = static_cast<std::size_t>(entry_at(state, from) - state.entries.begin());
   std::size_t next = 0;
+  const ModelEntry* before = nullptr;
   for (; place < state.entries.size() && state.entries[place].offset < to; ++place) {
     const auto& entry = state.entries[place];
     if (next < seen.size() && seen[next].offset == entry.offset) {
       if (auto differs = record_differs(*entry.record, seen[next])) return differs;
-      if (next > 0 && seen[next].epoch < seen[next - 1].epoch) {
-        return fmt::format("offset {}: the epoch went back", entry.offset);
+      if (before && seen[next].epoch < seen[next - 1].epoch + (entry.epoch > before->epoch)) {
+        return fmt::format("offset {}: epoch {} after {}, and {} truncations before it",
+                           entry.offset, seen[next].epoch, seen[next - 1].epoch,
+                           entry.epoch - before->epoch);
       }
+      before = &entry;
       ++next;
     } else if (!may_be_compacted(state, place, now_ms) && !is_unreadable(entry.offset)) {
       return fmt::format("offset {} is missing", entry.offset);

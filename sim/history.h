@@ -78,7 +78,7 @@ struct Mutation {
 
 struct ModelEntry {
   std::int64_t offset = 0;
-  std::int32_t epoch = 0;
+  std::int32_t epoch = 0;  // truncations before it: the engine's rises with each, and more often
   std::int64_t batch = 0;  // first offset of its batch: batches are whole
   RecordRef record;
 };

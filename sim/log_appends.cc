@@ -154,11 +154,24 @@ void LogRun::append_refused(Name& name, const Error& error, const ExpectedAnswer
     return flag("append-refused", fmt::format("{}: {}", name.name, error.message));
   }
   if (error.code != Code::kBusy) return;
-  if (random_.chance(0.5)) {
+  if (reader_waits_ || random_.chance(0.5)) {
     engine_->when_room(name.stream, answer([] {}));
   } else if (!disk_full_ && !errors_on_ && !damaged_) {
     append_until_room(name);
   }
+}
+
+// While a reader waits: enough to fill journal files and to use again those that it found.
+void LogRun::append_meanwhile() {
+  slow_read_ = false;
+  reader_waits_ = true;
+  for (auto count = random_.between(20, 120); count > 0; --count) {
+    auto& name = names_[random_.below(names_.size())];
+    if (name.stream && !name.creating) append(name);
+    if (violation_ || crashed() || engine_failed()) break;
+    pass(std::chrono::milliseconds(random_.between(0, 30)));
+  }
+  reader_waits_ = false;
 }
 
 // Where nothing is wrong with the disk, room comes by itself.

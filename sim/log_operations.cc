@@ -260,6 +260,29 @@ void LogRun::read(Name& name) {
   flag(name, model.check_read(from, fetched.next.value, *records, true_ms()));
 }
 
+// A read of the newest records, between whose two halves others append: the place that it found
+// must stay what it was.
+void LogRun::read_slowly(Name& name) {
+  auto info = engine_->info(name.stream);
+  if (!info || crashed() || engine_failed()) return;
+  auto low = info->log_start.value, end = info->high_watermark.value;
+  if (end <= low) return;
+  auto from = std::max(low, end - random_.between(1, 10));
+  slow_read_ = true;
+  log::Fetched fetched;
+  auto records = fetch(*engine_, name.stream, from, {.bytes_max = 8'000}, fetched);
+  slow_read_ = false;
+  if (crashed() || violation_ || engine_failed()) return;
+  ++tally_.hits["slow_read"];
+  if (!records) {
+    bool retained = records.error().code == Code::kOutOfRange &&
+                    engine_->info(name.stream)->log_start.value > from;
+    if (retained || tolerates(records.error())) return;
+    return flag("slow-read", fmt::format("{} at {}: {}", name.name, from, records.error().message));
+  }
+  flag(name, history(name).check_read(from, fetched.next.value, *records, true_ms()));
+}
+
 void LogRun::read_outside(Name& name) {
   auto info = engine_->info(name.stream);
   if (!info || crashed()) return;

@@ -106,7 +106,7 @@ const std::vector<std::string>& fault_families() {
       "open_error", "disk_full", "no_space", "slow_sync", "stuck_sync", "bit_rot", "lost_write",
       "misdirected_write",
       // The rest of the world.
-      "wall_jump", "shards_changed", "recreated"};
+      "slow_read", "wall_jump", "shards_changed", "recreated"};
   return families;
 }
 

@@ -12,6 +12,9 @@ constexpr std::int64_t kRestartsMin = 3;
 LogRun::LogRun(std::uint64_t seed, std::int64_t operations)
     : seed_(seed), operations_(operations), random_(seed), plan_(draw_plan(random_)) {
   world_ = std::make_unique<io::World>(seed, plan_.world);
+  world_->node(0).at_crash_points([this](std::string_view name) {
+    if (slow_read_ && name == "fetch-before-copy") append_meanwhile();
+  });
   // At least three incarnations end early; what else ends them comes on top.
   auto restarts = random_.between(3, 7);
   for (std::int64_t i = 1; i <= restarts; ++i) {
@@ -113,6 +116,7 @@ void LogRun::do_operation() {
                                              {4, &LogRun::append_conditionally},
                                              {10, &LogRun::read},
                                              {1, &LogRun::read_outside},
+                                             {1, &LogRun::read_slowly},
                                              {3, &LogRun::find_time},
                                              {6, &LogRun::check_info},
                                              {5, &LogRun::put_cursor},
@@ -250,7 +254,7 @@ log::Done<void> LogRun::answer(std::move_only_function<void()> then) {
 
 void LogRun::await(const log::Pending& pending, std::move_only_function<void()> then) {
   auto done = answer(std::move(then));
-  if (plan_.concurrent && random_.chance(0.8)) {
+  if (reader_waits_ || (plan_.concurrent && random_.chance(0.8))) {
     engine_->when_done(pending, std::move(done));
   } else {
     auto result = engine_->wait(pending);

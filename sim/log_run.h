@@ -81,6 +81,7 @@ class LogRun {
   void append_as_producer(Name&);
   void append_conditionally(Name&);
   void append_until_room(Name&);
+  void append_meanwhile();
   std::vector<RecordRef> draw_records(std::size_t count);
   std::optional<Producer> draw_producer(const StreamState&, std::size_t& count);
   void issue_append(Name&, const std::vector<RecordRef>&, std::optional<std::int64_t> expected,
@@ -97,6 +98,7 @@ class LogRun {
   void put_cursor(Name&);
   void check_cursors(Name&);
   void read(Name&);
+  void read_slowly(Name&);
   void read_outside(Name&);
   void find_time(Name&);
   void check_info(Name&);
@@ -186,6 +188,8 @@ class LogRun {
   bool was_open_ = false;                       // the directory of this life, once before
   bool after_cut_ = false, appended_ = false;   // for the family "cut, append, cut again"
   std::string boot_id_;                         // when it was opened last
+  // A reader found where its batches lie, and now others append while it does not get its turn.
+  bool reader_waits_ = false, slow_read_ = false;
 };
 
 }  // namespace walrus::sim

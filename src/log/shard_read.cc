@@ -36,6 +36,7 @@ Result<Fetched> Shard::fetch(StreamState& stream, std::int64_t from, const Fetch
         places = locate_pending(stream, {from, limit}, options.bytes_max, out.bytes);
       }
     }
+    env_.crash_point("fetch-before-copy");
     if (!chain) {
       WALRUS_TRY(copy_pending(places, out));
       return out;

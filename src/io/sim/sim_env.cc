@@ -92,7 +92,9 @@ bool SimEnv::wait(Event& event, Nanos timeout) {
 }
 
 void SimEnv::crash_point(const char* name) {
-  (void)operate(*incarnation_, "crash point", name, [] { return Result<void>(); });
+  auto survived = operate(*incarnation_, "crash point", name, [] { return Result<void>(); });
+  auto& call = incarnation_->node->at_crash_points;
+  if (survived && call) call(name);
 }
 
 bool SimEnv::buggify(const char* name) {

@@ -32,6 +32,10 @@ void Node::crash_after_ops(std::uint64_t n, CrashKind kind, Place place) {
   state_->node.crash_kind = kind;
 }
 
+void Node::at_crash_points(std::function<void(std::string_view)> call) {
+  state_->node.at_crash_points = std::move(call);
+}
+
 bool Node::crashed() const { return !state_->node.incarnation->alive; }
 std::uint64_t Node::operations() const { return state_->node.operations; }
 const std::string& Node::crash_place() const { return state_->node.crash_place; }

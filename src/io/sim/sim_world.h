@@ -25,6 +25,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string_view>
 
 #include "io/env.h"
 #include "io/sim/sim_disk.h"
@@ -64,6 +65,9 @@ class Node {
     std::string operation, file;  // "sync" and ".wal"; empty: any
   };
   void crash_after_ops(std::uint64_t n, CrashKind, Place place = {});
+  // Called at every crash point that is survived: a place at which the test may run the world, as
+  // if the thread that came there was not given its turn for a while.
+  void at_crash_points(std::function<void(std::string_view name)>);
   bool crashed() const;
   std::uint64_t operations() const;        // disk operations and crash points of all incarnations
   const std::string& crash_place() const;  // the last crash: operation or crash point, file

@@ -32,7 +32,8 @@ WorldState::WorldState(std::uint64_t s, const WorldOptions& o)
         .envs = {},
         .incarnation = {},
         .crash_place = {},
-        .crash_at = {}}));
+        .crash_at = {},
+        .at_crash_points = {}}));
   }
 }
 

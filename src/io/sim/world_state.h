@@ -44,6 +44,7 @@ struct NodeState {
   CrashKind crash_kind = CrashKind::kKill;
   std::string crash_place;
   Node::Place crash_at;
+  std::function<void(std::string_view)> at_crash_points;
   Nanos paused_until{};
   Millis wall_jump{};
 };
