@@ -104,13 +104,23 @@ def first_failure(binary, seeds, jobs):
             failure = failure or done
 
 
-def apply(mutant):
-    file = TREE / mutant["file"]
-    text = file.read_text()
-    if text.count(mutant["old"]) != 1:
-        return "old text occurs %d times in %s" % (text.count(mutant["old"]), mutant["file"])
-    file.write_text(text.replace(mutant["old"], mutant["new"]))
-    return None
+class Mutated:
+    """The tree with one mutant in it; as it was again afterwards."""
+
+    def __init__(self, mutant):
+        self.mutant = mutant
+        self.file = TREE / mutant["file"]
+        self.text = self.file.read_text()
+
+    def __enter__(self):
+        count = self.text.count(self.mutant["old"])
+        if count != 1:
+            return "old text occurs %d times in %s" % (count, self.mutant["file"])
+        self.file.write_text(self.text.replace(self.mutant["old"], self.mutant["new"]))
+        return build()
+
+    def __exit__(self, *_):
+        self.file.write_text(self.text)
 
 
 def main():
@@ -140,9 +150,8 @@ def main():
     print("%-28s %-5s %-7s %s" % ("mutant", "seed", "seconds", "caught by"))
     for mutant in mutants:
         begin = time.monotonic()
-        problem = apply(mutant) or build()
-        caught = None if problem else first_failure(BINARY, args.seeds, args.jobs)
-        shutil.copyfile(ROOT / mutant["file"], TREE / mutant["file"])
+        with Mutated(mutant) as problem:
+            caught = None if problem else first_failure(BINARY, args.seeds, args.jobs)
         survived += caught is None
         seed, how = caught or ("-", problem or "SURVIVED")
         print("%-28s %-5s %-7.0f %s" % (mutant["name"], seed, time.monotonic() - begin, how[:90]),
