@@ -304,9 +304,11 @@ bool Journal::plan_file(FilePlan& plan) {
     }
     bool fitting = (*file)->size >= wanted_bytes_ && (*file)->size >= size / 2 &&
                    total_bytes() <= options_.bytes_max;
-    if (!enough && !plan.recycle && fitting) {
-      plan.recycle = *file;
-    } else if (enough && spares_.size() < 4 && fitting && !plan.recycle) {
+    if (fitting && plan.recycle) {  // kept for the next plan
+      ++file;
+      continue;
+    }
+    if (fitting) {
       plan.recycle = *file;
     } else {
       plan.remove.push_back((*file)->path);
