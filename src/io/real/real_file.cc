@@ -11,7 +11,7 @@
 namespace walrus::io {
 namespace {
 
-constexpr std::size_t kZeroPiece = 1 << 20;
+constexpr std::size_t kPage = 4096;
 
 // Calls again while a signal interrupts.
 template <class Call>
@@ -80,15 +80,15 @@ Result<void> RealFile::preallocate(std::int64_t size) {
     return fail_errno(errno, "preallocate", path_);
   }
   if (auto cut = truncate(size); !cut) return cut;
-  // Zeros must be written: an allocated but unwritten extent costs a metadata change per sync.
-  const std::string zeros(kZeroPiece, '\0');
-  for (std::int64_t at = 0; at < size; at += static_cast<std::int64_t>(kZeroPiece)) {
-    const auto piece = std::min(kZeroPiece, static_cast<std::size_t>(size - at));
+  // Zeros must be written: an allocated but unwritten extent costs a metadata change per sync. And
+  // page by page: the page cache makes folios as large as the write, and of a large folio every
+  // block is made dirty by the first store into it and written by the next sync.
+  const std::string zeros(kPage, '\0');
+  for (std::int64_t at = 0; at < size; at += static_cast<std::int64_t>(kPage)) {
+    const auto piece = std::min(kPage, static_cast<std::size_t>(size - at));
     if (auto written = write(at, Bytes(zeros).substr(0, piece)); !written) return written;
   }
   if (::fsync(fd_.get()) != 0) return fail_errno(errno, "sync", path_);
-  // A hint: what is refaulted page by page sits in small folios, which a sync writes alone.
-  ::posix_fadvise(fd_.get(), 0, 0, POSIX_FADV_DONTNEED);
   return {};
 }
 
@@ -102,7 +102,11 @@ Result<std::span<char>> RealFile::map() {
   const auto length = static_cast<std::size_t>(*bytes);
   void* at = ::mmap(nullptr, length, protection, MAP_SHARED, fd_.get(), 0);
   if (at == MAP_FAILED) return fail_errno(errno, "map", path_);
-  ::madvise(at, length, MADV_NOHUGEPAGE);  // refused by kernels without huge pages, which is fine
+  // Hints. What is not in the page cache comes in page by page, without read-ahead, which would
+  // make large folios (see preallocate).
+  ::madvise(at, length, MADV_NOHUGEPAGE);
+  ::madvise(at, length, MADV_RANDOM);
+  ::posix_fadvise(fd_.get(), 0, 0, POSIX_FADV_RANDOM);
   mapping_size_ = length;
   mapping_.store(static_cast<char*>(at), std::memory_order_release);
   return std::span<char>(static_cast<char*>(at), length);
