@@ -50,6 +50,14 @@ def measure(case, rounds, rows):
     return True
 
 
+def in_order(known, rows):
+    return [rows[name] for names in known.values() for name in names if name in rows]
+
+
+def save(rows):
+    ROWS.write_text(json.dumps(rows, indent=2) + "\n")
+
+
 def write_docs(rows):
     DOCS.mkdir(parents=True, exist_ok=True)
     intro = (DOCS / "log.intro.md").read_text()
@@ -82,8 +90,8 @@ def main():
     for case in [] if args.report else wanted:
         if not measure(case, args.rounds, rows):
             failed.append(case)
-    ordered = [rows[name] for names in known.values() for name in names if name in rows]
-    ROWS.write_text(json.dumps(ordered, indent=2) + "\n")
+        save(in_order(known, rows))  # what was measured stays if the next case is cut short
+    ordered = in_order(known, rows)
     print(report.table(ordered), end="")
     lacking = [name for names in known.values() for name in names if name not in rows]
     if not lacking:
