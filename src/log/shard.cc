@@ -617,12 +617,11 @@ io::Nanos Shard::flusher_step() {
     flusher_result_ = flusher_job_->run();
     return io::Nanos(0);
   }
-  Ready ready;
   io::Nanos next{0};
   {
     LockGuard guard(lock_);
     if (flusher_result_) {
-      finish_sync(*flusher_job_, std::move(*flusher_result_), ready);
+      finish_sync(*flusher_job_, std::move(*flusher_result_), flusher_ready_);
       flusher_job_.reset();
       flusher_result_.reset();
     } else {
@@ -646,7 +645,7 @@ io::Nanos Shard::flusher_step() {
       }
     }
   }
-  ready.run();
+  flusher_ready_.run();
   return next;
 }
 

@@ -273,6 +273,7 @@ class Shard {
   std::vector<Done<void>> room_waiters_;
   std::optional<SyncJob> flusher_job_;
   std::optional<Result<void>> flusher_result_;
+  Ready flusher_ready_;  // the flusher's alone, kept: its memory is needed again
   std::uint64_t next_waiter_ = 1;
   std::uint64_t last_active_ = 0;  // the journal file that was in use at the last append
 
