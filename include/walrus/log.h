@@ -280,8 +280,8 @@ struct Finding {
   std::string what;
 };
 
-// Reads every byte below `directory` that a checksum covers. Empty: every checksum holds. Reads
-// only, also beside a running writer.
+// Reads every byte of `directory` that a checksum covers, spare copies too. Empty: every checksum
+// holds. Reads only, also beside a running writer.
 Result<std::vector<Finding>> verify(const std::filesystem::path& directory);
 
 // Copies a backup into a directory that does not exist yet or is empty.

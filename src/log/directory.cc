@@ -21,6 +21,21 @@ Result<bool> is_namespace(io::Env& env, const io::Path& path) {
   return env.disk().exists(path / kIdentityName);
 }
 
+// Journal files are made after the identity file was durable.
+Result<bool> has_journal(io::Env& env, const io::Path& root) {
+  WALRUS_ASSIGN(bool there, env.disk().exists(root / "journal"));
+  if (!there) return false;
+  WALRUS_ASSIGN(auto shards, env.disk().list(root / "journal"));
+  for (const auto& shard : shards) {
+    if (!shard.directory) continue;
+    WALRUS_ASSIGN(auto files, env.disk().list(root / "journal" / shard.name));
+    for (const auto& file : files) {
+      if (file.name.ends_with(".wal")) return true;
+    }
+  }
+  return false;
+}
+
 }  // namespace
 
 std::string encode_identity(const Identity& identity) {
@@ -69,6 +84,8 @@ Result<std::optional<Identity>> read_identity(io::Env& env, const io::Path& root
     }
     return *identity;
   }
+  WALRUS_ASSIGN(bool used, has_journal(env, root));
+  if (used) return fail(Code::kCorrupt, "{}: missing, but there is a journal", path.string());
   WALRUS_ASSIGN(auto entries, env.disk().list(root));
   for (const auto& entry : entries) {
     if (std::ranges::find(kOwnNames, Bytes(entry.name)) != kOwnNames.end()) continue;

@@ -1,10 +1,14 @@
 #pragma once
 // A Walrus directory: its lock, its identity file and its making.
 //
-//   WALRUS (64 bytes)
-//     0  8  magic "WALRUSD1"     16 16  directory UUID
-//     8  4  format version (1)   32  8  layout: changes with the shard count
-//    12  4  CRC-32C of 16..63    40  4  shard count     44 20  zero
+//   position  size  identity file WALRUS
+//          0     8  magic "WALRUSD1"
+//          8     4  format version (1)
+//         12     4  CRC-32C of bytes 0 to 11, then of 16 to 63
+//         16    16  directory UUID
+//         32     8  layout: changes with the shard count
+//         40     4  shard count
+//         44    20  zero
 //
 // Written last when a directory is made, by rename: without it the directory is not a Walrus
 // directory, and a directory that holds anything else is never touched.

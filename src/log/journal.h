@@ -4,23 +4,40 @@
 //
 // File (journal/<shard>/<sequence>.wal): header block, its copy, then groups.
 //
-//   file header (96 bytes, at positions 0 and 4096)
-//     0  8  magic "WALRUSJ1"           40  8  nonce, drawn anew at each activation
-//     8  4  format version (1)         48  8  base lsn: the lsn of position 0
-//    12  4  CRC-32C of 16..95          56  8  file size
-//    16 16  directory UUID             64  8  sequence of the file before it, 0 = none
-//    32  8  sequence (as in the name)  72  8  lsn at which the log leaves the file before it
-//                                      80  8  layout      88  4  shard      92  4  zero
-//   group header (40 bytes, at a multiple of 4096)
-//     0  4  magic "WGRP"               16  8  lsn of this header
-//     4  4  CRC-32C of 8..39           24  8  synced_to: a sync of everything below had returned
-//     8  8  nonce of the file                 when this header was encoded
-//                                      32  8  exact end of the frame before this group
-//   frame (32 bytes, then its payload), one behind the other
-//     0  4  CRC-32C, below             24  4  epoch
-//     4  4  payload length             28  1  type (FrameType)
-//     8  8  stream id                  29  1  flags
-//    16  8  offset                     30  2  zero
+//   position  size  journal file header, at positions 0 and 4096
+//          0     8  magic "WALRUSJ1"
+//          8     4  format version (1)
+//         12     4  CRC-32C of bytes 0 to 11, then of 16 to 95
+//         16    16  directory UUID
+//         32     8  sequence, as in the name
+//         40     8  nonce, drawn anew at each activation
+//         48     8  base lsn: the lsn of position 0
+//         56     8  file size
+//         64     8  sequence of the file before it; 0: none
+//         72     8  lsn at which the log leaves the file before it
+//         80     8  layout
+//         88     4  shard
+//         92     4  zero
+//
+//   position  size  group header, at a multiple of 4096
+//          0     4  magic "WGRP"
+//          4     4  CRC-32C of 8 to 39, begun from the value of the magic
+//          8     8  nonce of the file
+//         16     8  lsn of this header
+//         24     8  synced_to: a sync of everything below had returned when this was encoded
+//         32     8  exact end of the frame before this group
+//
+//   position  size  frame, one behind the other
+//          0     4  CRC-32C, below
+//          4     4  payload length
+//          8     8  stream id
+//         16     8  offset
+//         24     4  epoch
+//         28     1  type (FrameType)
+//         29     1  flags
+//         30     2  zero
+//         32     .  payload
+//
 //   The frame's CRC covers the nonce, the frame's lsn, its header from 4 on, and its payload; of a
 //   batch only the first 21 bytes, which hold the batch's own CRC of the rest.
 //
@@ -139,6 +156,8 @@ class Journal {
   // Replays what lies at or above `start`, in order. kCorrupt, kVersion. Afterwards everything
   // applied is on the disk (unless read only).
   Result<void> recover(const JournalStart& start, const Apply&);
+  // After recover(): adds the copies of headers that are damaged while the other one serves.
+  void verify(std::vector<Finding>& findings) const;
   // Where a replay of what is not encoded yet would begin: the start of the next manifest.
   JournalStart next_start() const;
 
@@ -243,6 +262,7 @@ class Journal {
   std::vector<SyncJob::Range> writing_;  // being written: still readable from memory
 
   JournalFileRef unlinked_;  // at recovery: the first new file, whose header is written last
+  std::vector<Finding> damaged_copies_;  // of headers known to be synced; found by recover()
   bool copying_ = false;
   std::uint64_t prev_sequence_ = 0;  // what the next activated file names as its predecessor
   Lsn prev_end_ = 0;

@@ -11,7 +11,8 @@ namespace walrus::log {
 
 struct Journal::Found {
   JournalFileRef file;
-  bool valid = false;  // has a header of this directory, layout, shard and sequence
+  bool valid = false;          // has a header of this directory, layout, shard and sequence
+  std::int64_t bad_copy = -1;  // of that header: its position
   JournalHeader header;
 };
 
@@ -114,20 +115,21 @@ Result<std::vector<Journal::Found>> Journal::find_files() {
     }
     std::string blocks(static_cast<std::size_t>(kFirstGroup), '\0');
     WALRUS_TRY(one.file->file->read(0, blocks));
-    for (auto block : {Bytes(blocks), Bytes(blocks).substr(kBlockBytes)}) {
-      auto header = decode_journal_header(block);
+    for (auto at : {std::int64_t{0}, kBlockBytes}) {
+      auto header = decode_journal_header(Bytes(blocks).substr(static_cast<std::size_t>(at)));
       if (!header && header.error().code == Code::kVersion) {
         return fail(Code::kVersion, "{}: {}", one.file->path.string(), header.error().message);
       }
       if (!header || header->sequence != *sequence || header->layout != options_.layout ||
           header->shard != options_.shard || header->directory_uuid != options_.directory_uuid) {
+        one.bad_copy = at;
         continue;
       }
+      if (one.valid) break;
       one.valid = true;
       one.header = *header;
       one.file->nonce = header->nonce;
       one.file->base_lsn = header->base_lsn;
-      break;
     }
     found.push_back(std::move(one));
   }
@@ -147,6 +149,12 @@ Result<void> Journal::recover(const JournalStart& start, const Apply& apply) {
     auto* next = replay.next_of(now->file->sequence);
     auto limit = next ? next->header.prev_end : ~Lsn{0};
     chain.push_back(now->file);
+    bool synced = now->file->base_lsn + static_cast<Lsn>(kFirstGroup) < replay.synced_to;
+    if (now->bad_copy >= 0 && synced) {
+      damaged_copies_.push_back({.file = now->file->path,
+                                 .position = now->bad_copy,
+                                 .what = "this copy of the file header is damaged"});
+    }
     WALRUS_TRY(replay_file(replay, *now, limit));
     now->file->end_lsn = replay.cut;
     if (!next || replay.end != limit) {
@@ -233,6 +241,10 @@ Result<void> Journal::check_end(const Replay& replay, const Found& last, bool fo
   if (!synced) return {};
   return fail(Code::kCorrupt, "{}: both copies of its header are damaged",
               named->second->file->path.string());
+}
+
+void Journal::verify(std::vector<Finding>& findings) const {
+  findings.insert(findings.end(), damaged_copies_.begin(), damaged_copies_.end());
 }
 
 Result<void> Journal::replay_file(Replay& replay, const Found& found, Lsn limit) {

@@ -5,20 +5,55 @@
 #include "base/check.h"
 #include "base/crc32c.h"
 
-// The body. u = uvarint, z = zig-zag varint, s = uvarint length and bytes.
+// The body, field by field: u = uvarint, z = zig-zag varint, s = uvarint length and bytes, b = one
+// byte; z1 = z in the first element only, the others begin where the one before ends. The indented
+// fields below a count are there so many times.
 //
-//   u journal sequence, u journal LSN, u next file
-//   u file count, then per file:   s name, u stream, z base offset, u synced end, u8 flags (1
-//   sealed) u stream count, then per stream, by rising id:
-//     u id, z log start, z next offset, z epoch, z segment base, z segment records,
-//     z segment bytes, z segment started ms, z reclaimed bytes, z max timestamp ms
-//     u extent count, then per extent: u file (place in the table), u position, u bytes,
-//       z base offset (first extent only: the others begin where the one before ends),
-//       u end - base offset, u records, z segment base, z epoch, z min timestamp ms,
-//       z max timestamp ms
-//     producer table (producers.cc)
-//   u state count, then per entry, by rising (table, stream, key): u8 table, u stream, s key, s
-//   value
+//   manifest body
+//   u journal sequence
+//   u journal lsn
+//   u next file
+//   u count of files
+//     s name
+//     u stream
+//     z base offset of the file
+//     u synced end
+//     b flags (1 sealed)
+//   u count of streams, by rising id
+//     u id
+//     z log start
+//     z next offset
+//     z epoch
+//     z segment base
+//     z segment records
+//     z segment bytes
+//     z segment started ms
+//     z reclaimed bytes
+//     z max timestamp ms
+//     u count of extents
+//       u place of the file in the table
+//       u position
+//       u bytes
+//       z1 base offset
+//       u end - base offset
+//       u records
+//       z segment base of the extent
+//       z epoch of the extent
+//       z min timestamp ms of the extent
+//       z max timestamp ms of the extent
+//     u count of producers, by rising id (producers.cc)
+//       z producer id
+//       z producer epoch
+//       z last timestamp ms
+//       u count of batches
+//         u first sequence
+//         u last sequence
+//         z first offset
+//   u count of state entries, by rising (table, stream, key)
+//     b table
+//     u stream of the entry
+//     s key
+//     s value
 
 namespace walrus::log {
 namespace {
@@ -400,10 +435,15 @@ Result<void> write_manifest(io::Env& env, const io::Path& shard_directory, const
   return {};
 }
 
-Result<std::optional<Manifest>> load_manifest(io::Env& env, const io::Path& shard_directory,
-                                              std::uint64_t layout) {
-  std::optional<Manifest> newest;
-  std::optional<Error> damage;
+namespace {
+
+struct Slots {
+  std::optional<Manifest> newest, older;  // the whole ones
+  std::optional<Error> damage;            // of a slot that is there and not whole
+};
+
+Result<Slots> load_slots(io::Env& env, const io::Path& shard_directory, std::uint64_t layout) {
+  Slots slots;
   for (std::uint64_t slot = 0; slot < 2; ++slot) {
     auto path = slot_path(shard_directory, layout, slot);
     auto manifest = read_slot(env.disk(), path);
@@ -416,13 +456,66 @@ Result<std::optional<Manifest>> load_manifest(io::Env& env, const io::Path& shar
                       manifest->layout, manifest->generation);
     }
     if (!manifest) {
-      damage = std::move(manifest).error();
-    } else if (!newest || newest->generation < manifest->generation) {
-      newest = std::move(*manifest);
+      slots.damage = std::move(manifest).error();
+    } else if (!slots.newest || slots.newest->generation < manifest->generation) {
+      slots.older = std::move(slots.newest);
+      slots.newest = std::move(*manifest);
+    } else {
+      slots.older = std::move(*manifest);
     }
   }
-  if (!newest && damage) return std::unexpected(*std::move(damage));
-  return newest;
+  return slots;
+}
+
+}  // namespace
+
+Result<std::optional<Manifest>> load_manifest(io::Env& env, const io::Path& shard_directory,
+                                              std::uint64_t layout) {
+  WALRUS_ASSIGN(auto slots, load_slots(env, shard_directory, layout));
+  if (!slots.newest && slots.damage) return std::unexpected(*std::move(slots.damage));
+  return std::move(slots.newest);
+}
+
+Result<std::optional<Manifest>> load_older_manifest(io::Env& env, const io::Path& shard_directory,
+                                                    std::uint64_t layout) {
+  WALRUS_ASSIGN(auto slots, load_slots(env, shard_directory, layout));
+  return std::move(slots.older);
+}
+
+Result<void> remove_older_manifest(io::Env& env, const io::Path& shard_directory,
+                                   const Manifest& newest) {
+  auto removed =
+      env.disk().remove(slot_path(shard_directory, newest.layout, (newest.generation + 1) % 2));
+  if (!removed && removed.error().code != Code::kNotFound) return removed;
+  return env.disk().sync_directory(shard_directory);
+}
+
+// A slot that is being written beside this call is not whole for a moment: it is read until it
+// does not change any more.
+Result<void> verify_manifests(io::Env& env, const io::Path& shard_directory, std::uint64_t layout,
+                              std::vector<Finding>& findings) {
+  constexpr int kLooks = 10;
+  constexpr auto kPause = std::chrono::milliseconds(20);
+  for (std::uint64_t slot = 0; slot < 2; ++slot) {
+    auto path = slot_path(shard_directory, layout, slot);
+    for (int look = 1;; ++look) {
+      auto file = env.disk().open(path, io::Open::kRead);
+      if (!file && file.error().code == Code::kNotFound) break;
+      if (!file) return std::unexpected(std::move(file).error());
+      WALRUS_ASSIGN(auto bytes, read_whole(**file));
+      if (bytes.empty()) break;  // emptied when its writing failed
+      auto manifest = decode_manifest(bytes);
+      if (manifest) break;
+      if (look == kLooks) {
+        findings.push_back({path, 0, manifest.error().code,
+                            manifest.error().message + " (damaged, or torn by a power cut)"});
+        break;
+      }
+      Event never;
+      (void)env.wait(never, kPause);
+    }
+  }
+  return {};
 }
 
 namespace {

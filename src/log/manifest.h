@@ -5,7 +5,7 @@
 //
 //   journal/<shard>/manifest-<layout>.<slot>     slot = generation % 2
 //
-//   position  size  field
+//   position  size  manifest header
 //          0     8  magic "WALRUSM1"
 //          8     4  format version (1)
 //         12     4  CRC-32C of bytes 0 to 11, then of everything from position 16 on
@@ -15,7 +15,7 @@
 //         48     8  layout: which sharding of the directory this belongs to
 //         56     4  shard
 //         60     4  shard count of the layout
-//         64     .  body: see manifest.cc, docs/log-format.md
+//         64     .  body, field by field at the head of manifest.cc
 //
 // The CRC's place and reach hold for all versions, so that rot in the version is not mistaken for a
 // newer Walrus. Bytes after the body are left from a longer manifest and mean nothing.
@@ -73,9 +73,20 @@ Result<void> write_manifest(io::Env&, const io::Path& shard_directory, const Man
 // The newest valid one; none if no slot exists; kCorrupt if slots exist but none is valid.
 Result<std::optional<Manifest>> load_manifest(io::Env&, const io::Path& shard_directory,
                                               std::uint64_t layout);
-// The same, and sure to be on the disk: before anything is built on a loaded manifest. If the
-// process before this one died of a failed sync, the newest slot may be whole in the page cache
-// while the kernel has given up writing it; it is written once more, bit by bit, and synced.
+// The one before it, if it is there and whole.
+Result<std::optional<Manifest>> load_older_manifest(io::Env&, const io::Path& shard_directory,
+                                                    std::uint64_t layout);
+// Durable on return: if `newest` is damaged from now on, the directory is, instead of being taken
+// back to what it was before.
+Result<void> remove_older_manifest(io::Env&, const io::Path& shard_directory,
+                                   const Manifest& newest);
+// Adds what does not hold in either slot, also beside a running writer.
+Result<void> verify_manifests(io::Env&, const io::Path& shard_directory, std::uint64_t layout,
+                              std::vector<Finding>& findings);
+// The same as load_manifest, and sure to be on the disk: before anything is built on a loaded
+// manifest. If the process before this one died of a failed sync, the newest slot may be whole in
+// the page cache while the kernel has given up writing it; it is written once more, bit by bit, and
+// synced.
 Result<std::optional<Manifest>> load_settled_manifest(io::Env&, const io::Path& shard_directory,
                                                       std::uint64_t layout);
 

@@ -136,7 +136,7 @@ class Life {
       ASSERT_TRUE(bytes == wanted) << "stream " << stream.id << ": " << bytes.size()
                                    << " bytes instead of " << wanted.size();
       std::vector<Finding> findings;
-      store_->verify(*stream.chain, findings);
+      store_->verify({&stream.chain, 1}, findings);
       ASSERT_TRUE(findings.empty()) << findings[0].what;
     }
   }

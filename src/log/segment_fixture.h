@@ -115,7 +115,8 @@ class SegmentFixture : public ::testing::Test {
   std::string& bytes_of(const SegmentFile& file) { return env_.memory.bytes(path(file)); }
   std::vector<Finding> verify(const Chain& chain) {
     std::vector<Finding> findings;
-    store_->verify(chain, findings);
+    ChainRef copy = std::make_shared<const Chain>(chain);
+    store_->verify({&copy, 1}, findings);
     return findings;
   }
 

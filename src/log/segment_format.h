@@ -1,8 +1,7 @@
 #pragma once
 // The bytes of segment and pack files other than their batches; all little endian. Pure.
 //
-// File header, at position 0 of both:
-//   position  size  field
+//   position  size  segment header, at position 0 of both
 //          0     8  magic "WALRUSS1" (segment file) or "WALRUSP1" (pack file)
 //          8     4  format version (1)
 //         12     4  CRC-32C of bytes 0 to 11 and 16 to 63
@@ -14,10 +13,12 @@
 //         60     4  zero
 //
 // A sealed segment file ends with its index, one entry for each stretch of batches, and a footer:
+//   position  size  index entry
 //          0     8  offset: base offset of the batch at `position`
 //          8     8  position of that batch in the file
 //         16     8  largest max timestamp of all batches before it; -2^63 when there is none
-// Footer, the last 64 bytes of the file:
+//
+//   position  size  footer, the last 64 bytes of the file
 //          0     8  magic "WALRUSF1"
 //          8     4  format version (1)
 //         12     4  CRC-32C of all index entries, then of the footer's bytes 0 to 11 and 16 to 63

@@ -145,8 +145,9 @@ class SegmentStore {
   Result<std::vector<std::string>> quarantine_unnamed(std::span<const FileRef> named);
   // Checks that a named file exists and is not shorter than the manifest says (kCorrupt).
   Result<void> check_present(const SegmentFile&);
-  // Reads every byte of these extents and of the files' headers, indexes and footers.
-  void verify(const Chain&, std::vector<Finding>& findings);
+  // Reads every byte of these chains, of one stream each, and of the files' headers, indexes and
+  // footers.
+  void verify(std::span<const ChainRef>, std::vector<Finding>& findings);
 
   struct Impl;
 

@@ -288,20 +288,25 @@ class FileCheck {
 
 }  // namespace
 
-void SegmentStore::verify(const Chain& chain, std::vector<Finding>& findings) {
+void SegmentStore::verify(std::span<const ChainRef> chains, std::vector<Finding>& findings) {
   std::vector<FileRef> files;
   std::unordered_map<const SegmentFile*, std::vector<const Extent*>> extents;
-  for (const Extent& extent : chain) {
-    auto& there = extents[extent.file.get()];
-    if (there.empty()) files.push_back(extent.file);
-    there.push_back(&extent);
+  for (const ChainRef& chain : chains) {
+    for (const Extent& extent : *chain) {
+      auto& there = extents[extent.file.get()];
+      if (there.empty()) files.push_back(extent.file);
+      there.push_back(&extent);
+    }
   }
   for (const FileRef& file : files) FileCheck(*impl_, file, findings).run(extents[file.get()]);
-  for (std::size_t i = 1; i < chain.size(); ++i) {
-    if (chain[i].base_offset == chain[i - 1].end_offset) continue;
-    findings.push_back({.file = io::Path("segments") / chain[i].file->name,
-                        .position = chain[i].position,
-                        .what = "does not begin where the run before it ends"});
+  for (const ChainRef& chain : chains) {
+    for (std::size_t i = 1; i < chain->size(); ++i) {
+      const Extent& extent = (*chain)[i];
+      if (extent.base_offset == (*chain)[i - 1].end_offset) continue;
+      findings.push_back({.file = io::Path("segments") / extent.file->name,
+                          .position = extent.position,
+                          .what = "does not begin where the run before it ends"});
+    }
   }
 }
 

@@ -26,7 +26,7 @@ class SegmentVerify : public testing::SegmentFixture {
   }
   std::vector<Finding> verify_all() {
     auto findings = verify(*stream_.chain);
-    store_->verify(*other_.chain, findings);
+    store_->verify({&other_.chain, 1}, findings);
     return findings;
   }
   TestStream stream_{.id = 1}, other_{.id = 2};

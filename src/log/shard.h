@@ -101,6 +101,9 @@ constexpr Bytes kClosedText = "the log is closed";
 std::uint64_t pack_start(const JournalStart&);
 JournalStart unpack_start(std::uint64_t sequence, Lsn);
 
+// Whether these bytes are the batch that was written there, and whole.
+bool is_batch_of(const PendingChunk::Entry&, std::int32_t epoch, Bytes);
+
 const std::string& file_name(const FileRef&);
 void sort_by_name(std::vector<FileRef>&);  // and each once
 // The extents of a chain that hold anything from `log_start` on; null if none does.
@@ -176,6 +179,7 @@ class Shard {
   struct PendingPlace {
     PayloadRef place;  // no file: in memory
     PendingChunk::Entry entry;
+    std::int32_t epoch = 0;
   };
   struct OffsetRange {
     std::int64_t from = 0, to = 0;
@@ -240,7 +244,8 @@ class Shard {
   std::size_t settled(const Chain&);
   bool wants_regroup(const StreamState&);
   bool wants_compaction(const StreamState&);
-  Result<void> copy_batches(std::span<const PendingChunk::Entry>, std::string& out,
+  Result<void> copy_batches(std::span<const PendingChunk::Entry>, std::int32_t epoch,
+                            std::string& out,
                             std::vector<Bytes>* views);  // takes the lock to locate
 
   io::Env& env_;
@@ -279,7 +284,8 @@ class Shard {
 
   // Checkpoint and the rest of the background.
   std::unique_ptr<Checkpoint> checkpoint_;
-  JournalStart start_;  // of the last durable manifest
+  JournalStart start_;           // from here on the journal is kept
+  JournalStart manifest_start_;  // of the last durable manifest
   Lsn checkpointed_ = 0;
   std::uint64_t generation_ = 0, next_file_ = 1;
   io::Nanos last_checkpoint_{0}, next_maintenance_{0}, retry_at_{0};

@@ -282,8 +282,8 @@ void Shard::keep_reserve() {
 }
 
 // Copies batches out of the journal and checks them: what rotted there must not become a segment.
-Result<void> Shard::copy_batches(std::span<const PendingChunk::Entry> entries, std::string& out,
-                                 std::vector<Bytes>* views) {
+Result<void> Shard::copy_batches(std::span<const PendingChunk::Entry> entries, std::int32_t epoch,
+                                 std::string& out, std::vector<Bytes>* views) {
   std::vector<PayloadRef> places;
   places.reserve(entries.size());
   {
@@ -296,13 +296,12 @@ Result<void> Shard::copy_batches(std::span<const PendingChunk::Entry> entries, s
     CHECK(out.capacity() >= at + entry.bytes);  // views stay where they are
     out.resize(at + entry.bytes);
     WALRUS_TRY(Journal::copy(places[i], entry.bytes, out.data() + at));
-    auto batch = record::BatchView::parse(Bytes(out).substr(at));
-    if (!batch || batch->bytes().size() != entry.bytes || !batch->crc_holds() ||
-        batch->base_offset() != entry.base_offset) {
+    auto batch = Bytes(out).substr(at);
+    if (!is_batch_of(entry, epoch, batch)) {
       return fail(Code::kCorrupt, "{}: damaged batch at {}", places[i].file->path.string(),
                   places[i].position);
     }
-    views->push_back(batch->bytes());
+    views->push_back(batch);
   }
   return {};
 }
@@ -356,7 +355,8 @@ io::Nanos Shard::checkpoint_write() {
   copied.reserve(static_cast<std::size_t>(bytes));
   Result<void> result;
   for (auto& piece : pieces) {
-    result = copy_batches(piece.entries, copied, &incoming[piece.incoming].runs[piece.run].batches);
+    auto& run = incoming[piece.incoming].runs[piece.run];
+    result = copy_batches(piece.entries, run.epoch, copied, &run.batches);
     if (!result) break;
   }
   if (result) {
@@ -415,6 +415,14 @@ io::Nanos Shard::checkpoint_manifest() {
   if (!written && written.error().code == Code::kNoSpace && !unsure) {
     if (env_.disk().remove(reserve_path())) return io::Nanos(0);  // again, with that room
   }
+  // The manifest before it says that the log had left its file: if the next file goes now, nothing
+  // would tell a recovery from that manifest that something is missing.
+  bool needs_next_file =
+      manifest_start_.left && manifest_start_.lsn != checkpoint_->manifest.journal_lsn;
+  if (written && needs_next_file) {
+    written = remove_older_manifest(env_, directory_, checkpoint_->manifest);
+    unsure = !written;
+  }
   if (unsure) {
     fail_with(written.error());
     return io::Worker::kForever;
@@ -460,6 +468,8 @@ void Shard::checkpoint_apply(Ready& ready) {
     if (stream.pending.empty()) stream.pending.shrink_to_fit();
     drop_extents(stream);  // what was trimmed since it was captured
   }
+  const auto& manifest = checkpoint.manifest;
+  manifest_start_ = unpack_start(manifest.journal_sequence, manifest.journal_lsn);
   ++generation_;
   std::vector<FileRef> named;
   for (const auto& snapshot : checkpoint.manifest.streams) {

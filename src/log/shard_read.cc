@@ -12,6 +12,14 @@ constexpr int kAttempts = 8;  // a file may be unlinked between looking and open
 
 }  // namespace
 
+// The leader epoch, too: no checksum of the batch covers it.
+bool is_batch_of(const PendingChunk::Entry& entry, std::int32_t epoch, Bytes bytes) {
+  auto batch = record::BatchView::parse(bytes);
+  return batch && batch->bytes().size() == entry.bytes && batch->epoch() == epoch &&
+         batch->base_offset() == entry.base_offset && batch->next_offset() == entry.end_offset &&
+         batch->crc_holds();
+}
+
 Result<Fetched> Shard::fetch(StreamState& stream, std::int64_t from, const FetchOptions& options) {
   for (int attempt = 0;; ++attempt) {
     Fetched out;
@@ -77,7 +85,8 @@ std::vector<Shard::PendingPlace> Shard::locate_pending(const StreamState& stream
       bytes += entry->bytes;
       bool in_memory = journal_.in_memory(entry->payload);
       if (in_memory) memory.append(journal_.memory_bytes(entry->payload, entry->bytes));
-      places.push_back({in_memory ? PayloadRef() : journal_.locate(entry->payload), *entry});
+      auto place = in_memory ? PayloadRef() : journal_.locate(entry->payload);
+      places.push_back({std::move(place), *entry, (*chunk)->epoch});
     }
   }
   return places;
@@ -87,7 +96,7 @@ std::vector<Shard::PendingPlace> Shard::locate_pending(const StreamState& stream
 Result<void> Shard::copy_pending(std::span<const PendingPlace> places, Fetched& out) {
   std::string memory = std::exchange(out.bytes, {});
   std::size_t from_memory = 0;
-  for (const auto& [place, entry] : places) {
+  for (const auto& [place, entry, epoch] : places) {
     auto at = out.bytes.size();
     out.bytes.resize(at + entry.bytes);
     if (place.file) {
@@ -96,10 +105,9 @@ Result<void> Shard::copy_pending(std::span<const PendingPlace> places, Fetched& 
       memory.copy(out.bytes.data() + at, entry.bytes, from_memory);
       from_memory += entry.bytes;
     }
-    auto batch = record::BatchView::parse(Bytes(out.bytes).substr(at));
-    if (!batch || batch->bytes().size() != entry.bytes ||
-        batch->base_offset() != entry.base_offset || batch->next_offset() != entry.end_offset ||
-        !batch->crc_holds()) {
+    if (!is_batch_of(entry, epoch, Bytes(out.bytes).substr(at))) {
+      out.bytes.resize(at);
+      if (at > 0) return {};  // what comes before it is good
       return fail(Code::kCorrupt, "{}: damaged batch at {}",
                   place.file ? place.file->path.string() : "journal", place.position);
     }

@@ -71,7 +71,16 @@ Result<void> Shard::recover() {
   sort_by_name(named_);
   for (const auto& file : named_) WALRUS_TRY(store_.check_present(*file));
   start_ = unpack_start(manifest->journal_sequence, manifest->journal_lsn);
+  manifest_start_ = start_;
   checkpointed_ = start_.lsn;
+  if (!options_.read_only) {
+    // See checkpoint_manifest(): the crash may have come before it was removed.
+    WALRUS_ASSIGN(auto older, load_older_manifest(env_, directory_, options_.layout));
+    bool needs_next_file = older &&
+                           unpack_start(older->journal_sequence, older->journal_lsn).left &&
+                           older->journal_lsn != manifest->journal_lsn;
+    if (needs_next_file) WALRUS_TRY(remove_older_manifest(env_, directory_, *manifest));
+  }
   WALRUS_TRY(journal_.recover(start_, [this](const Frame& frame, Lsn payload, Bytes bytes) {
     return replay(frame, payload, bytes);
   }));
@@ -99,13 +108,13 @@ void Shard::add_files(std::vector<FileRef>& to) {
 }
 
 void Shard::verify(std::vector<Finding>& findings) {
-  Chain all;
+  std::vector<ChainRef> chains;
   for (auto id : stream_ids()) {
     LockGuard guard(lock_);
-    const auto& chain = streams_.at(id)->chain;
-    if (chain) all.insert(all.end(), chain->begin(), chain->end());
+    if (const auto& chain = streams_.at(id)->chain) chains.push_back(chain);
   }
-  store_.verify(all, findings);
+  store_.verify(chains, findings);
+  journal_.verify(findings);
 }
 
 Result<void> Shard::write_first_manifest(io::Env& env, const io::Path& root, Manifest& manifest) {

@@ -26,6 +26,7 @@ Result<void> verify_shard(io::Env& env, const log::ShardOptions& options,
     } else {
       shard.verify(found);
     }
+    WALRUS_TRY(log::verify_manifests(env, directory, options.layout, found));
     auto after = log::load_manifest(env, directory, options.layout);
     bool changed = after && *after && (*after)->generation != (*before)->generation;
     if (found.empty() || !changed || attempt == kAttempts) {

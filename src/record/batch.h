@@ -2,7 +2,7 @@
 // The record batch: the only shape in which records travel. Layout: Kafka's record batch v2
 // (https://kafka.apache.org/documentation/#recordbatch), big endian.
 //
-//   position  size  field
+//   position  size  record batch
 //          0     8  base offset              set by the leader, outside the CRC
 //          8     4  length                   bytes after this field: whole batch = 12 + length
 //         12     4  leader epoch             set by the leader, outside the CRC

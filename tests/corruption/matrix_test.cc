@@ -1,167 +1,306 @@
-// The corruption matrix: every structure of every file, one bit and one 4 KiB block, at restart and
-// while running. Allowed: everything is served right, or an error says that bytes are damaged.
-// Never: other bytes, a missing record, a shorter log. And what only one copy holds is detected.
+// The corruption matrix: every field of every structure in every file, by the layout tables: one
+// bit and one 4 KiB block, at restart and while running. What must happen is known for each place
+// before it is tried (see Fate). Never: other bytes, a missing record, a shorter log.
 
 #include <gtest/gtest.h>
 
+#include <iostream>
+
 #include "layouts.h"
-#include "log/manifest.h"
+#include "log/directory.h"
 #include "store_fixture.h"
 
 namespace walrus::corruption {
 namespace {
 
 constexpr std::int64_t kBlock = 4096;
+constexpr std::size_t kPlacesOfAField = 6;  // spread over all that there are
 
-std::uint64_t replay_start(const Files& files) {
-  std::uint64_t generation = 0, start = 0;
-  for (const auto& [path, bytes] : files) {
-    if (!path.filename().string().starts_with("manifest-")) continue;
-    auto manifest = log::decode_manifest(bytes);
-    if (manifest && manifest->generation > generation) {
-      generation = manifest->generation;
-      start = manifest->journal_lsn;
-    }
+struct Damage {
+  const Place* place;
+  std::int64_t from = 0, to = 0;  // the bytes that change
+  std::string how;
+  std::string what() const {
+    return fmt::format("{} in {}: {} of {}, at {}+{}", how, place->file.string(), place->field,
+                       place->table, place->position, place->length);
   }
-  return start;
-}
+};
 
-std::string place(const Structure& one) {
-  return fmt::format("{} in {} at {}+{}", one.kind, one.file.string(), one.position, one.length);
-}
-
-class Matrix : public testing::TestWithParam<bool> {
+class Matrix : public testing::TestWithParam<StoreKind> {
  protected:
   void SetUp() override {
     files_ = make_store(GetParam(), content_);
-    auto start = replay_start(files_);
-    for (const auto& [path, bytes] : files_) {
-      auto found = structures_of(path, bytes, start);
-      structures_.insert(structures_.end(), found.begin(), found.end());
+    layout_.emplace(files_);
+    std::map<std::pair<std::string, std::string>, std::vector<const Place*>> by_field;
+    for (const auto& place : layout_->places()) {
+      by_field[{place.table, place.field}].push_back(&place);
+    }
+    for (const auto& [field, places] : by_field) {
+      auto step = std::max<std::size_t>(1, places.size() / kPlacesOfAField);
+      for (std::size_t i = 0; i < places.size(); i += step) chosen_.push_back(places[i]);
+    }
+  }
+  void TearDown() override {
+    if (damaged_ == 0) return;
+    std::cout << fmt::format("{} places damaged: {} refused, {} unreadable in part, {} served\n",
+                             damaged_, refused_, unreadable_, damaged_ - refused_ - unreadable_);
+  }
+
+  Outcome inspect(const Files& files) {
+    return Machine(files).inspect(GetParam().mapped, content_);
+  }
+
+  // Whether verify() tells of damage in this file.
+  static bool verify_tells(Machine& machine, const io::Path& file) {
+    auto findings = log::verify_directory(machine.env(), "/data");
+    if (!findings) return findings.error().message.find(file.filename().string()) != Bytes::npos;
+    return std::ranges::any_of(*findings, [&](const Finding& finding) {
+      return finding.file.filename() == file.filename() ||
+             finding.what.find(file.filename().string()) != std::string::npos;
+    });
+  }
+
+  void expect_unreadable(const Judgement& judgement, const Outcome& outcome, const Damage& damage) {
+    for (const auto& range : judgement.loses) {
+      for (auto offset = range.from; offset < range.to; ++offset) {
+        if (!is_served(range.stream, offset)) continue;
+        EXPECT_TRUE(outcome.unreadable.contains({range.stream, offset}))
+            << damage.what() << ": " << offset << " of stream " << range.stream << " is readable";
+      }
+    }
+    for (const auto& [at, message] : outcome.unreadable) {
+      bool may = std::ranges::any_of(judgement.may, [&](const Range& range) {
+        return range.stream == at.first && range.from <= at.second && at.second < range.to;
+      });
+      EXPECT_TRUE(may) << damage.what() << ": " << at.second << " of stream " << at.first;
+      EXPECT_NE(message.find(damage.place->file.filename().string()), Bytes::npos) << message;
     }
   }
 
-  // Never a lie; and where nothing else holds the bytes, the damage is named.
-  void judge(const Structure& one, const Outcome& outcome, const char* how) {
-    EXPECT_EQ(outcome.wrong, "") << how << ": " << place(one);
-    if (outcome.refused) {
-      EXPECT_TRUE(outcome.refused->code == Code::kCorrupt ||
-                  outcome.refused->code == Code::kVersion)
-          << how << ": " << place(one) << ": " << outcome.refused->message;
+  bool is_served(std::uint64_t id, std::int64_t offset) const {
+    return std::ranges::any_of(content_.streams, [&](const auto& stream) {
+      return stream.second.id == id && stream.second.values.contains(offset);
+    });
+  }
+
+  // Exactly what the judgement says, of files that were damaged while nobody had them open.
+  void expect_at_restart(const Files& files, const Damage& damage) {
+    ++damaged_;
+    auto judgement = layout_->judge(damage.place->file, damage.from, damage.to);
+    Machine machine(files);
+    EXPECT_EQ(verify_tells(machine, damage.place->file), judgement.fate != Fate::kServed)
+        << damage.what();
+    auto outcome = machine.inspect(GetParam().mapped, content_);
+    refused_ += outcome.refused ? 1 : 0;
+    unreadable_ += outcome.unreadable.empty() ? 0 : 1;
+    ASSERT_EQ(outcome.wrong, "") << damage.what();
+    bool refused = judgement.fate == Fate::kRefused;
+    if (judgement.fate == Fate::kNewestSlot) {
+      auto without = files_;
+      without.erase(damage.place->file);
+      refused = inspect(without).refused.has_value();
     }
-    EXPECT_TRUE(one.spare || outcome.detected()) << how << ": " << place(one);
+    ASSERT_EQ(outcome.refused.has_value(), refused)
+        << damage.what() << (outcome.refused ? ": " + outcome.refused->message : "");
+    if (refused) {
+      EXPECT_EQ(outcome.refused->code, Code::kCorrupt) << damage.what();
+      if (judgement.fate == Fate::kRefused) {
+        EXPECT_NE(outcome.refused->message.find(damage.place->file.filename().string()),
+                  Bytes::npos)
+            << damage.what() << ": " << outcome.refused->message;
+      }
+      return;
+    }
+    if (judgement.fate != Fate::kUnreadable) judgement.loses.clear();
+    expect_unreadable(judgement, outcome, damage);
   }
 
   Content content_;
   Files files_;
-  std::vector<Structure> structures_;
+  std::optional<Layout> layout_;
+  std::vector<const Place*> chosen_;
+  int damaged_ = 0, refused_ = 0, unreadable_ = 0;
 };
 
-void flip_bit(std::string& bytes, std::int64_t position, int bit) {
-  bytes[static_cast<std::size_t>(position)] ^= static_cast<char>(1 << bit);
+void flip_bit(std::string& bytes, std::int64_t position) {
+  bytes[static_cast<std::size_t>(position)] ^= static_cast<char>(1 << position % 8);
 }
 
-void zero_block(std::string& bytes, std::int64_t position) {
-  auto from = static_cast<std::size_t>(position / kBlock * kBlock);
-  auto length = std::min<std::size_t>(kBlock, bytes.size() - from);
-  bytes.replace(from, length, length, '\0');
+// The block that holds the position, filled; false: it was like that.
+bool fill_block(std::string& bytes, Damage& damage, char fill) {
+  damage.from = damage.place->position / kBlock * kBlock;
+  damage.to = std::min(damage.from + kBlock, static_cast<std::int64_t>(bytes.size()));
+  auto from = static_cast<std::size_t>(damage.from);
+  auto block = std::span(bytes).subspan(from, static_cast<std::size_t>(damage.to - damage.from));
+  if (std::ranges::all_of(block, [&](char c) { return c == fill; })) return false;
+  std::ranges::fill(block, fill);
+  return true;
 }
 
-TEST_P(Matrix, has_every_structure_of_the_format) {
-  std::set<std::string> kinds;
-  for (const auto& one : structures_) kinds.insert(one.kind);
-  const std::set<std::string> expected{"identity",
-                                       "manifest header",
-                                       "manifest body",
-                                       "journal header",
-                                       "journal header copy",
-                                       "group header",
-                                       "mark block",
-                                       "frame header",
-                                       "frame payload",
-                                       "batch head",
-                                       "batch body",
-                                       "batch header behind the CRC",
-                                       "segment header",
-                                       "index",
-                                       "footer",
-                                       "pack header"};
-  EXPECT_EQ(kinds, expected);
+// A table or a field that the matrix does not reach is a hole in it.
+TEST(MatrixTables, reaches_every_field_of_every_table) {
+  std::set<std::pair<std::string, std::string>> reached, told;
+  for (bool closed : {false, true}) {
+    Content content;
+    auto files = make_store({.mapped = true, .closed = closed}, content);
+    for (const auto& place : Layout(files).places()) {
+      if (place.length > 0) reached.emplace(place.table, place.field);
+    }
+  }
+  reached.erase({"padding", "zeros"});
+  for (const auto& table : read_tables()) {
+    std::int64_t end = 0;  // no byte of a structure is left out or told twice
+    for (const auto& field : table.fields) {
+      EXPECT_EQ(field.position, end) << table.title << ": " << field.name;
+      end = field.position + field.length;
+      bool is_body = table.title == "manifest header" && field.length < 0;
+      if (is_body) continue;
+      EXPECT_TRUE(told.emplace(table.title, field.name).second) << table.title << field.name;
+    }
+  }
+  for (const auto& field : read_body_grammar()) {
+    EXPECT_TRUE(told.emplace("manifest body", field.name).second) << field.name;
+  }
+  for (const auto& field : told) EXPECT_TRUE(reached.contains(field)) << field.second;
+  for (const auto& field : reached) EXPECT_TRUE(told.contains(field)) << field.second;
+  std::cout << fmt::format("{} fields of {} tables\n", told.size(), read_tables().size() + 1);
+}
+
+TEST(MatrixTables, are_as_long_as_their_structures) {
+  auto tables = read_tables();
+  auto bytes_of = [&](const char* title) {
+    const auto& last = table_of(tables, title).fields.back();
+    return last.length < 0 ? last.position : last.position + last.length;
+  };
+  EXPECT_EQ(bytes_of("journal file header"), log::kJournalHeaderBytes);
+  EXPECT_EQ(bytes_of("group header"), log::kGroupHeaderBytes);
+  EXPECT_EQ(bytes_of("frame"), log::kFrameHeaderBytes);
+  EXPECT_EQ(bytes_of("segment header"), 64);
+  EXPECT_EQ(bytes_of("index entry"), 24);
+  EXPECT_EQ(bytes_of("footer"), 64);
+  EXPECT_EQ(bytes_of("manifest header"), 64);
+  EXPECT_EQ(bytes_of("identity file WALRUS"), 64);
+  EXPECT_EQ(bytes_of("record batch"), std::int64_t{record::kBatchHeaderBytes});
 }
 
 TEST_P(Matrix, without_damage_shows_everything) {
   Machine machine(files_);
-  auto outcome = machine.inspect(GetParam(), content_);
+  auto findings = log::verify_directory(machine.env(), "/data");
+  ASSERT_TRUE(findings) << findings.error().message;
+  for (const auto& finding : *findings) ADD_FAILURE() << finding.file << ": " << finding.what;
+  auto outcome = machine.inspect(GetParam().mapped, content_);
   EXPECT_FALSE(outcome.refused) << outcome.refused->message;
-  EXPECT_FALSE(outcome.unreadable);
+  EXPECT_TRUE(outcome.unreadable.empty());
   EXPECT_EQ(outcome.wrong, "");
+  // Nothing acknowledged looks torn: marks have told that all of it was synced.
+  for (const auto& place : layout_->places()) {
+    if (place.table != "frame" || !place.ends_log) continue;
+    EXPECT_EQ(layout_->judge(place.file, place.position, place.position + 1).fate, Fate::kRefused)
+        << place.file << " " << place.position;
+  }
 }
 
-// First, middle and last byte of each structure, another bit in each.
+// First, middle and last byte of each field.
 TEST_P(Matrix, one_bit_at_restart) {
-  for (const auto& one : structures_) {
-    for (auto at : {std::int64_t{0}, one.length / 2, one.length - 1}) {
+  for (const auto* place : chosen_) {
+    for (auto at : std::set<std::int64_t>{0, place->length / 2, place->length - 1}) {
       auto files = files_;
-      flip_bit(files[one.file], one.position + at, static_cast<int>((one.position + at) % 8));
-      judge(one, Machine(files).inspect(GetParam(), content_), "one bit");
+      auto position = place->position + at;
+      flip_bit(files[place->file], position);
+      expect_at_restart(files, {place, position, position + 1, "one bit"});
+      if (HasFatalFailure()) return;
     }
   }
 }
 
 TEST_P(Matrix, one_block_at_restart) {
-  for (const auto& one : structures_) {
-    auto files = files_;
-    zero_block(files[one.file], one.position);
-    judge(one, Machine(files).inspect(GetParam(), content_), "one block");
+  std::set<std::tuple<io::Path, std::int64_t, char>> done;
+  for (const auto* place : chosen_) {
+    for (char fill : {'\0', '\x5a'}) {
+      if (!done.emplace(place->file, place->position / kBlock, fill).second) continue;
+      auto files = files_;
+      Damage damage{place, 0, 0, fill == 0 ? "a block of zeros" : "a block of rubbish"};
+      if (!fill_block(files[place->file], damage, fill)) continue;
+      expect_at_restart(files, damage);
+      if (HasFatalFailure()) return;
+    }
   }
 }
 
 // Refusing to open changes nothing: with the damage undone everything is there.
 TEST_P(Matrix, what_was_refused_opens_once_it_is_mended) {
-  for (const auto& one : structures_) {
-    if (one.spare) continue;
+  for (const auto* place : chosen_) {
     auto files = files_;
-    zero_block(files[one.file], one.position);
+    flip_bit(files[place->file], place->position);
     Machine machine(files);
-    if (!machine.inspect(GetParam(), content_).refused) continue;
-    ASSERT_TRUE(machine.disk().plant(one.file, files_[one.file]));
+    if (!machine.inspect(GetParam().mapped, content_).refused) continue;
+    ++damaged_, ++refused_;
+    ASSERT_TRUE(machine.disk().plant(place->file, files_[place->file]));
     machine.restart();
-    auto outcome = machine.inspect(GetParam(), content_);
-    EXPECT_FALSE(outcome.refused) << place(one) << ": " << outcome.refused->message;
-    EXPECT_EQ(outcome.wrong, "") << place(one);
-    EXPECT_FALSE(outcome.unreadable) << place(one);
+    auto outcome = machine.inspect(GetParam().mapped, content_);
+    EXPECT_FALSE(outcome.refused) << place->file << ": " << outcome.refused->message;
+    EXPECT_EQ(outcome.wrong, "") << place->file;
+    EXPECT_TRUE(outcome.unreadable.empty()) << place->file;
   }
 }
 
-// The engine is open when the bit or the bytes of the block go; it serves what is right or says
-// that it is damaged, now and after a kill.
+// The engine is open when the bit or the bytes of the block go: what lies there is not served,
+// verify() beside it tells, a checkpoint makes no truth of it, and neither does a restart.
 TEST_P(Matrix, while_running) {
-  for (const auto& one : structures_) {
-    for (int bits : {1, 500}) {
+  int gone = 0;
+  for (const auto* place : chosen_) {
+    for (bool whole : {false, true}) {
       Machine machine(files_);
-      {
-        auto engine = machine.open(GetParam());
-        ASSERT_TRUE(engine) << engine.error().message;
-        auto from = bits == 1 ? one.position : one.position / kBlock * kBlock;
-        auto size = static_cast<std::int64_t>(files_[one.file].size());
-        auto length = bits == 1 ? one.length : std::min(kBlock, size - from);
-        // Opening may have removed the file, or put another one in its place.
-        if (!machine.disk().rot(one.file, from, bits, length)) continue;
-        Outcome running;
-        Machine::read(**engine, content_, running);
-        EXPECT_EQ(running.wrong, "") << bits << " bits: " << place(one);
-        machine.world().node(0).crash(io::CrashKind::kKill);
+      auto engine = machine.open(GetParam().mapped);
+      ASSERT_TRUE(engine) << engine.error().message;
+      auto from = whole ? place->position / kBlock * kBlock : place->position;
+      auto size = static_cast<std::int64_t>(files_[place->file].size());
+      auto length = whole ? std::min(kBlock, size - from) : 1;
+      auto bits = whole ? static_cast<int>(length * 4) : 1;  // half of them: noise
+      Damage damage{place, from, from + length, fmt::format("{} bits while running", bits)};
+      auto judgement = layout_->judge(place->file, from, from + length);
+      if (!machine.disk().rot(place->file, from, bits, length)) {
+        EXPECT_EQ(judgement.fate, Fate::kServed) << damage.what();  // removed: of no use any more
+        ++gone;
+        continue;
       }
+      ++damaged_;
+      Outcome running;
+      Machine::read(**engine, content_, running);
+      EXPECT_EQ(running.wrong, "") << damage.what();
+      EXPECT_EQ(verify_tells(machine, place->file), judgement.fate != Fate::kServed)
+          << damage.what();
+      if (judgement.fate == Fate::kRefused) judgement.may = judgement.loses;  // in the journal
+      // A frame is looked at by a recovery only, its batch by every reader.
+      if (place->table == "frame" && !whole) judgement.loses.clear();
+      expect_unreadable(judgement, running, damage);
+      unreadable_ += running.unreadable.empty() ? 0 : 1;
+      (void)(*engine)->checkpoint();  // may fail: nothing wrong may come of it
+      Outcome later;
+      Machine::read(**engine, content_, later);
+      EXPECT_EQ(later.wrong, "") << damage.what() << ", after a checkpoint";
+      machine.world().node(0).crash(io::CrashKind::kKill);
+      engine->reset();
       machine.restart();
-      auto outcome = machine.inspect(GetParam(), content_);
-      EXPECT_EQ(outcome.wrong, "") << bits << " bits, reopened: " << place(one);
+      auto reopened = machine.inspect(GetParam().mapped, content_);
+      EXPECT_EQ(reopened.wrong, "") << damage.what() << ", reopened";
+      if (reopened.refused) {
+        ++refused_;
+        EXPECT_EQ(reopened.refused->code, Code::kCorrupt) << reopened.refused->message;
+      }
+      if (HasFailure()) return;
     }
   }
+  std::cout << gone << " places lay in files that opening had removed\n";
 }
 
-INSTANTIATE_TEST_SUITE_P(Journals, Matrix, testing::Bool(), [](const auto& info) {
-  return std::string(info.param ? "mapped" : "written");
-});
+INSTANTIATE_TEST_SUITE_P(Stores, Matrix,
+                         testing::Values(StoreKind{true, false}, StoreKind{false, false},
+                                         StoreKind{true, true}, StoreKind{false, true}),
+                         [](const auto& info) {
+                           return fmt::format("{}_{}", info.param.mapped ? "mapped" : "written",
+                                              info.param.closed ? "closed" : "killed");
+                         });
 
 }  // namespace
 }  // namespace walrus::corruption

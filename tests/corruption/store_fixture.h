@@ -12,22 +12,36 @@
 namespace walrus::corruption {
 
 using Files = std::map<io::Path, std::string>;
-// Per stream its values by offset, and its cursors.
+
+struct StreamContent {
+  std::uint64_t id = 0;
+  std::int64_t start = 0;
+  std::map<std::int64_t, std::string> values;   // acknowledged, by offset
+  std::map<std::int64_t, std::string> batches;  // as the undamaged store serves them, by base
+};
+
 struct Content {
-  std::map<std::string, std::vector<std::string>> values;
-  std::map<std::string, std::string> cursors;  // of the first stream
+  std::map<std::string, StreamContent> streams;
+  std::map<std::string, std::string> cursors;  // of "orders"
+};
+
+struct StoreKind {
+  bool mapped = true;
+  // false: killed, with a journal that holds a frame of each type, marks settled. true: closed,
+  // everything in segment files, no journal left, after one more kill and two more openings.
+  bool closed = false;
 };
 
 log::EngineOptions small_engine(bool mapped);
-// What a fixed load leaves on the disk after a kill, marks settled.
-Files make_store(bool mapped, Content&);
+// What a fixed load leaves on the disk.
+Files make_store(const StoreKind&, Content&);
 
 // What was read of a damaged store.
 struct Outcome {
   std::optional<Error> refused;  // opening failed
-  bool unreadable = false;       // some read answered kCorrupt
-  std::string wrong;             // a lie: other bytes, a missing record, a shorter log
-  bool detected() const { return refused || unreadable; }
+  // Offsets that answered kCorrupt, by stream id, and the answer.
+  std::map<std::pair<std::uint64_t, std::int64_t>, std::string> unreadable;
+  std::string wrong;  // a lie: other bytes, a missing record, a shorter log
 };
 
 // One simulated machine with a copy of the store.
