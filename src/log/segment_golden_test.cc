@@ -1,5 +1,4 @@
-#include <fstream>
-
+#include "log/golden_bytes.h"
 #include "log/manifest.h"
 #include "log/segment_fixture.h"
 #include "log/segment_format.h"
@@ -7,25 +6,8 @@
 namespace walrus::log {
 namespace {
 
+using testing::golden;
 using testing::TestStream;
-
-// tests/golden/<name>.hex: hexadecimal digits, '#' begins a comment, *N stands for N zero bytes.
-std::string golden(const std::string& name) {
-  std::ifstream file(WALRUS_SOURCE_DIR "/tests/golden/" + name + ".hex");
-  std::string bytes, line, digits;
-  while (std::getline(file, line)) {
-    if (line.starts_with('*')) digits.append(2 * std::stoul(line.substr(1)), '0');
-    if (line.starts_with('*')) continue;
-    for (char c : line.substr(0, line.find('#'))) {
-      if (c != ' ') digits += c;
-    }
-  }
-  for (std::size_t i = 0; i + 1 < digits.size(); i += 2) {
-    bytes += static_cast<char>(std::stoi(digits.substr(i, 2), nullptr, 16));
-  }
-  EXPECT_FALSE(bytes.empty()) << name;
-  return bytes;
-}
 
 std::string batch_of(const std::vector<std::string>& values, std::int64_t base, std::int32_t epoch,
                      std::int64_t time_ms) {

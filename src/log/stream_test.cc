@@ -183,10 +183,28 @@ TEST(AppendDefaults, sixty_four_mebibytes_are_the_cap) {
   auto log = Log::open({.root = directory.path(), .shards = 1});
   ASSERT_TRUE(succeeds(log));
   auto stream = log->create("t", kOs);
-  std::string huge((64 << 20) + 1, 'x');
+  constexpr std::size_t kCap = 64 << 20;
+  std::string huge(kCap, 'x');
+  Record one = value(huge);
+  huge.resize(kCap - (record::encoded_size({&one, 1}, Time()) - kCap));
+  EXPECT_EQ(stream->append(value(huge)), Offset{0});
+  huge += 'x';
   EXPECT_TRUE(fails_with(stream->append(value(huge)), Code::kTooLarge));
-  EXPECT_EQ(stream->info()->log_end, Offset{0});
-  EXPECT_EQ(stream->append(value("small")), Offset{0});
+  EXPECT_EQ(stream->info()->log_end, Offset{1});
+  EXPECT_EQ(stream->append(value("small")), Offset{1});
+  huge.pop_back();
+  for (bool reopened : {false, true}) {
+    if (reopened) {
+      ASSERT_TRUE(succeeds(log->close()));
+      log = Log::open({.root = directory.path(), .shards = 1});
+      ASSERT_TRUE(succeeds(log));
+      stream = log->stream("t");
+    }
+    auto records = stream->read({0});
+    ASSERT_TRUE(succeeds(records));
+    EXPECT_TRUE(records->begin()->value == Bytes(huge));
+    EXPECT_EQ(values_of(*stream->read({1})), std::vector<std::string>{"small"});
+  }
 }
 
 TEST_F(Append, batches_of_many_threads_stay_whole) {

@@ -4,9 +4,10 @@
 import json
 import os
 import pathlib
+import threading
 import unittest
 
-from walrus import Server, ServerTest, main, walrus
+from walrus import Native, Server, ServerTest, main, wait_until, walrus
 
 LINES = b"".join(b"line %d\n" % i for i in range(20_000))
 
@@ -53,6 +54,92 @@ class DataDirectory(ServerTest):
         self.assertEqual(set(document), {"files", "records", "bytes", "findings"})
         self.assertEqual(set(document["findings"][0]), {"file", "position", "code", "what"})
         self.assertEqual(document["findings"][0]["code"], "corrupt")
+
+    def test_verify_and_readers_find_damage_beside_a_running_server(self):
+        self.server.ok("topic", "create", "other")
+        self.server.ok("put", "other", "sound")
+        segments = pathlib.Path(self.server.directory).rglob("*.seg")
+        segment = max(segments, key=lambda path: path.stat().st_size)
+        data = bytearray(segment.read_bytes())
+        with open(segment, "r+b") as file:
+            file.seek(len(data) // 2)
+            file.write(bytes([data[len(data) // 2] ^ 1]))
+        done = walrus("log", "verify", self.server.directory)
+        self.assertEqual(done.returncode, 3, (done.stdout, done.stderr))
+        self.assertRegex(done.stdout.decode(), rf"(?m){segment.name} position \d+: corrupt: ")
+        done = self.server.run("consume", "t")
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertTrue(LINES.startswith(done.stdout), "nothing wrong is served")
+        self.assertLess(len(done.stdout), len(LINES))
+        self.assertIn(segment.name.encode(), done.stderr)
+        self.assertEqual(self.server.ok("consume", "other"), b"sound\n")
+        segment.write_bytes(data)  # mended: nothing else was lost
+        self.assertEqual(self.server.ok("consume", "t"), LINES)
+
+    def test_verify_finds_a_damaged_copy_that_does_no_harm(self):
+        self.server.kill9()
+        journals = [path for path in pathlib.Path(self.server.directory).rglob("*.wal")
+                    if path.read_bytes()[:7] == b"WALRUSJ"]
+        manifests = list(pathlib.Path(self.server.directory).rglob("manifest-*"))
+        self.assertTrue(journals and manifests)
+        for path in manifests:
+            data = path.read_bytes()
+            path.write_bytes(data[:20] + bytes([data[20] ^ 4]) + data[21:])
+            done = walrus("log", "verify", self.server.directory)
+            self.assertEqual(done.returncode, 3, (path, done.stdout))
+            self.assertIn(path.name.encode(), done.stdout)
+            path.write_bytes(data)
+        self.assertEqual(walrus("log", "verify", self.server.directory).returncode, 0)
+
+    def test_a_strange_file_goes_to_quarantine(self):
+        self.assertEqual(self.server.stop(), 0)
+        strange = pathlib.Path(self.server.directory, "segments", "strange.seg")
+        strange.write_bytes(b"not of this log")
+        self.server.start()
+        self.assertFalse(strange.exists())
+        kept = pathlib.Path(self.server.directory, "quarantine", "strange.seg")
+        self.assertEqual(kept.read_bytes(), b"not of this log")
+        self.assertEqual(self.server.ok("consume", "t"), LINES)
+        document = json.loads(walrus("log", "inspect", self.server.directory, "--json").stdout)
+        kinds = {file["path"]: file["kind"] for file in document["files"]}
+        self.assertEqual(kinds["quarantine/strange.seg"], "quarantine")
+
+    def test_backups_while_writes_go_on_hold_all_that_was_acknowledged(self):
+        self.server.ok("topic", "create", "busy", "--set", "segment_records_max=500")
+        stop, acknowledged, errors = threading.Event(), [0], []
+
+        def write():
+            with Native(self.server.addr) as connection:
+                while not stop.is_set():
+                    reply = connection.ask(b"APPEND busy %d" % acknowledged[0])
+                    if reply != b"OK %d" % acknowledged[0]:
+                        errors.append(reply)
+                        return
+                    acknowledged[0] += 1
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            for i in range(3):
+                target = acknowledged[0] + 300
+                wait_until(lambda: errors or acknowledged[0] > target, "writes to go on")
+                before = acknowledged[0]
+                done = walrus("backup", self.server.directory, self.path(f"backup{i}"))
+                self.assertEqual(done.returncode, 0, done.stderr)
+                done = walrus("log", "verify", self.path(f"backup{i}"))
+                self.assertEqual(done.returncode, 0, done.stdout)
+                other = Server(self.path(f"backup{i}")).start()
+                try:
+                    lines = other.ok("consume", "busy").split()
+                    self.assertGreaterEqual(len(lines), before)
+                    self.assertEqual(lines, [b"%d" % n for n in range(len(lines))])
+                    self.assertEqual(other.ok("consume", "t"), LINES)
+                finally:
+                    other.close()
+        finally:
+            stop.set()
+            writer.join()
+        self.assertEqual(errors, [])
 
     def test_what_is_no_data_directory(self):
         os.mkdir(self.path("empty"))
