@@ -7,8 +7,8 @@ namespace walrus::log {
 namespace {
 
 constexpr std::size_t kPieceBytesMax = 200;
-constexpr std::array<Bytes, 5> kEngineNames = {"LOCK", "WALRUS", "journal", "segments",
-                                               "quarantine"};
+constexpr std::array<Bytes, 6> kEngineNames = {"LOCK",    "WALRUS",   "WALRUS.new",
+                                               "journal", "segments", "quarantine"};
 
 bool stands_for_itself(char byte) {
   return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 
-#include <map>
+#include <algorithm>
 
 #include "log/log_fixture.h"
 
@@ -38,7 +38,7 @@ TEST(Namespace, dots_do_not_climb) {
 }
 
 TEST(Namespace, names_of_the_engine_are_kept_apart) {
-  for (Bytes name : {"LOCK", "WALRUS", "journal", "segments", "quarantine"}) {
+  for (Bytes name : {"LOCK", "WALRUS", "WALRUS.new", "journal", "segments", "quarantine"}) {
     EXPECT_NE(path_of(name), name);
   }
 }
@@ -103,10 +103,89 @@ TEST(Namespace, no_key_leaves_the_root) {
   }));
 }
 
+// Keys that are easily mistaken for each other: cases, dots, separators, escapes that are text,
+// letters of many bytes and their parts, names of the engine, repeated up to the longest.
+std::string tricky_key() {
+  static const std::vector<std::string> kPieces{"a",
+                                                "A",
+                                                ".",
+                                                "..",
+                                                "/",
+                                                "\\",
+                                                "%",
+                                                "%2E",
+                                                "+",
+                                                "\xc3\xa9",
+                                                "e\xcc\x81",
+                                                "\xc3",
+                                                "\xa9",
+                                                "\xf0\x9f\x90\x8b",
+                                                "\xe2\x80\xae",
+                                                std::string(1, '\0'),
+                                                " ",
+                                                "\n",
+                                                "journal",
+                                                "WALRUS",
+                                                "LOCK",
+                                                "Journal",
+                                                "new",
+                                                "~",
+                                                "-"};
+  auto pieces = *rc::gen::container<std::vector<std::string>>(rc::gen::elementOf(kPieces));
+  std::string key;
+  for (const auto& piece : pieces) key += piece;
+  auto times = *rc::gen::element(1, 1, 1, 3, 60, 1000);
+  auto once = key;
+  for (int i = 1; i < times && key.size() + once.size() <= kNamespaceKeyBytesMax; ++i) key += once;
+  return key.substr(0, kNamespaceKeyBytesMax);
+}
+
+// Neither is the other, nor lies in it: a directory of ours inside another log would be a stranger
+// there. The root, which has the empty key, holds all.
+TEST(Namespace, no_two_keys_meet) {
+  EXPECT_TRUE(rc::check([] {
+    auto one = tricky_key(), other = tricky_key();
+    RC_PRE(one != other && !one.empty() && !other.empty());
+    auto a = std::filesystem::path(path_of(one)), b = std::filesystem::path(path_of(other));
+    auto [in_a, in_b] = std::ranges::mismatch(a, b);
+    RC_ASSERT(in_a != a.end() && in_b != b.end());
+  }));
+}
+
+TEST(Namespace, no_key_meets_a_file_of_the_root) {
+  EXPECT_TRUE(rc::check([] {
+    auto key = tricky_key();
+    RC_PRE(!key.empty());
+    auto first = std::filesystem::path(path_of(key)).begin()->string();
+    for (Bytes name : {"LOCK", "WALRUS", "WALRUS.new", "journal", "segments", "quarantine"}) {
+      RC_ASSERT(first != name);
+    }
+  }));
+}
+
+TEST(Namespace, the_longest_key_fits_into_a_path) {
+  auto path = std::filesystem::path(path_of(std::string(kNamespaceKeyBytesMax, '\xff')));
+  EXPECT_LT(path.string().size(), 3'500U);  // of 4,096, the root and the files' names included
+  for (const auto& part : path) EXPECT_LE(part.string().size(), 255U);
+}
+
 using NamespaceLog = LogTest;
 
 TEST_F(NamespaceLog, logs_of_different_keys_do_not_meet) {
-  std::vector<std::string> keys = {"a/b", "a_b", "..", "journal", ""};
+  std::vector<std::string> keys = {"a/b",
+                                   "a_b",
+                                   "A_b",
+                                   "..",
+                                   ".",
+                                   "journal",
+                                   "WALRUS.new",
+                                   "",
+                                   "\xc3\xa9",
+                                   "e\xcc\x81",
+                                   "\xf0\x9f\x90\x8b",
+                                   std::string(kNamespaceKeyBytesMax, 'a'),
+                                   std::string(kNamespaceKeyBytesMax - 1, 'a'),
+                                   std::string(kNamespaceKeyBytesMax, '\xff')};
   for (const auto& key : keys) {
     auto log = Log::open({.root = directory.path(), .key = key, .shards = 1});
     ASSERT_TRUE(succeeds(log)) << key;
