@@ -28,10 +28,11 @@ FileInfo classify(const std::string& path, std::int64_t bytes) {
   else if (path == "WALRUS") file.kind = "identity";
   else if (path.starts_with("quarantine/")) file.kind = "quarantine";
   else if (name.ends_with(".wal")) file.kind = "journal";
+  else if (path.starts_with("journal/") && name == "reserve") file.kind = "reserve";
   else if (name.ends_with(".pack")) file.kind = "pack";
   else if (name.find("manifest") != std::string::npos || name.find("MANIFEST") != std::string::npos)
     file.kind = "manifest";
-  if (!name.ends_with(".seg")) return file;
+  if (file.kind != "unknown" || !name.ends_with(".seg")) return file;
   file.kind = "segment";
   std::uint64_t stream = 0;
   auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), stream);

@@ -58,6 +58,8 @@ class DataDirectory(ServerTest):
     def test_verify_and_readers_find_damage_beside_a_running_server(self):
         self.server.ok("topic", "create", "other")
         self.server.ok("put", "other", "sound")
+        self.assertEqual(self.server.stop(), 0)  # closing writes segment files
+        self.server.start()
         segments = pathlib.Path(self.server.directory).rglob("*.seg")
         segment = max(segments, key=lambda path: path.stat().st_size)
         data = bytearray(segment.read_bytes())
