@@ -55,85 +55,87 @@ class Load {
   log::StreamRef stream_;
 };
 
-const std::map<std::string, std::function<void(Load&)>>& loads() {
-  static const std::map<std::string, std::function<void(Load&)>> kLoads = {
-      {"created", [](Load&) {}},
-      {"one", [](Load& load) { load.append(1, 5); }},
-      {"batches",
-       [](Load& load) {
-         for (int i = 0; i < 4; ++i) load.append(1 + i, 20);
-       }},
-      {"group",
-       [](Load& load) {
-         load.waits = false;
-         for (int i = 0; i < 6; ++i) load.append(2, 30);
-       }},
-      {"large",
-       [](Load& load) {
-         load.append(3, 2'000);
-         load.append(1, 5'000);
-       }},
-      {"trimmed",
-       [](Load& load) {
-         load.append(9, 5);
-         load.trim(4);
-         load.trim(9);
-       }},
-      {"truncated",
-       [](Load& load) {
-         load.append(9, 5);
-         load.truncate(4);
-         load.append(2, 5);
-         load.truncate(0);
-       }},
-      {"dropped",
-       [](Load& load) {
-         load.append(2, 5);
-         load.put("c", "12345678");
-         load.drop("orders");
-         load.create("orders");
-       }},
-      {"state",
-       [](Load& load) {
-         load.append(3, 5);
-         load.put("billing", Bytes("\2\0\0\0\0\0\0\0", 8));
-         load.put("audit", Bytes("\1\0\0\0\0\0\0\0", 8));
-         load.put("billing", std::nullopt);
-         load.put("", Bytes("\3\0\0\0\0\0\0\0", 8), log::Table::kClean);
-       }},
-      {"producers",
-       [](Load& load) {
-         load.producer_id();
-         for (int i = 0; i < 7; ++i) {
-           load.append(2, 5,
-                       {.producer = ProducerSequence{.id = 1, .epoch = 0, .sequence = 2 * i}});
-         }
-       }},
-      {"streams",
-       [](Load& load) {
-         load.create("quiet", {.durability = {Durability::kOs}});
-         load.append(2, 5);
-         load.create("compacted", {.compact = true});
-         load.append(3, 5);
-       }},
-      {"segments",
-       [](Load& load) {
-         load.create("short", {.segment_records_max = 2});
-         for (int i = 0; i < 5; ++i) load.append(1, 5);
-       }},
-      {"compressed",
-       [](Load& load) {
-         for (auto codec : {record::Codec::kGzip, record::Codec::kSnappy, record::Codec::kLz4,
-                            record::Codec::kZstd}) {
-           load.append_compressed(codec);
-         }
-       }},
-      {"marked", [](Load& load) {
-         load.append(2, 5);
-         load.waits = false;
-         load.append(2, 5);
-       }}};
-  return kLoads;
+using Loads = std::map<std::string, std::function<void(Load&)>>;
+
+Loads loads_of_records() {
+  return {{"created", [](Load&) {}},
+          {"one", [](Load& load) { load.append(1, 5); }},
+          {"batches",
+           [](Load& load) {
+             for (int i = 0; i < 4; ++i) load.append(1 + i, 20);
+           }},
+          {"group",
+           [](Load& load) {
+             load.waits = false;
+             for (int i = 0; i < 6; ++i) load.append(2, 30);
+           }},
+          {"large",
+           [](Load& load) {
+             load.append(3, 2'000);
+             load.append(1, 5'000);
+           }},
+          {"compressed",
+           [](Load& load) {
+             for (auto codec : {record::Codec::kGzip, record::Codec::kSnappy, record::Codec::kLz4,
+                                record::Codec::kZstd}) {
+               load.append_compressed(codec);
+             }
+           }},
+          {"marked", [](Load& load) {
+             load.append(2, 5);
+             load.waits = false;
+             load.append(2, 5);
+           }}};
+}
+
+Loads loads_of_state() {
+  return {{"trimmed",
+           [](Load& load) {
+             load.append(9, 5);
+             load.trim(4);
+             load.trim(9);
+           }},
+          {"truncated",
+           [](Load& load) {
+             load.append(9, 5);
+             load.truncate(4);
+             load.append(2, 5);
+             load.truncate(0);
+           }},
+          {"dropped",
+           [](Load& load) {
+             load.append(2, 5);
+             load.put("c", "12345678");
+             load.drop("orders");
+             load.create("orders");
+           }},
+          {"state",
+           [](Load& load) {
+             load.append(3, 5);
+             load.put("billing", Bytes("\2\0\0\0\0\0\0\0", 8));
+             load.put("audit", Bytes("\1\0\0\0\0\0\0\0", 8));
+             load.put("billing", std::nullopt);
+             load.put("", Bytes("\3\0\0\0\0\0\0\0", 8), log::Table::kClean);
+           }},
+          {"producers",
+           [](Load& load) {
+             load.producer_id();
+             for (int i = 0; i < 7; ++i) {
+               load.append(2, 5,
+                           {.producer = ProducerSequence{.id = 1, .epoch = 0, .sequence = 2 * i}});
+             }
+           }},
+          {"streams",
+           [](Load& load) {
+             load.create("quiet", {.durability = {Durability::kOs}});
+             load.append(2, 5);
+             load.create("compacted", {.compact = true});
+             load.append(3, 5);
+           }},
+          {"segments", [](Load& load) {
+             load.create("short", {.segment_records_max = 2});
+             for (int i = 0; i < 5; ++i) load.append(1, 5);
+           }}};
 }
 
 // The journal file that the load leaves after a kill.
@@ -155,7 +157,9 @@ std::string journal_of(const std::function<void(Load&)>& load) {
 int main(int count, char** arguments) {
   if (count != 2) return 2;
   fuzz::Corpus corpus(arguments[1]);
-  for (const auto& [name, load] : loads()) {
+  auto loads = loads_of_records();
+  loads.merge(loads_of_state());
+  for (const auto& [name, load] : loads) {
     auto file = journal_of(load);
     for (int mend : {0, 3, 7, 15}) {
       corpus.add(fmt::format("{}_{}", name, mend),

@@ -60,12 +60,12 @@ class DiskFull(unittest.TestCase):
 
     def test_below_the_watermark(self):
         # The journal's own files have to leave room above the watermark.
-        self.serve(800 * MIB, "--set", f"limits.disk_free_bytes_min={64 * MIB}", "--set",
-                   f"log.journal_bytes_max={256 * MIB}")
+        self.serve(240 * MIB, "--set", f"limits.disk_free_bytes_min={32 * MIB}", "--set",
+                   f"log.journal_bytes_max={64 * MIB}")
         self.fill_then_free()
 
     def test_no_space_at_all(self):
-        self.serve(320 * MIB, "--set", "limits.disk_free_bytes_min=0")
+        self.serve(200 * MIB, "--set", "limits.disk_free_bytes_min=0")
         self.fill_then_free()
 
 
