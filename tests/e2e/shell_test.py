@@ -43,14 +43,20 @@ class Terminal:
         self.seen = self.seen[match.end():]
         return match
 
-    def end(self):
+    def end(self, seconds=60):
         """Reads to the end; the exit status."""
+        end = time.monotonic() + seconds
         while True:
+            ready, _, _ = select.select([self.master], [], [], max(0, end - time.monotonic()))
+            if not ready:
+                raise AssertionError(f"it did not end; after {self.seen!r}")
             try:
-                if not os.read(self.master, 4096):
-                    break
+                data = os.read(self.master, 4096)
             except OSError:
                 break
+            if not data:
+                break
+            self.seen += data.decode(errors="replace")
         status = self.process.wait(60)
         os.close(self.master)
         return status
@@ -102,12 +108,15 @@ class OnATerminal(ServerTest):
         shell.expect(r"\nOK\r")
         shell.type("GET topic-one\n")
         shell.expect(r"\nOK seen\r")
+        # Keys are the editor's from its prompt on; before it they are the terminal's.
+        shell.expect("walrus> ")
         shell.type("\x1b[A")  # up: the line before
         shell.expect("GET topic-one")
         shell.type("\n")
         shell.expect(r"\nEMPTY\r")
         shell.type("NONSENSE\n")
         shell.expect("ERR unknown command")
+        shell.expect("walrus> ")
         shell.type("\x04")
         self.assertEqual(shell.end(), 0)
         again = self.open("shell")
