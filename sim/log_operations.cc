@@ -283,6 +283,28 @@ void LogRun::read_slowly(Name& name) {
   flag(name, history(name).check_read(from, fetched.next.value, *records, true_ms()));
 }
 
+// Right after bytes were damaged: all that is read is what was written, or refused.
+void LogRun::read_damaged(Name& name) {
+  auto info = engine_->info(name.stream);
+  if (!info || crashed() || engine_failed()) return;
+  auto from = info->log_start.value;
+  while (from < info->high_watermark.value) {
+    log::Fetched fetched;
+    auto records = fetch(*engine_, name.stream, from, {.bytes_max = 4'000}, fetched);
+    if (crashed() || violation_ || engine_failed()) return;
+    if (!records) {
+      bool retained = records.error().code == Code::kOutOfRange;
+      if (!retained && !tolerates(records.error())) {
+        return flag("read-damaged", fmt::format("{}: {}", name.name, records.error().message));
+      }
+      ++from;
+      continue;
+    }
+    flag(name, history(name).check_read(from, fetched.next.value, *records, true_ms()));
+    from = std::max(from + 1, fetched.next.value);
+  }
+}
+
 void LogRun::read_outside(Name& name) {
   auto info = engine_->info(name.stream);
   if (!info || crashed()) return;

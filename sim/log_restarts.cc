@@ -398,6 +398,10 @@ void LogRun::plant_damage(bool at_restart) {
   }
   damaged_ = true;
   damage_until_ = done_ + random_.between(1, 30);
+  if (at_restart) return;
+  for (auto& name : names_) {
+    if (name.stream && !name.creating && !violation_ && !crashed()) read_damaged(name);
+  }
 }
 
 bool LogRun::rot_somewhere(bool at_restart) {

@@ -99,6 +99,7 @@ class LogRun {
   void check_cursors(Name&);
   void read(Name&);
   void read_slowly(Name&);
+  void read_damaged(Name&);
   void read_outside(Name&);
   void find_time(Name&);
   void check_info(Name&);

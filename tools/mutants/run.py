@@ -2,11 +2,12 @@
 """Mutants: changes of one line, each a bug that loses, tears or resurrects data. The simulator's
 seeds alone have to notice every one of them; unit tests are not built.
 
-usage: run.py log [--only NAME] [--seeds 2000] [--jobs N] [--list]
+usage: run.py log [--only NAME] [--seeds 2000] [--jobs N] [--list | --applies]
 
 Copies the tree to build/mutants, applies one mutant of tools/mutants/<world>.json at a time, builds
 walrus_sim and runs seeds until one fails that the unchanged tree passes: a seed that fails without
 the mutant says nothing about it. An entry: name, file, old (must occur exactly once), new, breaks.
+--list names them, --applies only asks whether each of them still fits the tree.
 exit status: 0 all caught, 1 one survived or does not apply, 2 the unchanged tree does not build.
 """
 import argparse
@@ -123,6 +124,17 @@ class Mutated:
         self.file.write_text(self.text)
 
 
+def outdated(mutants):
+    """Prints and counts the mutants whose text the tree does not hold exactly once."""
+    found = 0
+    for mutant in mutants:
+        count = (ROOT / mutant["file"]).read_text().count(mutant["old"])
+        if count != 1:
+            print("%s: old text occurs %d times in %s" % (mutant["name"], count, mutant["file"]))
+            found += 1
+    return found
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("world", choices=["log"])
@@ -130,6 +142,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=2000)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--list", action="store_true")
+    parser.add_argument("--applies", action="store_true")
     args = parser.parse_args()
     mutants = json.loads((ROOT / "tools" / "mutants" / (args.world + ".json")).read_text())
     if args.only:
@@ -138,6 +151,8 @@ def main():
         for mutant in mutants:
             print("%-32s %s" % (mutant["name"], mutant["breaks"]))
         return 0
+    if args.applies:
+        return 1 if outdated(mutants) else 0
     WORK.mkdir(parents=True, exist_ok=True)
     copy_tree()
     configure()
