@@ -28,7 +28,7 @@ struct Content {
 struct StoreKind {
   bool mapped = true;
   // false: killed, with a journal that holds a frame of each type, marks settled. true: closed,
-  // everything in segment files, no journal left, after one more kill and two more openings.
+  // opened, killed and opened again: everything in segment files, no journal left.
   bool closed = false;
 };
 
