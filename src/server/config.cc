@@ -17,6 +17,31 @@
 namespace walrus::server {
 namespace {
 
+// What no configuration needs and the library has undefined behaviour for: characters beyond ASCII
+// outside of comments and strings, where TOML allows none, and strings of several lines.
+Result<void> check_text(const std::string& file, Bytes text) {
+  int line = 1;
+  char inside = 0;  // the quote that ends the string, or # in a comment
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    char c = text[i];
+    if (c == '\n') {
+      ++line;
+      inside = 0;
+    } else if (inside != 0) {
+      if (inside == '"' && c == '\\' && i + 1 < text.size() && text[i + 1] != '\n') ++i;
+      else if (c == inside && c != '#') inside = 0;
+    } else if (c == '"' || c == '\'' || c == '#') {
+      if (c != '#' && text.substr(i, 3) == std::string(3, c))
+        return fail(Code::kInvalid, "{}:{}: a string of several lines", file, line);
+      inside = c;
+    } else if (static_cast<unsigned char>(c) >= 0x80) {
+      return fail(Code::kInvalid, "{}:{}: a character beyond ASCII outside of a string", file,
+                  line);
+    }
+  }
+  return {};
+}
+
 std::unexpected<Error> refuse(const std::string& origin, const Option& option,
                               const std::string& text, Bytes expected) {
   return fail(Code::kInvalid, "{}: {} = {}: expected {}", origin, option.key,
@@ -161,6 +186,7 @@ Result<void> Config::set(const Option& option, std::string text, std::string ori
 }
 
 Result<void> Config::load_file(const ConfigInput& input) {
+  WALRUS_TRY(check_text(input.file_name, input.file_text));
   auto parsed = toml::parse(input.file_text, input.file_name);
   if (!parsed) {
     const auto& error = parsed.error();
