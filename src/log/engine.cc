@@ -381,6 +381,12 @@ std::vector<SegmentInfo> Engine::segments(const StreamRef& stream) const {
   return stream->shard->segments(*stream);
 }
 
+std::map<std::string, std::vector<std::uint64_t>> Engine::streams_by_file() const {
+  std::map<std::string, std::vector<std::uint64_t>> files;
+  for (auto& shard : impl_->shards) shard->add_streams_by_file(files);
+  return files;
+}
+
 // ---------------------------------------------------------------------------------------------
 // Append, read, state: checked here, done by the stream's shard
 

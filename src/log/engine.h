@@ -111,6 +111,8 @@ class Engine {
   Result<StreamInfo> info(const StreamRef&) const;
   Result<Bounds> bounds(const StreamRef&) const;  // fails when a fetch would: failed, closed...
   std::vector<SegmentInfo> segments(const StreamRef&) const;  // the last one is open
+  // The streams, by id, whose records each stored file holds; its name begins with segments/.
+  std::map<std::string, std::vector<std::uint64_t>> streams_by_file() const;
 
   // Append. kBusy: no room in the journal or too much in flight; call when_room() and try again.
   Result<Appended> append(const StreamRef&, std::span<const Record>, const AppendOptions&);

@@ -376,6 +376,7 @@ TEST_F(Life, a_thousand_streams_of_a_hundred_records) {
     append_numbers(*stream, i, i + 100);
   }
   reopen(log);
+  EXPECT_TRUE(verify(options.user.root)->empty());
   EXPECT_EQ(log->list()->size(), 1000u);
   for (int i = 0; i < 1000; ++i)
     ASSERT_EQ(read_all(*log->stream("topic-" + std::to_string(i))), numbers(i, i + 100));

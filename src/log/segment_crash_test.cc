@@ -127,6 +127,7 @@ class Life {
 
   // Everything that the manifest names can be read and is what was written.
   void check() {
+    std::vector<ChainRef> chains;
     for (const auto& stream : manifest.streams) {
       if (!stream.chain || stream.chain->empty()) continue;
       std::string bytes;
@@ -135,10 +136,11 @@ class Life {
       auto wanted = expected(stream.id, stream.next_offset);
       ASSERT_TRUE(bytes == wanted) << "stream " << stream.id << ": " << bytes.size()
                                    << " bytes instead of " << wanted.size();
-      std::vector<Finding> findings;
-      store_->verify({&stream.chain, 1}, findings);
-      ASSERT_TRUE(findings.empty()) << findings[0].what;
+      chains.push_back(stream.chain);
     }
+    std::vector<Finding> findings;
+    store_->verify(chains, findings);
+    ASSERT_TRUE(findings.empty()) << findings[0].what;
   }
 
   bool sync_failed() const { return store_->sync_failed() || manifest_failed_; }

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 
 #include "base/crc32c.h"
 #include "log/segment_fixture.h"
@@ -25,8 +26,8 @@ class SegmentVerify : public testing::SegmentFixture {
     EXPECT_FALSE(files_[1]->sealed);
   }
   std::vector<Finding> verify_all() {
-    auto findings = verify(*stream_.chain);
-    store_->verify({&other_.chain, 1}, findings);
+    std::vector<Finding> findings;
+    store_->verify(std::array{stream_.chain, other_.chain}, findings);
     return findings;
   }
   TestStream stream_{.id = 1}, other_{.id = 2};

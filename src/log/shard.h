@@ -148,6 +148,7 @@ class Shard {
   StreamInfo info(StreamState&);
   Result<Bounds> bounds(StreamState&);
   std::vector<SegmentInfo> segments(StreamState&);
+  void add_streams_by_file(std::map<std::string, std::vector<std::uint64_t>>& to);
 
   // Blocking: ask the background worker and wait for it.
   Result<void> checkpoint();

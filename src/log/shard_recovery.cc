@@ -235,6 +235,18 @@ std::vector<std::uint64_t> Shard::stream_ids() {
   return ids;
 }
 
+void Shard::add_streams_by_file(std::map<std::string, std::vector<std::uint64_t>>& to) {
+  for (auto id : stream_ids()) {
+    LockGuard guard(lock_);
+    const auto& chain = streams_.at(id)->chain;
+    if (!chain) continue;
+    for (const Extent& extent : *chain) {
+      auto& streams = to["segments/" + extent.file->name];
+      if (streams.empty() || streams.back() != id) streams.push_back(id);
+    }
+  }
+}
+
 StreamSnapshot Shard::snapshot_of(const StreamState& stream) const {
   StreamSnapshot snapshot;
   snapshot.id = stream.id;
