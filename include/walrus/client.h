@@ -7,8 +7,8 @@
 //             server that is killed and started again neither loses nor doubles a record.
 //
 // Every call blocks until its answer is known, may be made from any thread, and never throws.
-// A topic is named `topic` or `topic/partition`; what that means without a partition is each
-// request's own (INTERFACES: PUT and GET take partitions in turn, READ means partition 0).
+// Records are read from and written to `topic` or `topic/partition`. Without a partition put(),
+// get(), append(), append_batch() and poll() take the partitions in turn; the others mean 0.
 //
 // Errors: what the server refused, with its text as message and the nearest code; kTimeout: no
 // answer in time, and nothing is known of the request; kClosed, kIo: the connection is gone. After

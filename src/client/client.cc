@@ -97,27 +97,35 @@ Client& Client::operator=(Client&&) noexcept = default;
 Client::~Client() = default;
 
 Result<void> Client::register_topic(Bytes topic) {
-  return impl_->call_ok(native::Register{.topic = topic});
+  WALRUS_ASSIGN(auto name, client::parse_topic(topic));
+  return impl_->call_ok(native::Register{.topic = name});
 }
 
 Result<void> Client::create(Bytes topic, std::span<const TopicSetting> settings) {
+  WALRUS_ASSIGN(auto name, client::parse_topic(topic));
   WALRUS_TRY(check_settings(settings));
-  return impl_->call_ok(native::Create{.topic = topic, .settings = settings_of(settings)});
+  return impl_->call_ok(native::Create{.topic = name, .settings = settings_of(settings)});
 }
 
-Result<void> Client::remove(Bytes topic) { return impl_->call_ok(native::Delete{.topic = topic}); }
+Result<void> Client::remove(Bytes topic) {
+  WALRUS_ASSIGN(auto name, client::parse_topic(topic));
+  return impl_->call_ok(native::Delete{.topic = name});
+}
 
 Result<std::string> Client::list(Bytes prefix) {
+  if (!prefix.empty()) WALRUS_TRY(check_word("prefix", prefix));
   return impl_->call_text(native::List{.prefix = prefix});
 }
 
 Result<std::string> Client::describe(Bytes topic) {
-  return impl_->call_text(native::Describe{.topic = topic});
+  WALRUS_ASSIGN(auto name, client::parse_topic(topic));
+  return impl_->call_text(native::Describe{.topic = name});
 }
 
 Result<std::string> Client::configure(Bytes topic, std::span<const TopicSetting> settings) {
+  WALRUS_ASSIGN(auto name, client::parse_topic(topic));
   WALRUS_TRY(check_settings(settings));
-  return impl_->call_text(native::Configure{.topic = topic, .settings = settings_of(settings)});
+  return impl_->call_text(native::Configure{.topic = name, .settings = settings_of(settings)});
 }
 
 Result<std::string> Client::state(Bytes topic) {

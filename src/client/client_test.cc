@@ -46,6 +46,12 @@ TEST(Client, refuses_a_topic_that_would_change_the_request) {
   auto client = connect_to(server);
   EXPECT_EQ(client.put("a b", "x").error().code, Code::kInvalid);
   EXPECT_EQ(client.put("t/x", "x").error().code, Code::kInvalid);
+  EXPECT_EQ(client.create("t partitions=9").error().code, Code::kInvalid);
+  EXPECT_EQ(client.configure("t compact=true").error().code, Code::kInvalid);
+  EXPECT_EQ(client.remove("t\n").error().code, Code::kInvalid);
+  EXPECT_EQ(client.describe("").error().code, Code::kInvalid);
+  EXPECT_EQ(client.register_topic("a b").error().code, Code::kInvalid);
+  EXPECT_EQ(client.list("a b").error().code, Code::kInvalid);
   EXPECT_EQ(client.commit("t", "two words", Offset{1}).error().code, Code::kInvalid);
   TopicSetting setting{"retention_ms", "1 durability=os"};
   EXPECT_EQ(client.create("t", {&setting, 1}).error().code, Code::kInvalid);
