@@ -201,7 +201,9 @@ Result<void> Config::load_file(const ConfigInput& input) {
     bool known = std::ranges::any_of(options(), [&table_name](const Option& option) {
       return table_of(option.key) == table_name.str();
     });
-    if (!known) return fail(Code::kInvalid, "{}: unknown table {}", at(node), table_name.str());
+    if (!known)
+      return fail(Code::kInvalid, "{}: unknown {} {}", at(node), table ? "table" : "key",
+                  table_name.str());
     if (table == nullptr)
       return fail(Code::kInvalid, "{}: {} is a table: [{}]", at(node), table_name.str(),
                   table_name.str());

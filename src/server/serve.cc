@@ -68,9 +68,10 @@ Bytes hint(Code code) {
   }
 }
 
-int report(Bytes what, const Error& error) {
-  auto line = fmt::format("walrus: {}: {}{}\n", what, error.message, hint(error.code));
-  std::fputs(line.c_str(), stderr);
+using Report = std::function<void(const Error&)>;
+
+int failed(const Report& report, Bytes what, const Error& error) {
+  report({error.code, fmt::format("{}: {}{}", what, error.message, hint(error.code))});
   return kExitFailed;
 }
 
@@ -114,12 +115,13 @@ CLI::App* ServeCommand::add_to(CLI::App& parent) {
   app->add_option("--config", flags->config, "Configuration file (TOML)");
   value("--data-dir", "node.data_dir", "Data directory [./walrus-data]");
   value("--listen", "native.listen", "Native protocol [127.0.0.1:9091]");
-  value("--kafka-listen", "kafka.listen", "Kafka protocol [127.0.0.1:9092]");
-  value("--kafka-advertise", "kafka.advertise", "Address given to Kafka clients");
-  value("--peer-listen", "peer.listen", "Other nodes [127.0.0.1:9093]");
+  value("--kafka-listen", "kafka.listen", "Kafka protocol: no effect in this release");
+  value("--kafka-advertise", "kafka.advertise", "Kafka protocol: no effect in this release");
+  value("--peer-listen", "peer.listen", "Other nodes: no effect in this release");
   value("--admin-listen", "admin.listen", "HTTP: /metrics, /healthz, /readyz [127.0.0.1:9094]");
   value("--node-id", "node.id", "This node's id [1]");
-  app->add_option("--join", flags->join, "Members of a cluster to join")->delimiter(',');
+  app->add_option("--join", flags->join, "Members of a cluster: refused in this release")
+      ->delimiter(',');
   app->add_option_function<std::vector<std::string>>(
          "--set",
          [flags](const std::vector<std::string>& settings) {
@@ -161,20 +163,22 @@ void add_alias(std::vector<ConfigInput::Flag>& values, const std::string& host,
   values.insert(values.begin(), {into.flag, into.key, address});
 }
 
-int serve(const Config& config) {
+int serve(const Config& config, const Report& report) {
+  install_signal_handlers();
   StderrLog log(config.quiet());
   auto& env = io::real_env();
   auto options = server_options(config, get_nprocs());
-  if (auto fitted = fit_open_files(options, log); !fitted) return report("serve", fitted.error());
+  if (auto fitted = fit_open_files(options, log); !fitted)
+    return failed(report, "serve", fitted.error());
   auto server = Server::start(env, options, log);
-  if (!server) return report("serve", server.error());
-  install_signal_handlers((*server)->stop_requested());
+  if (!server) return failed(report, "serve", server.error());
+  stop_on_signal((*server)->stop_requested());
   std::printf("walrus ready native=%s admin=%s data_dir=%s pid=%d\n",
               (*server)->native_address().c_str(), (*server)->admin_address().c_str(),
               config.string("node.data_dir").c_str(), static_cast<int>(getpid()));
   std::fflush(stdout);
   if (auto ended = (*server)->wait(); !ended) {
-    report("storage failed", ended.error());
+    failed(report, "storage failed", ended.error());
     // Nothing is acknowledged any more, and nothing is to be written: restart recovers.
     std::fflush(nullptr);
     _exit(kExitStorageFailed);
@@ -182,13 +186,13 @@ int serve(const Config& config) {
   auto stopped = (*server)->stop();
   if (stopped) return 0;
   // A full disk keeps the last checkpoint from being written; the journal has all of it.
-  report("stop", stopped.error());
+  failed(report, "stop", stopped.error());
   return stopped.error().code == Code::kNoSpace ? 0 : kExitFailed;
 }
 
 }  // namespace
 
-int ServeCommand::run() {
+int ServeCommand::run(const Report& report) {
   ConfigInput input{
       .file_name = flags_->config, .environment = environment(), .flags = flags_->values};
   add_alias(input.flags, flags_->client_host, flags_->client_port,
@@ -196,33 +200,17 @@ int ServeCommand::run() {
   add_alias(input.flags, flags_->raft_host, flags_->raft_port,
             {"--raft-port", "peer.listen", "127.0.0.1:9093"});
   if (!flags_->join.empty() || !flags_->initial_peers.empty())
-    return report("--join", {Code::kInvalid, "this release runs a single node"});
+    return failed(report, "--join", {Code::kInvalid, "this release runs a single node"});
   if (!flags_->config.empty()) {
     auto text = read_file(flags_->config);
-    if (!text) return report("config", text.error());
+    if (!text) return failed(report, "config", text.error());
     input.file_text = std::move(*text);
   }
   auto config = Config::load(input);
-  if (!config) return report("config", config.error());
+  if (!config) return failed(report, "config", config.error());
   if (flags_->print_only) std::fputs(config->print().c_str(), stdout);
   if (flags_->print_only || flags_->check_only) return 0;
-  return serve(*config);
-}
-
-int serve_main(const std::vector<std::string>& arguments) {
-  CLI::App app("Walrus");
-  ServeCommand serve_command;
-  serve_command.add_to(app);
-  app.require_subcommand(1);
-  auto words = arguments;
-  words.insert(words.begin(), "serve");
-  std::reverse(words.begin(), words.end());  // as CLI11 takes a vector
-  try {
-    app.parse(words);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
-  }
-  return serve_command.run();
+  return serve(*config, report);
 }
 
 }  // namespace walrus::server

@@ -140,13 +140,13 @@ boost::asio::awaitable<void> Server::drain(Server* server, Event* drained) {
 }
 
 io::Task<void> Server::drain_all() {
-  admin_->close();
   auto ended = co_await native_->stop(options_.drain_timeout);
   for (std::size_t i = 0; i < broker_->loops(); ++i) {
     auto& local = broker_->local(i);
     WALRUS_CO_TRY(co_await broker::run_on<void>(*loops_[0], local.loop(),
                                                 [&local] { return local.flush(); }));
   }
+  admin_->close();  // last: /readyz says meanwhile that the server stops
   co_return ended;
 }
 

@@ -11,15 +11,15 @@ namespace {
 
 // Signal handlers see nothing but statics.
 std::atomic<Event*> stop_event{nullptr};
+std::atomic<bool> asked_to_stop{false};
 
 constexpr std::string_view kBusMessage =
     "walrus: storage: a mapped journal page could not be read or written (SIGBUS): the disk "
     "failed or the file was cut; acknowledged records are on the disk, restart recovers them\n";
 
 extern "C" void on_stop(int signal) {
-  auto* event = stop_event.load();
-  if (event == nullptr || event->is_set()) _exit(128 + signal);
-  event->set();
+  if (asked_to_stop.exchange(true)) _exit(128 + signal);  // the second time: at once
+  if (auto* event = stop_event.load()) event->set();
 }
 
 // BUS_ADRERR and BUS_MCEERR_*: a page of a mapping that has no memory behind it. The journal is the
@@ -37,8 +37,12 @@ extern "C" void on_bus_error(int signal, siginfo_t* info, void*) {
 
 }  // namespace
 
-void install_signal_handlers(Event& stop) {
+void stop_on_signal(Event& stop) {
   stop_event = &stop;
+  if (asked_to_stop.load()) stop.set();
+}
+
+void install_signal_handlers() {
   struct sigaction action{};
   action.sa_handler = on_stop;
   action.sa_flags = SA_RESTART;

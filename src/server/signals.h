@@ -7,9 +7,12 @@ namespace walrus::server {
 
 constexpr int kExitStorageFailed = 70;
 
-// SIGTERM and SIGINT set `stop`, which must live as long as the process; a second one ends the
-// process at once. SIGPIPE is ignored. A SIGBUS in a mapped file, which means that the disk below
-// the journal has failed, ends the process with a message and kExitStorageFailed.
-void install_signal_handlers(Event& stop);
+// SIGTERM and SIGINT ask for a stop; a second one ends the process at once. SIGPIPE is ignored. A
+// SIGBUS in a mapped file, which means that the disk below the journal has failed, ends the process
+// with a message and kExitStorageFailed.
+void install_signal_handlers();
+// Set when a stop is asked for, or at once if it was already. Must live until the first signal is
+// taken or the process ends.
+void stop_on_signal(Event& stop);
 
 }  // namespace walrus::server

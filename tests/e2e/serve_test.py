@@ -13,7 +13,7 @@ import unittest
 import urllib.error
 import urllib.request
 
-from walrus import BINARY, Native, Server, ServerTest, environment, main, walrus
+from walrus import (BINARY, Native, Server, ServerTest, environment, main, wait_until, walrus)
 
 
 class Running(ServerTest):
@@ -59,6 +59,26 @@ class Running(ServerTest):
         self.assertEqual(error.exception.code, 404)
         error.exception.close()
 
+    def test_readyz_says_that_the_server_stops(self):
+        self.server.ok("topic", "create", "t")
+        host, port = self.server.admin.rsplit(":", 1)
+        with socket.create_connection((host, int(port)), 60) as admin, \
+                Native(self.server.addr) as slow:
+            # A reply that nobody reads keeps the server from being done with stopping.
+            self.server.ok("produce", "t", input=b"%s\n" % (b"x" * 1000) * 20_000)
+            for _ in range(64):
+                slow.send("READ t 0 4000000")
+            self.server.process.send_signal(signal.SIGTERM)
+            seen = wait_until(lambda: self.readyz(admin) != 200, "readyz to say no")
+            self.assertTrue(seen)
+            slow.close()
+            self.assertEqual(self.server.stop(), 0)
+
+    @staticmethod
+    def readyz(connection):
+        connection.sendall(b"GET /readyz HTTP/1.1\r\nHost: walrus\r\n\r\n")
+        return int(connection.recv(4096).split()[1])
+
     def test_the_port_is_in_use(self):
         done = walrus("serve", "--data-dir", self.path("other"), "--listen", self.server.addr,
                       "--admin-listen", "127.0.0.1:0")
@@ -93,7 +113,7 @@ class Starting(unittest.TestCase):
     def test_a_bad_configuration_names_file_and_line(self):
         for text, line in (("[native]\nlisten = \"127.0.0.1:0\"\nnonsense = 1\n", 3),
                            ("[topic]\n\nsegment_records_max = 0\n", 3),
-                           ("[nothing]\n", 1), ("[native\n", 1)):
+                           ("[nothing]\n", 1), ("[native\n", 1), ("listen = 1\n", 1)):
             path = self.config(text)
             done = walrus("serve", "--config", path, "--check-config")
             self.assertEqual(done.returncode, 1, (text, done.stdout, done.stderr))
@@ -137,6 +157,36 @@ class Starting(unittest.TestCase):
             self.assertEqual(process.returncode, 1, (output, errors))
             self.assertRegex(errors.decode(), r"(?i)walrus: [^\n]*(ulimit|nofile|descriptors|open"
                                               r" files)")
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+    def test_upstream_flags_are_aliases(self):
+        done = walrus("serve", "--client-host", "127.0.0.2", "--port", "1234", "--raft-host",
+                      "127.0.0.3", "--raft-port", "6000", "--node-id", "7", "--print-config")
+        self.assertEqual((done.returncode, done.stderr), (0, b""))
+        self.assertRegex(done.stdout.decode(), r'(?ms)^id = 7 .*^listen = "127\.0\.0\.2:1234" '
+                                               r'.*^listen = "127\.0\.0\.3:6000" ')
+        done = walrus("serve", "--client-port", "99", "--listen", "127.0.0.1:98", "--print-config")
+        self.assertIn('listen = "127.0.0.1:98"', done.stdout.decode(), "our own name wins")
+        done = self.serve("--client-host", "0.0.0.0")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("--insecure", done.stderr.decode())
+        for flag in ("--join", "--initial-peer"):
+            done = self.serve(flag, "127.0.0.1:1")
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("single node", done.stderr.decode())
+
+    def test_a_stop_that_is_asked_for_while_it_starts(self):
+        process = subprocess.Popen(
+            [BINARY, "serve", "--data-dir", os.path.join(self.directory, "data"), "--listen",
+             "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--set", "log.shards=4"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment())
+        try:  # the lock is taken first, making the journals takes a moment
+            wait_until(lambda: os.path.exists(os.path.join(self.directory, "data/LOCK")), "LOCK")
+            process.send_signal(signal.SIGTERM)
+            self.assertEqual(process.wait(60), 0)
         finally:
             if process.poll() is None:
                 process.kill()
