@@ -288,35 +288,22 @@ Result<Records> Cursor::read(const ReadOptions& options) {
   if (!call) return log::Face::closed();
   WALRUS_TRY(log::check_read_options(options));
   auto& face = *impl_->face;
-  std::optional<io::Nanos> until;
-  while (true) {
+  using Taken = Result<std::unique_ptr<Records::Impl>>;
+  return log::waiting(face, impl_->ref, options, [&]() -> Taken {
     WALRUS_ASSIGN(auto taken, log::with_room(face, impl_->ref, [&] {
                     return impl_->state->take(impl_->place(), impl_->options, options);
                   }));
     if (taken.pending) WALRUS_TRY(face.engine().wait(*taken.pending));
-    if (!taken.records->records.empty() || options.wait <= Millis(0))
-      return Records(std::move(taken.records));
-    if (!until) until = face.deadline(options.wait);
-    WALRUS_ASSIGN(bool readable,
-                  face.wait_readable(impl_->ref, taken.records->next, options.up_to, *until));
-    if (!readable) return Records(std::move(taken.records));
-  }
+    return std::move(taken.records);
+  });
 }
 
 Result<Records> Cursor::peek(const ReadOptions& options) const {
   Call call(impl_ ? impl_->face.get() : nullptr);
   if (!call) return log::Face::closed();
   WALRUS_TRY(log::check_read_options(options));
-  auto& face = *impl_->face;
-  std::optional<io::Nanos> until;
-  while (true) {
-    WALRUS_ASSIGN(auto records, impl_->state->peek(impl_->place(), options));
-    if (!records->records.empty() || options.wait <= Millis(0)) return Records(std::move(records));
-    if (!until) until = face.deadline(options.wait);
-    WALRUS_ASSIGN(bool readable,
-                  face.wait_readable(impl_->ref, records->next, options.up_to, *until));
-    if (!readable) return Records(std::move(records));
-  }
+  return log::waiting(*impl_->face, impl_->ref, options,
+                      [&] { return impl_->state->peek(impl_->place(), options); });
 }
 
 Result<void> Cursor::commit(Offset next) {

@@ -14,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -129,6 +130,19 @@ auto with_room(Face& face, const StreamRef& stream, Try attempt) -> decltype(att
     answer = attempt();
   }
   return answer;
+}
+
+// Asks again while there is nothing, as long as the options wait.
+template <class Ask>
+Result<Records> waiting(Face& face, const StreamRef& stream, const ReadOptions& options, Ask ask) {
+  std::optional<io::Nanos> until;
+  while (true) {
+    WALRUS_ASSIGN(std::unique_ptr<Records::Impl> records, ask());
+    if (!records->records.empty() || options.wait <= Millis(0)) return Records(std::move(records));
+    if (!until) until = face.deadline(options.wait);
+    WALRUS_ASSIGN(bool readable, face.wait_readable(stream, records->next, options.up_to, *until));
+    if (!readable) return Records(std::move(records));
+  }
 }
 
 // As Engine::fetch, but what was appended and not acknowledged yet is nothing for now, not out of

@@ -95,18 +95,12 @@ Result<Records> Stream::read(Offset from, const ReadOptions& options) const {
   if (!call) return log::Face::closed();
   WALRUS_TRY(log::check_read_options(options));
   auto& face = *impl_->face;
-  std::optional<io::Nanos> until;
-  while (true) {
+  return log::waiting(face, impl_->ref, options, [&] {
     log::Walk walk(from);
-    WALRUS_ASSIGN(auto records,
-                  log::gather(face.engine(), impl_->ref, walk, options, kReadAheadBytes));
-    if (!records->records.empty() || options.wait <= Millis(0)) return Records(std::move(records));
-    if (!until) until = face.deadline(options.wait);
-    WALRUS_ASSIGN(bool readable,
-                  face.wait_readable(impl_->ref, records->next, options.up_to, *until));
-    if (!readable) return Records(std::move(records));
-    from = records->next;
-  }
+    auto records = log::gather(face.engine(), impl_->ref, walk, options, kReadAheadBytes);
+    if (records) from = (*records)->next;
+    return records;
+  });
 }
 
 Result<Offset> Stream::find(Time time) const {
