@@ -76,6 +76,42 @@ say gcc-12 -std=c11 $warnings -I"$prefix/include" -fsyntax-only -x c \
   -include "$prefix/include/walrus/c.h" /dev/null
 
 export PKG_CONFIG_PATH=$prefix/lib/pkgconfig
+
+# README's program and the tutorial's pieces, put together, are what their readers will compile.
+code_of() { awk '/^```cpp$/ {code = 1; next} /^```$/ {code = 0} code' "$1"; }
+code_of README.md >"$scratch/readme.cc"
+code_of docs/embedding.md >"$scratch/pieces"
+{
+  grep '^#include' "$scratch/pieces"
+  cat <<'FRAME'
+#include <iostream>
+int complain(const walrus::Error& error) {
+  std::cerr << error.message << "\n";
+  return 1;
+}
+void use(walrus::Offset offset, walrus::Bytes value) {
+  std::cout << offset.value << " " << value << "\n";
+}
+void handle(const walrus::Records& records) {
+  for (const auto& record : records) std::cout << record.offset.value << "\n";
+}
+int main() {
+  std::vector<std::string> lines{"one", "two"};
+FRAME
+  grep -v '^#include' "$scratch/pieces" | sed 's|/var/lib/app|tutorial|'
+  echo '}'
+} >"$scratch/tutorial.cc"
+for cxx in clang++-19 g++-12; do
+  for program in readme tutorial; do
+    say "$cxx" -std=c++23 $warnings "$scratch/$program.cc" -o "$scratch/$program" \
+      $(pkg-config --cflags --libs walrus_log)
+    rm -rf "$scratch/empty" && mkdir "$scratch/empty"
+    (cd "$scratch/empty" && "$scratch/$program") >"$scratch/$program.out"
+  done
+  diff "$scratch/readme.out" - <<<"0 two herrings"
+  diff "$scratch/tutorial.out" - < <(printf '%s\n' "0 hello" 0 1 2 3 4 5 6)
+done
+
 say g++-12 -std=c++23 examples/embed.cc -o "$scratch/embed" \
   $(pkg-config --cflags --libs walrus_log)
 say "$scratch/embed" "$scratch/data-pc"
