@@ -149,10 +149,14 @@ TEST_F(ServerTest, repeated_batch_answers_its_first_offset) {
   EXPECT_EQ(send(2), "OK 2 2");
   EXPECT_EQ(send(0), "OK 0 2");
   EXPECT_TRUE(send(9).starts_with("ERR sequence out of order: ")) << send(9);
+  EXPECT_EQ(c.ask("BATCH t " +
+                  batch_of({"c"}, {.producer_id = id, .producer_epoch = 1, .base_sequence = 0})),
+            "OK 4 1");
+  EXPECT_TRUE(send(4).starts_with("ERR producer fenced: ")) << send(4);
   auto batches = c.ask("READBATCH t 0");
   auto reply = wire::native::parse_batches(batches);
   ASSERT_TRUE(reply.has_value()) << batches;
-  EXPECT_EQ(reply->next, Offset{4});
+  EXPECT_EQ(reply->next, Offset{5});
   auto first = record::BatchView::parse(reply->batches);
   ASSERT_TRUE(first.has_value());
   EXPECT_EQ(first->producer_id(), id);

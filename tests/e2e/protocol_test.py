@@ -37,7 +37,7 @@ class Replies(ServerTest):
     def test_every_error_text(self):
         self.expect("REGISTER t", "OK")
         for request, text in [
-                ("GARBAGE", "unknown command"), ("", None), (" ", "unknown command"),
+                ("GARBAGE", "unknown command"), (" ", "unknown command"),
                 ("register t", "unknown command"), ("REGISTER", "REGISTER requires a topic"),
                 ("PUT", "PUT requires a topic"), ("PUT t", "PUT requires a payload"),
                 ("GET", "GET requires a topic"), ("STATE", "STATE requires a topic"),
@@ -50,10 +50,13 @@ class Replies(ServerTest):
                 ("GET t soon", "invalid number soon"),
                 ("READ t -1", "invalid number -1"), ("READ t 5", "offset out of range 0..0"),
                 ("APPENDAT t 7 x", "expected offset 7, next is 0"),
-                ("COMMIT t c 9", None), ("DELETE nope", "unknown topic nope"),
-                ("READ t", "READ requires an offset"), ("POLL t", "POLL requires a consumer")]:
-            if text is None:
-                continue
+                ("COMMIT t c 9", "unknown consumer c"), ("DELETE nope", "unknown topic nope"),
+                ("READ t", "READ requires an offset"), ("POLL t", "POLL requires a consumer"),
+                ("POLL t a/b", "invalid consumer name"), ("BATCH t", "BATCH requires a batch"),
+                ("FIND t", "FIND requires a timestamp"), ("CREATE t", "topic exists t"),
+                ("CREATE u compact=maybe", "invalid config: compact = maybe: expected true,"
+                                           " false, compact or delete"),
+                ("PUT t/1 x", "unknown topic t/1"), ("HELP NONSENSE", "unknown command")]:
             self.expect(request, "ERR " + text)
         self.expect("PUT t still usable", "OK")
 
@@ -92,6 +95,18 @@ class Replies(ServerTest):
             self.native.send(f"APPEND t {i}")
         for i in range(500):
             self.assertEqual(self.native.receive(), f"OK {i}".encode())
+
+
+class SmallBatches(ServerTest):
+    arguments = ("--set", "topic.batch_bytes_max=1024")
+
+    def test_a_payload_above_the_batch_limit_is_refused(self):
+        with Native(self.server.addr) as native:
+            self.assertEqual(native.ask("REGISTER t"), b"OK")
+            self.assertEqual(native.ask("PUT t " + "x" * 1025),
+                             b"ERR too large: above batch_bytes_max")
+            self.assertEqual(native.ask("GET t"), b"EMPTY")
+            self.assertEqual(native.ask("PUT t " + "x" * 900), b"OK")
 
 
 class Framing(ServerTest):
