@@ -213,6 +213,43 @@ const char* c_tells_of_streams(const char* root) {
   return NULL;
 }
 
+const char* c_compacts_and_backs_up(const char* root) {
+  char backup[512], restored[512];
+  snprintf(backup, sizeof backup, "%s-backup", root);
+  snprintf(restored, sizeof restored, "%s-restored", root);
+  walrus_options options = options_of(root);
+  walrus_log* log = NULL;
+  walrus_stream* stream = NULL;
+  walrus_records* records = NULL;
+  SUCCEEDS(walrus_log_open(&options, &log));
+  walrus_stream_options compacted;
+  walrus_stream_options_init(&compacted, sizeof compacted);
+  compacted.compact = true;
+  compacted.segment_records_max = 2;
+  SUCCEEDS(walrus_log_create(log, text("settings"), &compacted, &stream));
+  walrus_record record = {text("colour"), text("red"), NULL, 0, false, 0};
+  for (int i = 0; i < 5; ++i) SUCCEEDS(walrus_stream_append(stream, &record, 1, NULL, NULL));
+  SUCCEEDS(walrus_stream_compact(stream));
+  SUCCEEDS(walrus_stream_read(stream, 0, NULL, &records));
+  EXPECT(walrus_records_size(records) < 5 && walrus_records_next(records) == 5);
+  walrus_records_free(records);
+  SUCCEEDS(walrus_log_backup(log, backup));
+  FAILS(WALRUS_EXISTS, walrus_log_backup(log, backup));
+  walrus_stream_free(stream);
+  walrus_log_free(log);
+
+  SUCCEEDS(walrus_restore(backup, restored));
+  options.root = restored;
+  SUCCEEDS(walrus_log_open(&options, &log));
+  SUCCEEDS(walrus_log_stream(log, text("settings"), &stream));
+  SUCCEEDS(walrus_stream_read(stream, 4, NULL, &records));
+  EXPECT(equal(walrus_records_begin(records)->value, "red"));
+  walrus_records_free(records);
+  walrus_stream_free(stream);
+  walrus_log_free(log);
+  return NULL;
+}
+
 /* A struct compiled against an older header is shorter, against a newer one longer. */
 const char* c_takes_older_and_newer_options(const char* root) {
   walrus_options options = options_of(root);

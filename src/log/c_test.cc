@@ -11,6 +11,7 @@ const char* c_appends_and_reads(const char* root);
 const char* c_scans(const char* root);
 const char* c_cursors(const char* root);
 const char* c_tells_of_streams(const char* root);
+const char* c_compacts_and_backs_up(const char* root);
 const char* c_takes_older_and_newer_options(const char* root);
 const char* c_frees_nothing_quietly(const char* root);
 const char* c_appends_without_waiting(const char* root);
@@ -34,6 +35,7 @@ TEST_F(CFace, appends_and_reads) { EXPECT_EQ(run(c_appends_and_reads), ""); }
 TEST_F(CFace, scans) { EXPECT_EQ(run(c_scans), ""); }
 TEST_F(CFace, cursors) { EXPECT_EQ(run(c_cursors), ""); }
 TEST_F(CFace, tells_of_streams) { EXPECT_EQ(run(c_tells_of_streams), ""); }
+TEST_F(CFace, compacts_and_backs_up) { EXPECT_EQ(run(c_compacts_and_backs_up), ""); }
 TEST_F(CFace, takes_older_and_newer_options) {
   EXPECT_EQ(run(c_takes_older_and_newer_options), "");
 }
