@@ -59,7 +59,8 @@ CLI::App* CommandLine::add(CLI::App& parent, std::string name, std::string descr
 }
 
 int run_command_line(int count, char** words) {
-  CLI::App root("A distributed message streaming engine: a log, and views of it.", "walrus");
+  CLI::App root("A message streaming engine: a crash-safe log, and everything else a view of it.",
+                "walrus");
   root.fallthrough();  // inherited: global flags may stand behind the verb too
   root.require_subcommand(0, 1);
   root.footer("Start with: walrus serve    then: walrus topic create t; walrus put t hello");

@@ -5,26 +5,51 @@
 namespace walrus::cli {
 namespace {
 
-// A verb with all words that may follow it. The scripts are made from the parser, so that they
-// cannot miss a flag.
-struct Place {
-  std::string path;  // "topic create"; "" for walrus itself
-  std::vector<std::string> verbs, flags;
+struct Flag {
+  std::string name;  // with its dashes
   std::string description;
-  bool takes_topic = false;
+  bool takes_value = false;
+  std::vector<std::string> choices;  // all values that it may have; none: any
 };
 
-std::vector<std::string> flags_of(const CLI::App& app) {
-  std::vector<std::string> flags;
-  for (const auto* option : app.get_options())
-    for (const auto& name : option->get_lnames()) flags.push_back("--" + name);
-  return flags;
+// A verb with all that may follow it. The scripts are made from the parser, so that they cannot
+// miss a flag.
+struct Place {
+  std::string path;  // "topic create"; "" for walrus itself
+  std::string description;
+  std::vector<std::string> verbs, words;  // words: a positional that is one of a few
+  std::vector<Flag> flags;
+  bool takes_topic = false, takes_files = false;
+
+  std::string flag_names() const {
+    std::vector<std::string> names;
+    for (const auto& flag : flags) names.push_back(flag.name);
+    return fmt::format("{}", fmt::join(names, " "));
+  }
+};
+
+// The parser shows them in the type's name: "TEXT:{none,gzip}".
+std::vector<std::string> choices_of(const CLI::Option& option) {
+  auto type = option.get_type_name();
+  auto begin = type.find('{'), end = type.find('}');
+  if (begin == std::string::npos || end == std::string::npos) return {};
+  return CLI::detail::split(type.substr(begin + 1, end - begin - 1), ',');
 }
 
 void collect(const CLI::App& app, const std::string& path, std::vector<Place>& places) {
-  Place place{.path = path, .flags = flags_of(app), .description = app.get_description()};
-  for (const auto* option : app.get_options())
-    if (option->get_positional() && option->get_name(true) == "topic") place.takes_topic = true;
+  Place place{.path = path, .description = app.get_description()};
+  for (const auto* option : app.get_options()) {
+    for (const auto& name : option->get_lnames())
+      place.flags.push_back({.name = "--" + name,
+                             .description = option->get_description(),
+                             .takes_value = option->get_type_size() != 0,
+                             .choices = choices_of(*option)});
+    if (!option->get_positional()) continue;
+    auto choices = choices_of(*option);
+    place.words.insert(place.words.end(), choices.begin(), choices.end());
+    if (option->get_name(true) == "topic") place.takes_topic = true;
+    else if (choices.empty()) place.takes_files = true;
+  }
   auto verbs = app.get_subcommands([](const CLI::App*) { return true; });
   for (const auto* verb : verbs) place.verbs.push_back(verb->get_name());
   places.push_back(std::move(place));
@@ -34,47 +59,72 @@ void collect(const CLI::App& app, const std::string& path, std::vector<Place>& p
 
 constexpr Bytes kTopics = "$(walrus --quiet topic list 2>/dev/null)";
 
-std::string bash_script(const std::vector<Place>& places) {
-  std::string known, cases;
+// What the scripts of bash and zsh are made of: patterns and cases of `case`.
+struct Cases {
+  std::string known;   // every verb
+  std::string values;  // place and flag before the word -> the flag's values
+  std::string words;   // place -> words, flags
+};
+
+Cases cases_of(const std::vector<Place>& places, Bytes words_open, Bytes words_close) {
+  Cases cases;
+  const auto& everywhere = places.front();
   for (const auto& place : places) {
-    if (!place.path.empty()) known += fmt::format("{}'{}'", known.empty() ? "" : "|", place.path);
-    cases += fmt::format("    '{}') words=\"{} {}\"", place.path, fmt::join(place.verbs, " "),
-                         fmt::join(place.flags, " "));
-    if (place.takes_topic) cases += fmt::format("; words+=\" {}\"", kTopics);
-    cases += " ;;\n";
+    if (!place.path.empty())
+      cases.known += fmt::format("{}'{}'", cases.known.empty() ? "" : "|", place.path);
+    for (const auto& flag : place.flags)
+      if (!flag.choices.empty())
+        cases.values += fmt::format("    '{} {}') choices=\"{}\" ;;\n", place.path, flag.name,
+                                    fmt::join(flag.choices, " "));
+    cases.words += fmt::format("    '{}')\n      words_here={}{} {}", place.path, words_open,
+                               fmt::join(place.verbs, " "), fmt::join(place.words, " "));
+    if (place.takes_topic) cases.words += fmt::format(" {}", kTopics);
+    cases.words += words_close;
+    cases.words += fmt::format("\n      flags_here=\"{} {}\"\n", place.flag_names(),
+                               place.path.empty() ? "" : everywhere.flag_names());
+    if (place.takes_files) cases.words += "      files=1\n";
+    cases.words += "      ;;\n";
   }
+  return cases;
+}
+
+std::string bash_script(const std::vector<Place>& places) {
+  auto cases = cases_of(places, "\"", "\"");
   return fmt::format(R"(# bash completion for walrus: source <(walrus completion bash)
 _walrus() {{
-  local current="${{COMP_WORDS[COMP_CWORD]}}" path="" next words="" i
+  local current="${{COMP_WORDS[COMP_CWORD]}}" before="${{COMP_WORDS[COMP_CWORD - 1]}}"
+  local place="" next="" choices="" words_here="" flags_here="" files="" i
   for ((i = 1; i < COMP_CWORD; i++)); do
-    next="${{path:+$path }}${{COMP_WORDS[i]}}"
+    next="${{place:+$place }}${{COMP_WORDS[i]}}"
     case "$next" in
-      {}) path="$next" ;;
+      {}) place="$next" ;;
     esac
   done
-  case "$path" in
+  case "$place $before" in
 {}  esac
-  [ -z "$path" ] || words+=" {}"
-  COMPREPLY=($(compgen -W "$words" -- "$current"))
+  if [ -n "$choices" ]; then
+    COMPREPLY=($(compgen -W "$choices" -- "$current"))
+    return
+  fi
+  case "$place" in
+{}  esac
+  case "$current" in
+    -*) COMPREPLY=($(compgen -W "$flags_here" -- "$current")) ;;
+    *) COMPREPLY=($(compgen -W "$words_here" -- "$current"))
+      [ -z "$files" ] || COMPREPLY+=($(compgen -f -- "$current")) ;;
+  esac
 }}
 complete -o default -F _walrus walrus
 )",
-                     known, cases, fmt::join(places.front().flags, " "));
+                     cases.known, cases.values, cases.words);
 }
 
 std::string zsh_script(const std::vector<Place>& places) {
-  std::string known, cases;
-  for (const auto& place : places) {
-    if (!place.path.empty()) known += fmt::format("{}'{}'", known.empty() ? "" : "|", place.path);
-    cases += fmt::format("    '{}') words_here=({} {}", place.path, fmt::join(place.verbs, " "),
-                         fmt::join(place.flags, " "));
-    if (place.takes_topic) cases += fmt::format(" {}", kTopics);
-    cases += ") ;;\n";
-  }
+  auto cases = cases_of(places, "(", ")");
   return fmt::format(R"(#compdef walrus
 # zsh completion for walrus: source <(walrus completion zsh)
 _walrus() {{
-  local place="" next i
+  local place="" next="" choices="" flags_here="" files="" i
   local -a words_here
   for ((i = 2; i < CURRENT; i++)); do
     next="${{place:+$place }}${{words[i]}}"
@@ -82,18 +132,27 @@ _walrus() {{
       {}) place="$next" ;;
     esac
   done
+  case "$place ${{words[CURRENT - 1]}}" in
+{}  esac
+  if [[ -n "$choices" ]]; then
+    compadd -- ${{=choices}}
+    return
+  fi
   case "$place" in
 {}  esac
-  [[ -z "$place" ]] || words_here+=({})
-  compadd -- $words_here
-  _files
+  if [[ "${{words[CURRENT]}}" == -* ]]; then
+    compadd -- ${{=flags_here}}
+  else
+    compadd -- $words_here
+    if [[ -n "$files" || ${{#words_here}} == 0 ]]; then _files; fi
+  fi
 }}
 if [ "$funcstack[1]" = "_walrus" ]; then _walrus "$@"; else compdef _walrus walrus; fi
 )",
-                     known, cases, fmt::join(places.front().flags, " "));
+                     cases.known, cases.values, cases.words);
 }
 
-std::string quoted(std::string text) {  // for fish: single quotes, \ and ' escaped
+std::string quoted(const std::string& text) {  // for fish: single quotes, \ and ' escaped
   std::string result = "'";
   for (char c : text) {
     if (c == '\'' || c == '\\') result += '\\';
@@ -102,32 +161,45 @@ std::string quoted(std::string text) {  // for fish: single quotes, \ and ' esca
   return result + "'";
 }
 
+// When fish is to offer what belongs to this place.
+std::string fish_condition(const Place& place) {
+  if (place.path.empty()) return "__fish_use_subcommand";
+  auto space = place.path.find(' ');
+  auto below = [](const std::string& verb) { return "__fish_seen_subcommand_from " + verb; };
+  auto first = below(place.path.substr(0, space));
+  return space == std::string::npos ? first
+                                    : first + "; and " + below(place.path.substr(space + 1));
+}
+
+std::string fish_flag(const std::string& condition, const Flag& flag) {
+  auto line = "complete -c walrus" + condition + " -l " + flag.name.substr(2) + " -d " +
+              quoted(flag.description);
+  if (!flag.choices.empty())
+    line += " -x -a " + quoted(fmt::format("{}", fmt::join(flag.choices, " ")));
+  else if (flag.takes_value) line += " -r";
+  return line + "\n";
+}
+
 std::string fish_script(const std::vector<Place>& places) {
   std::string script = "# fish completion for walrus: walrus completion fish | source\n";
-  for (const auto& flag : places.front().flags)
-    script += fmt::format("complete -c walrus -l {}\n", flag.substr(2));
+  for (const auto& flag : places.front().flags) script += fish_flag("", flag);
   for (const auto& place : places) {
-    auto space = place.path.find(' ');
-    auto first = place.path.substr(0, space);
-    auto below = [&](Bytes verb) { return fmt::format("__fish_seen_subcommand_from {}", verb); };
-    auto here = place.path.empty() ? std::string("__fish_use_subcommand")
-                : space == std::string::npos
-                    ? below(first)
-                    : below(first) + "; and " + below(place.path.substr(space + 1));
+    auto here = " -n " + quoted(fish_condition(place));
     for (const auto& verb : place.verbs) {
       auto full = place.path.empty() ? verb : place.path + " " + verb;
       for (const auto& other : places)
         if (other.path == full)
-          script += fmt::format("complete -c walrus -f -n {} -a {} -d {}\n", quoted(here), verb,
+          script += fmt::format("complete -c walrus -f{} -a {} -d {}\n", here, verb,
                                 quoted(other.description));
     }
+    for (const auto& word : place.words)
+      script += fmt::format("complete -c walrus -f{} -a {}\n", here, word);
     if (place.path.empty()) continue;
     for (const auto& flag : place.flags)
-      if (flag != "--help")
-        script += fmt::format("complete -c walrus -n {} -l {}\n", quoted(here), flag.substr(2));
+      if (flag.name != "--help") script += fish_flag(here, flag);
     if (place.takes_topic)
-      script += fmt::format(
-          "complete -c walrus -n {} -a '(walrus --quiet topic list 2>/dev/null)'\n", quoted(here));
+      script += fmt::format("complete -c walrus{}{} -a '(walrus --quiet topic list 2>/dev/null)'\n",
+                            place.takes_files ? "" : " -f", here);
   }
   return script;
 }

@@ -3,6 +3,7 @@
 
 #include "base/coding.h"
 #include "cli/output.h"
+#include "cli/progress.h"
 #include "cli/record_format.h"
 #include "cli/session.h"
 #include "cli/start_position.h"
@@ -56,7 +57,8 @@ class Consume {
         flags_(flags),
         format_(std::move(format)),
         client_(std::move(client)),
-        left_(flags.count) {}
+        left_(flags.count),
+        progress_(env, globals) {}
 
   Result<void> start() {
     WALRUS_ASSIGN(auto partitions, describe_partitions(client_, flags_.topic));
@@ -69,8 +71,10 @@ class Consume {
       if (flags_.group.empty()) {
         WALRUS_ASSIGN(lane.next, start_position(client_, lane.target, info, flags_.from));
       }
+      expected_ += lane.end.value - lane.next.value;
       lanes_.push_back(std::move(lane));
     }
+    if (left_ >= 0) expected_ = std::min(expected_, left_);
     if (lanes_.empty())
       return fail(Code::kNotFound, "topic {} has {} partitions, no number {}", flags_.topic,
                   partitions.size(), *flags_.partition);
@@ -133,10 +137,20 @@ class Consume {
       append(lane, record);
       lane.next = Offset{record.offset.value + 1};
       if (left_ > 0) --left_;
+      ++printed_;
     }
     if (out_.empty()) return {};
     WALRUS_TRY(print(out_));
+    printed_bytes_ += std::ssize(out_);
+    // Where records go to a terminal, they are the progress.
+    if (!stdout_is_terminal()) progress_.update(printed_, printed_bytes_, share());
     return flush_output();
+  }
+
+  // Unknown where it does not end, or where only the first fetch tells where the consumer stands.
+  double share() const {
+    if (flags_.follow || !flags_.group.empty() || expected_ <= 0) return -1;
+    return static_cast<double>(printed_) / static_cast<double>(expected_);
   }
 
   void append(const Lane& lane, const StoredRecord& record) {
@@ -172,6 +186,8 @@ class Consume {
   Client client_;
   std::vector<Lane> lanes_;
   std::int64_t left_;  // records still to print; -1: no limit
+  std::int64_t printed_ = 0, printed_bytes_ = 0, expected_ = 0;
+  Progress progress_;
   std::string out_;
 };
 

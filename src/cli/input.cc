@@ -2,6 +2,8 @@
 
 #include <iostream>
 
+#include "cli/output.h"
+
 namespace walrus::cli {
 namespace {
 
@@ -58,6 +60,14 @@ Result<std::string> read_all_of_stdin() {
     if (all.size() > kPayloadBytesMax)
       return fail(Code::kTooLarge, "stdin: more than {} bytes", kPayloadBytesMax);
   }
+}
+
+bool confirmed_delete(Bytes topic) {
+  if (!stdin_is_terminal()) return true;
+  fmt::print(stderr, "Delete topic {} and all its records? [y/N] ", topic);
+  std::string answer;
+  std::getline(std::cin, answer);
+  return answer == "y" || answer == "Y" || answer == "yes";
 }
 
 }  // namespace walrus::cli

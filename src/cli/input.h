@@ -1,6 +1,6 @@
 #pragma once
 // Input by chunks, from stdin or from files. A chunk holds what was there, so that a slow pipe's
-// records do not wait for more of them.
+// records do not wait for more of them. And the answer to a question.
 
 #include <memory>
 #include <string>
@@ -27,5 +27,8 @@ class Input {
 };
 
 Result<std::string> read_all_of_stdin();
+
+// Asks on the terminal. True where there is nobody to ask.
+bool confirmed_delete(Bytes topic);
 
 }  // namespace walrus::cli

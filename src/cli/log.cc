@@ -1,17 +1,17 @@
 #include <CLI/CLI.hpp>
-#include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "cli/directory_files.h"
 #include "cli/output.h"
+#include "cli/progress.h"
 #include "io/env.h"
+#include "log/directory.h"
+#include "log/facade.h"
 
 namespace walrus::cli {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-constexpr int kFormat = 1;  // of the data directory
-constexpr int kDepthMax = 4;
 
 struct FileInfo {
   std::string path;  // below the directory
@@ -20,9 +20,10 @@ struct FileInfo {
   std::vector<std::uint64_t> streams;
 };
 
-// By its name alone; what the name does not tell is not told.
-FileInfo classify(const std::string& path, std::int64_t bytes) {
-  FileInfo file{.path = path, .kind = "unknown", .bytes = bytes};
+// By its name alone.
+FileInfo classify(const DirectoryFile& found) {
+  const auto& path = found.path;
+  FileInfo file{.path = path, .kind = "unknown", .bytes = found.bytes};
   auto name = path.substr(path.rfind('/') + 1);
   if (path == "LOCK") file.kind = "lock";
   else if (path == "WALRUS") file.kind = "identity";
@@ -32,23 +33,8 @@ FileInfo classify(const std::string& path, std::int64_t bytes) {
   else if (name.ends_with(".pack")) file.kind = "pack";
   else if (name.find("manifest") != std::string::npos || name.find("MANIFEST") != std::string::npos)
     file.kind = "manifest";
-  if (file.kind != "unknown" || !name.ends_with(".seg")) return file;
-  file.kind = "segment";
-  std::uint64_t stream = 0;
-  auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), stream);
-  if (error == std::errc() && *end == '-') file.streams.push_back(stream);
+  else if (name.ends_with(".seg")) file.kind = "segment";
   return file;
-}
-
-Result<void> list_files(io::Disk& disk, const io::Path& root, const std::string& below, int depth,
-                        std::vector<FileInfo>& files) {
-  WALRUS_ASSIGN(auto entries, disk.list(below.empty() ? root : root / below));
-  for (const auto& entry : entries) {
-    auto path = below.empty() ? entry.name : below + "/" + entry.name;
-    if (!entry.directory) files.push_back(classify(path, entry.size));
-    else if (depth < kDepthMax) WALRUS_TRY(list_files(disk, root, path, depth + 1, files));
-  }
-  return {};
 }
 
 std::string durability_text(const Durability& durability) {
@@ -61,10 +47,25 @@ Json millis_or_null(const std::optional<Time>& time) {
   return time ? Json(time->time_since_epoch().count()) : Json(nullptr);
 }
 
+Json json_of_options(const StreamOptions& options) {
+  Json json{{"durability", durability_text(options.durability)},
+            {"segment_records_max", options.segment_records_max},
+            {"segment_bytes_max", options.segment_bytes_max},
+            {"segment_time_max_ms", nullptr},
+            {"retention_bytes", nullptr},
+            {"retention_time_ms", nullptr},
+            {"compact", options.compact},
+            {"tombstone_retention_ms", options.tombstone_retention.count()}};
+  if (options.segment_time_max) json["segment_time_max_ms"] = options.segment_time_max->count();
+  if (options.retention_bytes) json["retention_bytes"] = *options.retention_bytes;
+  if (options.retention_time) json["retention_time_ms"] = options.retention_time->count();
+  return json;
+}
+
 Json json_of_stream(const StreamInfo& info) {
   return {{"name", json_of(Bytes(info.name))},
           {"id", info.id},
-          {"durability", durability_text(info.options.durability)},
+          {"options", json_of_options(info.options)},
           {"clean", info.clean},
           {"log_start", info.log_start.value},
           {"high_watermark", info.high_watermark.value},
@@ -92,15 +93,29 @@ Result<void> print_inspection(const std::vector<StreamInfo>& streams,
 
 Result<int> inspect(const Globals& globals, const std::string& directory) {
   auto what = "log inspect " + directory;
-  WALRUS_ASSIGN(auto log, about(what, Log::open({.root = directory, .read_only = true})));
-  WALRUS_ASSIGN(auto streams, about(what, log.list()));
+  auto& env = io::real_env();
+  log::EngineOptions options;
+  options.user.root = directory;
+  options.user.read_only = true;
+  WALRUS_ASSIGN(auto engine, about(what, log::Engine::open(env, options)));
+  std::vector<StreamInfo> streams;
+  for (const auto& stream : engine->list("")) {
+    WALRUS_ASSIGN(auto info, about(what, log::stream_info(*engine, stream)));
+    streams.push_back(std::move(info));
+  }
+  WALRUS_ASSIGN(auto found, about(what, list_files(env.disk(), directory)));
+  auto streams_by_file = engine->streams_by_file();
   std::vector<FileInfo> files;
-  WALRUS_TRY(about(what, list_files(io::real_env().disk(), directory, "", 0, files)));
+  for (const auto& file : found) {
+    files.push_back(classify(file));
+    files.back().streams = streams_by_file[file.path];
+  }
   if (!globals.json) {
     WALRUS_TRY(print_inspection(streams, files));
     return kExitDone;
   }
-  Json json{{"format", kFormat}, {"streams", Json::array()}, {"files", Json::array()}};
+  Json json{
+      {"format", log::kDirectoryVersion}, {"streams", Json::array()}, {"files", Json::array()}};
   for (const auto& info : streams) json["streams"].push_back(json_of_stream(info));
   for (const auto& file : files)
     json["files"].push_back({{"path", file.path},
@@ -124,11 +139,13 @@ std::optional<std::int64_t> count_records(const std::string& directory) {
 
 Result<int> verify_directory(const Globals& globals, const std::string& directory) {
   auto what = "log verify " + directory;
+  auto& env = io::real_env();
+  Progress progress(env, globals);
+  WALRUS_ASSIGN(auto files, about(what, list_files(env.disk(), directory)));
+  auto bytes = total_bytes(files);
+  progress.note(fmt::format("reading {:.1f} MB", static_cast<double>(bytes) / 1e6));
   WALRUS_ASSIGN(auto findings, about(what, verify(directory)));
-  std::vector<FileInfo> files;
-  WALRUS_TRY(about(what, list_files(io::real_env().disk(), directory, "", 0, files)));
-  std::int64_t bytes = 0;
-  for (const auto& file : files) bytes += file.bytes;
+  progress.clear();
   auto records = count_records(directory);
   auto status = findings.empty() ? kExitDone : kExitDamage;
   if (globals.json) {
@@ -164,11 +181,11 @@ void add_log(CommandLine& line) {
   auto* inspect_verb =
       line.add(*log, "inspect", "Its streams and files",
                [directory](const Globals& globals) { return inspect(globals, *directory); });
-  inspect_verb->add_option("directory", *directory)->required();
+  inspect_verb->add_option("directory", *directory, "The data directory")->required();
   auto* verify_verb = line.add(
       *log, "verify", "Reads every byte that a checksum covers; exit status 3: damage found",
       [directory](const Globals& globals) { return verify_directory(globals, *directory); });
-  verify_verb->add_option("directory", *directory)->required();
+  verify_verb->add_option("directory", *directory, "The data directory")->required();
 }
 
 }  // namespace walrus::cli

@@ -23,6 +23,7 @@ Result<void> print_json(const nlohmann::ordered_json&);  // one line
 Result<void> flush_output();
 
 bool stderr_is_terminal();
+bool stdout_is_terminal();
 bool stdin_is_terminal();
 
 // A string where the bytes are UTF-8, else {"base64": "..."}.

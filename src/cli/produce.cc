@@ -97,7 +97,7 @@ class Produce {
                        chunk.empty() ? splitter.finish(payloads) : splitter.feed(chunk, payloads)));
       WALRUS_TRY(send(payloads));
       read_bytes_ += static_cast<std::int64_t>(chunk.size());
-      progress_.update(records_, read_bytes_, total_bytes_);
+      show_progress();
       if (chunk.empty()) return {};
     }
   }
@@ -105,6 +105,14 @@ class Produce {
   void end_progress() { progress_.clear(); }
 
  private:
+  void show_progress() {
+    auto share = total_bytes_ < 0 ? -1.0
+                 : total_bytes_ > 0
+                     ? static_cast<double>(read_bytes_) / static_cast<double>(total_bytes_)
+                     : 1.0;
+    progress_.update(records_, read_bytes_, share);
+  }
+
   Result<void> send(std::span<const Bytes> payloads) {
     while (!payloads.empty()) {
       auto step = pacer_.step(payloads.size());
@@ -114,7 +122,7 @@ class Produce {
       WALRUS_TRY(producer_.send(batch_));
       records_ += static_cast<std::int64_t>(step);
       payloads = payloads.subspan(step);
-      progress_.update(records_, read_bytes_, total_bytes_);
+      show_progress();
     }
     return {};
   }
@@ -196,8 +204,9 @@ Result<int> produce(const Globals& globals, const ProduceFlags& flags) {
   if (!produced) {
     auto error = explained(what, produced.error());
     auto before = producer->progress();
-    error.message += fmt::format("; acknowledged before: {} records, offsets {}", before.records,
-                                 offsets_text(before));
+    if (before.first)
+      error.message += fmt::format("; acknowledged before: {} records, offsets {}", before.records,
+                                   offsets_text(before));
     return std::unexpected(std::move(error));
   }
   auto seconds = std::chrono::duration<double>(env.mono() - started).count();

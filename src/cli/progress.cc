@@ -9,14 +9,18 @@ namespace walrus::cli {
 namespace {
 
 constexpr io::Nanos kInterval = std::chrono::milliseconds(100);
-constexpr std::int64_t kBarWidth = 30;
+constexpr int kBarWidth = 30;
 
-std::string bar(std::int64_t bytes, std::int64_t total) {
-  auto full = std::clamp<std::int64_t>(total > 0 ? bytes * kBarWidth / total : 0, 0, kBarWidth);
-  return fmt::format("[{}{}] {:>3}%  ", std::string(static_cast<std::size_t>(full), '#'),
-                     std::string(static_cast<std::size_t>(kBarWidth - full), '.'),
-                     total > 0 ? std::min<std::int64_t>(100, bytes * 100 / total) : 100);
+std::string bar(double share) {
+  if (share < 0) return "";
+  share = std::min(share, 1.0);
+  auto full = static_cast<std::size_t>(share * kBarWidth);
+  return fmt::format("[{}{}] {:>3}%  ", std::string(full, '#'),
+                     std::string(static_cast<std::size_t>(kBarWidth) - full, '.'),
+                     static_cast<int>(share * 100));
 }
+
+double megabytes(std::int64_t bytes) { return static_cast<double>(bytes) / 1e6; }
 
 }  // namespace
 
@@ -26,17 +30,35 @@ Progress::Progress(io::Env& env, const Globals& globals)
       started_(env.mono()),
       next_(started_ + kInterval) {}
 
-void Progress::update(std::int64_t records, std::int64_t bytes, std::int64_t total_bytes) {
-  if (!shown_) return;
+bool Progress::due() {
   auto now = env_.mono();
-  if (now < next_) return;
+  if (!shown_ || now < next_) return false;
   next_ = now + kInterval;
+  return true;
+}
+
+void Progress::draw(const std::string& text) {
   drawn_ = true;
-  auto seconds = std::chrono::duration<double>(now - started_).count();
-  fmt::print(stderr, "\r\033[K{}{} records  {:.1f} MB  {:.0f} records/s",
-             total_bytes >= 0 ? bar(bytes, total_bytes) : "", records,
-             static_cast<double>(bytes) / 1e6, static_cast<double>(records) / seconds);
+  fmt::print(stderr, "\r\033[K{}", text);
   std::fflush(stderr);
+}
+
+void Progress::update(std::int64_t records, std::int64_t bytes, double share) {
+  if (!due()) return;
+  auto seconds = std::chrono::duration<double>(env_.mono() - started_).count();
+  draw(fmt::format("{}{} records  {:.1f} MB  {:.0f} records/s", bar(share), records,
+                   megabytes(bytes), static_cast<double>(records) / seconds));
+}
+
+void Progress::update(std::int64_t bytes, double share) {
+  if (!due()) return;
+  auto seconds = std::chrono::duration<double>(env_.mono() - started_).count();
+  draw(fmt::format("{}{:.1f} MB  {:.1f} MB/s", bar(share), megabytes(bytes),
+                   megabytes(bytes) / seconds));
+}
+
+void Progress::note(const std::string& what) {
+  if (shown_) draw(what);
 }
 
 void Progress::clear() {

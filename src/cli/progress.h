@@ -11,11 +11,16 @@ class Progress {
  public:
   Progress(io::Env&, const Globals&);
   ~Progress() { clear(); }
-  // total_bytes -1: unknown, then there is no bar.
-  void update(std::int64_t records, std::int64_t bytes, std::int64_t total_bytes);
+  // A bar over the share that is done; without one where it is not known (below 0).
+  void update(std::int64_t records, std::int64_t bytes, double share);
+  void update(std::int64_t bytes, double share);  // of files: nothing is said of records
+  void note(const std::string& what);             // at once, for what cannot be told in parts
   void clear();
 
  private:
+  void draw(const std::string& text);
+  bool due();
+
   io::Env& env_;
   bool shown_;
   bool drawn_ = false;

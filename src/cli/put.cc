@@ -13,12 +13,13 @@ struct PutFlags {
 };
 
 Result<int> put(const Globals& globals, const PutFlags& flags) {
+  auto what = "put " + flags.topic;
   auto payload = flags.data;
   if (payload == "-") {
-    WALRUS_ASSIGN(payload, read_all_of_stdin());
+    WALRUS_ASSIGN(payload, about(what, read_all_of_stdin()));
   }
   WALRUS_ASSIGN(auto client, connect(globals));
-  WALRUS_TRY(explained("put " + flags.topic, client.put(flags.topic, payload)));
+  WALRUS_TRY(explained(what, client.put(flags.topic, payload)));
   if (globals.json) WALRUS_TRY(print_json({{"topic", flags.topic}, {"bytes", payload.size()}}));
   return kExitDone;
 }

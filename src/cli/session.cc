@@ -23,16 +23,30 @@ Error connect_failed(const Globals& globals, Error why) {
   return {why.code, fmt::format("connect {}: {}; {}", globals.address, message, next)};
 }
 
+namespace {
+
+std::string next_without_topic(Bytes what, Bytes topic) {
+  auto slash = topic.find('/');
+  if (slash != Bytes::npos)
+    return fmt::format("; see its partitions with: walrus topic describe {}",
+                       topic.substr(0, slash));
+  bool writes = what.starts_with("put ") || what.starts_with("produce ");
+  return writes ? fmt::format("; make it with: walrus topic create {}", topic)
+                : "; see what there is with: walrus topic list";
+}
+
+}  // namespace
+
 Error explained(Bytes what, Error why) {
   Bytes text = why.message;
   std::string next;
-  if (text.starts_with("unknown topic"))
-    next = fmt::format("; make it with: walrus topic create {}", text.substr(text.rfind(' ') + 1));
+  if (text.starts_with("unknown topic "))
+    next = next_without_topic(what, text.substr(text.rfind(' ') + 1));
   else if (text == "storage full")
     next = "; free disk space or delete a topic: writes resume without a restart";
   else if (text == "storage failed") next = "; see the server's log";
   else if (text == "invalid frame length")
-    next = "; the payload is empty or above the server's native.frame_bytes_max";
+    next = "; the payload is above the server's native.frame_bytes_max";
   else if (why.code == Code::kTimeout)
     next = "; nothing is known of the request (allow more with --timeout-ms)";
   why.message = fmt::format("{}: {}{}", what, why.message, next);

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <variant>
 
+#include "cli/input.h"
 #include "cli/output.h"
 #include "cli/session.h"
 #include "wire/native/request.h"
@@ -29,7 +30,8 @@ constexpr Bytes kHelp =
 // The prompt's reply to one line: what the server said, or our own help.
 class Shell {
  public:
-  Shell(const Globals& globals, Client client) : globals_(globals), client_(std::move(client)) {}
+  Shell(const Globals& globals, Client client, bool yes)
+      : globals_(globals), client_(std::move(client)), yes_(yes) {}
 
   enum class Next { kGoOn, kEnd };
   Result<Next> line(std::string text) {
@@ -39,6 +41,9 @@ class Shell {
     if (word.empty()) return Next::kGoOn;
     if (word == "help") {
       WALRUS_TRY(print(kHelp));
+    } else if (word == "DELETE" && word != text && !yes_ &&
+               !confirmed_delete(Bytes(text).substr(word.size() + 1))) {
+      WALRUS_TRY(print("not confirmed, nothing was deleted\n"));
     } else {
       WALRUS_ASSIGN(auto reply, ask(text));
       if (Bytes(reply).starts_with("ERR ")) refused_ = true;
@@ -85,11 +90,12 @@ class Shell {
 
   const Globals& globals_;
   Client client_;
+  bool yes_;  // deletes do not ask
   bool refused_ = false;
 };
 
 // libedit with history and completion. The library calls back with its EditLine, whose client data
-// is this object.
+// is this object. The history is saved with each line: a signal ends the program where it is.
 class LineEditor {
  public:
   explicit LineEditor(Shell& shell)
@@ -101,6 +107,7 @@ class LineEditor {
     if (!file_.empty()) history(history_, &event, H_LOAD, file_.c_str());
     el_set(edit_, EL_PROMPT, +[](EditLine*) { return const_cast<char*>(kPrompt); });
     el_set(edit_, EL_EDITOR, "emacs");
+    el_set(edit_, EL_SIGNAL, 1);  // the terminal is as it was when a signal ends or stops us
     el_set(edit_, EL_HIST, history, history_);
     el_set(edit_, EL_CLIENTDATA, this);
     el_set(edit_, EL_ADDFN, "walrus-complete", "Complete requests and topics", complete);
@@ -108,8 +115,6 @@ class LineEditor {
     el_set(edit_, EL_BIND, "^R", "em-inc-search-prev", nullptr);
   }
   ~LineEditor() {
-    HistEvent event;
-    if (!file_.empty()) history(history_, &event, H_SAVE, file_.c_str());
     history_end(history_);
     el_end(edit_);
   }
@@ -123,8 +128,10 @@ class LineEditor {
     if (!text || size <= 0) return std::nullopt;
     std::string line(text, static_cast<std::size_t>(size));
     HistEvent event;
-    if (line.find_first_not_of(" \n") != std::string::npos)
+    if (line.find_first_not_of(" \n") != std::string::npos) {
       history(history_, &event, H_ENTER, line.c_str());
+      if (!file_.empty()) history(history_, &event, H_SAVE, file_.c_str());
+    }
     return line;
   }
 
@@ -167,9 +174,9 @@ class LineEditor {
   std::string file_;
 };
 
-Result<int> run_shell(const Globals& globals) {
+Result<int> run_shell(const Globals& globals, bool yes) {
   WALRUS_ASSIGN(auto client, connect(globals));
-  Shell shell(globals, std::move(client));
+  Shell shell(globals, std::move(client), yes);
   if (!stdin_is_terminal()) {
     for (std::string text; std::getline(std::cin, text);) {
       WALRUS_ASSIGN(auto next, shell.line(text));
@@ -194,9 +201,12 @@ Result<int> run_shell(const Globals& globals) {
 }  // namespace
 
 void add_shell(CommandLine& line) {
-  line.add(line.root(), "shell",
-           "Requests of the native protocol by hand; from a pipe, exit status 1 if one was refused",
-           run_shell);
+  auto yes = std::make_shared<bool>(false);
+  auto* verb = line.add(
+      line.root(), "shell",
+      "Requests of the native protocol by hand; from a pipe, exit status 1 if one was refused",
+      [yes](const Globals& globals) { return run_shell(globals, *yes); });
+  verb->add_flag("--yes", *yes, "DELETE does not ask");
 }
 
 }  // namespace walrus::cli

@@ -1,7 +1,7 @@
 #include <CLI/CLI.hpp>
-#include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "cli/input.h"
 #include "cli/output.h"
 #include "cli/session.h"
 
@@ -76,19 +76,10 @@ Result<int> create_topic(const Globals& globals, const TopicFlags& flags) {
   return kExitDone;
 }
 
-// True where there is nobody to ask.
-bool confirmed(Bytes question) {
-  if (!stdin_is_terminal()) return true;
-  fmt::print(stderr, "{} [y/N] ", question);
-  std::string answer;
-  std::getline(std::cin, answer);
-  return answer == "y" || answer == "Y" || answer == "yes";
-}
-
 Result<int> delete_topic(const Globals& globals, const TopicFlags& flags) {
   auto what = "topic delete " + flags.name;
   WALRUS_ASSIGN(auto client, connect(globals));
-  if (!flags.yes && !confirmed(fmt::format("Delete topic {} and all its records?", flags.name)))
+  if (!flags.yes && !confirmed_delete(flags.name))
     return fail(Code::kInvalid, "{}: not confirmed, nothing was deleted", what);
   WALRUS_TRY(explained(what, client.remove(flags.name)));
   if (globals.json) WALRUS_TRY(print_json({{"name", flags.name}}));
@@ -176,7 +167,8 @@ void add_topic(CommandLine& line) {
       ->check(CLI::Range(1, 4096));
   create->add_option("--replication-factor", flags->replication_factor, "Copies, on one node 1")
       ->check(CLI::Range(1, 64));
-  create->add_option("--durability", flags->durability, "fsync, interval=MS or os")->type_name("D");
+  create->add_option("--durability", flags->durability, "What an append waits for")
+      ->type_name("{fsync,interval=MS,os}");
   add_set(*create, *flags);
 
   auto* remove =

@@ -3,14 +3,17 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/output.h"
+#include "log/directory.h"
+#include "log/journal.h"
+#include "log/manifest.h"
+#include "log/segment_format.h"
 #include "record/batch.h"
 #include "walrus_commit.h"  // made by cmake/commit.cmake
 
 namespace walrus::cli {
 namespace {
 
-// The formats that this build writes; it reads these and all before them.
-constexpr int kJournalFormat = 1, kManifestFormat = 1, kSegmentFormat = 1, kNativeProtocol = 1;
+constexpr int kNativeProtocol = 1;
 
 }  // namespace
 
@@ -24,18 +27,21 @@ void add_version(CommandLine& line) {
                                       {"commit", WALRUS_COMMIT},
                                       {"compiler", WALRUS_COMPILER},
                                       {"formats",
-                                       {{"journal", kJournalFormat},
-                                        {"manifest", kManifestFormat},
-                                        {"segment", kSegmentFormat},
+                                       {{"directory", log::kDirectoryVersion},
+                                        {"journal", log::kJournalVersion},
+                                        {"manifest", log::kManifestVersion},
+                                        {"segment", log::kSegmentVersion},
                                         {"record_batch", record::kMagic},
                                         {"native_protocol", kNativeProtocol}}}}));
                return kExitDone;
              }
              WALRUS_TRY(print(fmt::format(
                  "walrus {}\ncommit {}\ncompiler {}\n"
-                 "formats journal={} manifest={} segment={} record_batch={} native_protocol={}\n",
-                 WALRUS_VERSION, WALRUS_COMMIT, WALRUS_COMPILER, kJournalFormat, kManifestFormat,
-                 kSegmentFormat, int{record::kMagic}, kNativeProtocol)));
+                 "formats directory={} journal={} manifest={} segment={} record_batch={} "
+                 "native_protocol={}\n",
+                 WALRUS_VERSION, WALRUS_COMMIT, WALRUS_COMPILER, log::kDirectoryVersion,
+                 log::kJournalVersion, log::kManifestVersion, log::kSegmentVersion,
+                 int{record::kMagic}, kNativeProtocol)));
              return kExitDone;
            });
 }

@@ -10,7 +10,6 @@ namespace walrus::log {
 namespace {
 
 constexpr Bytes kMagic = "WALRUSD1";
-constexpr std::uint32_t kVersion = 1;
 constexpr std::size_t kIdentityBytes = 64;
 constexpr Bytes kTemporaryName = "WALRUS.new";
 constexpr std::array<Bytes, 5> kOwnNames{"LOCK", "WALRUS.new", "journal", "segments", "quarantine"};
@@ -45,7 +44,7 @@ std::string encode_identity(const Identity& identity) {
   append_le(rest, identity.shards);
   rest.resize(kIdentityBytes - 16);
   std::string bytes(kMagic);
-  append_le(bytes, kVersion);
+  append_le(bytes, kDirectoryVersion);
   append_le(bytes, crc32c(rest, crc32c(bytes)));
   return bytes + rest;
 }
@@ -59,8 +58,8 @@ Result<Identity> decode_identity(Bytes bytes) {
       crc32c(bytes.substr(16), crc32c(bytes.substr(0, 12)))) {
     return fail(Code::kCorrupt, "its checksum does not hold");
   }
-  if (auto version = load_le<std::uint32_t>(bytes.data() + 8); version > kVersion) {
-    return fail(Code::kVersion, "directory format {} is newer than {}", version, kVersion);
+  if (auto version = load_le<std::uint32_t>(bytes.data() + 8); version > kDirectoryVersion) {
+    return fail(Code::kVersion, "directory format {} is newer than {}", version, kDirectoryVersion);
   }
   Identity identity;
   identity.uuid = std::string(bytes.substr(16, 16));

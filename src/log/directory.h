@@ -38,5 +38,6 @@ Result<void> write_identity(io::Env&, const io::Path& root, const Identity&);
 Result<std::vector<Finding>> verify_directory(io::Env&, const io::Path& root);
 
 constexpr Bytes kIdentityName = "WALRUS";
+constexpr std::uint32_t kDirectoryVersion = 1;
 
 }  // namespace walrus::log

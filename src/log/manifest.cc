@@ -59,7 +59,6 @@ namespace walrus::log {
 namespace {
 
 constexpr Bytes kMagic = "WALRUSM1";
-constexpr std::uint32_t kVersion = 1;
 constexpr std::size_t kHeaderBytes = 64;
 constexpr std::size_t kUuidBytes = 16;
 constexpr std::size_t kCrcPosition = 12;
@@ -333,7 +332,7 @@ class BodyDecoder {
 std::string encode_manifest(const Manifest& manifest) {
   CHECK(manifest.directory_uuid.size() == kUuidBytes);
   std::string bytes(kMagic);
-  append_le(bytes, kVersion);
+  append_le(bytes, kManifestVersion);
   append_le(bytes, std::uint32_t{0});  // the CRC, below
   append_le(bytes, std::uint64_t{0});  // the body's length, below
   append_le(bytes, manifest.generation);
@@ -361,8 +360,9 @@ Result<Manifest> decode_manifest(Bytes bytes) {
     return fail(Code::kCorrupt, "manifest: its CRC does not hold");
   }
   auto version = load_le<std::uint32_t>(bytes.data() + 8);
-  if (version > kVersion) {
-    return fail(Code::kVersion, "manifest: format version {} is newer than {}", version, kVersion);
+  if (version > kManifestVersion) {
+    return fail(Code::kVersion, "manifest: format version {} is newer than {}", version,
+                kManifestVersion);
   }
   if (version == 0) return fail(Code::kCorrupt, "manifest: no format version");
   Manifest manifest;

@@ -34,6 +34,8 @@
 
 namespace walrus::log {
 
+constexpr std::uint32_t kManifestVersion = 1;
+
 struct StreamSnapshot {
   std::uint64_t id = 0;
   std::int64_t log_start = 0, next_offset = 0;

@@ -7,7 +7,6 @@ namespace walrus::log {
 namespace {
 
 constexpr Bytes kSegmentMagic = "WALRUSS1", kPackMagic = "WALRUSP1", kFooterMagic = "WALRUSF1";
-constexpr std::uint32_t kVersion = 1;
 constexpr std::size_t kUuidBytes = 16, kCrcPosition = 12;
 
 std::uint32_t block_crc(Bytes block, std::uint32_t before = 0) {
@@ -20,9 +19,10 @@ std::int64_t number_at(Bytes block, std::size_t position) {
 
 Result<void> check_version(Bytes block, const char* what) {
   auto version = load_le<std::uint32_t>(block.data() + 8);
-  if (version == kVersion) return {};
+  if (version == kSegmentVersion) return {};
   if (version == 0) return fail(Code::kCorrupt, "{}: no format version", what);
-  return fail(Code::kVersion, "{}: format version {} is newer than {}", what, version, kVersion);
+  return fail(Code::kVersion, "{}: format version {} is newer than {}", what, version,
+              kSegmentVersion);
 }
 
 }  // namespace
@@ -30,7 +30,7 @@ Result<void> check_version(Bytes block, const char* what) {
 std::string encode_segment_header(const SegmentHeader& header) {
   CHECK(header.directory_uuid.size() == kUuidBytes);
   std::string bytes(header.pack ? kPackMagic : kSegmentMagic);
-  append_le(bytes, kVersion);
+  append_le(bytes, kSegmentVersion);
   append_le(bytes, std::uint32_t{0});
   bytes += header.directory_uuid;
   append_le(bytes, header.stream);
@@ -72,7 +72,7 @@ std::string encode_footer(const Footer& footer, std::span<const IndexEntry> entr
   }
   auto index_bytes = bytes.size();
   bytes += kFooterMagic;
-  append_le(bytes, kVersion);
+  append_le(bytes, kSegmentVersion);
   append_le(bytes, std::uint32_t{0});
   append_le(bytes, footer.index_position);
   append_le(bytes, static_cast<std::int64_t>(entries.size()));

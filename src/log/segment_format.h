@@ -45,6 +45,7 @@
 
 namespace walrus::log {
 
+constexpr std::uint32_t kSegmentVersion = 1;
 constexpr std::int64_t kFileHeaderBytes = 64, kFooterBytes = 64, kIndexEntryBytes = 24;
 constexpr std::int64_t kSegmentBlockBytes = 4096;
 // Where the piece that follows one that ends here begins.

@@ -47,6 +47,21 @@ class RoundTrip(ServerTest):
                      ["topic", "delete", "nope", "--yes"], ["produce", "nope"]):
             self.assertIn("unknown topic nope", self.fails(1, *verb))
 
+    def test_unknown_partition(self):
+        self.server.ok("topic", "create", "t", "--partitions", "2")
+        self.assertEqual(self.fails(1, "put", "t/2", "x"),
+                         "walrus: put t/2: unknown topic t/2; see its partitions with: walrus topic"
+                         " describe t")
+
+    def test_too_large(self):
+        self.server.ok("topic", "create", "t")
+        line = self.fails(1, "put", "t", "-", input=b"x" * (2 << 20))
+        self.assertEqual(line, "walrus: put t: invalid frame length; the payload is above the"
+                               " server's native.frame_bytes_max")
+        line = self.fails(1, "put", "t", "-", input=b"x" * (65 << 20))
+        self.assertEqual(line, "walrus: put t: stdin: more than 67108864 bytes")
+        self.assertEqual(self.server.ok("get", "t"), b"EMPTY\n")
+
     def test_state_and_metrics(self):
         self.server.ok("topic", "create", "t")
         state = json.loads(self.server.ok("state", "t"))
@@ -104,7 +119,9 @@ class Topics(ServerTest):
         self.server.ok("topic", "create", "t")
         self.assertIn("topic exists t", self.fails(1, "topic", "create", "t"))
         self.assertIn("invalid topic name", self.fails(1, "topic", "create", "a/b"))
-        self.assertIn("invalid topic name", self.fails(1, "topic", "create", ".."))
+        for name in ("..", "", "a partitions=2", "a\n", "x" * 250):
+            for verb in (["create"], ["describe"], ["config"], ["delete", "--yes"]):
+                self.assertIn("invalid topic name", self.fails(1, "topic", *verb, name))
         self.assertIn("unknown setting nothing",
                       self.fails(1, "topic", "create", "u", "--set", "nothing=1"))
         self.assertIn("replication_factor",
@@ -115,6 +132,78 @@ class Topics(ServerTest):
         self.server.ok("topic", "create", "t")
         self.server.ok("topic", "delete", "t")
         self.assertEqual(self.server.ok("--quiet", "topic", "list"), b"")
+
+
+class JsonShapes(ServerTest):
+    """INTERFACES: names and their order are what scripts rely on."""
+
+    def ask(self, *words):
+        return json.loads(self.server.ok(*words, "--json"))
+
+    def test_topics(self):
+        self.server.ok("topic", "create", "t", "--partitions", "2", "--set",
+                       "segment_records_max=2")
+        self.server.ok("produce", "t/1", "--batch-records", "1", input=b"a\nb\nc\n")
+        listed, = self.ask("topic", "list")
+        self.assertEqual(list(listed), ["name", "id", "partitions", "records", "bytes"])
+        self.assertEqual((listed["name"], listed["partitions"], listed["records"]), ("t", 2, 3))
+        described = self.ask("topic", "describe", "t")
+        self.assertEqual(list(described), ["name", "id", "config", "partitions"])
+        self.assertEqual(described["id"], listed["id"])
+        partition = described["partitions"][1]
+        self.assertEqual(list(partition), ["partition", "leader", "epoch", "log_start",
+                                           "high_watermark", "log_end", "bytes", "segments"])
+        self.assertEqual((partition["partition"], partition["leader"], partition["log_end"]),
+                         (1, 1, 3))
+        first, second = partition["segments"]
+        self.assertEqual(list(first), ["segment", "epoch", "base_offset", "end_offset", "records",
+                                       "bytes", "state", "leader", "replicas"])
+        self.assertEqual([first[k] for k in ("segment", "base_offset", "end_offset", "records",
+                                             "state", "leader", "replicas")],
+                         [1, 0, 2, 2, "sealed", 1, [1]])
+        self.assertEqual((second["segment"], second["state"]), (2, "open"))
+        state = self.ask("state", "t/1")
+        self.assertEqual(state, {"current_segment": 2, "leader_node": 1,
+                                 "last_sealed_entry_offset": 2, "sealed_segments": {"1": 2},
+                                 "segment_leaders": {"1": 1, "2": 1}, "partitions": 2})
+
+    def test_metrics(self):
+        metrics = self.ask("metrics")
+        self.assertEqual(list(metrics),
+                         ["running_state", "id", "current_term", "vote", "last_log_index",
+                          "last_applied", "snapshot", "purged", "state", "current_leader",
+                          "millis_since_quorum_ack", "last_quorum_acked", "membership_config",
+                          "heartbeat", "replication"])
+        membership = metrics["membership_config"]["membership"]
+        self.assertEqual(membership, {"configs": [[1]],
+                                      "nodes": {"1": {"addr": self.server.addr}}})
+        self.assertEqual(metrics["replication"]["1"]["index"], metrics["last_log_index"])
+
+    def test_records(self):
+        self.server.ok("topic", "create", "t")
+        done = self.server.run("produce", "t", "--json", input=b"a\n\xff\n")
+        produced = json.loads(done.stdout)
+        self.assertEqual(list(produced), ["topic", "records", "bytes", "first_offset",
+                                          "last_offset", "retries", "seconds"])
+        lines = self.server.ok("consume", "t", "--json").splitlines()
+        first, second = (json.loads(line) for line in lines)
+        self.assertEqual(list(first), ["topic", "partition", "offset", "timestamp_ms", "key",
+                                       "value", "headers"])
+        self.assertEqual((first["value"], second["value"]), ("a", {"base64": "/w=="}))
+
+    def test_errors(self):
+        for words, code in ((["put", "nope", "x"], "not_found"), (["nope"], "invalid"),
+                            (["log", "inspect", self.path("nope")], "not_found"),
+                            (["serve", "--config", self.path("nope")], "not_found"),
+                            (["serve", "--data-dir", self.server.directory, "--listen",
+                              "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"], "locked")):
+            done = walrus(*words, "--json", addr=None if words[0] == "serve" else self.server.addr)
+            self.assertNotEqual(done.returncode, 0)
+            self.assertEqual(done.stdout, b"")
+            error = json.loads(done.stderr)
+            self.assertEqual(list(error), ["error"], words)
+            self.assertEqual(list(error["error"]), ["code", "message"], words)
+            self.assertEqual(error["error"]["code"], code, words)
 
 
 class Failures(ServerTest):

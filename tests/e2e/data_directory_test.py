@@ -4,8 +4,8 @@
 import json
 import os
 import pathlib
+import re
 import threading
-import unittest
 
 from walrus import Native, Server, ServerTest, main, wait_until, walrus
 
@@ -17,6 +17,9 @@ class DataDirectory(ServerTest):
         super().setUp()
         self.server.ok("topic", "create", "t", "--set", "segment_records_max=5000")
         self.server.ok("produce", "t", input=LINES)
+        # Little of many streams: what a checkpoint packs into one file.
+        self.server.ok("topic", "create", "small", "--partitions", "8")
+        self.server.ok("produce", "small", "--batch-records", "1", input=b"x\n" * 64)
 
     def test_inspect_beside_a_running_server(self):
         done = walrus("log", "inspect", self.server.directory, "--json")
@@ -31,6 +34,30 @@ class DataDirectory(ServerTest):
         text = walrus("log", "inspect", self.server.directory).stdout.decode()
         self.assertRegex(text, r"(?m)^t +\d+ +fsync +0 +20000 ")
         self.server.ok("put", "t", "the server goes on")
+
+    def test_what_inspect_says_of_streams_and_files(self):
+        self.assertEqual(self.server.stop(), 0)
+        document = json.loads(walrus("log", "inspect", self.server.directory, "--json").stdout)
+        streams = {s["name"]: s for s in document["streams"]}
+        self.assertEqual(list(streams["t"]),
+                         ["name", "id", "options", "clean", "log_start", "high_watermark",
+                          "log_end", "segments", "bytes", "reclaimed_bytes", "oldest_ms",
+                          "newest_ms"])
+        self.assertEqual(streams["t"]["options"],
+                         {"durability": "fsync", "segment_records_max": 5000,
+                          "segment_bytes_max": 1 << 30, "segment_time_max_ms": None,
+                          "retention_bytes": None, "retention_time_ms": None, "compact": False,
+                          "tombstone_retention_ms": 86_400_000})
+        stored = {"segment": set(), "pack": set()}
+        for file in document["files"]:
+            self.assertEqual(list(file), ["path", "kind", "bytes", "streams"])
+            if file["kind"] in stored:
+                self.assertTrue(file["streams"], file)
+                stored[file["kind"]].update(file["streams"])
+            else:
+                self.assertEqual(file["streams"], [], file)
+        small = {s["id"] for name, s in streams.items() if name.startswith("small")}
+        self.assertEqual((stored["segment"], stored["pack"]), ({streams["t"]["id"]}, small))
 
     def test_verify_a_sound_directory(self):
         for running in (True, False):
@@ -54,6 +81,12 @@ class DataDirectory(ServerTest):
         self.assertEqual(set(document), {"files", "records", "bytes", "findings"})
         self.assertEqual(set(document["findings"][0]), {"file", "position", "code", "what"})
         self.assertEqual(document["findings"][0]["code"], "corrupt")
+        # What is damaged is refused, by name; what is not is served.
+        self.server.start()
+        with Native(self.server.addr) as native:
+            self.assertRegex(native.ask("READ t 2500"),
+                             rb"\AERR corrupt: [^\n]*" + re.escape(segments[0].name.encode()))
+            self.assertTrue(native.ask("READ t 12000").startswith(b"OK "))
 
     def test_verify_and_readers_find_damage_beside_a_running_server(self):
         self.server.ok("topic", "create", "other")

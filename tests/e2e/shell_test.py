@@ -2,64 +2,9 @@
 """walrus shell, through a pipe and through a pseudo terminal; questions before deletes."""
 
 import os
-import pty
-import re
-import select
-import subprocess
-import time
-import unittest
+import stat
 
-from walrus import BINARY, ServerTest, environment, main
-
-
-class Terminal:
-    """A program on a pseudo terminal: what is typed, what is seen."""
-
-    def __init__(self, *words, env):
-        master, slave = pty.openpty()
-        self.master = master
-        self.process = subprocess.Popen(words, stdin=slave, stdout=slave, stderr=slave, env=env,
-                                        start_new_session=True)
-        os.close(slave)
-        self.seen = ""
-
-    def type(self, text):
-        os.write(self.master, text.encode())
-
-    def expect(self, pattern, seconds=60):
-        """Reads until the pattern is seen; forgets what came before its end."""
-        end = time.monotonic() + seconds
-        while not (match := re.search(pattern, self.seen)):
-            ready, _, _ = select.select([self.master], [], [], max(0, end - time.monotonic()))
-            if not ready:
-                raise AssertionError(f"{pattern!r} was not seen in {self.seen!r}")
-            try:
-                data = os.read(self.master, 4096)
-            except OSError:
-                data = b""
-            if not data:
-                raise AssertionError(f"{pattern!r} was not seen in {self.seen!r}: the end")
-            self.seen += data.decode(errors="replace")
-        self.seen = self.seen[match.end():]
-        return match
-
-    def end(self, seconds=60):
-        """Reads to the end; the exit status."""
-        end = time.monotonic() + seconds
-        while True:
-            ready, _, _ = select.select([self.master], [], [], max(0, end - time.monotonic()))
-            if not ready:
-                raise AssertionError(f"it did not end; after {self.seen!r}")
-            try:
-                data = os.read(self.master, 4096)
-            except OSError:
-                break
-            if not data:
-                break
-            self.seen += data.decode(errors="replace")
-        status = self.process.wait(60)
-        os.close(self.master)
-        return status
+from walrus import BINARY, ServerTest, Terminal, environment, main
 
 
 class Pipe(ServerTest):
@@ -92,7 +37,13 @@ class OnATerminal(ServerTest):
     def open(self, *words):
         env = environment(HOME=self.directory, TERM="xterm")
         terminal = Terminal(BINARY, *words, "--addr", self.server.addr, env=env)
-        self.addCleanup(lambda: terminal.process.poll() is None and terminal.process.kill())
+        self.addCleanup(terminal.kill)
+        return terminal
+
+    def open_in_sh(self, line):
+        env = environment(TERM="xterm", WALRUS=BINARY, WALRUS_ADDR=self.server.addr)
+        terminal = Terminal("sh", "-c", line, env=env)
+        self.addCleanup(terminal.kill)
         return terminal
 
     def test_prompt_history_and_completion(self):
@@ -136,11 +87,58 @@ class OnATerminal(ServerTest):
         shell.type("exit\n")
         self.assertEqual(shell.end(), 0)
 
-    def test_ctrl_c_ends_the_shell_with_130(self):
+    def test_ctrl_c_ends_the_shell_with_130_and_leaves_terminal_and_history_as_they_should_be(self):
+        before = self.open("topic", "list")
+        modes = before.modes()
+        self.assertEqual(before.end(), 0)
         shell = self.open("shell")
         shell.expect("walrus> ")
-        shell.process.send_signal(2)
+        shell.type("REGISTER t\n")
+        shell.expect(r"\nOK\r")
+        shell.expect("walrus> ")
+        self.assertNotEqual(shell.modes(), modes, "the shell edits lines by itself")
+        shell.type("\x03")
+        self.assertEqual(shell.process.wait(60), 130)
+        self.assertEqual(shell.modes(), modes)
         self.assertEqual(shell.end(), 130)
+        with open(self.path(".walrus_history")) as file:
+            self.assertIn("REGISTER", file.read())
+        self.assertEqual(stat.S_IMODE(os.stat(self.path(".walrus_history")).st_mode), 0o600)
+
+    def test_ctrl_c_ends_a_request_that_waits(self):
+        self.server.ok("topic", "create", "t")
+        shell = self.open("shell")
+        shell.expect("walrus> ")
+        shell.type("GET t 60000\n")
+        shell.expect(r"GET t 60000\r\n")
+        shell.type("\x03")
+        self.assertEqual(shell.end(), 130)
+
+    def test_delete_in_the_shell_asks(self):
+        self.server.ok("topic", "create", "t")
+        shell = self.open("shell")
+        shell.expect("walrus> ")
+        shell.type("DELETE t\n")
+        shell.expect(r"Delete topic t and all its records\? \[y/N\] ")
+        shell.type("n\n")
+        shell.expect("nothing was deleted")
+        shell.expect("walrus> ")
+        shell.type("DELETE t\n")
+        shell.expect(r"\[y/N\] ")
+        shell.type("y\n")
+        shell.expect(r"\nOK\r")
+        shell.type("DELETE\n")
+        shell.expect("ERR DELETE requires a topic")
+        shell.type("quit\n")
+        self.assertEqual(shell.end(), 0)
+        self.server.ok("topic", "create", "t")
+        shell = self.open("shell", "--yes")
+        shell.expect("walrus> ")
+        shell.type("DELETE t\nquit\n")
+        shell.expect(r"\nOK\r")
+        self.assertEqual(shell.end(), 0)
+        self.assertEqual(self.server.run("shell", input=b"REGISTER t\nDELETE t\n").stdout,
+                         b"OK\nOK\n")
 
     def test_delete_asks(self):
         self.server.ok("topic", "create", "t")
@@ -167,6 +165,24 @@ class OnATerminal(ServerTest):
         producer.expect(r"\[#*\.*\] +\d+%")
         producer.expect(r"produced 2000 records 12000 bytes offsets 0\.\.1999 retries 0")
         self.assertEqual(producer.end(), 0)
+
+    def test_consume_into_a_file_backup_and_restore_show_their_progress(self):
+        self.server.ok("topic", "create", "t")
+        self.server.ok("produce", "t", input=b"%s\n" % (b"x" * 1000) * 200_000)
+        bar = r"\[#*\.*\] +\d+%"
+        consumer = self.open_in_sh(f'"$WALRUS" consume t > {self.path("out")}')
+        consumer.expect(bar + r" +\d+ records +[\d.]+ MB")
+        self.assertEqual(consumer.end(), 0)
+        self.assertEqual(os.path.getsize(self.path("out")), 200_000 * 1001)
+        data, backup = self.server.directory, self.path("backup")
+        for words in (f"backup {data} {backup}", f"restore {backup} {self.path('restored')}"):
+            copy = self.open_in_sh(f'"$WALRUS" {words}')
+            copy.expect(bar + r" +[\d.]+ MB")
+            self.assertEqual(copy.end(), 0)
+        verify = self.open_in_sh(f'"$WALRUS" log verify {self.path("restored")}')
+        verify.expect(r"reading [\d.]+ MB")
+        verify.expect("every checksum holds")
+        self.assertEqual(verify.end(), 0)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ and hopes.
 import json
 import os
 import pathlib
+import pty
 import re
 import select
 import shutil
@@ -17,6 +18,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import unittest
 import urllib.request
@@ -173,6 +175,65 @@ class Native:
                 raise EOFError(f"connection closed after {len(data)} of {size} bytes")
             data += piece
         return data
+
+
+class Terminal:
+    """A program on a pseudo terminal: what is typed, what is seen."""
+
+    def __init__(self, *words, env):
+        master, slave = pty.openpty()
+        self.master = master
+        self.process = subprocess.Popen(words, stdin=slave, stdout=slave, stderr=slave, env=env,
+                                        start_new_session=True)
+        os.close(slave)
+        self.seen = ""
+
+    def type(self, text):
+        os.write(self.master, text.encode())
+
+    def expect(self, pattern, seconds=60):
+        """Reads until the pattern is seen; forgets what came before its end."""
+        end = time.monotonic() + seconds
+        while not (match := re.search(pattern, self.seen)):
+            ready, _, _ = select.select([self.master], [], [], max(0, end - time.monotonic()))
+            if not ready:
+                raise AssertionError(f"{pattern!r} was not seen in {self.seen!r}")
+            try:
+                data = os.read(self.master, 4096)
+            except OSError:
+                data = b""
+            if not data:
+                raise AssertionError(f"{pattern!r} was not seen in {self.seen!r}: the end")
+            self.seen += data.decode(errors="replace")
+        self.seen = self.seen[match.end():]
+        return match
+
+    def modes(self):
+        """How the terminal treats what is typed: echo, lines, signals..."""
+        return termios.tcgetattr(self.master)[:4]
+
+    def kill(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    def end(self, seconds=60):
+        """Reads to the end; the exit status."""
+        end = time.monotonic() + seconds
+        while True:
+            ready, _, _ = select.select([self.master], [], [], max(0, end - time.monotonic()))
+            if not ready:
+                raise AssertionError(f"it did not end; after {self.seen!r}")
+            try:
+                data = os.read(self.master, 4096)
+            except OSError:
+                break
+            if not data:
+                break
+            self.seen += data.decode(errors="replace")
+        status = self.process.wait(60)
+        os.close(self.master)
+        return status
 
 
 def read_line(stream, seconds):
