@@ -100,6 +100,19 @@ Result<std::optional<Identity>> read_identity(io::Env& env, const io::Path& root
   return std::nullopt;
 }
 
+Result<std::vector<io::Path>> namespaces_below(io::Env& env, const io::Path& root) {
+  std::vector<io::Path> namespaces;
+  WALRUS_ASSIGN(auto entries, env.disk().list(root));
+  for (const auto& entry : entries) {
+    bool own = std::ranges::find(kOwnNames, Bytes(entry.name)) != kOwnNames.end();
+    if (!entry.directory || own) continue;
+    auto path = root / entry.name;
+    WALRUS_ASSIGN(bool ours, is_namespace(env, path));
+    if (ours) namespaces.push_back(std::move(path));
+  }
+  return namespaces;
+}
+
 Result<void> write_identity(io::Env& env, const io::Path& root, const Identity& identity) {
   auto& disk = env.disk();
   auto temporary = root / kTemporaryName;

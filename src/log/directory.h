@@ -31,10 +31,12 @@ Result<Identity> decode_identity(Bytes);  // kCorrupt, kVersion
 // The identity of the directory; none if it is empty or its making was interrupted. kInvalid: it
 // holds something else.
 Result<std::optional<Identity>> read_identity(io::Env&, const io::Path& root);
+// The namespaces right below it, and the pieces of those with long keys.
+Result<std::vector<io::Path>> namespaces_below(io::Env&, const io::Path& root);
 // Durable on return.
 Result<void> write_identity(io::Env&, const io::Path& root, const Identity&);
 
-// As walrus::verify, on any world.
+// As walrus::verify, on any world. What a finding names begins with the root.
 Result<std::vector<Finding>> verify_directory(io::Env&, const io::Path& root);
 
 constexpr Bytes kIdentityName = "WALRUS";

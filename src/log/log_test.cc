@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 
 #include <atomic>
+#include <fstream>
 #include <thread>
 
 #include "log/log_fixture.h"
@@ -366,6 +367,32 @@ TEST_F(Life, a_backup_is_a_log_of_its_own) {
   ASSERT_TRUE(succeeds(same));
   EXPECT_EQ(read_all(*same), numbers(0, 100));
   EXPECT_EQ(same->cursor("c")->position(), Offset{40});
+}
+
+TEST_F(Life, verify_reads_namespaces_too) {
+  auto root = directory.path() / "namespaces";
+  EXPECT_TRUE(fails_with(verify(root), Code::kNotFound));
+  for (std::string key : {"", "a/b", std::string(500, 'x')}) {
+    auto log = Log::open({.root = root, .key = key, .shards = 1});
+    ASSERT_TRUE(succeeds(log));
+    auto stream = log->create("t", kOs);
+    append_numbers(*stream, 0, 10);
+    ASSERT_TRUE(succeeds(log->close()));
+  }
+  EXPECT_TRUE(verify(root)->empty());
+  int damaged = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(root)) {
+    if (entry.path().extension() != ".pack") continue;
+    std::fstream file(entry.path(), std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(-1, std::ios::end).put('?');
+    ++damaged;
+  }
+  EXPECT_EQ(damaged, 3);
+  auto findings = verify(root);
+  ASSERT_TRUE(succeeds(findings));
+  ASSERT_EQ(findings->size(), 3u);
+  for (const auto& finding : *findings)
+    EXPECT_TRUE(std::filesystem::exists(finding.file)) << finding.file;
 }
 
 TEST_F(Life, a_thousand_streams_of_a_hundred_records) {
