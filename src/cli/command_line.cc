@@ -63,10 +63,13 @@ int run_command_line(int count, char** words) {
                 "walrus");
   root.fallthrough();  // inherited: global flags may stand behind the verb too
   root.require_subcommand(0, 1);
-  root.footer("Start with: walrus serve    then: walrus topic create t; walrus put t hello");
   CommandLine line(root);
   add_globals(line);
   add_verbs(line);
+  root.footer(  // after the verbs: they would have it too
+      "Start with: walrus serve    then: walrus topic create t; walrus put t hello\n"
+      "Exit status: 0 done, 1 failed, 2 usage, 3 log verify found damage, 70 serve: the storage "
+      "failed, 130 Ctrl-C");
   try {
     root.parse(count, words);
   } catch (const CLI::Success& asked) {  // --help, --version

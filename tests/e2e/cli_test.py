@@ -8,7 +8,7 @@ import signal
 import subprocess
 import unittest
 
-from walrus import BINARY, ServerTest, environment, free_port, main, wait_until, walrus
+from walrus import BINARY, SOURCE, ServerTest, environment, free_port, main, wait_until, walrus
 
 
 class RoundTrip(ServerTest):
@@ -238,6 +238,12 @@ class Failures(ServerTest):
             self.assertEqual(done.returncode, 2, (words, text))
             self.assertRegex(text, r"\Awalrus: [^\n]+; see walrus --help\n\Z", words)
             self.assertEqual(done.stdout, b"")
+
+    def test_the_manual_has_every_verb_and_every_global_option(self):
+        manual = (SOURCE / "packaging/walrus.1").read_text().replace("\\-", "-")
+        text = walrus("--help").stdout.decode()
+        for word in re.findall(r"(?m)^  ([a-z]+)  ", text) + re.findall(r"(?m)^  (--[a-z-]+)", text):
+            self.assertRegex(manual, rf"(?m)^\.[A-Z]+ .*{word}\b", word)
 
     def test_verbs_of_later_releases_are_absent(self):
         text = walrus("--help").stdout.decode()
