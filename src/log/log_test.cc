@@ -372,7 +372,7 @@ TEST_F(Life, a_backup_is_a_log_of_its_own) {
 TEST_F(Life, verify_reads_namespaces_too) {
   auto root = directory.path() / "namespaces";
   EXPECT_TRUE(fails_with(verify(root), Code::kNotFound));
-  for (std::string key : {"", "a/b", std::string(500, 'x')}) {
+  for (const auto& key : {std::string(), std::string("a/b"), std::string(500, 'x')}) {
     auto log = Log::open({.root = root, .key = key, .shards = 1});
     ASSERT_TRUE(succeeds(log));
     auto stream = log->create("t", kOs);
