@@ -167,8 +167,9 @@ std::string fish_condition(const Place& place) {
   auto space = place.path.find(' ');
   auto below = [](const std::string& verb) { return "__fish_seen_subcommand_from " + verb; };
   auto first = below(place.path.substr(0, space));
-  return space == std::string::npos ? first
-                                    : first + "; and " + below(place.path.substr(space + 1));
+  if (space != std::string::npos) return first + "; and " + below(place.path.substr(space + 1));
+  if (place.verbs.empty()) return first;
+  return first + "; and not " + below(fmt::format("{}", fmt::join(place.verbs, " ")));
 }
 
 std::string fish_flag(const std::string& condition, const Flag& flag) {

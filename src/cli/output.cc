@@ -37,13 +37,16 @@ bool is_number(const std::string& cell) {
 
 void report(const Globals& globals, const Error& error) {
   std::fflush(stdout);
-  if (!globals.json) return write_error_line("walrus: " + error.message);
+  if (!globals.json) {
+    auto line = "walrus: " + error.message;  // a name in it may hold anything
+    std::ranges::replace_if(line, [](char c) { return static_cast<unsigned char>(c) < ' '; }, ' ');
+    return write_error_line(std::move(line));
+  }
   write_error_line(
       dump({{"error", {{"code", code_name(error.code)}, {"message", error.message}}}}));
 }
 
 int report_usage(const Globals& globals, Error error) {
-  std::ranges::replace(error.message, '\n', ' ');
   error.message += "; see walrus --help";
   report(globals, error);
   return kExitUsage;

@@ -52,7 +52,7 @@ class Completion(ServerTest):
         for typed, completed in COMPLETED:
             with self.subTest(shell=shell[0], typed=typed):
                 terminal.type(typed + "\t\x01echo '<' \x05'>'\n")
-                terminal.expect(rf"< {completed} >")
+                terminal.expect(rf"< {completed} ?>")
         terminal.type("exit\n")
         self.assertEqual(terminal.end(), 0)
 

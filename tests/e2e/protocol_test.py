@@ -5,7 +5,6 @@ import json
 import socket
 import struct
 import threading
-import unittest
 
 from walrus import Native, ServerTest, main, wait_until
 

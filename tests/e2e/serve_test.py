@@ -72,7 +72,8 @@ class Running(ServerTest):
             seen = wait_until(lambda: self.readyz(admin) != 200, "readyz to say no")
             self.assertTrue(seen)
             slow.close()
-            self.assertEqual(self.server.stop(), 0)
+            self.assertEqual(self.server.process.wait(60), 0)
+            self.server.process.stdout.close()
 
     @staticmethod
     def readyz(connection):
@@ -170,7 +171,7 @@ class Starting(unittest.TestCase):
                                                r'.*^listen = "127\.0\.0\.3:6000" ')
         done = walrus("serve", "--client-port", "99", "--listen", "127.0.0.1:98", "--print-config")
         self.assertIn('listen = "127.0.0.1:98"', done.stdout.decode(), "our own name wins")
-        done = self.serve("--client-host", "0.0.0.0")
+        done = walrus("serve", "--client-host", "0.0.0.0", "--check-config")
         self.assertEqual(done.returncode, 1)
         self.assertIn("--insecure", done.stderr.decode())
         for flag in ("--join", "--initial-peer"):

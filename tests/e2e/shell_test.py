@@ -4,7 +4,7 @@
 import os
 import stat
 
-from walrus import BINARY, ServerTest, Terminal, environment, main
+from walrus import BINARY, ServerTest, Terminal, environment, main, wait_until
 
 
 class Pipe(ServerTest):
@@ -96,7 +96,7 @@ class OnATerminal(ServerTest):
         shell.type("REGISTER t\n")
         shell.expect(r"\nOK\r")
         shell.expect("walrus> ")
-        self.assertNotEqual(shell.modes(), modes, "the shell edits lines by itself")
+        wait_until(lambda: shell.modes() != modes, "the shell to edit lines by itself")
         shell.type("\x03")
         self.assertEqual(shell.process.wait(60), 130)
         self.assertEqual(shell.modes(), modes)

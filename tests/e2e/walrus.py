@@ -5,6 +5,7 @@ by the test that started it. Waiting is for something to be seen, with a deadlin
 and hopes.
 """
 
+import fcntl
 import json
 import os
 import pathlib
@@ -183,8 +184,10 @@ class Terminal:
     def __init__(self, *words, env):
         master, slave = pty.openpty()
         self.master = master
-        self.process = subprocess.Popen(words, stdin=slave, stdout=slave, stderr=slave, env=env,
-                                        start_new_session=True)
+        # In a session of its own whose terminal this is: what is typed makes signals too.
+        self.process = subprocess.Popen(
+            words, stdin=slave, stdout=slave, stderr=slave, env=env, start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
         os.close(slave)
         self.seen = ""
 
