@@ -242,6 +242,8 @@ Result<void> Config::load_environment(const std::map<std::string, std::string>& 
 
 Result<void> Config::check() const {
   auto origin = [this](Bytes key) { return values_.find(key)->second.origin; };
+  if (string("node.data_dir").empty())
+    return fail(Code::kInvalid, "{}: node.data_dir is empty", origin("node.data_dir"));
   for (Bytes key : {"security.certificate", "security.key", "security.ca", "security.sasl"})
     if (!string(key).empty())
       return fail(Code::kInvalid, "{}: {}: not supported in this release", origin(key), key);

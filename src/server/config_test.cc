@@ -73,6 +73,7 @@ TEST(ConfigTest, small_journal_has_small_files_and_takes_the_largest_payload) {
 TEST(ConfigTest, unknown_key_is_refused_with_file_and_line) {
   EXPECT_EQ(error(file("[native]\n\nlisen = \"x\"\n")), "walrus.toml:3: unknown key native.lisen");
   EXPECT_EQ(error(file("[nativ]\nlisten = \"x\"\n")), "walrus.toml:1: unknown table nativ");
+  EXPECT_EQ(error(file("\nlisten = \"x\"\n")), "walrus.toml:2: unknown key listen");
   EXPECT_EQ(error({.flags = {{"--set", "native.lisen", "x"}}}), "--set: unknown key native.lisen");
   EXPECT_EQ(error({.environment = {{"WALRUS_NATIVE_LISEN", "x"}}}),
             "WALRUS_NATIVE_LISEN: unknown key");
@@ -88,6 +89,8 @@ TEST(ConfigTest, value_out_of_range_is_refused_with_its_place) {
             "--listen: native.listen = nowhere: expected host:port");
   EXPECT_EQ(error(file("[topic]\ndurability = \"never\"\n")),
             "walrus.toml:2: topic.durability = never: expected fsync, interval=<1..3600000> or os");
+  EXPECT_EQ(error({.flags = {{"--data-dir", "node.data_dir", ""}}}),
+            "--data-dir: node.data_dir is empty");
 }
 
 TEST(ConfigTest, wrong_type_and_bad_toml_name_their_line) {
