@@ -16,7 +16,16 @@
 //   kFsync     the record is on the disk. Nothing acknowledged is lost by a power cut.
 //   kInterval  the record is in the page cache; the disk follows within `interval`.
 //   kOs        the record is in the page cache: it survives the process, not a power cut.
-// Readers see what was acknowledged under the stream's own durability (the high watermark).
+// Readers see what was acknowledged under the stream's own durability (the high watermark). Trims,
+// truncations, removals, settings, cursor commits and clean marks are on the disk when the call
+// returns, whatever the durability.
+//
+// Besides the errors named at each call, every call may answer kClosed; one that reads, kIo and
+// kCorrupt; one that writes, kIo, kNoSpace (nothing is lost; works again when there is space),
+// kBusy (no room in the journal for 30 s) and kReadOnly. A sync that fails ends the instance: that
+// call and every later one answers the error. Open again to go on with what is on the disk.
+//
+// Sizes are bytes, payload bytes are those of keys and values.
 
 #include <chrono>
 #include <compare>
@@ -95,22 +104,26 @@ struct Durability {
 
 struct StreamOptions {
   Durability durability{};
+  // A segment is rolled when one of these is reached. Retention drops whole segments.
   std::int64_t segment_records_max = 1'000'000, segment_bytes_max = 1 << 30;
-  std::optional<Millis> segment_time_max{};       // none = a segment is never rolled for its age
-  std::optional<std::int64_t> retention_bytes{};  // none = keep all
-  std::optional<Millis> retention_time{};
-  bool compact = false;  // keep the last record of each key
-  Millis tombstone_retention = std::chrono::hours(24);
+  std::optional<Millis> segment_time_max{};       // none = never rolled for its age
+  std::optional<std::int64_t> retention_bytes{};  // of the whole stream; none = keep all
+  std::optional<Millis> retention_time{};         // by the records' timestamps; none = keep all
+  bool compact = false;                           // keep the last record of each key
+  Millis tombstone_retention = std::chrono::hours(24);  // so long a tombstone stays, if compacted
 };
 
 struct Options {
   std::filesystem::path root{};
   std::string key{};       // namespace: a log of its own below root; "" = root itself
   bool read_only = false;  // shared: beside a running writer, sees what was on disk when opened
-  int shards = 0;          // journals; 0 = cores; may change between opens
+  int shards = 0;          // journals, 0 to 1024; 0 = cores; may change between opens
+  // Of one append, encoded; at most 64 MiB, and at most a quarter of journal_bytes_max.
   std::int64_t batch_bytes_max = 64 << 20, batch_records_max = 1 << 20,
-               in_flight_bytes_max = 64 << 20, journal_bytes_max = 1 << 30,  // per shard
-      cache_bytes_max = 256 << 20, background_bytes_per_s = 64 << 20;
+               in_flight_bytes_max = 64 << 20,  // asynchronous appends without an answer
+      journal_bytes_max = 1 << 30,              // on the disk, per shard
+      cache_bytes_max = 256 << 20,              // of stored segments, in memory
+      background_bytes_per_s = 64 << 20;        // checkpoints, retention, compaction
 };
 
 struct ProducerSequence {
@@ -205,20 +218,22 @@ class Cursor {
 
 struct StreamInfo {
   std::string name;
-  std::uint64_t id = 0;
+  std::uint64_t id = 0;  // never given again in this directory
   StreamOptions options;
-  bool clean = true;
-  Offset log_start, high_watermark, log_end;
-  std::int64_t segments = 0, bytes = 0, reclaimed_bytes = 0;
-  std::optional<Time> oldest, newest;
+  bool clean = true;                            // see Stream::mark_clean
+  Offset log_start, high_watermark, log_end;    // first kept; end of the acknowledged; of all
+  std::int64_t segments = 0;                    // the open one included
+  std::int64_t bytes = 0, reclaimed_bytes = 0;  // batches that are kept; given back so far
+  std::optional<Time> oldest, newest;           // none: no record
 };
 
-class Stream {  // a copyable handle
+// A copyable handle; all copies mean the same stream. Once it is removed: kNotFound.
+class Stream {
  public:
+  // Answer the (first) offset when the stream's durability is reached; all of the batch or nothing
+  // of it, for readers and across crashes. No records: nothing happens, the answer is the next
+  // offset. After kIo it is not known whether the records are there. kTooLarge, kMismatch, kFenced.
   Result<Offset> append(const Record&, const AppendOptions& = {});
-  // Answers the first offset; all of the batch or nothing of it, for readers and across crashes. No
-  // records: nothing happens, the answer is the next offset. Waits up to 30 s for room in the
-  // journal, then kBusy.
   Result<Offset> append(std::span<const Record>, const AppendOptions& = {});
   using Done = std::move_only_function<void(Result<Offset>)>;
   // Copies the records, waits while more than in_flight_bytes_max are unanswered. `Done` runs on
@@ -229,19 +244,23 @@ class Stream {  // a copyable handle
   Result<Records> read(Offset from, const ReadOptions& = {}) const;
   Result<Reader> scan(Offset from, const ReadOptions& = {}) const;
   Result<Offset> find(Time) const;  // first record not older; none: the high watermark
-  Result<Cursor> cursor(Bytes name, const CursorOptions& = {});  // opened or made
+  // Opened, or made. 1 to 255 bytes, else kInvalid.
+  Result<Cursor> cursor(Bytes name, const CursorOptions& = {});
   Result<std::vector<std::string>> cursors() const;
-  Result<void> remove_cursor(Bytes name);
+  Result<void> remove_cursor(Bytes name);  // its handles answer kNotFound
   Result<StreamInfo> info() const;
-  Result<void> alter(const StreamOptions&);
+  Result<void> alter(const StreamOptions&);  // all of them: begin with info()->options
   // A flag for the user: a new stream is clean, every append and every truncation marks it dirty,
   // nothing else does. Durable on return, survives restarts; see StreamInfo::clean.
   Result<void> mark_clean();
   Result<void> mark_dirty();
-  Result<void> trim(Offset first_kept);         // head; durable on return
-  Result<void> truncate(Offset first_dropped);  // tail; offsets are given again, in a higher epoch
-  Result<void> compact();                       // now, whatever the schedule
-  Result<void> sync();                          // all appended so far is on the disk
+  // Head and tail, kOutOfRange beyond the log. Offsets of a dropped tail are given again, in a
+  // higher epoch.
+  Result<void> trim(Offset first_kept);
+  Result<void> truncate(Offset first_dropped);
+  Result<void>
+  compact();            // sealed segments, now, whatever the schedule; see StreamOptions::compact
+  Result<void> sync();  // all appended so far is on the disk
 
   struct Impl;
   explicit Stream(std::shared_ptr<Impl>);
@@ -259,12 +278,15 @@ class Log {  // move only; the destructor closes and drops the error
   // Waits for the calls that run, those that wait for records answer kClosed; syncs, checkpoints,
   // releases the directory. Not from a Done callback.
   Result<void> close();
-  Result<Stream> create(Bytes name, const StreamOptions& = {});  // 1..255 bytes, no NUL; kExists
-  Result<Stream> stream(Bytes name) const;                       // kNotFound
-  Result<void> remove(Bytes name);                               // durable on return
-  Result<std::vector<StreamInfo>> list(Bytes prefix = {}) const;
+  // A name has 1 to 255 bytes, any but NUL, and is never a file's name. kInvalid, kExists.
+  Result<Stream> create(Bytes name, const StreamOptions& = {});
+  Result<Stream> stream(Bytes name) const;                        // kNotFound
+  Result<void> remove(Bytes name);                                // kNotFound
+  Result<std::vector<StreamInfo>> list(Bytes prefix = {}) const;  // by name
   Result<void> checkpoint();  // journal into segment files now; the journal is empty afterwards
-  Result<void> backup(const std::filesystem::path& to);  // a consistent copy while writes go on
+  // A consistent copy while writes go on, of all that is on the disk. `to` is made, or is empty;
+  // else kExists.
+  Result<void> backup(const std::filesystem::path& to);
 
   struct Impl;
   explicit Log(std::unique_ptr<Impl>);
@@ -280,8 +302,8 @@ struct Finding {
   std::string what;
 };
 
-// Reads every byte of `directory` that a checksum covers, spare copies too. Empty: every checksum
-// holds. Reads only, also beside a running writer.
+// Reads every byte below `directory` that a checksum covers: namespaces and spare copies too. Empty:
+// every checksum holds. Reads only, also beside a running writer.
 Result<std::vector<Finding>> verify(const std::filesystem::path& directory);
 
 // Copies a backup into a directory that does not exist yet or is empty.
