@@ -31,7 +31,6 @@ FileInfo classify(const DirectoryFile& found) {
   else if (name.ends_with(".wal")) file.kind = "journal";
   else if (path.starts_with("journal/") && name == "reserve") file.kind = "reserve";
   else if (name.ends_with(".pack")) file.kind = "pack";
-  else if (name == "reserve") file.kind = "reserve";
   else if (name.find("manifest") != std::string::npos || name.find("MANIFEST") != std::string::npos)
     file.kind = "manifest";
   else if (name.ends_with(".seg")) file.kind = "segment";

@@ -113,7 +113,12 @@ void Shard::verify(std::vector<Finding>& findings) {
     LockGuard guard(lock_);
     if (const auto& chain = streams_.at(id)->chain) chains.push_back(chain);
   }
-  store_.verify(chains, findings);
+  std::vector<Finding> stored;  // named from the root on
+  store_.verify(chains, stored);
+  for (auto& finding : stored) {
+    finding.file = options_.root / finding.file;
+    findings.push_back(std::move(finding));
+  }
   journal_.verify(findings);
 }
 

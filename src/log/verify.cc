@@ -25,7 +25,6 @@ Result<void> verify_shard(io::Env& env, const log::ShardOptions& options,
       found.push_back({directory, 0, recovered.error().code, recovered.error().message});
     } else {
       shard.verify(found);
-      for (auto& finding : found) finding.file = options.root / finding.file;
     }
     WALRUS_TRY(log::verify_manifests(env, directory, options.layout, found));
     auto after = log::load_manifest(env, directory, options.layout);
