@@ -302,8 +302,8 @@ struct Finding {
   std::string what;
 };
 
-// Reads every byte below `directory` that a checksum covers: namespaces and spare copies too. Empty:
-// every checksum holds. Reads only, also beside a running writer.
+// Reads every byte below `directory` that a checksum covers, namespaces and spare copies too.
+// Empty: every checksum holds. Reads only, also beside a running writer.
 Result<std::vector<Finding>> verify(const std::filesystem::path& directory);
 
 // Copies a backup into a directory that does not exist yet or is empty.
