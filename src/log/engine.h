@@ -41,7 +41,7 @@ struct EngineOptions {
   std::int64_t pack_bytes_max = 64 << 10;  // less than this pending at a checkpoint: pack file
   std::int64_t index_interval_bytes = 16 << 10;
   std::int64_t open_files_max = 256;
-  std::int64_t reserve_bytes = 4 << 20;  // per shard, for the manifest of a full disk
+  std::int64_t reserve_bytes = 1 << 20;  // per shard, for the manifest of a full disk
 };
 
 // Where in which journal a mutation ends; what when_done() waits for.
