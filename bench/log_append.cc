@@ -93,7 +93,7 @@ void os_one_thread(Bench& bench) {
   Row half{.name = "append.os.1thread.journal",
            .unit = "records/s",
            .peer = "memcpy + CRC-32C",
-           .conditions = "as above, a burst of 768 MiB: one that the journal has room for"};
+           .conditions = "as above, a burst of 512 MiB: one that the journal has room for"};
   auto payload = random_bytes(kRecordBytes);
   std::int64_t again = INT64_MAX;
   for (int round = 0; round < bench.rounds; ++round) {
@@ -102,7 +102,7 @@ void os_one_thread(Bench& bench) {
     auto stream = must(log.create("s", {.durability = kOs, .retention_bytes = kGiB}), "create");
     append_alone(stream, records * 3 / 2, payload);
     must(log.checkpoint(), "checkpoint");
-    half.rounds.push_back(append_alone(stream, records * 3 / 8, payload));
+    half.rounds.push_back(append_alone(stream, records / 4, payload));
     must(log.checkpoint(), "checkpoint");
     row.rounds.push_back(append_alone(stream, records, payload));
     again = std::min(again, recycles(root));
