@@ -58,10 +58,13 @@ def save(rows):
     ROWS.write_text(json.dumps(rows, indent=2) + "\n")
 
 
-def write_docs(rows):
+def write_docs(rows, lacking):
     DOCS.mkdir(parents=True, exist_ok=True)
     intro = (DOCS / "log.intro.md").read_text()
-    (DOCS / "log.md").write_text(intro + "\n" + report.markdown(rows))
+    page = intro + "\n## Results\n\n" + report.markdown(rows)
+    if lacking:
+        page += f"\nNot measured to an end: {', '.join(f'`{name}`' for name in lacking)}.\n"
+    (DOCS / "log.md").write_text(page)
     (DOCS / "log.svg").write_text(report.svg(rows))
 
 
@@ -71,7 +74,8 @@ def main():
     parser.add_argument("--check", action="store_true", help="exit 1 if a target is missed")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", action="append", help="a case, or a row whose case is run")
-    parser.add_argument("--report", action="store_true", help="measure nothing, write the pages of what there is")
+    parser.add_argument("--report", action="store_true",
+                        help="measure nothing, write the pages of what there is")
     args = parser.parse_args()
     if run("cmake", "--preset", "release", "-DWALRUS_BENCH=ON"):
         return 1
@@ -97,7 +101,7 @@ def main():
     if lacking:
         print(f"not measured yet: {' '.join(lacking)}")
     if not lacking or args.report:
-        write_docs(ordered)
+        write_docs(ordered, lacking)
     for case in failed:
         print(f"bench.py: {case}: failed", file=sys.stderr)
     missed = any(row["met"] is False for row in ordered)
