@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "log/catalog.h"
 #include "log/directory.h"
+#include "log/namespace.h"
 #include "log/shard.h"
 
 namespace walrus::log {
@@ -72,6 +73,7 @@ struct Engine::Impl {
   io::Env& env;
   EngineOptions options;
   io::Path root;
+  std::ptrdiff_t levels = 0;  // of a namespace below the directory that was given
   Identity identity;
   std::unique_ptr<io::DirectoryLock> directory_lock;
   std::vector<std::unique_ptr<Shard>> shards;
@@ -84,7 +86,11 @@ struct Engine::Impl {
 
 Result<std::unique_ptr<Engine>> Engine::open(io::Env& env, const EngineOptions& options) {
   WALRUS_TRY(check_options(options));
-  auto impl = std::make_unique<Impl>(env, options);
+  WALRUS_ASSIGN(auto path, namespace_path(options.user.key));
+  auto resolved = options;
+  if (!path.empty()) resolved.user.root /= path;
+  auto impl = std::make_unique<Impl>(env, resolved);
+  impl->levels = std::distance(path.begin(), path.end());
   WALRUS_TRY(impl->open());
   return std::make_unique<Engine>(std::move(impl));
 }
@@ -154,8 +160,12 @@ Result<void> Engine::Impl::make() {
 
 Result<void> Engine::Impl::sync_names() {
   WALRUS_TRY(env.disk().sync_directory(root));
-  if (!root.has_parent_path()) return {};
-  return env.disk().sync_directory(root.parent_path());
+  auto path = root;
+  for (std::ptrdiff_t i = 0; i <= levels && path.has_parent_path(); ++i) {
+    path = path.parent_path();
+    WALRUS_TRY(env.disk().sync_directory(path));
+  }
+  return {};
 }
 
 // A manifest may be replaced, and what it named unlinked, while it is read: then the next is read.

@@ -200,6 +200,25 @@ TEST_P(EngineTest, refuses_a_directory_that_is_not_its_own) {
   EXPECT_FALSE(std::filesystem::exists(root_ / "LOCK"));
 }
 
+TEST_P(EngineTest, keeps_namespaces_apart) {
+  open();
+  create("of the root");
+  engine_.reset();
+  auto named = options();
+  named.user.key = "shop/eu";
+  open(named);
+  EXPECT_EQ(engine_->find("of the root").error().code, Code::kNotFound);
+  append(create("of the namespace"), "x");
+  EXPECT_TRUE(std::filesystem::exists(root_ / "shop%2Feu" / "WALRUS"));
+  engine_.reset();
+  open();
+  EXPECT_EQ(engine_->find("of the namespace").error().code, Code::kNotFound);
+  EXPECT_TRUE(engine_->find("of the root"));
+  named.user.key = std::string(10'000, 'k');
+  auto refused = Engine::open(io::real_env(), named);
+  EXPECT_EQ(refused.error().code, Code::kInvalid);
+}
+
 TEST_P(EngineTest, names_the_holder_of_a_locked_directory) {
   open();
   auto second = Engine::open(io::real_env(), options());

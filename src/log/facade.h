@@ -26,8 +26,7 @@
 
 namespace walrus::log {
 
-// As Log::open on any world; options.user.root is the directory itself, options.user.key is not
-// looked at.
+// As Log::open on any world.
 Result<Log> open_log(io::Env&, const EngineOptions&);
 
 constexpr auto kRoomWait = std::chrono::seconds(30);  // for room in the journal, then kBusy

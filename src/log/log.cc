@@ -2,17 +2,14 @@
 
 #include "log/cursor.h"
 #include "log/facade.h"
-#include "log/namespace.h"
 
 namespace walrus {
 
 using log::Call;
 
 Result<Log> Log::open(const Options& options) {
-  WALRUS_ASSIGN(auto path, log::namespace_path(options.key));
   log::EngineOptions engine;
   engine.user = options;
-  if (!path.empty()) engine.user.root /= path;
   return log::open_log(io::real_env(), engine);
 }
 

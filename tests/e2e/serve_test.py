@@ -46,6 +46,19 @@ class Running(ServerTest):
         self.server.start()
         self.assertEqual(self.server.ok("consume", "t"), b"x\n" * 5000)
 
+    def test_a_namespace_has_topics_of_its_own(self):
+        self.server.ok("topic", "create", "of-the-root")
+        self.server.stop()
+        named = Server(self.server.directory, "--set", "node.namespace=shop/eu").start()
+        self.addCleanup(named.close)
+        self.assertEqual(named.ok("topic", "list", "--json").strip(), b"[]")
+        named.ok("topic", "create", "of-the-namespace")
+        self.assertEqual(named.stop(), 0)
+        self.server.start()
+        topics = self.server.ok("topic", "list", "--json")
+        self.assertIn(b"of-the-root", topics)
+        self.assertNotIn(b"of-the-namespace", topics)
+
     def test_admin_port(self):
         def fetch(path):
             with urllib.request.urlopen(f"http://{self.server.admin}{path}", timeout=60) as reply:
