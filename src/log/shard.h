@@ -77,6 +77,8 @@ struct Checkpoint {
   // The last manifest again, without the files that only trimmed and dropped batches are in: what a
   // full disk still has room for. Nothing is captured, and the journal's start stays.
   bool releases_only = false;
+  bool was_stale =
+      false;  // Shard::manifest_stale_ before what it captured; from then on it is anew
   JournalStart start;
   Lsn needs_synced = 0;  // before the manifest may say so
   struct Captured {

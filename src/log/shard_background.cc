@@ -213,6 +213,7 @@ void Shard::begin_checkpoint() {
   auto& checkpoint = *checkpoint_;
   checkpoint.start = journal_.next_start();
   checkpoint.needs_synced = checkpoint.start.lsn;
+  checkpoint.was_stale = std::exchange(manifest_stale_, false);
   checkpoint.waiters.swap(checkpoint_waiters_next_);
   tables_[key_of(0, Table::kClean, kClockKey)] = std::to_string(trusted_now_ms());
   auto& manifest = checkpoint.manifest;
@@ -257,6 +258,7 @@ io::Nanos Shard::begin_release() {
   checkpoint_ = std::make_unique<Checkpoint>();
   checkpoint_->releases_only = true;
   checkpoint_->needs_synced = journal_.end();
+  checkpoint_->was_stale = std::exchange(manifest_stale_, false);
   auto& manifest = checkpoint_->manifest;
   manifest = *std::move(*last);
   ++manifest.generation;
@@ -480,7 +482,6 @@ void Shard::checkpoint_apply(Ready& ready) {
   std::ranges::set_difference(named_, named, std::back_inserter(doomed_), {}, &file_name,
                               &file_name);
   named_ = std::move(named);
-  manifest_stale_ = false;
   if (checkpoint.releases_only) {
     checkpoint_ = nullptr;
     return;
@@ -538,6 +539,7 @@ void Shard::give_up_checkpoint() {
     sort_by_name(live);
     std::ranges::set_difference(written, live, std::back_inserter(made), {}, &file_name,
                                 &file_name);
+    manifest_stale_ = manifest_stale_ || checkpoint_->was_stale;
     checkpoint_ = nullptr;
   }
   (void)store_.remove(made);
