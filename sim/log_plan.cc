@@ -103,8 +103,8 @@ const std::vector<std::string>& fault_families() {
       "after_directory_sync", "before_rename", "after_rename", "before_remove", "after_remove",
       // What the disk does to a process that lives.
       "sync_error", "dropped_page", "evicted_page", "read_error", "write_error", "short_io",
-      "open_error", "disk_full", "no_space", "slow_sync", "stuck_sync", "bit_rot", "lost_write",
-      "misdirected_write",
+      "open_error", "disk_full", "opened_on_full_disk", "no_space", "slow_sync", "stuck_sync",
+      "bit_rot", "lost_write", "misdirected_write",
       // The rest of the world.
       "slow_read", "wall_jump", "shards_changed", "recreated"};
   return families;

@@ -71,6 +71,8 @@ bool LogRun::try_open(int attempt) {
   }
   if (rough && plan_.open_errors && random_.chance(0.3)) errors = faults.open_error = 0.03;
   if (rough && plan_.io_errors && random_.chance(0.3)) errors = faults.read_error = 0.03;
+  bool full = rough && plan_.disk_full && random_.chance(0.3);
+  if (full) fill_disk();
   if (plan_.change_shards && random_.chance(0.3)) {
     plan_.engine.user.shards = static_cast<int>(random_.between(1, 3));
     ++tally_.hits["shards_changed"];
@@ -84,6 +86,7 @@ bool LogRun::try_open(int attempt) {
   if (node.crashed()) {
     count_crash(armed_, "crash_in_recovery");
     if (opened) opened->reset();
+    close_windows();
     note_loss(armed_);
     node.restart();
     return false;
@@ -92,9 +95,11 @@ bool LogRun::try_open(int attempt) {
   say(fmt::format("open with {} shards: {}", plan_.engine.user.shards,
                   opened ? "done" : opened.error().message));
   if (!opened) {
-    open_failed(opened.error(), errors);
+    close_windows();
+    open_failed(opened.error(), errors || (full && opened.error().code == Code::kNoSpace));
     return false;
   }
+  if (full) ++tally_.hits["opened_on_full_disk"];
   engine_ = std::move(*opened);
   ++tally_.reopenings;
   if (was_open_) ++tally_.restarts;
@@ -294,10 +299,8 @@ void LogRun::fault_window() {
   switch (random_.below(6)) {
     case 0:
       if (!plan_.disk_full) return;
-      options.capacity_bytes = disk().used_bytes() + random_.between(0, 64 << 10);
-      disk_full_ = true;
-      ++tally_.hits["disk_full"];
-      break;
+      fill_disk();
+      return;
     case 1:
       if (!plan_.io_errors) return;
       options.faults.read_error = 0.05;
@@ -323,6 +326,13 @@ void LogRun::fault_window() {
       return plant_damage(false);
   }
   window_until_ = done_ + random_.between(3, 25);
+}
+
+void LogRun::fill_disk() {
+  disk().options().capacity_bytes = disk().used_bytes() + random_.between(0, 64 << 10);
+  disk_full_ = true;
+  window_until_ = done_ + random_.between(3, 25);
+  ++tally_.hits["disk_full"];
 }
 
 void LogRun::jump_wall(Millis by) {

@@ -163,11 +163,7 @@ void LogRun::flag(const char* rule, std::string detail) {
 bool LogRun::crashed() { return world_->node(0).crashed(); }
 
 // Ended for good, in contrast to an error in the background that is retried.
-bool LogRun::engine_failed() {
-  if (!engine_ || crashed() || engine_->health()) return false;
-  auto* name = any_stream();
-  return name ? !engine_->sync(name->stream) : !engine_->new_producer_id();
-}
+bool LogRun::engine_failed() { return engine_ && !crashed() && !engine_->failure(); }
 
 // Dates a failed sync, and the end of the instance by any failure, by the last moment at which
 // there was none yet: from then on nothing is synced any more.

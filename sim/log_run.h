@@ -133,6 +133,7 @@ class LogRun {
   void draw_end();
   void arm_crash(std::int64_t operations);
   void fault_window();
+  void fill_disk();
   void jump_wall(Millis by);
   void close_windows();
   void check_progress();

@@ -63,8 +63,7 @@ struct Engine::Impl {
   Result<void> open_shards();
   Result<void> open_beside_writer();
   Result<void> load_catalog();
-  // A stream that no catalogue names was removed, and the crash came before its drop.
-  Result<void> drop_unnamed();
+  void drop_unnamed();
   Result<void> deal_anew(std::int32_t shards);
   void fail_all(const Error&);
   void drop_when_durable(const Pending&, const StreamRef&);
@@ -122,19 +121,16 @@ Result<void> Engine::Impl::open() {
     WALRUS_TRY(open_shards());
   }
   if (read_only) return {};
+  drop_unnamed();
   for (auto& shard : shards) shard->start_workers();
-  return drop_unnamed();
+  return {};
 }
 
-Result<void> Engine::Impl::drop_unnamed() {
+// A stream that no catalogue names was removed, and the crash came before its drop.
+void Engine::Impl::drop_unnamed() {
   std::set<std::uint64_t> named;
   for (const auto& [name, item] : names) named.insert(item.stream->id);
-  for (auto& shard : shards) {
-    for (auto id : shard->stream_ids()) {
-      if (!named.contains(id)) WALRUS_TRY(shard->drop(id));
-    }
-  }
-  return {};
+  for (auto& shard : shards) shard->drop_unnamed(named);
 }
 
 Result<void> Engine::Impl::make() {
@@ -228,8 +224,8 @@ Result<void> Engine::Impl::load_catalog() {
 // Another shard count: everything into segment files, then new manifests under a new layout. The
 // identity file decides which layout counts, so a crash finds the old one or the new one.
 Result<void> Engine::Impl::deal_anew(std::int32_t count) {
+  drop_unnamed();
   for (auto& shard : shards) shard->start_workers();
-  WALRUS_TRY(drop_unnamed());
   for (auto& shard : shards) WALRUS_TRY(shard->checkpoint());
   auto next = identity;
   next.layout = identity.layout + 1;

@@ -59,6 +59,14 @@ class EngineSimTest : public ::testing::TestWithParam<bool> {
     }
     return taken;
   }
+  int segment_files() {
+    auto& disk = world_.node(0).env().disk();
+    int files = 0;
+    for (const auto& directory : disk.list("/log/segments").value()) {
+      files += static_cast<int>(disk.list(io::Path("/log/segments") / directory.name)->size());
+    }
+    return files;
+  }
   bool append_succeeds_within(const StreamRef& stream, io::Nanos patience) {
     for (auto deadline = world_.now() + patience; world_.now() < deadline;) {
       if (append(stream, "again")) return true;
@@ -134,6 +142,50 @@ TEST_P(EngineSimTest, a_full_disk_takes_appends_again_after_a_trim_and_a_crash) 
     ASSERT_GT(fetched->next.value, at);
     at = fetched->next.value;
   }
+}
+
+// Nothing is free, and what recovery copies has to lie somewhere.
+TEST_P(EngineSimTest, opens_on_a_full_disk_and_takes_appends_again_after_a_removal) {
+  auto kept = create("kept"), big = create("big");
+  auto& disk = world_.node(0).disk();
+  disk.options().capacity_bytes = disk.used_bytes() + (4 << 20);
+  auto end = fill(big);
+  auto written = engine_->put_state(kept, Table::kCursors, "not yet marked as synced", "");
+  ASSERT_TRUE(succeeds(written));
+  ASSERT_TRUE(succeeds(engine_->wait(*written)));
+  world_.node(0).crash(io::CrashKind::kPowerCut);
+  disk.options().capacity_bytes = disk.used_bytes();
+  open(world_.node(0).restart());
+  EXPECT_EQ(engine_->info(*engine_->find("big"))->high_watermark.value, end);
+  auto removed = engine_->remove("big");
+  ASSERT_TRUE(succeeds(removed));
+  ASSERT_TRUE(succeeds(engine_->wait(*removed)));
+  world_.node(0).crash(io::CrashKind::kKill);
+  disk.options().capacity_bytes = disk.used_bytes();
+  open(world_.node(0).restart());
+  EXPECT_TRUE(fails_with(engine_->find("big"), Code::kNotFound));
+  EXPECT_TRUE(append_succeeds_within(*engine_->find("kept"), seconds(5)));
+}
+
+// A trim that comes while a checkpoint is under way is not in its manifest: another one follows.
+TEST_P(EngineSimTest, a_trim_during_a_checkpoint_gives_back_its_space) {
+  auto stream = create("a");
+  int during = 0;
+  auto checkpoints = [&] { return engine_->metrics()["walrus_log_checkpoints_total"]; };
+  for (io::Nanos delay(0); delay < milliseconds(6); delay += std::chrono::microseconds(20)) {
+    auto before = checkpoints();
+    Pending last;
+    for (int i = 0; i < 9; ++i) last = append(stream, std::string(8'000, 'x'))->pending;
+    ASSERT_TRUE(succeeds(engine_->wait(last)));  // checkpoint_bytes are there
+    world_.run_for(delay);
+    if (segment_files() > 0 && checkpoints() == before) ++during;
+    auto trimmed = engine_->trim(stream, engine_->info(stream)->log_end);
+    ASSERT_TRUE(succeeds(trimmed));
+    ASSERT_TRUE(succeeds(engine_->wait(*trimmed)));
+    world_.run_for(seconds(4));
+    EXPECT_EQ(segment_files(), 0) << "trimmed " << delay << " after the append";
+  }
+  EXPECT_GE(during, 3) << "trims while a checkpoint was under way";
 }
 
 // A large stream is compacted a piece at a time and paced: checkpoints go on in between.

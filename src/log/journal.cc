@@ -14,10 +14,6 @@ namespace {
 
 constexpr std::int64_t kPopulateBytes = 8 << 20;
 
-std::int64_t file_bytes_for(std::int64_t payload) {
-  return round_up(kFirstGroup + kGroupHeaderBytes + kFrameHeaderBytes + payload) + kTailBytes;
-}
-
 }  // namespace
 
 Journal::Journal(io::Env& env, const JournalOptions& options) : env_(env), options_(options) {}

@@ -116,6 +116,7 @@ struct PayloadRef {
 
 struct JournalOptions {
   io::Path directory;  // journal/<shard>
+  io::Path reserve;    // a file that gives way when the disk has no room for what recovery copies
   std::string directory_uuid;
   std::uint64_t layout = 0;
   std::int32_t shard = 0;
@@ -229,8 +230,10 @@ class Journal {
   Result<void> check_end(const Replay&, const Found& last, bool followed) const;
   Result<void> replay_file(Replay&, const Found&, Lsn limit);
   Result<void> replay_frame(Replay&, const Found&, const Frame&, Bytes whole, Lsn lsn);
-  Result<void> end_replay(const Replay&);
-  Result<char*> reserve_for_copy(std::uint32_t length);
+  Result<void> end_replay(Replay&);
+  Result<char*> reserve_for_copy(Replay&, std::uint32_t length);
+  bool make_room(Replay&, const FilePlan& failed, std::uint32_t length);
+  std::vector<Found*> find_unused(const Replay&);
 
   Result<void> activate(JournalFileRef);
   void write_header(const JournalFileRef&, std::vector<SyncJob::Range>& to);
@@ -295,6 +298,10 @@ std::uint32_t nonce_crc(std::uint64_t nonce);
 
 constexpr std::int64_t round_up(std::int64_t position) {
   return (position + kBlockBytes - 1) / kBlockBytes * kBlockBytes;
+}
+// The least size of a file that takes a frame with such a payload.
+constexpr std::int64_t file_bytes_for(std::int64_t payload) {
+  return round_up(kFirstGroup + kGroupHeaderBytes + kFrameHeaderBytes + payload) + kTailBytes;
 }
 
 }  // namespace walrus::log

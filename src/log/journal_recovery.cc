@@ -11,14 +11,17 @@ namespace walrus::log {
 
 struct Journal::Found {
   JournalFileRef file;
+  bool taken = false;          // for what recovery copies: see make_room()
   bool valid = false;          // has a header of this directory, layout, shard and sequence
   std::int64_t bad_copy = -1;  // of that header: its position
   JournalHeader header;
 };
 
 struct Journal::Replay {
-  const Apply* apply = nullptr;
-  std::string bytes;               // of the file that is replayed
+  const Apply* apply = nullptr;  // none: only `end` and `end_frame` are wanted
+  const Found* first = nullptr;  // the file that holds the start, or follows it
+  std::string bytes;             // of the file that is replayed
+  Lsn start = 0;
   Lsn synced_to = 0;               // D
   Lsn end = 0;                     // exact end of the last good frame
   Lsn cut = 0;                     // exact end of the last good frame below D
@@ -29,6 +32,8 @@ struct Journal::Replay {
   bool gives_up_link = false;  // a file that is linked into the log, and holds nothing of it
   std::map<std::uint64_t, Found*> by_sequence;
   std::map<std::uint64_t, Found*> successor;  // the newest valid file that names one before it
+  // What can be written to when the disk is full; filled in by find_unused().
+  std::optional<std::vector<Found*>> unused;
 
   Found* next_of(std::uint64_t sequence) const {
     auto next = successor.find(sequence);
@@ -140,10 +145,11 @@ Result<void> Journal::recover(const JournalStart& start, const Apply& apply) {
   WALRUS_ASSIGN(auto found, find_files());
   Replay replay;
   replay.apply = &apply;
-  replay.synced_to = replay.end = replay.cut = start.lsn;
+  replay.start = replay.synced_to = replay.end = replay.cut = start.lsn;
   replay.cut_sequence = start.sequence;
   WALRUS_TRY(survey(replay, found, start));
   WALRUS_ASSIGN(Found * now, first_file(replay, start));
+  replay.first = now;
   std::vector<JournalFileRef> chain;
   while (now) {
     auto* next = replay.next_of(now->file->sequence);
@@ -180,7 +186,7 @@ Result<void> Journal::recover(const JournalStart& start, const Apply& apply) {
   }
   std::vector<io::Path> useless;
   for (auto& one : found) {
-    if (std::ranges::find(active_files_, one.file) != active_files_.end()) continue;
+    if (one.taken || std::ranges::find(active_files_, one.file) != active_files_.end()) continue;
     if (one.file->size > kFirstGroup + kTailBytes) {
       // Whoever made it may have died before its size was durable, which no sync of a range makes.
       WALRUS_TRY(one.file->file->sync());
@@ -293,6 +299,7 @@ Result<void> Journal::replay_frame(Replay& replay, const Found& found, const Fra
   bool below = lsn < replay.synced_to;
   replay.end = end;
   replay.end_frame = frame.type == FrameType::kEnd ? static_cast<std::uint64_t>(frame.offset) : 0;
+  if (replay.apply == nullptr) return {};
   if (below || options_.read_only) {
     replay.cut = end;
     replay.cut_sequence = found.file->sequence;
@@ -306,14 +313,14 @@ Result<void> Journal::replay_frame(Replay& replay, const Found& found, const Fra
     end_ = written_ = synced_ = replay.cut;
     prev_sequence_ = replay.cut_sequence;
   }
-  WALRUS_ASSIGN(char* to, reserve_for_copy(frame.length));
+  WALRUS_ASSIGN(char* to, reserve_for_copy(replay, frame.length));
   std::ranges::copy(payload, to);
   auto copied = commit(frame);
   return (*replay.apply)(frame, copied, payload);
 }
 
 // As reserve(), but makes files as it goes: at recovery nobody else does.
-Result<char*> Journal::reserve_for_copy(std::uint32_t length) {
+Result<char*> Journal::reserve_for_copy(Replay& replay, std::uint32_t length) {
   for (;;) {
     auto to = reserve(length, false);
     if (to || to.error().code != Code::kBusy) return to;
@@ -324,14 +331,52 @@ Result<char*> Journal::reserve_for_copy(std::uint32_t length) {
     bool planned = plan_file(plan);
     options_.bytes_max = limit;
     CHECK(planned);
-    WALRUS_ASSIGN(auto file, prepare(plan));
-    add_spare(std::move(file));
+    if (auto file = prepare(plan)) {
+      add_spare(*std::move(file));
+    } else {
+      plan_failed(plan);
+      bool again = file.error().code == Code::kNoSpace && make_room(replay, plan, length);
+      if (!again) return std::unexpected(std::move(file).error());
+    }
   }
+}
+
+// On a full disk a prepared file that the log never reached has to do; then one that is just large
+// enough, even below the minimum; then the reserve gives way.
+bool Journal::make_room(Replay& replay, const FilePlan& failed, std::uint32_t length) {
+  auto least = round_up(file_bytes_for(length));
+  affordable_bytes_ = std::max(least, failed.size / 2);
+  if (!replay.unused) replay.unused = find_unused(replay);
+  auto fits = [&](const Found* one) { return !one->taken && one->file->size >= least; };
+  auto found = std::ranges::find_if(*replay.unused, fits);
+  // Whoever made it may have died before its size was durable, which no sync of a range makes.
+  if (found != replay.unused->end() && (*found)->file->file->sync()) {
+    affordable_bytes_ = least;  // no larger one is asked for
+    (*found)->taken = true;
+    released_.push_back((*found)->file);
+    return true;
+  }
+  return failed.size > least || env_.disk().remove(options_.reserve).has_value();
+}
+
+// Not in the log, and not the one that its last frame may name: see end_replay().
+std::vector<Journal::Found*> Journal::find_unused(const Replay& replay) {
+  std::vector<Found*> unused;
+  const auto* last = replay.first;
+  if (!last) return unused;
+  while (const auto* next = replay.next_of(last->file->sequence)) last = next;
+  Replay ahead;
+  ahead.end = last == replay.first ? replay.start : last->header.prev_end;
+  if (!replay_file(ahead, *last, ~Lsn{0})) return unused;
+  for (auto [sequence, one] : replay.by_sequence) {
+    if (!one->valid && sequence != ahead.end_frame) unused.push_back(one);
+  }
+  return unused;
 }
 
 // What was copied is synced first; the header that links the first new file into the log comes
 // last, so that a crash in between finds the log as it was.
-Result<void> Journal::end_replay(const Replay& replay) {
+Result<void> Journal::end_replay(Replay& replay) {
   if (!copying_) {
     // Not replay.end: an end frame at or above D is in the page cache, maybe, and nowhere else. A
     // file that named it as its predecessor's end would lose that end at a power cut.
@@ -341,10 +386,15 @@ Result<void> Journal::end_replay(const Replay& replay) {
     // The last frame names a file that never became part of the log, or one that became part of it
     // hides such a frame. Another one takes its place before that one is used again, or the next
     // recovery would miss it.
-    auto aside = std::move(released_);
-    released_.clear();
-    WALRUS_TRY(reserve_for_copy(0));
-    released_ = std::move(aside);
+    auto free = std::ranges::partition(released_, [&](const JournalFileRef& file) {
+      auto* found = replay.by_sequence.at(file->sequence);
+      return found->valid || file->sequence == replay.end_frame;
+    });
+    std::vector<JournalFileRef> aside(released_.begin(), free.begin());
+    released_.erase(released_.begin(), free.begin());
+    replay.unused.emplace();  // they are in released_
+    WALRUS_TRY(reserve_for_copy(replay, 0));
+    released_.insert(released_.end(), aside.begin(), aside.end());
   }
   auto job = begin_sync(false);
   WALRUS_TRY(job.run());

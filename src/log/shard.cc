@@ -22,6 +22,7 @@ Shard::Shard(io::Env& env, const ShardOptions& options)
       options_(options),
       directory_(options.root / "journal" / std::to_string(options.index)),
       journal_(env, {.directory = directory_,
+                     .reserve = reserve_path(),
                      .directory_uuid = options.directory_uuid,
                      .layout = options.layout,
                      .shard = options.index,
@@ -271,9 +272,20 @@ Result<Pending> Shard::trim(StreamState& stream, std::int64_t first_kept) {
 Result<Pending> Shard::drop(std::uint64_t id) {
   LockGuard guard(lock_);
   WALRUS_TRY(usable());
-  auto found = streams_.find(id);
   WALRUS_ASSIGN(auto pending, write_frame({.type = FrameType::kDrop, .stream = id}, {}));
-  if (found != streams_.end()) {
+  erase(id);
+  return pending;
+}
+
+void Shard::drop_unnamed(const std::set<std::uint64_t>& named) {
+  for (auto id : stream_ids()) {
+    LockGuard guard(lock_);
+    if (!named.contains(id)) erase(id);
+  }
+}
+
+void Shard::erase(std::uint64_t id) {
+  if (auto found = streams_.find(id); found != streams_.end()) {
     auto& stream = *found->second;
     stream.removed = true;
     if (stream.chain) manifest_stale_ = true;
@@ -283,7 +295,6 @@ Result<Pending> Shard::drop(std::uint64_t id) {
     streams_.erase(found);
   }
   std::erase_if(tables_, [&](const auto& item) { return item.first.second.first == id; });
-  return pending;
 }
 
 void Shard::forget(StreamState& stream) {

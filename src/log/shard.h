@@ -9,6 +9,7 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <set>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
@@ -77,8 +78,8 @@ struct Checkpoint {
   // The last manifest again, without the files that only trimmed and dropped batches are in: what a
   // full disk still has room for. Nothing is captured, and the journal's start stays.
   bool releases_only = false;
-  bool was_stale =
-      false;  // Shard::manifest_stale_ before what it captured; from then on it is anew
+  // Shard::manifest_stale_ before the capture, which clears it: for a checkpoint that is given up.
+  bool was_stale = false;
   JournalStart start;
   Lsn needs_synced = 0;  // before the manifest may say so
   struct Captured {
@@ -126,6 +127,9 @@ class Shard {
   StreamRef attach(std::uint64_t id, std::string name, const StreamOptions&);
   std::vector<std::uint64_t> stream_ids();
   Result<Pending> drop(std::uint64_t id);
+  // As drop() for all others, but in memory alone: a full disk has no room for frames, and every
+  // recovery before the next checkpoint does it again.
+  void drop_unnamed(const std::set<std::uint64_t>& named);
   void forget(StreamState&);  // no call succeeds from now on; the journal says so later (drop)
 
   Result<Appended> append(StreamState&, std::span<const Record>, std::size_t bytes, Time now,
@@ -212,6 +216,7 @@ class Shard {
 
   Result<void> replay(const Frame&, Lsn payload, Bytes bytes);
   Result<void> replay_truncate(const Frame&, Lsn payload, Bytes bytes);
+  void erase(std::uint64_t id);
   std::unexpected<Error> bad_frame(const Frame&, const char* what) const;
   StreamState& replayed_stream(std::uint64_t id);
   StreamSnapshot snapshot_of(const StreamState&) const;

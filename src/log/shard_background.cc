@@ -271,16 +271,18 @@ io::Nanos Shard::begin_release() {
   return io::Nanos(0);
 }
 
-// Room that only a manifest may take when the disk is full.
+// Room that only a manifest, and what recovery copies, may take when the disk is full. Whatever
+// there is of it is better than none.
 void Shard::keep_reserve() {
   auto path = reserve_path();
   if (auto there = env_.disk().exists(path); !there || *there) return;
   auto file = env_.disk().open(path, io::Open::kCreate);
   if (!file) return;
-  if (!(*file)->preallocate(options_.engine.reserve_bytes)) {
-    *file = nullptr;
-    (void)env_.disk().remove(path);
+  for (auto bytes = options_.engine.reserve_bytes; bytes >= kBlockBytes; bytes /= 2) {
+    if ((*file)->preallocate(bytes)) return;
   }
+  *file = nullptr;
+  (void)env_.disk().remove(path);
 }
 
 // Copies batches out of the journal and checks them: what rotted there must not become a segment.
