@@ -10,6 +10,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstring>
+#include <deque>
 #include <memory>
 #include <random>
 #include <thread>
@@ -148,19 +149,28 @@ double memcpy_and_crc(std::int64_t records, std::size_t bytes) {
   return rate;
 }
 
-double new_file_write_rate(const std::filesystem::path& directory, std::int64_t bytes) {
-  auto path = directory / "new";
-  int fd = open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  must(fd >= 0, "open");
+double new_file_write_rate(const std::filesystem::path& directory, double seconds,
+                           std::int64_t kept_bytes) {
+  std::deque<std::filesystem::path> files;
   std::string piece(1 << 20, 'x');
+  std::int64_t pieces = 0;
   auto begin = Clock::now();
-  for (std::int64_t done = 0; done < bytes; done += 1 << 20) {
-    must(write(fd, piece.data(), piece.size()) == 1 << 20, "write");
+  while (since(begin) < seconds) {
+    files.push_back(directory / ("new" + std::to_string(pieces)));
+    int fd = open(files.back().c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    must(fd >= 0, "open");
+    for (int i = 0; i < 1024; ++i, ++pieces) {
+      must(write(fd, piece.data(), piece.size()) == 1 << 20, "write");
+    }
+    must(fdatasync(fd) == 0, "fdatasync");
+    close(fd);
+    if (std::ssize(files) > kept_bytes / kGiB) {
+      std::filesystem::remove(files.front());
+      files.pop_front();
+    }
   }
-  must(fdatasync(fd) == 0, "fdatasync");
-  auto rate = static_cast<double>(bytes) / since(begin) / 1e6;
-  close(fd);
-  std::filesystem::remove(path);
+  auto rate = static_cast<double>(pieces) * (1 << 20) / since(begin) / 1e6;
+  for (const auto& file : files) std::filesystem::remove(file);
   return rate;
 }
 

@@ -27,7 +27,9 @@ double rocksdb_appends(const std::filesystem::path& directory, const Load&);
 double raw_synced_writes(const std::filesystem::path& directory, double seconds, Histogram&);
 // memcpy + CRC-32C of `bytes` each into memory that is populated. Records a second.
 double memcpy_and_crc(std::int64_t records, std::size_t bytes);
-// MB/s of writing a new file of `bytes` and syncing it.
-double new_file_write_rate(const std::filesystem::path& directory, std::int64_t bytes);
+// MB/s of writing new files of 1 GiB one after the other and syncing each, the newest `kept_bytes`
+// of them kept.
+double new_file_write_rate(const std::filesystem::path& directory, double seconds,
+                           std::int64_t kept_bytes);
 
 }  // namespace walrus::bench

@@ -61,6 +61,7 @@ struct Engine::Impl {
   Result<void> make();
   Result<void> sync_names();  // of the directory and what is in it
   Result<void> open_shards();
+  Result<void> recover_shards();
   Result<void> open_beside_writer();
   Result<void> load_catalog();
   void drop_unnamed();
@@ -190,14 +191,40 @@ Result<void> Engine::Impl::open_shards() {
     };
     shard.on_failed = [this](const Error& error) { fail_all(error); };
     shards.push_back(std::make_unique<Shard>(env, shard));
-    WALRUS_TRY(shards.back()->recover());
   }
+  WALRUS_TRY(recover_shards());
   if (!options.user.read_only) {
     std::vector<FileRef> named;
     for (auto& shard : shards) shard->add_files(named);
     WALRUS_TRY(shards.front()->store().quarantine_unnamed(named));
   }
   return load_catalog();
+}
+
+// All at once: what takes time is reading the journals, each of which keeps a core busy.
+Result<void> Engine::Impl::recover_shards() {
+  if (shards.size() == 1) return shards.front()->recover();
+  struct Recovery {
+    Event done;
+    Result<void> result;
+    std::unique_ptr<io::Worker> worker;
+  };
+  std::vector<Recovery> all(shards.size());
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    auto body = [&shard = *shards[i], &one = all[i], begun = false]() mutable {
+      if (!std::exchange(begun, true)) {
+        one.result = shard.recover();
+        one.done.set();
+      }
+      return io::Worker::kForever;
+    };
+    all[i].worker = env.start_worker(fmt::format("walrus-open{}", i), std::move(body));
+  }
+  for (auto& one : all) {
+    if (!env.wait(one.done, io::Worker::kForever)) return fail(Code::kClosed, "crashed");
+  }
+  for (auto& one : all) WALRUS_TRY(std::move(one.result));
+  return {};
 }
 
 Result<void> Engine::Impl::load_catalog() {
@@ -232,8 +259,12 @@ Result<void> Engine::Impl::deal_anew(std::int32_t count) {
   next.shards = count;
   std::vector<Manifest> dealt(static_cast<std::size_t>(count));
   std::uint64_t next_file = 1;
+  // Lsns go on where the highest of them is: what lies in a file of an earlier layout that is used
+  // again must not look like a part of this log.
+  Lsn lsn = 0;
   for (auto& shard : shards) {
     auto old = shard->snapshot_for_layout();
+    lsn = std::max(lsn, old.journal_lsn);
     next_file = std::max(next_file, old.next_file);
     for (auto& stream : old.streams) {
       dealt[stream.id % dealt.size()].streams.push_back(std::move(stream));
@@ -252,6 +283,7 @@ Result<void> Engine::Impl::deal_anew(std::int32_t count) {
     manifest.shards = count;
     manifest.next_file = next_file;
     manifest.generation = 1;
+    manifest.journal_lsn = lsn;
     WALRUS_TRY(Shard::write_first_manifest(env, root, manifest));
   }
   for (auto& shard : shards) shard->stop_workers();  // they look at each other

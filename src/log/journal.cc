@@ -18,7 +18,9 @@ constexpr std::int64_t kPopulateBytes = 8 << 20;
 
 Journal::Journal(io::Env& env, const JournalOptions& options) : env_(env), options_(options) {}
 
+// Small ones: an open waits for them. They grow again with use.
 Result<void> Journal::fill_spares() {
+  if (affordable_bytes_ == 0) affordable_bytes_ = options_.file_bytes_min;
   FilePlan plan;
   while (spares_.size() < 2 && plan_file(plan)) {
     auto file = prepare(plan);

@@ -127,7 +127,6 @@ Result<void> Shard::write_first_manifest(io::Env& env, const io::Path& root, Man
   WALRUS_TRY(env.disk().make_directory(directory));
   WALRUS_TRY(env.disk().sync_directory(root / "journal"));
   manifest.journal_sequence = pack_start({});
-  manifest.journal_lsn = 0;
   return write_manifest(env, directory, manifest);
 }
 
@@ -273,6 +272,7 @@ Manifest Shard::snapshot_for_layout() {
   LockGuard guard(lock_);
   Manifest manifest;
   manifest.next_file = next_file_;
+  manifest.journal_lsn = journal_.end();
   for (auto id : [&] {
          std::vector<std::uint64_t> ids;
          for (const auto& [id, stream] : streams_) ids.push_back(id);
