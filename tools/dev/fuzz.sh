@@ -2,7 +2,7 @@
 # fuzz_planted holds a bug on purpose and must be found: it proves that the set-up can find one.
 
 # Every fuzz/NAME.cc is a target; corpus_NAME.cc and replay_main.cc are programs beside them. A
-# source that CMake does not declare makes the build fail.
+# source that CMake does not declare makes the build fail. fuzz_kafka has many names: one per API.
 build_fuzz_targets() {
   local targets=() file
   for file in fuzz/*.cc; do
