@@ -165,7 +165,7 @@ std::string frame(const std::string& body) {
 
 double walrus_puts(const fs::path& binary, const fs::path& directory, double seconds) {
   auto server = start({binary.string(), "serve", "--data-dir", directory.string(), "--listen",
-                       "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"});
+                       "127.0.0.1:0", "--kafka-listen", "", "--admin-listen", "127.0.0.1:0"});
   auto connections = connect_all(port_after(server, "native=127.0.0.1:"));
   send_all(connections[0], frame("REGISTER bench"));
   char reply[64];

@@ -119,7 +119,7 @@ say "$scratch/embed" "$scratch/data-pc"
 # The little clients against the installed server.
 mkfifo "$scratch/ready"
 "$prefix/bin/walrus" serve --data-dir "$scratch/served" --listen 127.0.0.1:0 \
-  --admin-listen 127.0.0.1:0 >"$scratch/ready" 2>"$scratch/serve.log" &
+  --kafka-listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 >"$scratch/ready" 2>"$scratch/serve.log" &
 server=$!
 read -r -t 60 ready <"$scratch/ready" || fail "no ready line: $(cat "$scratch/serve.log")"
 address=${ready#*native=}

@@ -64,6 +64,7 @@ Result<TopicRef> Local::find(Bytes topic, Partition partition) {
   auto version = broker_.catalogue_version_.load(std::memory_order_acquire);
   if (version != seen_version_) {
     topics_.clear();
+    names_.clear();
     seen_version_ = version;
   }
   auto found = topics_.find(std::string(topic));
@@ -85,6 +86,15 @@ Result<TopicRef> Local::build(Bytes topic) {
     if (!stream) return made;
     made->partitions.push_back(std::move(*stream));
   }
+}
+
+std::vector<TopicRef> Local::list_topics() {
+  std::vector<TopicRef> topics;
+  for (const auto& stream : engine().list("")) {
+    if (log::stream_name(stream).contains('/')) continue;  // of its topic
+    if (auto topic = find(log::stream_name(stream))) topics.push_back(std::move(*topic));
+  }
+  return topics;
 }
 
 std::vector<TopicSummary> Local::list(Bytes prefix) {

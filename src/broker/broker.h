@@ -35,6 +35,7 @@ struct BrokerOptions {
   std::uint64_t node_id = 1;
   StreamOptions topic_defaults{};
   std::int64_t batch_bytes_max = 1'048'588;              // of one record batch
+  std::size_t decompressed_bytes_max = 64 << 20;         // of a batch whose records are looked at
   io::Nanos append_wait_max = std::chrono::seconds(30);  // for room in the journal, then kBusy
   std::int64_t read_bytes_max = 8 << 20;                 // whatever a reader asks for
   std::int64_t read_records_max = 2'000;
@@ -102,6 +103,39 @@ struct ReadResult {
   std::size_t partition = 0;  // that was read
 };
 
+// What a client's batch has to hold beside what the format says.
+struct ProduceRules {
+  bool zstd = true;  // the client's protocol knows this codec
+};
+
+// Ends what a coroutine waits for: set once, on its loop, by Local::interrupt().
+struct Interrupt {
+  bool set = false;
+  std::uint64_t waiter = 0;  // 0: nothing waits
+};
+
+// A read of several partitions at once, whole batches as stored.
+struct FetchPart {
+  log::StreamRef stream{};
+  Offset from{};
+  std::int64_t bytes_max = 1 << 20;
+};
+struct FetchPlan {
+  std::vector<FetchPart> parts;
+  std::int64_t bytes_min = 1, bytes_max = 50 << 20;
+  io::Nanos wait{0};  // for bytes_min; any error ends it
+};
+struct FetchedPart {
+  Result<void> result{};  // kOutOfRange, kNotFound, or what ails the storage
+  std::string bytes{};
+  log::Bounds bounds{};
+};
+
+struct TimedOffset {
+  Offset offset{};
+  std::int64_t timestamp_ms = 0;
+};
+
 class Local {
  public:
   Local(Broker&, io::Loop&);
@@ -112,7 +146,9 @@ class Local {
 
   // kNotFound. `partition`, if any, must exist.
   Result<TopicRef> find(Bytes topic, Partition = {});
+  Result<TopicRef> find_id(std::uint64_t id);  // of partition 0; never given twice
   std::vector<TopicSummary> list(Bytes prefix);
+  std::vector<TopicRef> list_topics();  // by name
 
   struct NewTopic {
     std::string name{};
@@ -130,6 +166,10 @@ class Local {
   Result<log::Appended> append(const log::StreamRef&, std::span<const walrus::Record>,
                                const AppendOptions& = {});
   Result<log::Appended> append_batch(const log::StreamRef&, Bytes batch);
+  // One batch of a stranger's producer, checked (the CRC once) and encoded at once. kCorrupt: cut
+  // short or the CRC does not hold; kTooLarge; kVersion: a codec that is not allowed;
+  // kInvalid: what the records hold. kMismatch, kFenced, kBusy, kNoSpace as append().
+  Result<log::Appended> produce(const log::StreamRef&, Bytes batch, const ProduceRules&);
   io::Task<void> room(log::StreamRef);  // kBusy after append_wait_max
   io::Task<void> durable(log::Pending);
   // The partition of the next append or read that names none.
@@ -141,6 +181,18 @@ class Local {
     Offset next{};
   };
   io::Task<BatchesResult> read_batches(TopicRef, std::size_t partition, ReadRequest);
+
+  // The first part that has data gives at least one batch whatever the limits say; after it a batch
+  // that does not fit is left out. Ends at bytes_min, at an error, at a part that is full, after
+  // the wait, or when interrupted (kClosed). One result per part, in their order.
+  io::Task<std::vector<FetchedPart>> fetch(FetchPlan, Interrupt&);
+  void interrupt(Interrupt&);
+  // Of the segment that is written: Kafka's leader epoch.
+  std::int32_t epoch(const log::StreamRef&);
+  // The first record not older, with its timestamp; none: there is none.
+  Result<std::optional<TimedOffset>> find_time(const log::StreamRef&, std::int64_t timestamp_ms);
+  // The record with the greatest timestamp, the first of several.
+  Result<std::optional<TimedOffset>> find_newest(const log::StreamRef&);
 
   // Named consumers: a durable position per partition. poll() makes one on first use.
   io::Task<ReadResult> poll(TopicRef, Partition, std::string consumer, ReadRequest);
@@ -162,6 +214,9 @@ class Local {
   Result<std::shared_ptr<Queue>> queue(const TopicRef&);
   void drop_queue(std::uint64_t id);
   io::Task<void> wait_readable(log::StreamRef, Offset, io::Nanos timeout);
+  struct FetchProgress;
+  bool fetch_round(const FetchPlan&, FetchProgress&);
+  io::Task<void> wait_any(const FetchPlan&, const FetchProgress&, io::Nanos timeout, Interrupt&);
   io::Task<void> create_here(NewTopic);
   io::Task<void> remove_here(std::string topic);
   io::Task<StreamOptions> configure_here(std::string topic, Change change);
@@ -177,6 +232,7 @@ class Local {
   io::Loop& loop_;
   std::uint64_t seen_version_ = 0;
   std::unordered_map<std::string, TopicRef> topics_;
+  std::unordered_map<std::uint64_t, std::string> names_;  // of topics, by id; may be outdated
   std::unordered_map<std::uint64_t, std::shared_ptr<Queue>> queues_;  // by id of partition 0
   std::shared_ptr<Waiters> waiters_ = std::make_shared<Waiters>();
   bool stopped_ = false, admin_busy_ = false;

@@ -1,5 +1,6 @@
 #include "broker/topic_config.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <limits>
@@ -46,9 +47,10 @@ Result<void> set_durability(StreamOptions& options, Bytes name, Bytes value) {
 }
 
 Result<void> set_compact(StreamOptions& options, Bytes name, Bytes value) {
-  if (value == "true" || value == "compact") options.compact = true;
+  bool both = value == "compact,delete" || value == "delete,compact";  // retention holds as well
+  if (value == "true" || value == "compact" || both) options.compact = true;
   else if (value == "false" || value == "delete") options.compact = false;
-  else return invalid(name, value, "true, false, compact or delete");
+  else return invalid(name, value, "true, false, compact, delete or both");
   return {};
 }
 
@@ -132,6 +134,34 @@ Result<const Entry*> find(Bytes name) {
 Result<void> set_config(StreamOptions& options, Bytes name, Bytes value) {
   WALRUS_ASSIGN(auto entry, find(name));
   return entry->set(options, name, value);
+}
+
+Result<void> set_kafka_config(StreamOptions& options, Bytes name, Bytes value) {
+  // Settings of Kafka without a counterpart, and the value that says what is done here; none: it
+  // cannot matter.
+  static constexpr std::pair<Bytes, std::optional<Bytes>> kOthers[] = {
+      {"compression.type", "producer"},
+      {"file.delete.delay.ms", {}},
+      {"flush.messages", {}},
+      {"flush.ms", {}},
+      {"index.interval.bytes", {}},
+      {"max.compaction.lag.ms", "9223372036854775807"},
+      {"max.message.bytes", "1048588"},
+      {"message.timestamp.after.max.ms", "9223372036854775807"},
+      {"message.timestamp.before.max.ms", "9223372036854775807"},
+      {"message.timestamp.type", "CreateTime"},
+      {"min.cleanable.dirty.ratio", {}},
+      {"min.compaction.lag.ms", "0"},
+      {"min.insync.replicas", "1"},
+      {"preallocate", {}},
+      {"segment.index.bytes", {}},
+      {"segment.jitter.ms", {}},
+      {"unclean.leader.election.enable", {}},
+  };
+  auto other = std::ranges::find(kOthers, name, &std::pair<Bytes, std::optional<Bytes>>::first);
+  if (other == std::end(kOthers)) return set_config(options, name, value);
+  if (other->second && value != *other->second) return invalid(name, value, *other->second);
+  return {};
 }
 
 Result<void> unset_config(StreamOptions& options, const StreamOptions& defaults, Bytes name) {

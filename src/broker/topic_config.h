@@ -21,6 +21,10 @@ namespace walrus::broker {
 // tombstone_ms         delete.retention.ms       0..
 // Errors: kInvalid, the message names the setting.
 Result<void> set_config(StreamOptions&, Bytes name, Bytes value);
+// One setting by Kafka's name, or by Walrus's where Kafka has none. What Kafka knows beyond the
+// table above is taken where its value asks for what Walrus does anyway, or where it cannot matter
+// here (flush.ms, preallocate...), and refused with kInvalid where it would be ignored.
+Result<void> set_kafka_config(StreamOptions&, Bytes name, Bytes value);
 // Puts one setting back to what `defaults` says.
 Result<void> unset_config(StreamOptions&, const StreamOptions& defaults, Bytes name);
 

@@ -72,6 +72,9 @@ Result<void> check_value(const Option& option, const std::string& text, const st
     case OptionType::kDurability:
       if (broker::parse_durability(text)) return {};
       return refuse(origin, option, text, "fsync, interval=<1..3600000> or os");
+    case OptionType::kOptionalAddress:
+      if (text.empty()) return {};
+      [[fallthrough]];
     case OptionType::kAddress:
       if (io::parse_address(text)) return {};
       return refuse(origin, option, text, "host:port");
@@ -247,7 +250,8 @@ Result<void> Config::check() const {
   for (Bytes key : {"security.certificate", "security.key", "security.ca", "security.sasl"})
     if (!string(key).empty())
       return fail(Code::kInvalid, "{}: {}: not supported in this release", origin(key), key);
-  for (Bytes key : {"native.listen", "admin.listen"}) {
+  for (Bytes key : {"native.listen", "kafka.listen", "admin.listen"}) {
+    if (string(key).empty()) continue;
     auto address = io::parse_address(string(key));
     if (!address) return std::unexpected(std::move(address).error());
     const auto& host = address->host;

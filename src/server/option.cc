@@ -10,7 +10,7 @@ constexpr std::int64_t kDayMs = 86'400'000;
 using enum OptionType;
 
 constexpr Option kOptions[] = {
-    {"node.id", kInteger, "1", 1, kInt64Max, "This node's id."},
+    {"node.id", kInteger, "1", 1, std::numeric_limits<std::int32_t>::max(), "This node's id."},
     {"node.data_dir", kString, "./walrus-data", 0, 0,
      "The data directory; made if it does not exist."},
     {"node.namespace", kString, "", 0, 0,
@@ -28,13 +28,19 @@ constexpr Option kOptions[] = {
     {"native.output_bytes_max", kInteger, "4194304", 64 << 10, 1 << 30,
      "Replies and requests of one connection that may wait; above it no more is read from it."},
 
-    {"kafka.listen", kAddress, "127.0.0.1:9092", 0, 0,
-     "Address of the Kafka protocol. Accepted, no effect yet: this release does not speak it."},
-    {"kafka.advertise", kString, "", 0, 0, "Address given to Kafka clients. No effect yet."},
-    {"kafka.request_bytes_max", kInteger, "104857600", 1024, 1 << 30, "No effect yet."},
-    {"kafka.connections_max", kInteger, "10000", 1, 1'000'000, "No effect yet."},
-    {"kafka.auto_create_topics", kBoolean, "true", 0, 0, "No effect yet."},
-    {"kafka.partitions_default", kInteger, "1", 1, 4096, "No effect yet."},
+    {"kafka.listen", kOptionalAddress, "127.0.0.1:9092", 0, 0,
+     "Address of the Kafka protocol; empty: it is not served."},
+    {"kafka.advertise", kString, "", 0, 0,
+     "Address that Kafka clients are told to connect to; port 0 means the port listened on. Empty: "
+     "the address listened on."},
+    {"kafka.request_bytes_max", kInteger, "104857600", 1024, 1 << 30,
+     "Longest request; a connection that sends a longer one is closed."},
+    {"kafka.connections_max", kInteger, "10000", 1, 1'000'000,
+     "Open connections; more are closed. Lowered if the limit on open files is too small for it."},
+    {"kafka.auto_create_topics", kBoolean, "true", 0, 0,
+     "A Kafka client that asks for an unknown topic makes it, unless it says otherwise."},
+    {"kafka.partitions_default", kInteger, "1", 1, 4096,
+     "Partitions of a topic whose maker names no number."},
 
     {"peer.listen", kAddress, "127.0.0.1:9093", 0, 0,
      "Address for the other nodes. Accepted, no effect yet: this release is a single node."},

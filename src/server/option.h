@@ -10,7 +10,15 @@
 
 namespace walrus::server {
 
-enum class OptionType { kString, kInteger, kBoolean, kList, kDurability, kAddress };
+enum class OptionType {
+  kString,
+  kInteger,
+  kBoolean,
+  kList,
+  kDurability,
+  kAddress,
+  kOptionalAddress
+};
 
 struct Option {
   Bytes key{};  // "native.frame_bytes_max"

@@ -59,7 +59,8 @@ std::map<std::string, std::string> environment() {
 Bytes hint(Code code) {
   switch (code) {
     case Code::kExists:
-      return ": stop what listens there, or choose another address (--listen, --admin-listen)";
+      return ": stop what listens there, or choose another address (--listen, --kafka-listen, "
+             "--admin-listen)";
     case Code::kLocked: return ": stop that process, or choose another directory (--data-dir)";
     case Code::kNoSpace: return ": free some space; nothing that was acknowledged is lost";
     case Code::kVersion: return ": start it with the newer release";
@@ -115,8 +116,8 @@ CLI::App* ServeCommand::add_to(CLI::App& parent) {
   app->add_option("--config", flags->config, "Configuration file (TOML)");
   value("--data-dir", "node.data_dir", "Data directory [./walrus-data]");
   value("--listen", "native.listen", "Native protocol [127.0.0.1:9091]");
-  value("--kafka-listen", "kafka.listen", "Kafka protocol: no effect in this release");
-  value("--kafka-advertise", "kafka.advertise", "Kafka protocol: no effect in this release");
+  value("--kafka-listen", "kafka.listen", "Kafka protocol; empty: none [127.0.0.1:9092]");
+  value("--kafka-advertise", "kafka.advertise", "Address given to Kafka clients");
   value("--peer-listen", "peer.listen", "Other nodes: no effect in this release");
   value("--admin-listen", "admin.listen", "HTTP: /metrics, /healthz, /readyz [127.0.0.1:9094]");
   value("--node-id", "node.id", "This node's id [1]");
@@ -173,9 +174,12 @@ int serve(const Config& config, const Report& report) {
   auto server = Server::start(env, options, log);
   if (!server) return failed(report, "serve", server.error());
   stop_on_signal((*server)->stop_requested());
-  std::printf("walrus ready native=%s admin=%s data_dir=%s pid=%d\n",
-              (*server)->native_address().c_str(), (*server)->admin_address().c_str(),
-              config.string("node.data_dir").c_str(), static_cast<int>(getpid()));
+  auto kafka = (*server)->kafka_address();
+  if (!kafka.empty()) kafka = " kafka=" + kafka;
+  std::printf("walrus ready native=%s%s admin=%s data_dir=%s pid=%d\n",
+              (*server)->native_address().c_str(), kafka.c_str(),
+              (*server)->admin_address().c_str(), config.string("node.data_dir").c_str(),
+              static_cast<int>(getpid()));
   std::fflush(stdout);
   if (auto ended = (*server)->wait(); !ended) {
     failed(report, "storage failed", ended.error());

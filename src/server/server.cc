@@ -1,6 +1,8 @@
 #include "server/server.h"
 
+#include "base/check.h"
 #include "broker/run_on.h"
+#include "log/directory.h"
 
 namespace walrus::server {
 namespace {
@@ -31,6 +33,7 @@ Result<std::unique_ptr<Server>> Server::start(io::Env& env, const ServerOptions&
   server->watch();
   server->watcher_ = env.start_worker("watch", [self = server.get()] { return self->watch(); });
   server->native_->start();
+  if (server->kafka_) server->kafka_->start();
   server->admin_->start();
   server->run_loops();
   return server;
@@ -50,11 +53,21 @@ Result<void> Server::open() {
 Result<void> Server::bind() {
   WALRUS_ASSIGN(native_,
                 frontend::native::NativeServer::listen(*broker_, metrics_, options_.native));
+  if (!options_.kafka.listen.empty()) WALRUS_TRY(bind_kafka());
   frontend::admin::AdminPages pages{.metrics = [this] { return metrics_page(); },
                                     .health = [this] { return engine_->health(); },
                                     .ready = [this] { return ready(); }};
   WALRUS_ASSIGN(admin_, frontend::admin::AdminServer::listen(*loops_[0], options_.admin_listen,
                                                              std::move(pages)));
+  return {};
+}
+
+Result<void> Server::bind_kafka() {
+  WALRUS_ASSIGN(auto identity, log::read_identity(env_, options_.engine.user.root));
+  CHECK(identity.has_value());  // the engine is open
+  auto options = options_.kafka;
+  options.session.node.uuid = identity->uuid;
+  WALRUS_ASSIGN(kafka_, frontend::kafka::KafkaServer::listen(*broker_, metrics_, options));
   return {};
 }
 
@@ -141,6 +154,10 @@ boost::asio::awaitable<void> Server::drain(Server* server, Event* drained) {
 
 io::Task<void> Server::drain_all() {
   auto ended = co_await native_->stop(options_.drain_timeout);
+  if (kafka_) {
+    auto kafka_ended = co_await kafka_->stop(options_.drain_timeout);
+    if (ended) ended = std::move(kafka_ended);
+  }
   for (std::size_t i = 0; i < broker_->loops(); ++i) {
     auto& local = broker_->local(i);
     WALRUS_CO_TRY(co_await broker::run_on<void>(*loops_[0], local.loop(),

@@ -15,6 +15,7 @@
 #include "base/metrics.h"
 #include "broker/broker.h"
 #include "frontend/admin/admin.h"
+#include "frontend/kafka/server.h"
 #include "frontend/native/server.h"
 #include "io/env.h"
 #include "io/network.h"
@@ -26,6 +27,7 @@ struct ServerOptions {
   log::EngineOptions engine{};
   broker::BrokerOptions broker{};
   frontend::native::NativeOptions native{};
+  frontend::kafka::KafkaOptions kafka{};  // an empty address: no such port
   std::string admin_listen = "127.0.0.1:9094";
   std::size_t loops = 1;
   std::int64_t disk_free_bytes_min = 256 << 20;
@@ -40,6 +42,7 @@ class Server {
   ~Server();  // without stop(): as a crash, but for the engine, which is closed
 
   const std::string& native_address() const { return native_->address(); }
+  std::string kafka_address() const { return kafka_ ? kafka_->address() : ""; }
   const std::string& admin_address() const { return admin_->address(); }
 
   // Waits for stop_requested() or for a failure of the storage; the latter is returned.
@@ -56,6 +59,7 @@ class Server {
   Server(io::Env&, const ServerOptions&, LogSink&);
   Result<void> open();
   Result<void> bind();
+  Result<void> bind_kafka();
   void run_loops();
   void stop_loops();
   io::Nanos watch();
@@ -71,6 +75,7 @@ class Server {
   std::vector<std::unique_ptr<io::Loop>> loops_;
   std::unique_ptr<broker::Broker> broker_;
   std::unique_ptr<frontend::native::NativeServer> native_;
+  std::unique_ptr<frontend::kafka::KafkaServer> kafka_;
   std::unique_ptr<frontend::admin::AdminServer> admin_;
   std::vector<std::unique_ptr<io::Worker>> loop_workers_;
   std::unique_ptr<io::Worker> watcher_;

@@ -73,6 +73,19 @@ ServerOptions server_options(const Config& config, int cores) {
   native.session.idle_timeout = Millis(config.integer("native.idle_timeout_ms"));
   native.memory_bytes_max = config.integer("limits.memory_bytes_max");
 
+  auto& kafka = options.kafka;
+  kafka.listen = config.string("kafka.listen");
+  kafka.advertise = config.string("kafka.advertise");
+  kafka.connections_max = static_cast<std::size_t>(config.integer("kafka.connections_max"));
+  kafka.connections_per_address_max = native.connections_per_address_max;
+  kafka.memory_bytes_max = native.memory_bytes_max;
+  kafka.session.request_bytes_max =
+      static_cast<std::size_t>(config.integer("kafka.request_bytes_max"));
+  auto& node = kafka.session.node;
+  node.node_id = static_cast<std::int32_t>(config.integer("node.id"));
+  node.auto_create_topics = config.boolean("kafka.auto_create_topics");
+  node.partitions_default = static_cast<std::int32_t>(config.integer("kafka.partitions_default"));
+
   options.admin_listen = config.string("admin.listen");
   options.disk_free_bytes_min = config.integer("limits.disk_free_bytes_min");
   return options;
@@ -96,12 +109,19 @@ Result<void> fit_open_files(ServerOptions& options, LogSink& log) {
       std::min(options.engine.open_files_max, (files - kFilesReserve) / 2);
   own = kFilesReserve + options.engine.open_files_max;
   auto connections = static_cast<std::int64_t>(options.native.connections_max);
-  if (connections + own > files) {
-    options.native.connections_max = static_cast<std::size_t>(files - own);
+  auto kafka_connections = static_cast<std::int64_t>(options.kafka.connections_max);
+  if (options.kafka.listen.empty()) kafka_connections = 0;
+  if (connections + kafka_connections + own > files) {
+    // Both faces get less, in proportion.
+    auto share = (files - own) * connections / (connections + kafka_connections);
+    options.native.connections_max = static_cast<std::size_t>(std::max<std::int64_t>(share, 1));
+    options.kafka.connections_max =
+        static_cast<std::size_t>(std::max<std::int64_t>(files - own - share, 1));
     log_line(log, LogLevel::kWarning, "few_open_files",
              {{"limit", files},
-              {"connections_max", connections},
-              {"connections_max_now", options.native.connections_max},
+              {"connections_max", connections + kafka_connections},
+              {"native_connections_max_now", options.native.connections_max},
+              {"kafka_connections_max_now", options.kafka.connections_max},
               {"hint", "raise the limit on open files (ulimit -n)"}});
   }
   return {};

@@ -8,8 +8,8 @@ namespace walrus::server {
 
 ServerOptions server_options(const Config&, int cores);
 
-// Raises the soft limit on open files to the hard one and fits native.connections_max into it,
-// with a warning. An error if not even a small server fits.
+// Raises the soft limit on open files to the hard one and fits connections_max of both faces into
+// it, with a warning. An error if not even a small server fits.
 Result<void> fit_open_files(ServerOptions&, LogSink&);
 
 }  // namespace walrus::server

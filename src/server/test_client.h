@@ -154,6 +154,7 @@ inline ServerOptions small_options(const std::filesystem::path& root) {
   options.engine.journal_file_bytes_min = 8 << 20;
   options.engine.journal_file_bytes_max = 8 << 20;
   options.native.listen = "127.0.0.1:0";
+  options.kafka.listen = "";  // for who asks for it
   options.admin_listen = "127.0.0.1:0";
   options.disk_free_bytes_min = 0;
   return options;

@@ -13,7 +13,8 @@ trap finish EXIT
 fail() { echo "dev_run_test: $*" >&2; exit 1; }
 
 # Ports that are free, so that a server that somebody runs does not matter.
-export WALRUS_NATIVE_LISTEN=127.0.0.1:0 WALRUS_ADMIN_LISTEN=127.0.0.1:0
+export WALRUS_NATIVE_LISTEN=127.0.0.1:0 WALRUS_KAFKA_LISTEN=127.0.0.1:0
+export WALRUS_ADMIN_LISTEN=127.0.0.1:0
 ./dev run --once --data-dir "$scratch/run" </dev/null >"$scratch/first" 2>&1 ||
   fail "$(tail -n 20 "$scratch/first")"
 grep -q "^walrus ready native=127.0.0.1:" "$scratch/first" || fail "no ready line"

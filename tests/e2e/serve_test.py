@@ -19,7 +19,8 @@ from walrus import (BINARY, Native, Server, ServerTest, environment, main, wait_
 class Running(ServerTest):
     def test_ready_line(self):
         self.assertRegex(self.server.ready_line,
-                         r"^walrus ready native=127\.0\.0\.1:\d+ admin=127\.0\.0\.1:\d+"
+                         r"^walrus ready native=127\.0\.0\.1:\d+ kafka=127\.0\.0\.1:\d+"
+                         r" admin=127\.0\.0\.1:\d+"
                          r" data_dir=\S+ pid=\d+$")
         self.assertEqual(int(self.server.fields["pid"]), self.server.process.pid)
 
@@ -95,14 +96,14 @@ class Running(ServerTest):
 
     def test_the_port_is_in_use(self):
         done = walrus("serve", "--data-dir", self.path("other"), "--listen", self.server.addr,
-                      "--admin-listen", "127.0.0.1:0")
+                      "--kafka-listen", "", "--admin-listen", "127.0.0.1:0")
         self.assertEqual(done.returncode, 1)
         self.assertRegex(done.stderr.decode(), r"\Awalrus: [^\n]*in use[^\n]*\n\Z")
         self.assertIn(self.server.addr, done.stderr.decode())
 
     def test_the_directory_is_locked(self):
         done = walrus("serve", "--data-dir", self.server.directory, "--listen", "127.0.0.1:0",
-                      "--admin-listen", "127.0.0.1:0")
+                      "--kafka-listen", "", "--admin-listen", "127.0.0.1:0")
         self.assertEqual(done.returncode, 1)
         text = done.stderr.decode()
         self.assertRegex(text, r"\Awalrus: [^\n]+\n\Z")
@@ -116,7 +117,8 @@ class Starting(unittest.TestCase):
 
     def serve(self, *arguments, **options):
         return walrus("serve", "--data-dir", os.path.join(self.directory, "data"), "--listen",
-                      "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", *arguments, **options)
+                      "127.0.0.1:0", "--kafka-listen", "", "--admin-listen", "127.0.0.1:0",
+                      *arguments, **options)
 
     def config(self, text):
         path = os.path.join(self.directory, "walrus.toml")
@@ -163,7 +165,7 @@ class Starting(unittest.TestCase):
     def test_a_low_descriptor_limit_is_named(self):
         process = subprocess.Popen(
             [BINARY, "serve", "--data-dir", os.path.join(self.directory, "data"), "--listen",
-             "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"],
+             "127.0.0.1:0", "--kafka-listen", "", "--admin-listen", "127.0.0.1:0"],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(),
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)))
         try:

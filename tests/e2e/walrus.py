@@ -58,7 +58,7 @@ class Server:
     def start(self):
         self.process = subprocess.Popen(
             [self.binary, "serve", "--data-dir", self.directory, "--listen", self.listen,
-             "--admin-listen", "127.0.0.1:0", *self.arguments],
+             "--kafka-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", *self.arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.errors, env=self.env)
         self.ready_line = read_line(self.process.stdout, DEADLINE)
         fields = dict(re.findall(r"(\w+)=(\S+)", self.ready_line))
@@ -68,6 +68,7 @@ class Server:
             raise AssertionError(f"no ready line: {self.ready_line!r} {self.error_text()}")
         self.fields = fields
         self.addr = self.listen = fields["native"]
+        self.kafka = fields.get("kafka")
         self.admin = fields.get("admin")
         return self
 

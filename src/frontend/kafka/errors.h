@@ -1,0 +1,48 @@
+#pragma once
+// Kafka's error codes: the only place where they are numbered, and how our errors become them.
+// Source: https://kafka.apache.org/protocol#protocol_error_codes
+
+#include <cstdint>
+
+#include "base/result.h"
+
+namespace walrus::frontend::kafka {
+
+enum class ErrorCode : std::int16_t {
+  kUnknown = -1,
+  kNone = 0,
+  kOffsetOutOfRange = 1,
+  kCorruptMessage = 2,
+  kUnknownTopicOrPartition = 3,
+  kRequestTimedOut = 7,
+  kMessageTooLarge = 10,
+  kCoordinatorNotAvailable = 15,
+  kInvalidTopic = 17,
+  kInvalidRequiredAcks = 21,
+  kUnsupportedVersion = 35,
+  kTopicAlreadyExists = 36,
+  kInvalidPartitions = 37,
+  kInvalidReplicationFactor = 38,
+  kInvalidReplicaAssignment = 39,
+  kInvalidConfig = 40,
+  kInvalidRequest = 42,
+  kUnsupportedForMessageFormat = 43,
+  kOutOfOrderSequenceNumber = 45,
+  kInvalidProducerEpoch = 47,
+  kTransactionalIdAuthorizationFailed = 53,
+  kKafkaStorageError = 56,
+  kFetchSessionIdNotFound = 70,
+  kFencedLeaderEpoch = 74,
+  kUnknownLeaderEpoch = 75,
+  kUnsupportedCompressionType = 76,
+  kInvalidRecord = 87,
+  kUnknownTopicId = 100,
+};
+
+constexpr std::int16_t number(ErrorCode code) { return static_cast<std::int16_t>(code); }
+
+// What an error of the broker is to a client: of a partition, and of a batch given to produce().
+ErrorCode partition_error(const Error&);
+ErrorCode produce_error(const Error&);
+
+}  // namespace walrus::frontend::kafka

@@ -1,0 +1,131 @@
+#include "frontend/kafka/handlers.h"
+
+#include <algorithm>
+
+#include "frontend/kafka/errors.h"
+#include "wire/kafka/codec.h"
+
+namespace walrus::frontend::kafka {
+namespace {
+
+// Decodes, calls, encodes.
+template <class Request, auto handle>
+io::Task<void> serve(Call call, Bytes body, std::string& to) {
+  WALRUS_CO_ASSIGN(auto request, wire::kafka::decode<Request>(body, call.version));
+  WALRUS_CO_ASSIGN(auto response, co_await handle(call, std::move(request)));
+  wire::kafka::encode(to, response, call.version);
+  co_return Result<void>();
+}
+
+template <class Request, auto handle>
+constexpr Handler handler(wire::kafka::Versions versions) {
+  return {Request::kKey, versions, versions, serve<Request, handle>};
+}
+
+using namespace wire::kafka;
+
+constexpr std::array kHandlers{
+    Handler{kProduceKey, {0, 11}, {3, 11}, nullptr},  // see begin_produce()
+    Handler{FetchRequest::kKey, {4, 17}, {4, 17}, fetch},
+    handler<ListOffsetsRequest, list_offsets>({1, 10}),
+    handler<MetadataRequest, metadata>({0, 12}),
+    handler<ApiVersionsRequest, api_versions>({0, 4}),
+    handler<CreateTopicsRequest, create_topics>({2, 7}),
+    handler<DeleteTopicsRequest, delete_topics>({1, 6}),
+    handler<DeleteRecordsRequest, delete_records>({0, 2}),
+    handler<InitProducerIdRequest, init_producer_id>({0, 5}),
+    handler<OffsetForLeaderEpochRequest, offset_for_leader_epoch>({2, 4}),
+    handler<DescribeClusterRequest, describe_cluster>({0, 1}),
+};
+
+ApiVersionsResponse served_versions() {
+  ApiVersionsResponse response;
+  for (const auto& one : kHandlers)
+    response.apis.push_back({.key = one.key, .min = one.advertised.from, .max = one.advertised.to});
+  return response;
+}
+
+// KIP-511: letters, digits, '-' and '.', a letter or digit at both ends.
+bool valid_software(Bytes text) {
+  auto alphanumeric = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+  };
+  return !text.empty() && alphanumeric(text.front()) && alphanumeric(text.back()) &&
+         std::ranges::all_of(text, [&](char c) { return alphanumeric(c) || c == '-' || c == '.'; });
+}
+
+}  // namespace
+
+std::span<const Handler> handlers() { return kHandlers; }
+
+const Handler* find_handler(std::int16_t key) {
+  auto found = std::ranges::find(kHandlers, key, &Handler::key);
+  return found == kHandlers.end() ? nullptr : &*found;
+}
+
+io::Task<ApiVersionsResponse> api_versions(Call call, ApiVersionsRequest request) {
+  constexpr std::int16_t kNamed = 3;  // from here on the client says what it is
+  if (call.version >= kNamed && !(valid_software(request.client_software_name) &&
+                                  valid_software(request.client_software_version)))
+    co_return ApiVersionsResponse{.error_code = number(ErrorCode::kInvalidRequest)};
+  co_return served_versions();
+}
+
+void append_unsupported_version(std::string& to) {
+  auto response = served_versions();
+  response.error_code = number(ErrorCode::kUnsupportedVersion);
+  encode(to, response, 0);
+}
+
+Uuid topic_id(const NodeOptions& node, const broker::Topic& topic) {
+  Uuid id;
+  std::ranges::copy(node.uuid.substr(0, 8), id.bytes.begin());
+  store_be(id.bytes.data() + 8, log::stream_id(topic.partitions[0]));
+  return id;
+}
+
+std::optional<std::uint64_t> stream_of(const NodeOptions& node, const Uuid& id) {
+  if (Bytes(id.bytes.data(), 8) != node.uuid.substr(0, 8)) return std::nullopt;
+  return load_be<std::uint64_t>(id.bytes.data() + 8);
+}
+
+// 16 bytes in base64url without padding, as Kafka prints them.
+std::string cluster_id(const NodeOptions& node) {
+  constexpr Bytes kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+  std::string text;
+  std::uint32_t bits = 0;
+  int count = 0;
+  for (char byte : node.uuid) {
+    bits = bits << 8 | static_cast<std::uint8_t>(byte);
+    for (count += 8; count >= 6; count -= 6) text.push_back(kDigits[bits >> (count - 6) & 63]);
+  }
+  if (count > 0) text.push_back(kDigits[bits << (6 - count) & 63]);
+  return text;
+}
+
+bool valid_topic_name(Bytes name) {
+  constexpr std::size_t kNameBytesMax = 249;
+  auto legal = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-';
+  };
+  return !name.empty() && name.size() <= kNameBytesMax && name != "." && name != ".." &&
+         std::ranges::all_of(name, legal);
+}
+
+Result<log::StreamRef> find_partition(broker::Local& local, Bytes topic, std::int32_t partition) {
+  if (partition < 0 || !valid_topic_name(topic))
+    return fail(Code::kNotFound, "unknown topic {}/{}", topic, partition);
+  auto place = static_cast<std::size_t>(partition);
+  WALRUS_ASSIGN(auto found, local.find(topic, place));
+  return found->partitions[place];
+}
+
+std::int16_t check_leader_epoch(Call call, const log::StreamRef& stream, std::int32_t asked) {
+  if (asked < 0) return number(ErrorCode::kNone);
+  auto ours = call.local.epoch(stream);
+  if (asked == ours) return number(ErrorCode::kNone);
+  return number(asked < ours ? ErrorCode::kFencedLeaderEpoch : ErrorCode::kUnknownLeaderEpoch);
+}
+
+}  // namespace walrus::frontend::kafka

@@ -1,0 +1,96 @@
+#pragma once
+// What this broker serves: one table of APIs with their versions and handlers, out of which the
+// answer to ApiVersions falls. A handler is a function from a request to a response; it lives on
+// the loop of its connection, and reaches topics through broker::Local only.
+
+#include <span>
+#include <string>
+
+#include "broker/broker.h"
+#include "wire/kafka/api.h"
+#include "wire/kafka/cluster.h"
+#include "wire/kafka/data.h"
+#include "wire/kafka/header.h"
+#include "wire/kafka/topics.h"
+
+namespace walrus::frontend::kafka {
+
+// The node as clients see it.
+struct NodeOptions {
+  std::int32_t node_id = 1;
+  std::string uuid = std::string(16, '\0');  // the directory's; ids are made of it
+  std::string host = "127.0.0.1";            // advertised
+  std::int32_t port = 9092;
+  bool auto_create_topics = true;
+  std::int32_t partitions_default = 1;
+  std::int32_t partitions_max = 4096;             // of one topic
+  std::int64_t fetch_bytes_max = 55 << 20;        // of one response, whatever a client asks for
+  io::Nanos wait_max = std::chrono::minutes(30);  // of one request, whatever a client asks for
+};
+
+// One request under way. Views live until it is answered.
+struct Call {
+  broker::Local& local;
+  const NodeOptions& node;
+  broker::Interrupt& interrupt;  // the connection ends: stop waiting
+  std::int16_t version = 0;
+};
+
+struct Handler {
+  std::int16_t key = 0;
+  // What ApiVersions tells, and what is served of it: librdkafka before 2.11 compresses only if
+  // Produce begins at 0, although it asks for 7.
+  wire::kafka::Versions advertised{}, served{};
+  // Appends the response's body. An error: the request is malformed, and the connection ends.
+  io::Task<void> (*handle)(Call, Bytes body, std::string& to) = nullptr;
+};
+std::span<const Handler> handlers();
+const Handler* find_handler(std::int16_t key);
+
+io::Task<wire::kafka::ApiVersionsResponse> api_versions(Call, wire::kafka::ApiVersionsRequest);
+io::Task<wire::kafka::MetadataResponse> metadata(Call, wire::kafka::MetadataRequest);
+io::Task<wire::kafka::DescribeClusterResponse> describe_cluster(
+    Call, wire::kafka::DescribeClusterRequest);
+io::Task<wire::kafka::ListOffsetsResponse> list_offsets(Call, wire::kafka::ListOffsetsRequest);
+io::Task<wire::kafka::OffsetForLeaderEpochResponse> offset_for_leader_epoch(
+    Call, wire::kafka::OffsetForLeaderEpochRequest);
+io::Task<wire::kafka::DeleteRecordsResponse> delete_records(Call,
+                                                            wire::kafka::DeleteRecordsRequest);
+io::Task<wire::kafka::InitProducerIdResponse> init_producer_id(Call,
+                                                               wire::kafka::InitProducerIdRequest);
+io::Task<wire::kafka::CreateTopicsResponse> create_topics(Call, wire::kafka::CreateTopicsRequest);
+io::Task<wire::kafka::DeleteTopicsResponse> delete_topics(Call, wire::kafka::DeleteTopicsRequest);
+
+// Fetch answers with views of what it has read, and so appends its response itself.
+io::Task<void> fetch(Call, Bytes body, std::string& to);
+// The answer to ApiVersions in a version that is not served: in version 0, for the client to learn.
+void append_unsupported_version(std::string& to);
+
+// Produce has two halves, so that a pipelined burst joins one group commit: encoding, at once and
+// in the order of arrival, and the answer once all of it is durable.
+struct Produced {
+  struct Part {
+    std::size_t topic = 0, partition = 0;  // places in the response
+    log::Pending pending{};
+  };
+  wire::kafka::ProduceResponse response{};
+  std::vector<Part> parts{};  // appended, and not yet known to be durable
+  bool answered = true;       // acks = 0: no response
+  bool failed = false;        // some partition was refused
+};
+constexpr std::int16_t kProduceKey = 0;
+io::Task<Produced> begin_produce(Call, Bytes body);
+// Marks what did not become durable.
+void end_produce(Produced&, const Error&);
+
+// Ids of topics and of the cluster, from the directory's and the stream's.
+wire::kafka::Uuid topic_id(const NodeOptions&, const broker::Topic&);
+std::optional<std::uint64_t> stream_of(const NodeOptions&, const wire::kafka::Uuid&);
+std::string cluster_id(const NodeOptions&);
+bool valid_topic_name(Bytes);
+// The partition of a topic by its number, as clients give it.
+Result<log::StreamRef> find_partition(broker::Local&, Bytes topic, std::int32_t partition);
+// kNone, or what is wrong with the leader epoch that a client believes in; -1: it does not say.
+std::int16_t check_leader_epoch(Call, const log::StreamRef&, std::int32_t asked);
+
+}  // namespace walrus::frontend::kafka

@@ -1,0 +1,100 @@
+#include "frontend/kafka/server.h"
+
+#include "io/address.h"
+
+namespace walrus::frontend::kafka {
+namespace {
+
+constexpr Bytes kHeldBytes = "walrus_kafka_held";
+
+// What clients are told to connect to.
+Result<void> set_advertised(NodeOptions& node, const std::string& advertise,
+                            const std::string& listening) {
+  WALRUS_ASSIGN(auto address, io::parse_address(advertise.empty() ? listening : advertise));
+  WALRUS_ASSIGN(auto bound, io::parse_address(listening));
+  if (address.host == "0.0.0.0" || address.host == "::")
+    return fail(Code::kInvalid,
+                "kafka.advertise: clients cannot connect to {}: name an address of this node",
+                address.host);
+  node.host = address.host;
+  node.port = address.port == 0 ? bound.port : address.port;
+  return {};
+}
+
+}  // namespace
+
+KafkaServer::KafkaServer(broker::Broker& broker, Metrics& metrics, KafkaOptions options,
+                         std::unique_ptr<net::Acceptor> acceptor)
+    : broker_(broker),
+      options_(std::move(options)),
+      acceptor_(std::move(acceptor)),
+      sessions_(broker.loops()),
+      metrics_(metrics),
+      connections_(metrics.gauge({"walrus_kafka_connections", "Open connections."})),
+      accepted_(metrics.counter({"walrus_kafka_accepted", "Connections accepted."})),
+      counters_{metrics.counter({"walrus_kafka_requests", "Requests received."}),
+                metrics.counter({"walrus_kafka_errors",
+                                 "Requests that were refused or ended their connection."}),
+                metrics.counter({"walrus_kafka_received", "Bytes received.", "bytes"}),
+                metrics.counter({"walrus_kafka_sent", "Bytes of responses sent.", "bytes"})} {
+  options_.session.counters = &counters_;
+  options_.session.memory = &memory_;
+  memory_.bytes_max = options_.memory_bytes_max;
+  metrics.read_gauge({kHeldBytes, "Requests and responses that are held.", "bytes"}, {},
+                     [this] { return static_cast<double>(memory_.bytes.load()); });
+}
+
+KafkaServer::~KafkaServer() { metrics_.remove(kHeldBytes, {}); }
+
+Result<std::unique_ptr<KafkaServer>> KafkaServer::listen(broker::Broker& broker, Metrics& metrics,
+                                                         KafkaOptions options) {
+  std::vector<io::Loop*> loops;
+  for (std::size_t i = 0; i < broker.loops(); ++i) loops.push_back(&broker.local(i).loop());
+  WALRUS_ASSIGN(auto acceptor,
+                net::Acceptor::listen(
+                    loops, {.listen = options.listen,
+                            .connections_max = options.connections_max,
+                            .connections_per_address_max = options.connections_per_address_max}));
+  WALRUS_TRY(set_advertised(options.session.node, options.advertise, acceptor->address()));
+  return std::unique_ptr<KafkaServer>(
+      new KafkaServer(broker, metrics, std::move(options), std::move(acceptor)));
+}
+
+void KafkaServer::start() {
+  acceptor_->start(
+      [this](std::size_t loop, std::unique_ptr<io::Connection> connection) {
+        serve(loop, std::move(connection));
+      },
+      "");  // the protocol has no words for it: too many connections are closed
+}
+
+void KafkaServer::serve(std::size_t loop, std::unique_ptr<io::Connection> connection) {
+  auto peer = connection->peer();
+  auto session =
+      std::make_shared<Session>(broker_.local(loop), std::move(connection), options_.session);
+  sessions_[loop].insert(session);
+  accepted_.add();
+  connections_.add(1);
+  session->start([this, loop, peer, weak = std::weak_ptr(session)] {
+    sessions_[loop].erase(weak.lock());
+    connections_.add(-1);
+    acceptor_->release(peer);
+  });
+  if (stopping_) session->stop();  // was on its way here
+}
+
+io::Task<void> KafkaServer::stop(io::Nanos timeout) {
+  stopping_ = true;
+  acceptor_->close();
+  for (std::size_t i = 0; i < broker_.loops(); ++i) {
+    auto& local = broker_.local(i);
+    local.loop().post([this, i, &local] {
+      local.stop();
+      auto sessions = sessions_[i];
+      for (const auto& session : sessions) session->stop();
+    });
+  }
+  co_return co_await acceptor_->drained(timeout);
+}
+
+}  // namespace walrus::frontend::kafka

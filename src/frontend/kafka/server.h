@@ -1,0 +1,55 @@
+#pragma once
+// KafkaServer: the port of the Kafka protocol. One listener; each connection is a Session on one of
+// the broker's loops.
+
+#include <atomic>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/metrics.h"
+#include "broker/broker.h"
+#include "frontend/kafka/session.h"
+#include "net/acceptor.h"
+
+namespace walrus::frontend::kafka {
+
+struct KafkaOptions {
+  std::string listen = "127.0.0.1:9092";
+  std::string advertise{};  // empty: the address that is listened on
+  std::size_t connections_max = 10'000;
+  std::size_t connections_per_address_max = 10'000;
+  std::int64_t memory_bytes_max = 1 << 30;  // see SessionMemory
+  SessionOptions session{};
+};
+
+class KafkaServer {
+ public:
+  // Binds on the broker's first loop, to be called before the loops run or on that loop.
+  static Result<std::unique_ptr<KafkaServer>> listen(broker::Broker&, Metrics&, KafkaOptions);
+  ~KafkaServer();
+
+  void start();
+  const std::string& address() const { return acceptor_->address(); }
+  // On the first loop: takes no connection and no request any more, answers what was taken, and
+  // waits for the connections to end. kTimeout: some have not.
+  io::Task<void> stop(io::Nanos timeout);
+
+ private:
+  KafkaServer(broker::Broker&, Metrics&, KafkaOptions, std::unique_ptr<net::Acceptor>);
+  void serve(std::size_t loop, std::unique_ptr<io::Connection>);
+
+  broker::Broker& broker_;
+  KafkaOptions options_;
+  std::unique_ptr<net::Acceptor> acceptor_;
+  std::vector<std::set<std::shared_ptr<Session>>> sessions_;  // each set on its loop only
+  Metrics& metrics_;
+  Gauge& connections_;
+  Counter& accepted_;
+  SessionCounters counters_;
+  SessionMemory memory_;
+  std::atomic<bool> stopping_{false};
+};
+
+}  // namespace walrus::frontend::kafka

@@ -1,0 +1,346 @@
+#include "frontend/kafka/session.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "base/coding.h"
+#include "frontend/kafka/errors.h"
+#include "wire/kafka/codec.h"
+#include "wire/native/reply.h"
+
+namespace walrus::frontend::kafka {
+namespace {
+
+constexpr std::size_t kBufferBytes = 64 << 10;
+constexpr std::size_t kSlotsMax = 1024;           // requests of one connection that wait
+constexpr std::size_t kWriteBytes = 64 << 10;     // responses are gathered up to this
+constexpr std::size_t kFirstBodyBytes = 1 << 20;  // memory follows what really arrives
+constexpr io::Nanos kMemoryPause = std::chrono::milliseconds(10);
+constexpr std::int16_t kApiVersionsKey = 18;
+constexpr Bytes kHttpHint =
+    "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n"
+    "Content-Length: 63\r\n\r\n"
+    "This is Walrus's Kafka port; HTTP is served on the admin port.\n";
+constexpr Bytes kNativeHint = "this is the Kafka port; the native protocol has its own";
+
+void resize_raw(std::string& bytes, std::size_t size) {
+  // libstdc++ 12 passes the capacity as the second argument, which may be more than `size`.
+  bytes.resize_and_overwrite(size, [size](char*, std::size_t) { return size; });
+}
+
+}  // namespace
+
+Session::Session(broker::Local& local, std::unique_ptr<io::Connection> connection,
+                 const SessionOptions& options)
+    : local_(local),
+      connection_(std::move(connection)),
+      options_(options),
+      room_(local.loop().make_gate()),
+      work_(local.loop().make_gate()) {}
+
+Session::~Session() = default;
+
+void Session::start(std::function<void()> ended) {
+  ended_ = std::move(ended);
+  coroutines_ = 2;
+  local_.loop().spawn(run_reader(shared_from_this()));
+  local_.loop().spawn(run_writer(shared_from_this()));
+}
+
+void Session::stop() {
+  stopping_ = true;
+  if (writer_idle_ && slots_.empty()) connection_->close();
+  room_->open();
+  work_->open();
+}
+
+boost::asio::awaitable<void> Session::run_reader(std::shared_ptr<Session> self) {
+  (void)co_await self->read_requests();  // how the peer ended is of no consequence
+  self->reading_ = false;
+  self->local_.interrupt(self->interrupt_);
+  self->work_->open();
+  self->end_coroutine();
+}
+
+boost::asio::awaitable<void> Session::run_writer(std::shared_ptr<Session> self) {
+  auto result = co_await self->write_responses();
+  if (!result) self->broken_ = true;
+  self->connection_->close();
+  self->room_->open();
+  self->end_coroutine();
+}
+
+void Session::end_coroutine() {
+  if (--coroutines_ > 0) return;
+  slots_.clear();
+  hold(-held_);
+  if (ended_) std::exchange(ended_, nullptr)();
+}
+
+void Session::hold(std::int64_t change) {
+  held_ += change;
+  if (options_.memory != nullptr)
+    options_.memory->bytes.fetch_add(change, std::memory_order_relaxed);
+}
+
+io::Task<void> Session::read_requests() {
+  resize_raw(buffer_, kBufferBytes);
+  while (!broken_ && !stopping_) {
+    auto more = co_await fill(wire::kafka::kLengthBytes, options_.idle_timeout);
+    // Idle is who asks nothing and waits for nothing.
+    if (!more && more.error().code == Code::kTimeout && !slots_.empty()) continue;
+    if (!more) co_return std::unexpected(std::move(more).error());
+    if (!*more) co_return Result<void>();
+    auto start = Bytes(buffer_).substr(buffer_start_, buffer_end_ - buffer_start_);
+    if (first_ && foreign_protocol(start)) co_return Result<void>();
+    auto size = load_be<std::int32_t>(start.data());
+    if (size < static_cast<std::int32_t>(wire::kafka::kRequestHeaderBytesMin) ||
+        static_cast<std::size_t>(size) > options_.request_bytes_max)
+      co_return fail(Code::kInvalid, "a request of {} bytes", size);
+    first_ = false;
+    buffer_start_ += wire::kafka::kLengthBytes;
+    WALRUS_CO_TRY(co_await wait_for_room(static_cast<std::size_t>(size)));
+    hold(size);
+    WALRUS_CO_ASSIGN(auto frame, co_await read_body(static_cast<std::size_t>(size)));
+    WALRUS_CO_TRY(co_await take_request(std::move(frame)));
+  }
+  co_return Result<void>();
+}
+
+// Until the buffer holds so many bytes; false: the peer has ended. At most kBufferBytes.
+io::Task<bool> Session::fill(std::size_t size, io::Nanos timeout) {
+  while (buffer_end_ - buffer_start_ < size) {
+    if (buffer_start_ == buffer_end_) buffer_start_ = buffer_end_ = 0;
+    if (buffer_.size() - buffer_start_ < size) {
+      std::copy(buffer_.begin() + static_cast<std::ptrdiff_t>(buffer_start_),
+                buffer_.begin() + static_cast<std::ptrdiff_t>(buffer_end_), buffer_.begin());
+      buffer_end_ -= buffer_start_;
+      buffer_start_ = 0;
+    }
+    auto to = std::span(buffer_).subspan(buffer_end_);
+    WALRUS_CO_ASSIGN(auto got, co_await connection_->read_some(to, timeout));
+    if (got == 0) co_return false;
+    buffer_end_ += got;
+    if (options_.counters != nullptr) options_.counters->received_bytes.add(got);
+  }
+  co_return true;
+}
+
+io::Task<std::string> Session::read_body(std::size_t size) {
+  std::string body(buffer_, buffer_start_, std::min(size, buffer_end_ - buffer_start_));
+  buffer_start_ += body.size();
+  auto filled = body.size();
+  while (filled < size) {
+    if (filled == body.size())
+      resize_raw(body, std::min(size, std::max(kFirstBodyBytes, 2 * body.size())));
+    WALRUS_CO_ASSIGN(auto got, co_await connection_->read_some(std::span(body).subspan(filled),
+                                                               options_.body_timeout));
+    if (got == 0) co_return fail(Code::kClosed, "the peer has ended within a request");
+    filled += got;
+    if (options_.counters != nullptr) options_.counters->received_bytes.add(got);
+  }
+  co_return body;
+}
+
+io::Task<void> Session::wait_for_room(std::size_t size) {
+  while (!broken_ && !slots_.empty()) {
+    auto* memory = options_.memory;
+    bool fits = memory == nullptr ||
+                memory->bytes.load(std::memory_order_relaxed) + static_cast<std::int64_t>(size) <=
+                    memory->bytes_max;
+    if (fits && slots_.size() < kSlotsMax) break;
+    // What others give back is not told here: looked at again soon.
+    (void)co_await room_->wait(fits ? io::Nanos::max() : kMemoryPause);
+  }
+  if (broken_) co_return fail(Code::kClosed, "connection broken");
+  co_return Result<void>();
+}
+
+// A stranger's first bytes: HTTP gets a sentence, a client of the native protocol an error in its
+// own words. Neither is a request within any limit, or a known API.
+bool Session::foreign_protocol(Bytes start) {
+  for (Bytes method : {"GET ", "POST", "HEAD", "PUT ", "DELE", "OPTI", "PRI "}) {
+    if (!start.starts_with(method)) continue;
+    out_ += kHttpHint;
+    return true;
+  }
+  // A native frame: a little-endian length, then a word in capitals.
+  constexpr std::uint32_t kNativeFrameMax = 64 << 20;
+  bool capitals = start.size() >= 7 && std::ranges::all_of(start.substr(4, 3), [](char c) {
+                    return c >= 'A' && c <= 'Z';
+                  });
+  if (!capitals || load_le<std::uint32_t>(start.data()) > kNativeFrameMax) return false;
+  wire::native::append_error(out_, kNativeHint);
+  return true;
+}
+
+io::Task<void> Session::take_request(std::string frame) {
+  if (options_.counters != nullptr) options_.counters->requests.add();
+  slots_.push_back({.frame = std::move(frame)});
+  auto& slot = slots_.back();  // a deque does not move its elements when others are added
+  auto request = wire::kafka::parse_request(slot.frame);
+  Result<void> result;
+  if (!request) result = std::unexpected(std::move(request).error());
+  else slot.request = *request;
+  const auto& header = slot.request.header;
+  const auto* handler = request ? find_handler(header.key) : nullptr;
+  if (handler != nullptr && handler->served.contains(header.version)) slot.handler = handler;
+  else if (request && header.key != kApiVersionsKey)
+    result = fail(Code::kVersion, "API {} version {}", header.key, header.version);
+  ++unproduced_;
+  if (result && unproduced_ == 1 && slot.is_produce()) {
+    slot.encoding = true;  // the writer leaves it alone
+    auto produced = co_await begin_produce(call_of(slot), slot.request.body);
+    slot.encoding = false;
+    if (produced) set_produced(slot, std::move(*produced));
+    else result = std::unexpected(std::move(produced).error());
+  }
+  if (!result) drop_last();
+  work_->open();
+  co_return result;
+}
+
+// Malformed: those before it are answered, then the connection ends.
+void Session::drop_last() {
+  hold(-std::ssize(slots_.back().frame));
+  slots_.pop_back();
+  --unproduced_;
+  if (options_.counters != nullptr) options_.counters->errors.add();
+}
+
+void Session::set_produced(Slot& slot, Produced produced) {
+  --unproduced_;
+  slot.produced = std::move(produced);
+  // The records are in the journal.
+  hold(-std::ssize(slot.frame));
+  slot.frame = {};
+  slot.request.body = {};
+}
+
+Call Session::call_of(const Slot& slot) {
+  return {.local = local_,
+          .node = options_.node,
+          .interrupt = interrupt_,
+          .version = slot.request.header.version};
+}
+
+void Session::pop() {
+  hold(-std::ssize(slots_.front().frame));
+  slots_.pop_front();
+  room_->open();
+}
+
+io::Task<void> Session::write_responses() {
+  while (true) {
+    while (!slots_.empty() && !slots_.front().encoding) {
+      if (out_.size() >= kWriteBytes) WALRUS_CO_TRY(co_await flush());
+      if (slots_.front().produced) WALRUS_CO_TRY(co_await answer_produced());
+      else if (slots_.front().is_produce()) WALRUS_CO_TRY(co_await produce_run());
+      else WALRUS_CO_TRY(co_await answer_request());
+    }
+    WALRUS_CO_TRY(co_await flush());
+    if (!slots_.empty() && !slots_.front().encoding) continue;
+    if (slots_.empty() && (!reading_ || stopping_)) co_return Result<void>();
+    writer_idle_ = true;
+    co_await work_->wait(io::Nanos::max());
+    writer_idle_ = false;
+  }
+}
+
+// Encodes the run of Produce at the front, so that it joins one group commit.
+io::Task<void> Session::produce_run() {
+  for (std::size_t i = 0; i < slots_.size() && slots_[i].is_produce(); ++i) {
+    auto& slot = slots_[i];
+    if (slot.produced) continue;
+    if (slot.encoding) break;
+    WALRUS_CO_ASSIGN(auto produced, co_await begin_produce(call_of(slot), slot.request.body));
+    set_produced(slot, std::move(produced));
+  }
+  co_return Result<void>();
+}
+
+// A run of Produce that is encoded: one wait per journal, for the last place in it.
+io::Task<void> Session::answer_produced() {
+  std::size_t run = 0;
+  std::map<log::Shard*, log::Pending> last;
+  for (; run < slots_.size() && slots_[run].produced; ++run) {
+    for (const auto& part : slots_[run].produced->parts) {
+      auto& known = last[part.pending.shard];
+      // One that waits for the disk decides for all: a later one that does not is waited for too.
+      bool sync = known.sync && known.shard != nullptr;
+      if (known.shard == nullptr || part.pending.lsn > known.lsn) known = part.pending;
+      known.sync = sync || part.pending.sync;
+    }
+  }
+  Result<void> durable;
+  for (const auto& [shard, pending] : last) {
+    auto waited = co_await local_.durable(pending);
+    if (!waited) durable = std::move(waited);
+  }
+  for (std::size_t i = 0; i < run; ++i) {
+    auto& slot = slots_.front();
+    if (!durable) end_produce(*slot.produced, durable.error());
+    if (slot.produced->failed && options_.counters != nullptr) options_.counters->errors.add();
+    if (slot.produced->answered) {
+      auto start = begin_response(slot);
+      wire::kafka::encode(out_, slot.produced->response, slot.request.header.version);
+      wire::kafka::finish_frame(out_, start);
+    } else if (slot.produced->failed) {
+      // Nobody waits for a response: this is how the client learns of it.
+      WALRUS_CO_TRY(co_await flush());
+      co_return fail(Code::kInvalid, "a refused request that wants no answer");
+    }
+    pop();
+  }
+  co_return Result<void>();
+}
+
+// Waiting may take long: what is answered already goes out first.
+io::Task<void> Session::answer_request() {
+  WALRUS_CO_TRY(co_await flush());
+  auto& slot = slots_.front();
+  auto start = begin_response(slot);
+  if (slot.handler == nullptr) {
+    append_unsupported_version(out_);
+  } else {
+    auto call = call_of(slot);
+    auto result = co_await slot.handler->handle(call, slot.request.body, out_);
+    if (!result) {
+      out_.resize(start);
+      if (options_.counters != nullptr) options_.counters->errors.add();
+      co_return result;
+    }
+  }
+  wire::kafka::finish_frame(out_, start);
+  --unproduced_;
+  pop();
+  co_return Result<void>();
+}
+
+std::size_t Session::begin_response(const Slot& slot) {
+  auto start = out_.size();
+  const auto& header = slot.request.header;
+  auto version = slot.handler == nullptr ? std::int16_t{0} : header.version;
+  wire::kafka::append_response_header(out_, *slot.request.api, version, header.correlation_id);
+  return start;
+}
+
+io::Task<void> Session::flush() {
+  if (out_.empty()) co_return Result<void>();
+  if (broken_) co_return fail(Code::kClosed, "connection broken");
+  auto bytes = std::exchange(out_, {});
+  auto size = std::ssize(bytes);
+  hold(size);
+  auto result = co_await connection_->write(bytes, options_.write_timeout);
+  hold(-size);
+  if (options_.counters != nullptr) options_.counters->sent_bytes.add(bytes.size());
+  room_->open();
+  if (result && out_.empty()) {  // keeps the buffer, unless it grew large
+    bytes.clear();
+    if (bytes.capacity() <= 2 * kWriteBytes) out_ = std::move(bytes);
+  }
+  co_return result;
+}
+
+}  // namespace walrus::frontend::kafka

@@ -1,0 +1,112 @@
+#pragma once
+// Session: one connection of the Kafka protocol. Lives on its connection's loop, kept alive by its
+// two coroutines.
+//
+//   reader  reads requests; a Produce whose turn it is is encoded into the journal at once, so that
+//           a pipelined burst joins one group commit; anything else waits for its turn.
+//   writer  takes the requests in order: waits for the durability of a run of Produce by its last,
+//           executes what is something else, and hands the responses over in large writes.
+//
+// One connection is one pipeline: responses leave in the order of the requests, and a request that
+// waits (a long-polling Fetch) holds up those behind it. A malformed request, an unknown API and a
+// version that is not served end the connection, as Kafka does, except ApiVersions.
+// Memory: a request is read only once its size fits into what all sessions may hold; a session that
+// holds nothing may always read one.
+
+#include <atomic>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/metrics.h"
+#include "frontend/kafka/handlers.h"
+#include "io/network.h"
+
+namespace walrus::frontend::kafka {
+
+// Shared by all sessions.
+struct SessionCounters {
+  Counter& requests;
+  Counter& errors;  // requests that ended their connection, and refused Produce
+  Counter& received_bytes;
+  Counter& sent_bytes;
+};
+
+// Requests and responses of all sessions, taken together.
+struct SessionMemory {
+  std::int64_t bytes_max = 1 << 30;
+  std::atomic<std::int64_t> bytes{0};
+};
+
+struct SessionOptions {
+  std::size_t request_bytes_max = 100 << 20;
+  io::Nanos idle_timeout = std::chrono::minutes(10);
+  io::Nanos body_timeout = std::chrono::minutes(1);  // between two pieces of one request
+  io::Nanos write_timeout = std::chrono::minutes(1);
+  NodeOptions node{};
+  SessionCounters* counters = nullptr;
+  SessionMemory* memory = nullptr;
+};
+
+class Session : public std::enable_shared_from_this<Session> {
+ public:
+  Session(broker::Local&, std::unique_ptr<io::Connection>, const SessionOptions&);
+  ~Session();
+  // Serves until the peer ends or breaks; then calls `ended`, on the loop.
+  void start(std::function<void()> ended);
+  // Takes no further request, answers those that were taken, closes.
+  void stop();
+
+ private:
+  struct Slot {
+    std::string frame{};  // what the views below look into
+    wire::kafka::RequestFrame request{};
+    const Handler* handler = nullptr;  // none: ApiVersions in a version that is not served
+    std::optional<Produced> produced{};
+    bool encoding = false;  // by the reader, which may wait for room in the journal
+    bool is_produce() const { return handler != nullptr && handler->handle == nullptr; }
+  };
+
+  static boost::asio::awaitable<void> run_reader(std::shared_ptr<Session>);
+  static boost::asio::awaitable<void> run_writer(std::shared_ptr<Session>);
+  io::Task<void> read_requests();
+  io::Task<bool> fill(std::size_t size, io::Nanos timeout);
+  io::Task<std::string> read_body(std::size_t size);
+  io::Task<void> wait_for_room(std::size_t size);
+  io::Task<void> take_request(std::string frame);
+  void drop_last();
+  void set_produced(Slot&, Produced);
+  bool foreign_protocol(Bytes start);
+  void end_coroutine();
+
+  io::Task<void> write_responses();
+  io::Task<void> produce_run();
+  io::Task<void> answer_produced();
+  io::Task<void> answer_request();
+  io::Task<void> flush();
+  Call call_of(const Slot&);
+  std::size_t begin_response(const Slot&);
+  void pop();
+  void hold(std::int64_t change);
+
+  broker::Local& local_;
+  std::unique_ptr<io::Connection> connection_;
+  const SessionOptions options_;
+  std::function<void()> ended_;
+  broker::Interrupt interrupt_;
+
+  std::string buffer_;  // bytes received, not yet cut into requests
+  std::size_t buffer_start_ = 0, buffer_end_ = 0;
+  std::deque<Slot> slots_;
+  std::size_t unproduced_ = 0;      // slots not encoded yet: a Produce behind them waits
+  std::int64_t held_ = 0;           // of this session in SessionMemory
+  std::string out_;                 // responses in order, not yet written
+  std::unique_ptr<io::Gate> room_;  // for the reader: less waits than before
+  std::unique_ptr<io::Gate> work_;  // for the writer: a slot, or an end
+  bool reading_ = true, broken_ = false, stopping_ = false, first_ = true, writer_idle_ = false;
+  int coroutines_ = 0;
+};
+
+}  // namespace walrus::frontend::kafka

@@ -1,0 +1,152 @@
+// CreateTopics and DeleteTopics.
+
+#include <algorithm>
+
+#include "broker/topic_config.h"
+#include "frontend/kafka/errors.h"
+#include "frontend/kafka/handlers.h"
+
+namespace walrus::frontend::kafka {
+namespace {
+
+using namespace wire::kafka;
+
+constexpr std::int16_t kDefaultsVersion = 4;  // from which on -1 means the broker's default
+constexpr std::int16_t kDetailsVersion = 5;   // from which on the answer says what was made
+
+struct Refusal {
+  ErrorCode code = ErrorCode::kNone;
+  std::string why{};
+  bool operator()() const { return code != ErrorCode::kNone; }
+};
+
+// Partitions by an assignment: each once, from 0, each on this node alone.
+Refusal check_assignments(Call call, const CreateTopicsRequest::Topic& topic) {
+  std::vector<bool> seen(topic.assignments.size());
+  for (const auto& one : topic.assignments) {
+    auto place = static_cast<std::size_t>(one.partition);
+    if (one.partition < 0 || place >= seen.size() || seen[place])
+      return {ErrorCode::kInvalidReplicaAssignment, "partitions are numbered from 0, each once"};
+    seen[place] = true;
+    if (one.broker_ids.size() != 1 || one.broker_ids[0] != call.node.node_id)
+      return {ErrorCode::kInvalidReplicaAssignment,
+              fmt::format("the only broker is {}", call.node.node_id)};
+  }
+  if (topic.partitions != -1 || topic.replication_factor != -1)
+    return {ErrorCode::kInvalidRequest, "either an assignment or numbers"};
+  return {};
+}
+
+Refusal plan_topic(Call call, const CreateTopicsRequest::Topic& topic,
+                   broker::Local::NewTopic& to) {
+  if (!valid_topic_name(topic.name)) return {ErrorCode::kInvalidTopic, "invalid topic name"};
+  if (call.local.find(topic.name))
+    return {ErrorCode::kTopicAlreadyExists, fmt::format("topic {} exists", topic.name)};
+  auto partitions = static_cast<std::int64_t>(topic.partitions);
+  bool defaults = call.version >= kDefaultsVersion;
+  if (!topic.assignments.empty()) {
+    if (auto refusal = check_assignments(call, topic); refusal()) return refusal;
+    partitions = std::ssize(topic.assignments);
+  } else {
+    if (partitions == -1 && defaults) partitions = call.node.partitions_default;
+    if (topic.replication_factor != 1 && !(topic.replication_factor == -1 && defaults))
+      return {ErrorCode::kInvalidReplicationFactor, "there is one broker: replication factor 1"};
+  }
+  if (partitions < 1 || partitions > call.node.partitions_max)
+    return {ErrorCode::kInvalidPartitions,
+            fmt::format("{} partitions: from 1 to {}", partitions, call.node.partitions_max)};
+  to.name = topic.name;
+  to.partitions = static_cast<std::size_t>(partitions);
+  to.options = call.local.broker().options().topic_defaults;
+  for (const auto& config : topic.configs) {
+    if (!config.value) return {ErrorCode::kInvalidConfig, fmt::format("{}: no value", config.name)};
+    auto set = broker::set_kafka_config(to.options, config.name, *config.value);
+    if (!set) return {ErrorCode::kInvalidConfig, set.error().message};
+  }
+  return {};
+}
+
+io::Task<CreateTopicsResponse::Topic> create_one(Call call, CreateTopicsRequest::Topic asked,
+                                                 bool validate_only) {
+  CreateTopicsResponse::Topic to{.name = std::string(asked.name)};
+  broker::Local::NewTopic plan;
+  auto refusal = plan_topic(call, asked, plan);
+  if (!refusal() && !validate_only) {
+    auto created = co_await call.local.create(plan);
+    if (!created) refusal = {partition_error(created.error()), created.error().message};
+  }
+  if (refusal()) {
+    to.error_code = number(refusal.code);
+    to.error_message = refusal.why;
+    co_return to;
+  }
+  if (auto topic = call.local.find(plan.name); topic && !validate_only)
+    to.id = topic_id(call.node, **topic);
+  if (call.version >= kDetailsVersion) {
+    to.partitions = static_cast<std::int32_t>(plan.partitions);
+    to.replication_factor = 1;
+    to.configs.emplace();
+  }
+  co_return to;
+}
+
+// By name, or by id.
+Result<broker::TopicRef> find_doomed(Call call, const DeleteTopicsRequest::Topic& asked) {
+  if (asked.name && !asked.id.is_zero()) return fail(Code::kInvalid, "either a name or an id");
+  if (asked.name && !valid_topic_name(*asked.name)) return fail(Code::kNotFound, "unknown topic");
+  if (asked.name) return call.local.find(*asked.name);
+  auto stream = stream_of(call.node, asked.id);
+  if (!stream) return fail(Code::kNotFound, "unknown topic id");
+  return call.local.find_id(*stream);
+}
+
+io::Task<DeleteTopicsResponse::Topic> delete_one(Call call, DeleteTopicsRequest::Topic asked) {
+  DeleteTopicsResponse::Topic to{.id = asked.id};
+  if (asked.name) to.name = std::string(*asked.name);
+  auto topic = find_doomed(call, asked);
+  Result<void> result;
+  if (!topic) {
+    result = std::unexpected(std::move(topic).error());
+  } else {
+    to.name = (*topic)->name;
+    to.id = topic_id(call.node, **topic);
+    result = co_await call.local.remove((*topic)->name);
+  }
+  if (!result) {
+    bool by_id = !asked.name && result.error().code == Code::kNotFound;
+    to.error_code = number(by_id ? ErrorCode::kUnknownTopicId : partition_error(result.error()));
+    to.error_message = result.error().message;
+  }
+  co_return to;
+}
+
+}  // namespace
+
+io::Task<CreateTopicsResponse> create_topics(Call call, CreateTopicsRequest request) {
+  CreateTopicsResponse response;
+  for (const auto& asked : request.topics) {
+    if (std::ranges::count(request.topics, asked.name, &CreateTopicsRequest::Topic::name) > 1) {
+      response.topics.push_back({.name = std::string(asked.name),
+                                 .error_code = number(ErrorCode::kInvalidRequest),
+                                 .error_message = "named twice in one request"});
+      continue;
+    }
+    WALRUS_CO_ASSIGN(auto topic, co_await create_one(call, asked, request.validate_only));
+    response.topics.push_back(std::move(topic));
+  }
+  co_return response;
+}
+
+io::Task<DeleteTopicsResponse> delete_topics(Call call, DeleteTopicsRequest request) {
+  constexpr std::int16_t kById = 6;
+  if (call.version < kById)
+    for (auto name : request.names) request.topics.push_back({.name = name});
+  DeleteTopicsResponse response;
+  for (const auto& asked : request.topics) {
+    WALRUS_CO_ASSIGN(auto topic, co_await delete_one(call, asked));
+    response.topics.push_back(std::move(topic));
+  }
+  co_return response;
+}
+
+}  // namespace walrus::frontend::kafka

@@ -1,0 +1,398 @@
+// The Kafka protocol against a simulated server without faults: what is answered to whom.
+
+#include <gtest/gtest.h>
+
+#include "base/crc32c.h"
+#include "io/sim/sim_world.h"
+#include "record/batch.h"
+#include "server/kafka_client.h"
+#include "server/server.h"
+#include "wire/kafka/cluster.h"
+#include "wire/kafka/data.h"
+#include "wire/kafka/topics.h"
+
+namespace walrus::server {
+namespace {
+
+using namespace wire::kafka;
+using namespace std::chrono_literals;
+
+struct Producer {
+  std::int64_t id = -1;
+  std::int16_t epoch = -1;
+  std::int32_t sequence = -1;
+};
+
+std::string batch_of(std::vector<std::string> values, const Producer& producer = {},
+                     std::int64_t timestamp = 1'700'000'000'000) {
+  std::vector<walrus::Record> records;
+  for (const auto& value : values) records.push_back({.value = value});
+  return record::encode(records, {.now = Time(Millis(timestamp)),
+                                  .producer_id = producer.id,
+                                  .producer_epoch = producer.epoch,
+                                  .base_sequence = producer.sequence});
+}
+
+// The CRC of a batch whose bytes were changed on purpose.
+std::string with_crc(std::string batch) {
+  store_be(batch.data() + 17, crc32c(Bytes(batch).substr(record::kBatchHeadBytes)));
+  return batch;
+}
+
+class KafkaTest : public testing::Test {
+ protected:
+  KafkaTest() : world_(1, {.nodes = 2}), loop_(world_.node(1).env()) {
+    options_ = small_options("/data");
+    options_.native.listen = world_.node(0).host() + ":9091";
+    options_.kafka.listen = world_.node(0).host() + ":9092";
+    options_.admin_listen = world_.node(0).host() + ":9094";
+  }
+  ~KafkaTest() override {
+    client_.reset();
+    server_.reset();
+  }
+  void start() {
+    auto started = Server::start(world_.node(0).env(), options_, log_);
+    ASSERT_TRUE(started.has_value()) << started.error().message;
+    server_ = std::move(*started);
+    client_ = connect();
+  }
+  std::unique_ptr<KafkaClient> connect() {
+    return std::make_unique<KafkaClient>(loop_, server_->kafka_address());
+  }
+  KafkaClient& client() { return *client_; }
+
+  CreateTopicsResponse::Topic create(CreateTopicsRequest::Topic topic, bool validate_only = false) {
+    CreateTopicsRequest request{.validate_only = validate_only};
+    request.topics.push_back(std::move(topic));
+    auto response = client().ask<CreateTopicsResponse>(request, 7);
+    EXPECT_TRUE(response.has_value());
+    return response ? response->topics.at(0) : CreateTopicsResponse::Topic{};
+  }
+  void make(Bytes name, std::int32_t partitions = 1) {
+    EXPECT_EQ(create({.name = name, .partitions = partitions, .replication_factor = 1}).error_code,
+              0);
+  }
+  static ProduceRequest produce_request(Bytes topic, Bytes batch, std::int16_t acks = -1) {
+    ProduceRequest request{.acks = acks, .timeout_ms = 1000};
+    request.topics.push_back({.name = topic, .partitions = {{.index = 0, .records = batch}}});
+    return request;
+  }
+  ProduceResponse::Partition produce(Bytes topic, Bytes batch, std::int16_t version = 9) {
+    auto response = client().ask<ProduceResponse>(produce_request(topic, batch), version);
+    EXPECT_TRUE(response.has_value()) << response.error().message;
+    return response ? response->topics.at(0).partitions.at(0) : ProduceResponse::Partition{};
+  }
+  static FetchRequest fetch_request(Bytes topic, std::int64_t offset, std::int32_t wait_ms = 0) {
+    FetchRequest request{.wait_max_ms = wait_ms, .bytes_min = 1, .bytes_max = 1 << 20};
+    request.topics.push_back(
+        {.name = topic,
+         .partitions = {{.index = 0, .fetch_offset = offset, .bytes_max = 1 << 20}}});
+    return request;
+  }
+  FetchResponse fetch(const FetchRequest& request, std::int16_t version = 12) {
+    auto response = client().ask<FetchResponse>(request, version);
+    EXPECT_TRUE(response.has_value()) << response.error().message;
+    return response ? *response : FetchResponse{};
+  }
+
+  io::World world_;
+  SilentLog log_;
+  TestLoop loop_;
+  ServerOptions options_;
+  std::unique_ptr<Server> server_;
+  std::unique_ptr<KafkaClient> client_;
+};
+
+TEST_F(KafkaTest, api_versions_tells_what_is_served) {
+  start();
+  ApiVersionsRequest request{.client_software_name = "test", .client_software_version = "1.0"};
+  auto response = client().ask<ApiVersionsResponse>(request, 3);
+  ASSERT_TRUE(response.has_value());
+  EXPECT_EQ(response->error_code, 0);
+  auto range = [&](std::int16_t key) {
+    auto found = std::ranges::find(response->apis, key, &ApiVersionsResponse::Range::key);
+    return found == response->apis.end() ? std::pair(-1, -1)
+                                         : std::pair<int, int>(found->min, found->max);
+  };
+  EXPECT_EQ(range(0), std::pair(0, 11));  // from 0, or librdkafka does not compress
+  EXPECT_EQ(range(1), std::pair(4, 17));
+  EXPECT_EQ(range(18), std::pair(0, 4));
+  EXPECT_EQ(range(4), std::pair(-1, -1));
+  request.client_software_name = "no spaces";
+  EXPECT_EQ(client().ask<ApiVersionsResponse>(request, 3)->error_code, 42);
+}
+
+TEST_F(KafkaTest, metadata_makes_topics_where_both_sides_want_it) {
+  options_.kafka.session.node.partitions_default = 3;
+  start();
+  MetadataRequest request{.topics = std::vector<MetadataRequest::Topic>{{.name = "new"}}};
+  request.allow_auto_topic_creation = false;
+  EXPECT_EQ(client().ask<MetadataResponse>(request, 12)->topics.at(0).error_code, 3);
+  request.allow_auto_topic_creation = true;
+  auto made = client().ask<MetadataResponse>(request, 12);
+  ASSERT_TRUE(made.has_value());
+  EXPECT_EQ(made->topics.at(0).error_code, 0);
+  EXPECT_EQ(made->topics[0].partitions.size(), 3u);
+  EXPECT_EQ(made->controller_id, 1);
+  EXPECT_EQ(made->cluster_id->size(), 22u);
+  request.topics->at(0).name = "not legal";
+  EXPECT_EQ(client().ask<MetadataResponse>(request, 12)->topics.at(0).error_code, 17);
+  // All topics: null, or an empty list in version 0.
+  EXPECT_EQ(client().ask<MetadataResponse>(MetadataRequest{}, 1)->topics.size(), 1u);
+  MetadataRequest none{.topics = std::vector<MetadataRequest::Topic>()};
+  EXPECT_EQ(client().ask<MetadataResponse>(none, 0)->topics.size(), 1u);
+  EXPECT_EQ(client().ask<MetadataResponse>(none, 1)->topics.size(), 0u);
+}
+
+TEST_F(KafkaTest, a_topic_made_anew_has_another_id_and_no_old_records) {
+  start();
+  make("t");
+  auto first = client().ask<MetadataResponse>(MetadataRequest{}, 12)->topics.at(0).id;
+  EXPECT_EQ(produce("t", batch_of({"old"})).base_offset, 0);
+  DeleteTopicsRequest doomed;
+  doomed.topics.push_back({.id = first});
+  EXPECT_EQ(client().ask<DeleteTopicsResponse>(doomed, 6)->topics.at(0).name, "t");
+  EXPECT_EQ(client().ask<DeleteTopicsResponse>(doomed, 6)->topics.at(0).error_code, 100);
+  make("t");
+  auto second = client().ask<MetadataResponse>(MetadataRequest{}, 12)->topics.at(0).id;
+  EXPECT_NE(first, second);
+  auto request = fetch_request("", 0);
+  request.topics[0].id = first;
+  EXPECT_EQ(fetch(request, 13).topics.at(0).partitions.at(0).error_code, 100);
+  request.topics[0].id = second;
+  auto response = fetch(request, 13);
+  EXPECT_EQ(response.topics.at(0).partitions.at(0).error_code, 0);
+  EXPECT_EQ(response.topics[0].partitions[0].high_watermark, 0);
+}
+
+TEST_F(KafkaTest, batches_that_are_wrong_are_refused_by_what_is_wrong) {
+  start();
+  make("t");
+  auto good = batch_of({"a", "b"});
+  auto flipped = good;
+  flipped.back() ^= 1;
+  EXPECT_EQ(produce("t", flipped).error_code, 2);
+  EXPECT_EQ(produce("t", Bytes(good).substr(0, 50)).error_code, 2);
+  EXPECT_EQ(produce("t", "").error_code, 2);
+  EXPECT_EQ(produce("t", good + good).error_code, 87);  // one batch at a time
+  auto magic = good;
+  magic[16] = 1;
+  EXPECT_EQ(produce("t", magic).error_code, 87);
+  auto codec = good;
+  codec[22] = 5;
+  EXPECT_EQ(produce("t", with_crc(codec)).error_code, 76);
+  auto control = good;
+  control[22] = 32;
+  EXPECT_EQ(produce("t", with_crc(control)).error_code, 87);
+  auto count = good;
+  store_be<std::int32_t>(count.data() + 57, 1);
+  EXPECT_EQ(produce("t", with_crc(count)).error_code, 87);
+  EXPECT_EQ(produce("t", batch_of({std::string(2 << 20, 'x')})).error_code, 10);
+  EXPECT_EQ(produce("absent", good).error_code, 3);
+  auto zstd = record::compress(*record::BatchView::parse(good), record::Codec::kZstd);
+  ASSERT_TRUE(zstd.has_value());
+  EXPECT_EQ(produce("t", *zstd, 6).error_code, 76);  // consumers of that time cannot read it
+  EXPECT_EQ(produce("t", *zstd, 7).error_code, 0);
+  auto acks = client().ask<ProduceResponse>(produce_request("t", good, 2), 9);
+  EXPECT_EQ(acks->topics.at(0).partitions.at(0).error_code, 21);
+  // Nothing but the one is stored, byte for byte but for what the leader sets.
+  auto stored = fetch(fetch_request("t", 0)).topics.at(0).partitions.at(0);
+  EXPECT_EQ(stored.high_watermark, 2);
+  EXPECT_EQ(stored.records->substr(21), Bytes(*zstd).substr(21));
+}
+
+TEST_F(KafkaTest, a_repeated_batch_answers_its_first_offset) {
+  start();
+  make("t");
+  auto id = client().ask<InitProducerIdResponse>(InitProducerIdRequest{}, 4);
+  ASSERT_TRUE(id.has_value());
+  Producer producer{id->producer_id, 0, 0};
+  EXPECT_EQ(produce("t", batch_of({"a", "b"}, producer)).base_offset, 0);
+  EXPECT_EQ(produce("t", batch_of({"a", "b"}, producer)).base_offset, 0);
+  producer.sequence = 2;
+  EXPECT_EQ(produce("t", batch_of({"c"}, producer)).base_offset, 2);
+  producer.sequence = 5;
+  EXPECT_EQ(produce("t", batch_of({"d"}, producer)).error_code, 45);
+  producer = {id->producer_id, 1, 0};
+  EXPECT_EQ(produce("t", batch_of({"e"}, producer)).base_offset, 3);
+  producer = {id->producer_id, 0, 3};
+  EXPECT_EQ(produce("t", batch_of({"f"}, producer)).error_code, 47);
+  auto transactional =
+      client().ask<InitProducerIdResponse>(InitProducerIdRequest{.transactional_id = "tx"}, 4);
+  EXPECT_EQ(transactional->error_code, 53);
+}
+
+TEST_F(KafkaTest, responses_are_in_the_order_of_the_requests) {
+  start();
+  make("t");
+  auto batch = batch_of({"x"});
+  std::string burst;
+  std::int32_t id = 1;  // after what make() asked
+  for (int i = 0; i < 20; ++i) {
+    burst += KafkaClient::frame(produce_request("t", batch), 9, ++id);
+    burst += KafkaClient::frame(fetch_request("t", i), 12, ++id);
+  }
+  ASSERT_TRUE(client().send_raw(burst).has_value());
+  for (int i = 0; i < 20; ++i) {
+    auto produced = client().receive<ProduceResponse>(9);
+    ASSERT_TRUE(produced.has_value()) << produced.error().message;
+    EXPECT_EQ(produced->topics.at(0).partitions.at(0).base_offset, i);
+    auto fetched = client().receive<FetchResponse>(12);
+    ASSERT_TRUE(fetched.has_value()) << fetched.error().message;
+    EXPECT_EQ(fetched->topics.at(0).partitions.at(0).high_watermark, i + 1);
+  }
+}
+
+TEST_F(KafkaTest, acks_0_is_not_answered_and_an_error_ends_the_connection) {
+  start();
+  make("t");
+  std::string burst = KafkaClient::frame(produce_request("t", batch_of({"x"}), 0), 9, 99);
+  burst += KafkaClient::frame(fetch_request("t", 0), 12, 2);
+  ASSERT_TRUE(client().send_raw(burst).has_value());
+  auto fetched = client().receive<FetchResponse>(12);
+  ASSERT_TRUE(fetched.has_value()) << fetched.error().message;
+  EXPECT_EQ(fetched->topics.at(0).partitions.at(0).high_watermark, 1);
+  ASSERT_TRUE(client().send(produce_request("absent", batch_of({"x"}), 0), 9).has_value());
+  EXPECT_EQ(client().rest(), "");
+}
+
+TEST_F(KafkaTest, a_fetch_waits_for_records_and_is_woken_by_them) {
+  start();
+  make("t");
+  auto& env = world_.node(1).env();
+  auto before = env.mono();
+  auto empty = fetch(fetch_request("t", 0, 500));
+  EXPECT_EQ(empty.topics.at(0).partitions.at(0).records, "");
+  EXPECT_GE(env.mono() - before, 500ms);
+  auto waiting = connect();
+  ASSERT_TRUE(waiting->send(fetch_request("t", 0, 100'000), 12).has_value());
+  before = env.mono();
+  EXPECT_EQ(produce("t", batch_of({"x"})).error_code, 0);
+  auto woken = waiting->receive<FetchResponse>(12);
+  ASSERT_TRUE(woken.has_value());
+  EXPECT_EQ(woken->topics.at(0).partitions.at(0).high_watermark, 1);
+  EXPECT_LT(env.mono() - before, 10s);
+}
+
+TEST_F(KafkaTest, limits_of_a_fetch_let_one_batch_through) {
+  start();
+  make("wide", 2);
+  auto big = batch_of({std::string(5000, 'x')});
+  for (std::int32_t partition : {0, 1}) {
+    ProduceRequest request{.acks = -1, .timeout_ms = 1000};
+    request.topics.push_back(
+        {.name = "wide", .partitions = {{.index = partition, .records = big}}});
+    ASSERT_TRUE(client().ask<ProduceResponse>(request, 9).has_value());
+  }
+  FetchRequest request{.wait_max_ms = 1000, .bytes_min = 100'000, .bytes_max = 100};
+  request.topics.push_back(
+      {.name = "wide",
+       .partitions = {{.index = 1, .bytes_max = 10}, {.index = 0, .bytes_max = 10}}});
+  auto response = fetch(request);
+  const auto& parts = response.topics.at(0).partitions;
+  EXPECT_EQ(parts.at(0).records->size(), big.size());  // the first in the request's order
+  EXPECT_EQ(parts.at(1).records->size(), 0u);
+  EXPECT_EQ(parts[1].high_watermark, 1);
+}
+
+TEST_F(KafkaTest, offsets_that_do_not_exist_are_told) {
+  start();
+  make("t");
+  EXPECT_EQ(produce("t", batch_of({"a", "b", "c"})).error_code, 0);
+  for (std::int64_t offset : {-1, 4}) {
+    auto part = fetch(fetch_request("t", offset, 1000)).topics.at(0).partitions.at(0);
+    EXPECT_EQ(part.error_code, 1) << offset;
+    EXPECT_EQ(part.high_watermark, -1);
+  }
+  // Inside a batch: the whole batch, the client skips.
+  auto inside = fetch(fetch_request("t", 1)).topics.at(0).partitions.at(0);
+  EXPECT_EQ(record::BatchView::parse(*inside.records)->base_offset(), 0);
+  DeleteRecordsRequest trim{.timeout_ms = 1000};
+  trim.topics.push_back({.name = "t", .partitions = {{.index = 0, .offset = 2}}});
+  auto trimmed = client().ask<DeleteRecordsResponse>(trim, 2);
+  EXPECT_EQ(trimmed->topics.at(0).partitions.at(0).low_watermark, 2);
+  auto below = fetch(fetch_request("t", 1)).topics.at(0).partitions.at(0);
+  EXPECT_EQ(below.error_code, 1);
+  auto at = fetch(fetch_request("t", 2)).topics.at(0).partitions.at(0);
+  EXPECT_EQ(at.log_start_offset, 2);
+}
+
+TEST_F(KafkaTest, offsets_are_listed_by_place_and_time) {
+  start();
+  make("t");
+  for (std::int64_t i = 0; i < 3; ++i)
+    EXPECT_EQ(produce("t", batch_of({"a"}, {}, 1'000 * (i + 1))).error_code, 0);
+  auto list = [&](std::int64_t timestamp) {
+    ListOffsetsRequest request;
+    request.topics.push_back({.name = "t", .partitions = {{.index = 0, .timestamp = timestamp}}});
+    auto part = client().ask<ListOffsetsResponse>(request, 7)->topics.at(0).partitions.at(0);
+    EXPECT_EQ(part.error_code, 0);
+    return std::pair(part.offset, part.timestamp);
+  };
+  using Answer = std::pair<std::int64_t, std::int64_t>;
+  EXPECT_EQ(list(-1), Answer(3, -1));
+  EXPECT_EQ(list(-2), Answer(0, -1));
+  EXPECT_EQ(list(-3), Answer(2, 3'000));
+  EXPECT_EQ(list(0), Answer(0, 1'000));
+  EXPECT_EQ(list(1'001), Answer(1, 2'000));
+  EXPECT_EQ(list(3'001), Answer(-1, -1));
+}
+
+TEST_F(KafkaTest, topics_that_cannot_be_made_are_refused_by_reason) {
+  start();
+  make("t");
+  auto code = [&](CreateTopicsRequest::Topic topic) { return create(std::move(topic)).error_code; };
+  EXPECT_EQ(code({.name = "t", .partitions = 1, .replication_factor = 1}), 36);
+  EXPECT_EQ(code({.name = "..", .partitions = 1, .replication_factor = 1}), 17);
+  EXPECT_EQ(code({.name = "a", .partitions = 0, .replication_factor = 1}), 37);
+  EXPECT_EQ(code({.name = "a", .partitions = 5000, .replication_factor = 1}), 37);
+  EXPECT_EQ(code({.name = "a", .partitions = 1, .replication_factor = 3}), 38);
+  EXPECT_EQ(code({.name = "a",
+                  .partitions = 1,
+                  .replication_factor = 1,
+                  .configs = {{.name = "no.such", .value = "1"}}}),
+            40);
+  EXPECT_EQ(code({.name = "a",
+                  .partitions = -1,
+                  .replication_factor = -1,
+                  .assignments = {{.partition = 0, .broker_ids = {2}}}}),
+            39);
+  auto checked = create({.name = "b", .partitions = -1, .replication_factor = -1}, true);
+  EXPECT_EQ(checked.error_code, 0);
+  EXPECT_EQ(checked.partitions, 1);
+  EXPECT_EQ(client().ask<MetadataResponse>(MetadataRequest{}, 12)->topics.size(), 1u);
+  EXPECT_EQ(code({.name = "c",
+                  .partitions = -1,
+                  .replication_factor = -1,
+                  .assignments = {{.partition = 1, .broker_ids = {1}},
+                                  {.partition = 0, .broker_ids = {1}}},
+                  .configs = {{.name = "retention.ms", .value = "1000"},
+                              {.name = "min.insync.replicas", .value = "1"}}}),
+            0);
+}
+
+TEST_F(KafkaTest, an_incremental_fetch_session_is_not_known_here) {
+  start();
+  make("t");
+  auto request = fetch_request("t", 0);
+  request.session_id = 7;
+  request.session_epoch = 1;
+  EXPECT_EQ(fetch(request).error_code, 70);
+}
+
+TEST_F(KafkaTest, a_stop_answers_what_was_taken_and_ends_what_waits) {
+  start();
+  make("t");
+  auto waiting = connect();
+  ASSERT_TRUE(waiting->send(fetch_request("t", 0, 1'000'000), 12).has_value());
+  EXPECT_EQ(produce("t", batch_of({"x"})).error_code, 0);
+  ASSERT_TRUE(waiting->receive<FetchResponse>(12).has_value());
+  ASSERT_TRUE(waiting->send(fetch_request("t", 1, 1'000'000), 12).has_value());
+  auto before = world_.node(0).env().mono();
+  EXPECT_TRUE(server_->stop().has_value());
+  EXPECT_LT(world_.node(0).env().mono() - before, 5s);
+}
+
+}  // namespace
+}  // namespace walrus::server
