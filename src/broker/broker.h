@@ -6,6 +6,8 @@
 // made from its last partition to its first and removed in the same order, so that the existence of
 // "t" makes the topic exist and its partitions are always numbered without a gap.
 //
+// kGroupsStream is the coordinator's (group/groups.h): no topic, for anybody.
+//
 // Threads. Broker is shared and holds nothing that changes but atomics. Local is the broker as one
 // loop sees it: its own view of the topics, the queues that this loop owns. A Local is used on its
 // loop only; where another loop must act, the call goes there and comes back. Administration
@@ -30,6 +32,8 @@
 #include "log/engine.h"
 
 namespace walrus::broker {
+
+constexpr Bytes kGroupsStream = "__consumer_offsets";
 
 struct BrokerOptions {
   std::uint64_t node_id = 1;
@@ -156,6 +160,8 @@ class Local {
     StreamOptions options{};
   };
   io::Task<void> create(NewTopic);  // kExists
+  // kNotFound; kInvalid: it has as many.
+  io::Task<void> grow(std::string topic, std::size_t partitions);
   io::Task<void> remove(std::string topic);
   // Changes the options of all partitions; `change` sees those of partition 0.
   using Change = std::function<Result<void>(StreamOptions&)>;
@@ -218,6 +224,8 @@ class Local {
   bool fetch_round(const FetchPlan&, FetchProgress&);
   io::Task<void> wait_any(const FetchPlan&, const FetchProgress&, io::Nanos timeout, Interrupt&);
   io::Task<void> create_here(NewTopic);
+  io::Task<void> create_partition(std::string topic, std::size_t number, StreamOptions);
+  io::Task<void> grow_here(std::string topic, std::size_t partitions);
   io::Task<void> remove_here(std::string topic);
   io::Task<StreamOptions> configure_here(std::string topic, Change change);
   io::Task<void> admin_turn();

@@ -122,8 +122,8 @@ io::Task<void> Local::wait_any(const FetchPlan& plan, const FetchProgress& progr
 }
 
 std::int32_t Local::epoch(const log::StreamRef& stream) {
-  auto segments = engine().segments(stream);
-  return segments.empty() ? 0 : segments.back().epoch;
+  auto bounds = engine().bounds(stream);
+  return bounds ? bounds->epoch : 0;
 }
 
 void Local::interrupt(Interrupt& interrupt) {

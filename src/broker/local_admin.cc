@@ -14,23 +14,53 @@ io::Task<void> Local::create(NewTopic topic) {
 io::Task<void> Local::create_here(NewTopic topic) {
   WALRUS_CO_TRY(co_await admin_turn());
   Result<void> result;
-  if (engine().find(topic.name)) {
+  if (topic.name == kGroupsStream || engine().find(topic.name)) {
     result = fail(Code::kExists, "topic exists {}", topic.name);
   } else {
     // From the last partition to the first: with partition 0 the topic exists.
-    for (auto i = topic.partitions; result && i-- > 0;) {
-      auto name = partition_name(topic.name, i);
-      // Left over from a creation or removal that a crash cut short.
-      if (auto left_over = engine().find(name); left_over && i > 0) {
-        auto removed = engine().remove(name);
-        result = removed ? co_await durable(*removed)
-                         : Result<void>(std::unexpected(std::move(removed).error()));
-        if (!result) break;
-      }
-      auto created = engine().create(name, topic.options);
-      result = created ? co_await durable(created->pending)
-                       : Result<void>(std::unexpected(std::move(created).error()));
-    }
+    for (auto i = topic.partitions; result && i-- > 0;)
+      result = co_await create_partition(topic.name, i, topic.options);
+  }
+  broker_.catalogue_version_.fetch_add(1, std::memory_order_release);
+  end_admin_turn();
+  co_return result;
+}
+
+io::Task<void> Local::create_partition(std::string topic, std::size_t number,
+                                       StreamOptions options) {
+  auto name = partition_name(topic, number);
+  // Left over from a creation or removal that a crash cut short.
+  if (number > 0 && engine().find(name)) {
+    WALRUS_CO_ASSIGN(auto removed, engine().remove(name));
+    WALRUS_CO_TRY(co_await durable(removed));
+  }
+  WALRUS_CO_ASSIGN(auto created, engine().create(name, options));
+  co_return co_await durable(created.pending);
+}
+
+io::Task<void> Local::grow(std::string topic, std::size_t partitions) {
+  // What GET has delivered is known where it goes on with more partitions.
+  auto& owner = broker_.owner(topic);
+  WALRUS_CO_TRY(co_await run_on<void>(loop_, owner.loop_, [&owner] { return owner.flush(); }));
+  auto& home = *broker_.locals_[0];
+  co_return co_await run_on<void>(
+      loop_, home.loop_, [&home, topic, partitions] { return home.grow_here(topic, partitions); });
+}
+
+// From the first new partition to the last: they are numbered without a gap at any time.
+io::Task<void> Local::grow_here(std::string topic, std::size_t partitions) {
+  WALRUS_CO_TRY(co_await admin_turn());
+  Result<void> result;
+  auto found = build(topic);
+  auto info = found ? engine().info((*found)->partitions[0])
+                    : Result<StreamInfo>(std::unexpected(found.error()));
+  if (!info) {
+    result = std::unexpected(std::move(info).error());
+  } else if ((*found)->partitions.size() >= partitions) {
+    result = fail(Code::kInvalid, "topic {} has {} partitions", topic, (*found)->partitions.size());
+  } else {
+    for (auto i = (*found)->partitions.size(); result && i < partitions; ++i)
+      result = co_await create_partition(topic, i, info->options);
   }
   broker_.catalogue_version_.fetch_add(1, std::memory_order_release);
   end_admin_turn();

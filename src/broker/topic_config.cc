@@ -136,32 +136,92 @@ Result<void> set_config(StreamOptions& options, Bytes name, Bytes value) {
   return entry->set(options, name, value);
 }
 
+namespace {
+
+// Settings of Kafka without a counterpart here, and the value that they are told to have.
+struct Other {
+  Bytes name, value;
+  ConfigType type;
+  bool fixed = false;  // the value says what is done here; without it, none can matter
+};
+constexpr Bytes kMax = "9223372036854775807";
+constexpr Other kOthers[] = {
+    {"compression.gzip.level", "-1", ConfigType::kInt},
+    {"compression.lz4.level", "9", ConfigType::kInt},
+    {"compression.type", "producer", ConfigType::kString, true},
+    {"compression.zstd.level", "3", ConfigType::kInt},
+    {"file.delete.delay.ms", "60000", ConfigType::kLong},
+    {"flush.messages", kMax, ConfigType::kLong},
+    {"flush.ms", kMax, ConfigType::kLong},
+    {"follower.replication.throttled.replicas", "", ConfigType::kList},
+    {"index.interval.bytes", "4096", ConfigType::kInt},
+    {"leader.replication.throttled.replicas", "", ConfigType::kList},
+    {"local.retention.bytes", "-2", ConfigType::kLong, true},
+    {"local.retention.ms", "-2", ConfigType::kLong, true},
+    {"max.compaction.lag.ms", kMax, ConfigType::kLong, true},
+    {"max.message.bytes", "1048588", ConfigType::kInt, true},
+    {"message.timestamp.after.max.ms", kMax, ConfigType::kLong, true},
+    {"message.timestamp.before.max.ms", kMax, ConfigType::kLong, true},
+    {"message.timestamp.type", "CreateTime", ConfigType::kString, true},
+    {"min.cleanable.dirty.ratio", "0.5", ConfigType::kDouble},
+    {"min.compaction.lag.ms", "0", ConfigType::kLong, true},
+    {"min.insync.replicas", "1", ConfigType::kInt, true},
+    {"preallocate", "false", ConfigType::kBoolean},
+    {"remote.storage.enable", "false", ConfigType::kBoolean, true},
+    {"segment.index.bytes", "10485760", ConfigType::kInt},
+    {"segment.jitter.ms", "0", ConfigType::kLong},
+    {"unclean.leader.election.enable", "false", ConfigType::kBoolean},
+};
+
+const Other* find_other(Bytes name) {
+  const auto* other = std::ranges::find(kOthers, name, &Other::name);
+  return other == std::end(kOthers) ? nullptr : other;
+}
+
+ConfigType type_of(const Entry& entry) {
+  if (entry.kafka_name == "cleanup.policy") return ConfigType::kList;
+  if (entry.kafka_name == "walrus.durability") return ConfigType::kString;
+  return entry.kafka_name == "segment.bytes" ? ConfigType::kInt : ConfigType::kLong;
+}
+
+std::string kafka_value(const Entry& entry, const StreamOptions& options) {
+  if (entry.kafka_name != "cleanup.policy") return entry.print(options);
+  return options.compact ? "compact" : "delete";
+}
+
+}  // namespace
+
 Result<void> set_kafka_config(StreamOptions& options, Bytes name, Bytes value) {
-  // Settings of Kafka without a counterpart, and the value that says what is done here; none: it
-  // cannot matter.
-  static constexpr std::pair<Bytes, std::optional<Bytes>> kOthers[] = {
-      {"compression.type", "producer"},
-      {"file.delete.delay.ms", {}},
-      {"flush.messages", {}},
-      {"flush.ms", {}},
-      {"index.interval.bytes", {}},
-      {"max.compaction.lag.ms", "9223372036854775807"},
-      {"max.message.bytes", "1048588"},
-      {"message.timestamp.after.max.ms", "9223372036854775807"},
-      {"message.timestamp.before.max.ms", "9223372036854775807"},
-      {"message.timestamp.type", "CreateTime"},
-      {"min.cleanable.dirty.ratio", {}},
-      {"min.compaction.lag.ms", "0"},
-      {"min.insync.replicas", "1"},
-      {"preallocate", {}},
-      {"segment.index.bytes", {}},
-      {"segment.jitter.ms", {}},
-      {"unclean.leader.election.enable", {}},
-  };
-  auto other = std::ranges::find(kOthers, name, &std::pair<Bytes, std::optional<Bytes>>::first);
-  if (other == std::end(kOthers)) return set_config(options, name, value);
-  if (other->second && value != *other->second) return invalid(name, value, *other->second);
+  const auto* other = find_other(name);
+  if (other == nullptr) return set_config(options, name, value);
+  if (other->fixed && value != other->value) return invalid(name, value, other->value);
   return {};
+}
+
+Result<void> unset_kafka_config(StreamOptions& options, const StreamOptions& defaults, Bytes name) {
+  return find_other(name) != nullptr ? Result<void>() : unset_config(options, defaults, name);
+}
+
+Result<void> change_kafka_list(StreamOptions& options, Bytes name, Bytes item, bool add) {
+  if (name != "cleanup.policy") return fail(Code::kInvalid, "{} is not a list", name);
+  if (item != "compact" && item != "delete") return invalid(name, item, "compact or delete");
+  if (item == "compact") options.compact = add;
+  else if (!add && !options.compact) return fail(Code::kInvalid, "{} would be empty", name);
+  return {};
+}
+
+std::vector<KafkaConfig> list_kafka_config(const StreamOptions& options,
+                                           const StreamOptions& defaults) {
+  std::vector<KafkaConfig> list;
+  for (const auto& entry : kEntries) {
+    auto value = kafka_value(entry, options), fallback = kafka_value(entry, defaults);
+    list.push_back({std::string(entry.kafka_name), value, fallback, type_of(entry)});
+  }
+  for (const auto& other : kOthers)
+    list.push_back(
+        {std::string(other.name), std::string(other.value), std::string(other.value), other.type});
+  std::ranges::sort(list, {}, &KafkaConfig::name);
+  return list;
 }
 
 Result<void> unset_config(StreamOptions& options, const StreamOptions& defaults, Bytes name) {

@@ -25,6 +25,24 @@ Result<void> set_config(StreamOptions&, Bytes name, Bytes value);
 // table above is taken where its value asks for what Walrus does anyway, or where it cannot matter
 // here (flush.ms, preallocate...), and refused with kInvalid where it would be ignored.
 Result<void> set_kafka_config(StreamOptions&, Bytes name, Bytes value);
+Result<void> unset_kafka_config(StreamOptions&, const StreamOptions& defaults, Bytes name);
+// Adds an item to a setting that is a list, or takes it out.
+Result<void> change_kafka_list(StreamOptions&, Bytes name, Bytes item, bool add);
+
+enum class ConfigType : std::uint8_t {  // by Kafka's numbers
+  kBoolean = 1,
+  kString = 2,
+  kInt = 3,
+  kLong = 5,
+  kDouble = 6,
+  kList = 7
+};
+struct KafkaConfig {
+  std::string name{}, value{}, default_value{};
+  ConfigType type = ConfigType::kString;
+};
+// Everything that set_kafka_config() knows, by name.
+std::vector<KafkaConfig> list_kafka_config(const StreamOptions&, const StreamOptions& defaults);
 // Puts one setting back to what `defaults` says.
 Result<void> unset_config(StreamOptions&, const StreamOptions& defaults, Bytes name);
 

@@ -72,9 +72,6 @@ Result<void> check_stream_name(Bytes name) {
                 name.size());
   }
   if (name.find('\0') != Bytes::npos) return fail(Code::kInvalid, "a stream name holds no NUL");
-  if (name.starts_with("__")) {
-    return fail(Code::kInvalid, "stream names that begin with __ are the engine's own");
-  }
   return {};
 }
 

@@ -314,6 +314,8 @@ Result<void> Engine::health() const {
   return {};
 }
 
+std::int64_t Engine::trusted_ms() { return impl_->shards.front()->trusted_ms(); }
+
 Result<void> Engine::failure() const {
   for (auto& shard : impl_->shards) WALRUS_TRY(shard->failure());
   return {};
@@ -325,8 +327,11 @@ const EngineOptions& Engine::options() const { return impl_->options; }
 // ---------------------------------------------------------------------------------------------
 // Catalogue
 
-Result<Engine::Created> Engine::create(Bytes name, const StreamOptions& options) {
+Result<Engine::Created> Engine::create(Bytes name, const StreamOptions& options, Names names) {
   WALRUS_TRY(check_stream_name(name));
+  if (names == Names::kUsers && name.starts_with("__")) {
+    return fail(Code::kInvalid, "stream names that begin with __ are the engine's own");
+  }
   WALRUS_TRY(check_stream_options(options));
   LockGuard guard(impl_->lock);
   if (impl_->names.contains(name)) return fail(Code::kExists, "stream {} exists", name);

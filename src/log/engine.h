@@ -69,6 +69,7 @@ using Done = std::move_only_function<void(Result<T>)>;
 // Where a stream begins and ends, without the cost of its StreamInfo.
 struct Bounds {
   Offset log_start{}, high_watermark{}, log_end{};
+  std::int32_t epoch = 0;  // of the segment that is written
 };
 
 // Whole batches as stored, from the one that holds the offset asked for. The first batch may begin
@@ -95,6 +96,9 @@ class Engine {
   ~Engine();             // as close(), the error dropped
   Result<void> close();  // syncs, checkpoints, releases the lock; everything pending is answered
   Result<void> failure() const;  // the error that ended this instance, or nothing
+  // Milliseconds since 1970, for what is removed by age: follows a wall clock that jumps only
+  // slowly.
+  std::int64_t trusted_ms();
   // failure(), or what the background could not do and tries again: a full disk, say.
   Result<void> health() const;
 
@@ -103,7 +107,9 @@ class Engine {
     Pending pending;
     StreamRef stream;
   };
-  Result<Created> create(Bytes name, const StreamOptions&);
+  // Names that begin with __ are for what a server keeps for itself: they have to be asked for.
+  enum class Names { kUsers, kOwn };
+  Result<Created> create(Bytes name, const StreamOptions&, Names = Names::kUsers);
   Result<StreamRef> find(Bytes name) const;
   Result<Pending> remove(Bytes name);
   Result<Pending> alter(const StreamRef&, const StreamOptions&);

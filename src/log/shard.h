@@ -160,9 +160,10 @@ class Shard {
   Result<void> checkpoint();
   Result<void> compact(StreamState&);
 
-  Result<void> close();    // syncs and checkpoints; answers everything that waits
-  Result<void> health();   // failure(), or what the background tries again
-  Result<void> failure();  // what ended it
+  Result<void> close();       // syncs and checkpoints; answers everything that waits
+  Result<void> health();      // failure(), or what the background tries again
+  Result<void> failure();     // what ended it
+  std::int64_t trusted_ms();  // see Engine::trusted_ms()
   void fail_with(const Error&);
   bool names_file(const std::string& name);  // in its last manifest
   SegmentStore& store() { return store_; }

@@ -553,6 +553,11 @@ void Shard::give_up_checkpoint() {
 // A clock for retention that a jump of the wall clock cannot drag along: it follows the wall clock,
 // but gains at most ten times as fast as time passes, across restarts too. (A node that was off for
 // a month catches up in three days.)
+std::int64_t Shard::trusted_ms() {
+  LockGuard guard(lock_);
+  return trusted_now_ms();
+}
+
 std::int64_t Shard::trusted_now_ms() {
   auto now = env_.mono();
   auto wall = env_.wall().time_since_epoch().count();

@@ -263,7 +263,7 @@ std::vector<SegmentInfo> Shard::segments(StreamState& stream) {
 Result<Bounds> Shard::bounds(StreamState& stream) {
   LockGuard guard(lock_);
   WALRUS_TRY(readable(stream));
-  return Bounds{{stream.log_start}, {stream.high_watermark}, {stream.log_end}};
+  return Bounds{{stream.log_start}, {stream.high_watermark}, {stream.log_end}, stream.epoch};
 }
 
 StreamInfo Shard::info(StreamState& stream) {

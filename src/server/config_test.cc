@@ -84,7 +84,7 @@ TEST(ConfigTest, value_out_of_range_is_refused_with_its_place) {
             "walrus.toml:2: native.frame_bytes_max = 5: expected a whole number from 1024 to "
             "67108864");
   EXPECT_EQ(error({.environment = {{"WALRUS_NODE_ID", "0"}}}),
-            "WALRUS_NODE_ID: node.id = 0: expected a whole number from 1");
+            "WALRUS_NODE_ID: node.id = 0: expected a whole number from 1 to 2147483647");
   EXPECT_EQ(error({.flags = {{"--listen", "native.listen", "nowhere"}}}),
             "--listen: native.listen = nowhere: expected host:port");
   EXPECT_EQ(error(file("[topic]\ndurability = \"never\"\n")),

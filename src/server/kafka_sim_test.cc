@@ -1,7 +1,8 @@
 // An idempotent producer and a consumer of the Kafka protocol against a simulated server that is
 // killed, cut off from power, and whose connections are reset. The producer sends again what was
 // not answered, as clients do: every record is stored once, in order, at the offset that was
-// answered, and the consumer never sees what is gone later.
+// answered, the consumer never sees what is gone later, and the offset that it committed is never
+// older than the last one that was acknowledged, nor newer than the last one that was sent.
 
 #include <gtest/gtest.h>
 
@@ -11,6 +12,7 @@
 #include "server/server.h"
 #include "wire/kafka/cluster.h"
 #include "wire/kafka/data.h"
+#include "wire/kafka/groups.h"
 #include "wire/kafka/topics.h"
 
 namespace walrus::server {
@@ -49,8 +51,13 @@ class ProducerRun {
     for (int i = 0; i < operations && !failed(); ++i) {
       if (world_.random() % 20 == 0)
         world_.node(0).crash_after_ops(1 + world_.random() % 60, faults_.crash);
-      if (world_.random() % 3 == 0) consume();
-      else produce();
+      switch (world_.random() % 6) {
+        case 0:
+        case 1: consume(); break;
+        case 2: commit(); break;
+        case 3: check_committed(); break;
+        default: produce();
+      }
     }
     world_.node(0).crash_after_ops(0, faults_.crash);
     world_.network().set_all_links({});
@@ -60,6 +67,8 @@ class ProducerRun {
     // Durable: a crash takes nothing that was answered.
     world_.node(0).crash(faults_.crash);
     restart();
+    while (!check_committed() && !failed()) {
+    }
     consumed_ = 0;
     for (int i = 0; consumed_ < stored_ && i < operations * 10 && !failed(); ++i) consume();
     EXPECT_EQ(consumed_, stored_);
@@ -185,6 +194,35 @@ class ProducerRun {
     ASSERT_GE(part.high_watermark, consumed_) << "what was seen is gone";
     take_records(part.records.value_or(Bytes()));
   }
+
+  void commit() {
+    if (!connect(consumer_)) return;
+    OffsetCommitRequest request{.group_id = "g"};
+    request.topics.push_back({.name = "t", .partitions = {{.index = 0, .offset = consumed_}}});
+    commit_sent_ = consumed_;
+    auto response = consumer_->ask<OffsetCommitResponse>(request, 8);
+    if (!response) return broken(consumer_);
+    auto error = response->topics.at(0).partitions.at(0).error_code;
+    if (error == 15) return broken(consumer_);
+    ASSERT_EQ(error, 0);
+    commit_acknowledged_ = consumed_;
+  }
+  bool check_committed() {
+    if (!connect(consumer_)) return false;
+    OffsetFetchRequest request{.group_id = "g"};
+    request.topics.emplace().push_back({.name = "t", .partitions = {0}});
+    auto response = consumer_->ask<OffsetFetchResponse>(request, 7);
+    if (!response || response->error_code == 15) {
+      broken(consumer_);
+      return false;
+    }
+    EXPECT_EQ(response->error_code, 0);
+    auto offset = response->topics.at(0).partitions.at(0).offset;
+    EXPECT_GE(offset, commit_acknowledged_);
+    EXPECT_LE(offset, commit_sent_);
+    return true;
+  }
+
   void take_records(Bytes rest) {
     while (!rest.empty()) {
       auto batch = record::BatchView::parse(rest);
@@ -215,6 +253,7 @@ class ProducerRun {
   std::deque<Batch> unanswered_;
   std::size_t sent_ = 0;  // of unanswered_, on this connection
   std::int64_t producer_id_ = -1, stored_ = 0, consumed_ = 0, crashes_ = 0;
+  std::int64_t commit_sent_ = -1, commit_acknowledged_ = -1;
   std::int32_t next_sequence_ = 0;
   Uuid topic_id_{};
   bool finishing_ = false;

@@ -8,6 +8,7 @@
 #include "server/kafka_client.h"
 #include "server/server.h"
 #include "wire/kafka/cluster.h"
+#include "wire/kafka/configs.h"
 #include "wire/kafka/data.h"
 #include "wire/kafka/topics.h"
 
@@ -379,6 +380,127 @@ TEST_F(KafkaTest, an_incremental_fetch_session_is_not_known_here) {
   request.session_id = 7;
   request.session_epoch = 1;
   EXPECT_EQ(fetch(request).error_code, 70);
+}
+
+TEST_F(KafkaTest, settings_are_told_and_changed) {
+  start();
+  make("t");
+  auto describe = [&](std::int8_t type, Bytes name) {
+    DescribeConfigsRequest request{.include_synonyms = true};
+    request.resources.push_back({.type = type, .name = name});
+    return client().ask<DescribeConfigsResponse>(request, 4)->resources.at(0);
+  };
+  auto find = [](const auto& resource, Bytes name) {
+    auto found = std::ranges::find(resource.configs, name, &DescribeConfigsResponse::Config::name);
+    return found == resource.configs.end() ? DescribeConfigsResponse::Config{} : *found;
+  };
+  auto alter = [&](Bytes name, std::int8_t operation, std::optional<Bytes> value,
+                   bool validate_only = false) {
+    IncrementalAlterConfigsRequest request{.validate_only = validate_only};
+    request.resources.push_back(
+        {.type = 2,
+         .name = "t",
+         .configs = {{.name = name, .operation = operation, .value = value}}});
+    return client().ask<IncrementalAlterConfigsResponse>(request, 1)->resources.at(0).error_code;
+  };
+  auto fresh = describe(2, "t");
+  EXPECT_EQ(fresh.error_code, 0);
+  EXPECT_GE(fresh.configs.size(), 30u);
+  EXPECT_EQ(find(fresh, "retention.ms").value, "-1");
+  EXPECT_EQ(find(fresh, "retention.ms").source, 5);
+  EXPECT_EQ(find(fresh, "cleanup.policy").value, "delete");
+  EXPECT_EQ(alter("retention.ms", 0, "60000", true), 0);
+  EXPECT_EQ(find(describe(2, "t"), "retention.ms").value, "-1");
+  EXPECT_EQ(alter("retention.ms", 0, "60000"), 0);
+  EXPECT_EQ(alter("cleanup.policy", 2, "compact"), 0);
+  EXPECT_EQ(alter("flush.ms", 0, "1"), 0);              // cannot matter here
+  EXPECT_EQ(alter("min.insync.replicas", 0, "2"), 40);  // would be ignored
+  EXPECT_EQ(alter("no.such.thing", 0, "1"), 40);
+  EXPECT_EQ(alter("retention.ms", 0, std::nullopt), 40);
+  EXPECT_EQ(alter("retention.ms", 2, "1"), 40);
+  auto changed = describe(2, "t");
+  EXPECT_EQ(find(changed, "retention.ms").value, "60000");
+  EXPECT_EQ(find(changed, "retention.ms").source, 1);
+  EXPECT_EQ(find(changed, "retention.ms").synonyms.size(), 2u);
+  EXPECT_EQ(find(changed, "cleanup.policy").value, "compact");
+  EXPECT_EQ(alter("retention.ms", 1, std::nullopt), 0);
+  EXPECT_EQ(alter("cleanup.policy", 3, "compact"), 0);
+  EXPECT_EQ(find(describe(2, "t"), "retention.ms").value, "-1");
+  EXPECT_EQ(find(describe(2, "t"), "cleanup.policy").value, "delete");
+  // The older API replaces everything.
+  EXPECT_EQ(alter("retention.bytes", 0, "100000"), 0);
+  AlterConfigsRequest anew;
+  anew.resources.push_back(
+      {.type = 2, .name = "t", .configs = {{.name = "retention.ms", .value = "5000"}}});
+  EXPECT_EQ(client().ask<AlterConfigsResponse>(anew, 2)->resources.at(0).error_code, 0);
+  EXPECT_EQ(find(describe(2, "t"), "retention.ms").value, "5000");
+  EXPECT_EQ(find(describe(2, "t"), "retention.bytes").value, "-1");
+  EXPECT_EQ(describe(2, "absent").error_code, 3);
+  EXPECT_EQ(find(describe(4, "1"), "num.partitions").value, "1");
+  EXPECT_EQ(find(describe(4, "1"), "num.partitions").read_only, true);
+  EXPECT_EQ(describe(4, "7").error_code, 42);
+  anew.resources[0].type = 4;
+  EXPECT_EQ(client().ask<AlterConfigsResponse>(anew, 2)->resources.at(0).error_code, 42);
+}
+
+TEST_F(KafkaTest, partitions_are_added_and_none_is_taken) {
+  start();
+  make("t");
+  EXPECT_EQ(produce("t", batch_of({"a"})).base_offset, 0);
+  auto grow = [&](Bytes name, std::int32_t count, bool validate_only = false) {
+    CreatePartitionsRequest request{.validate_only = validate_only};
+    request.topics.push_back({.name = name, .count = count});
+    return client().ask<CreatePartitionsResponse>(request, 3)->topics.at(0).error_code;
+  };
+  auto partitions = [&] {
+    return client().ask<MetadataResponse>(MetadataRequest{}, 12)->topics.at(0).partitions.size();
+  };
+  EXPECT_EQ(grow("t", 3, true), 0);
+  EXPECT_EQ(partitions(), 1u);
+  EXPECT_EQ(grow("t", 3), 0);
+  EXPECT_EQ(partitions(), 3u);
+  EXPECT_EQ(grow("t", 3), 37);
+  EXPECT_EQ(grow("t", 2), 37);
+  EXPECT_EQ(grow("t", 1'000'000), 37);
+  EXPECT_EQ(grow("absent", 2), 3);
+  auto batch = batch_of({"b"});
+  auto request = produce_request("t", batch);
+  request.topics[0].partitions[0].index = 2;
+  EXPECT_EQ(client().ask<ProduceResponse>(request, 9)->topics.at(0).partitions.at(0).error_code, 0);
+  EXPECT_EQ(fetch(fetch_request("t", 0)).topics.at(0).partitions.at(0).high_watermark, 1);
+  DescribeLogDirsRequest all;
+  auto told = client().ask<DescribeLogDirsResponse>(all, 4);
+  ASSERT_TRUE(told.has_value());
+  EXPECT_EQ(told->directories.at(0).topics.at(0).partitions.size(), 3u);
+  EXPECT_GT(told->directories[0].topics[0].partitions[2].bytes, 0);
+}
+
+TEST_F(KafkaTest, nothing_can_be_moved_on_one_node) {
+  start();
+  make("t");
+  ElectLeadersRequest elect;
+  elect.topics.emplace().push_back({.name = "t", .partitions = {0, 1}});
+  auto elected = client().ask<ElectLeadersResponse>(elect, 2)->topics.at(0).partitions;
+  EXPECT_EQ(elected.at(0).error_code, 84);
+  EXPECT_EQ(elected.at(1).error_code, 3);
+  AlterPartitionReassignmentsRequest move;
+  move.topics.push_back({.name = "t", .partitions = {{.index = 0, .replicas = {{1}}}}});
+  auto moved = [&] {
+    return client()
+        .ask<AlterPartitionReassignmentsResponse>(move, 0)
+        ->topics.at(0)
+        .partitions.at(0)
+        .error_code;
+  };
+  EXPECT_EQ(moved(), 0);
+  move.topics[0].partitions[0].replicas = {{2}};
+  EXPECT_EQ(moved(), 39);
+  move.topics[0].partitions[0].replicas.reset();
+  EXPECT_EQ(moved(), 85);
+  auto listed =
+      client().ask<ListPartitionReassignmentsResponse>(ListPartitionReassignmentsRequest{}, 0);
+  ASSERT_TRUE(listed.has_value());
+  EXPECT_TRUE(listed->topics.empty());
 }
 
 TEST_F(KafkaTest, a_stop_answers_what_was_taken_and_ends_what_waits) {

@@ -86,6 +86,9 @@ ServerOptions server_options(const Config& config, int cores) {
   node.auto_create_topics = config.boolean("kafka.auto_create_topics");
   node.partitions_default = static_cast<std::int32_t>(config.integer("kafka.partitions_default"));
 
+  kafka.groups.initial_delay = Millis(config.integer("kafka.group_initial_delay_ms"));
+  kafka.groups.offsets_retention = Millis(config.integer("kafka.offsets_retention_ms"));
+
   options.admin_listen = config.string("admin.listen");
   options.disk_free_bytes_min = config.integer("limits.disk_free_bytes_min");
   return options;

@@ -4,6 +4,7 @@ connection of the Kafka port does with strangers."""
 
 import json
 import os
+import select
 import socket
 import struct
 import subprocess
@@ -97,6 +98,44 @@ class Kcat(ServerTest):
         self.server.kill9()
         self.server.start()
         self.assertEqual(self.consume("kept", "-o", "beginning"), lines)
+
+    def consume_as_group(self, group, topic, count):
+        text = self.kcat("-G", group, "-q", "-c", count, "-X", "auto.offset.reset=earliest", topic)
+        return text.decode().splitlines()
+
+    def test_a_group_goes_on_where_it_committed(self):
+        self.server.ok("topic", "create", "grouped", "--partitions", "2")
+        lines = [f"k{i}:v{i}" for i in range(300)]
+        for start in (0, 100, 200):
+            self.produce("grouped", lines[start:start + 100], "-K", ":")
+            got = self.consume_as_group("workers", "grouped", 100)
+            self.assertEqual(sorted(got), sorted(f"v{i}" for i in range(start, start + 100)))
+            if start == 100:
+                self.server.kill9()
+                self.server.start()
+
+    def test_members_of_a_group_share_the_partitions(self):
+        self.server.ok("topic", "create", "shared", "--partitions", "4")
+        words = ["kcat", "-b", self.server.kafka, "-G", "sharers", "-q", "-u", "-f", "%p %s\\n",
+                 "-X", "auto.offset.reset=earliest", "shared"]
+        members = [subprocess.Popen(words, bufsize=0, stdout=subprocess.PIPE) for _ in range(2)]
+        for member in members:
+            self.addCleanup(member.wait)
+            self.addCleanup(member.kill)
+        seen = {}
+        for turn in range(200):
+            for partition in range(4):
+                self.produce("shared", [f"{turn}"], "-p", partition)
+            for place, member in enumerate(members):
+                while select.select([member.stdout], [], [], 0.1)[0]:
+                    partition, number = member.stdout.readline().split()
+                    self.assertNotIn((partition, number), seen)
+                    seen[partition, number] = place
+            owners = {place for (_, number), place in seen.items() if int(number) == turn}
+            if len(owners) == 2:
+                break
+        self.assertEqual(len(owners), 2)
+        self.assertEqual(len(seen), 4 * (turn + 1))
 
     def test_a_topic_made_anew_shows_nothing_old(self):
         self.produce("again", ["old"])

@@ -7,9 +7,12 @@
 #include <string>
 
 #include "broker/broker.h"
+#include "broker/group/groups.h"
 #include "wire/kafka/api.h"
 #include "wire/kafka/cluster.h"
+#include "wire/kafka/configs.h"
 #include "wire/kafka/data.h"
+#include "wire/kafka/groups.h"
 #include "wire/kafka/header.h"
 #include "wire/kafka/topics.h"
 
@@ -32,8 +35,11 @@ struct NodeOptions {
 struct Call {
   broker::Local& local;
   const NodeOptions& node;
-  broker::Interrupt& interrupt;  // the connection ends: stop waiting
+  broker::Interrupt& interrupt;            // the connection ends: stop waiting
+  std::shared_ptr<broker::Groups> groups;  // on its own loop
   std::int16_t version = 0;
+  Bytes client_id{};
+  std::string client_host{};
 };
 
 struct Handler {
@@ -60,6 +66,36 @@ io::Task<wire::kafka::InitProducerIdResponse> init_producer_id(Call,
                                                                wire::kafka::InitProducerIdRequest);
 io::Task<wire::kafka::CreateTopicsResponse> create_topics(Call, wire::kafka::CreateTopicsRequest);
 io::Task<wire::kafka::DeleteTopicsResponse> delete_topics(Call, wire::kafka::DeleteTopicsRequest);
+
+io::Task<wire::kafka::FindCoordinatorResponse> find_coordinator(
+    Call, wire::kafka::FindCoordinatorRequest);
+io::Task<wire::kafka::JoinGroupResponse> join_group(Call, wire::kafka::JoinGroupRequest);
+io::Task<wire::kafka::SyncGroupResponse> sync_group(Call, wire::kafka::SyncGroupRequest);
+io::Task<wire::kafka::HeartbeatResponse> heartbeat(Call, wire::kafka::HeartbeatRequest);
+io::Task<wire::kafka::LeaveGroupResponse> leave_group(Call, wire::kafka::LeaveGroupRequest);
+io::Task<wire::kafka::OffsetCommitResponse> offset_commit(Call, wire::kafka::OffsetCommitRequest);
+io::Task<wire::kafka::OffsetFetchResponse> offset_fetch(Call, wire::kafka::OffsetFetchRequest);
+io::Task<wire::kafka::ListGroupsResponse> list_groups(Call, wire::kafka::ListGroupsRequest);
+io::Task<wire::kafka::DescribeGroupsResponse> describe_groups(Call,
+                                                              wire::kafka::DescribeGroupsRequest);
+io::Task<wire::kafka::DeleteGroupsResponse> delete_groups(Call, wire::kafka::DeleteGroupsRequest);
+io::Task<wire::kafka::OffsetDeleteResponse> offset_delete(Call, wire::kafka::OffsetDeleteRequest);
+
+io::Task<wire::kafka::CreatePartitionsResponse> create_partitions(
+    Call, wire::kafka::CreatePartitionsRequest);
+io::Task<wire::kafka::DescribeConfigsResponse> describe_configs(
+    Call, wire::kafka::DescribeConfigsRequest);
+io::Task<wire::kafka::IncrementalAlterConfigsResponse> incremental_alter_configs(
+    Call, wire::kafka::IncrementalAlterConfigsRequest);
+io::Task<wire::kafka::AlterConfigsResponse> alter_configs(Call, wire::kafka::AlterConfigsRequest);
+
+io::Task<wire::kafka::DescribeLogDirsResponse> describe_log_dirs(
+    Call, wire::kafka::DescribeLogDirsRequest);
+io::Task<wire::kafka::ElectLeadersResponse> elect_leaders(Call, wire::kafka::ElectLeadersRequest);
+io::Task<wire::kafka::AlterPartitionReassignmentsResponse> alter_partition_reassignments(
+    Call, wire::kafka::AlterPartitionReassignmentsRequest);
+io::Task<wire::kafka::ListPartitionReassignmentsResponse> list_partition_reassignments(
+    Call, wire::kafka::ListPartitionReassignmentsRequest);
 
 // Fetch answers with views of what it has read, and so appends its response itself.
 io::Task<void> fetch(Call, Bytes body, std::string& to);

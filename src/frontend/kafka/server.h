@@ -22,6 +22,7 @@ struct KafkaOptions {
   std::size_t connections_per_address_max = 10'000;
   std::int64_t memory_bytes_max = 1 << 30;  // see SessionMemory
   SessionOptions session{};
+  broker::GroupOptions groups{};
 };
 
 class KafkaServer {

@@ -222,7 +222,10 @@ Call Session::call_of(const Slot& slot) {
   return {.local = local_,
           .node = options_.node,
           .interrupt = interrupt_,
-          .version = slot.request.header.version};
+          .groups = options_.groups,
+          .version = slot.request.header.version,
+          .client_id = slot.request.header.client_id.value_or(Bytes()),
+          .client_host = connection_->peer()};
 }
 
 void Session::pop() {

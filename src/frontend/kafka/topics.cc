@@ -120,7 +120,55 @@ io::Task<DeleteTopicsResponse::Topic> delete_one(Call call, DeleteTopicsRequest:
   co_return to;
 }
 
+io::Task<CreatePartitionsResponse::Topic> grow_one(Call call, CreatePartitionsRequest::Topic asked,
+                                                   bool validate_only) {
+  CreatePartitionsResponse::Topic to{.name = std::string(asked.name)};
+  auto refuse = [&](ErrorCode code, std::string why) {
+    to.error_code = number(code);
+    to.error_message = std::move(why);
+  };
+  auto topic = valid_topic_name(asked.name) ? call.local.find(asked.name)
+                                            : fail(Code::kNotFound, "unknown topic");
+  if (!topic) {
+    refuse(partition_error(topic.error()), topic.error().message);
+    co_return to;
+  }
+  auto present = static_cast<std::int32_t>((*topic)->partitions.size());
+  bool ours = !asked.assignments || std::ranges::all_of(*asked.assignments, [&](const auto& one) {
+    return one.broker_ids == std::vector{call.node.node_id};
+  });
+  if (asked.count <= present || asked.count > call.node.partitions_max) {
+    refuse(ErrorCode::kInvalidPartitions,
+           fmt::format("{} partitions: more than the present {}, at most {}", asked.count, present,
+                       call.node.partitions_max));
+  } else if (!ours ||
+             (asked.assignments && std::ssize(*asked.assignments) != asked.count - present)) {
+    refuse(
+        ErrorCode::kInvalidReplicaAssignment,
+        fmt::format("one list for each new partition; the only broker is {}", call.node.node_id));
+  } else if (!validate_only) {
+    auto grown = co_await call.local.grow(to.name, static_cast<std::size_t>(asked.count));
+    if (!grown) refuse(partition_error(grown.error()), grown.error().message);
+  }
+  co_return to;
+}
+
 }  // namespace
+
+io::Task<CreatePartitionsResponse> create_partitions(Call call, CreatePartitionsRequest request) {
+  CreatePartitionsResponse response;
+  for (const auto& asked : request.topics) {
+    if (std::ranges::count(request.topics, asked.name, &CreatePartitionsRequest::Topic::name) > 1) {
+      response.topics.push_back({.name = std::string(asked.name),
+                                 .error_code = number(ErrorCode::kInvalidRequest),
+                                 .error_message = "named twice in one request"});
+      continue;
+    }
+    WALRUS_CO_ASSIGN(auto topic, co_await grow_one(call, asked, request.validate_only));
+    response.topics.push_back(std::move(topic));
+  }
+  co_return response;
+}
 
 io::Task<CreateTopicsResponse> create_topics(Call call, CreateTopicsRequest request) {
   CreateTopicsResponse response;

@@ -1,0 +1,374 @@
+#include "broker/group/groups.h"
+
+#include <utility>
+
+#include "record/batch.h"
+
+namespace walrus::broker {
+namespace {
+
+constexpr std::int64_t kReadBytes = 1 << 20;
+constexpr GroupTime kExpiryInterval = std::chrono::minutes(10);
+
+std::unexpected<Error> stopping() { return fail(Code::kClosed, "shutting down"); }
+
+}  // namespace
+
+Groups::Groups(log::Engine& engine, io::Loop& loop, const GroupOptions& options)
+    : engine_(engine), loop_(loop), options_(options), changed_(loop.make_gate()) {}
+
+Groups::~Groups() = default;
+
+GroupTime Groups::now() const { return engine_.env().mono(); }
+
+Groups::Entry& Groups::entry(const std::string& group) {
+  auto& found = groups_[group];
+  if (!found) found = std::make_unique<Entry>(Group(options_));
+  return *found;
+}
+
+// ---------------------------------------------------------------------------------------------
+// What is durable
+
+io::Task<void> Groups::open() {
+  while (opening_) {
+    io::Signal signal(loop_);
+    openers_.push_back(signal.setter());
+    WALRUS_CO_TRY(co_await signal.wait());
+  }
+  if (stopped_) co_return stopping();
+  if (opened_) co_return Result<void>();
+  opening_ = true;
+  Result<void> result;
+  auto found = engine_.find(kGroupsStream);
+  if (!found) {
+    auto created = engine_.create(kGroupsStream, {.compact = true}, log::Engine::Names::kOwn);
+    if (created) {
+      io::Signal signal(loop_);
+      engine_.when_done(created->pending, signal.setter());
+      result = co_await signal.wait();
+      stream_ = created->stream;
+    } else {
+      result = std::unexpected(std::move(created).error());
+    }
+  } else {
+    stream_ = *found;
+    result = load();
+  }
+  opening_ = false;
+  opened_ = result.has_value();
+  for (auto& wake : std::exchange(openers_, {})) wake({});
+  if (opened_ && !watching_) {
+    watching_ = true;
+    loop_.spawn(watch(shared_from_this()));
+  }
+  co_return result;
+}
+
+Result<void> Groups::load() {
+  WALRUS_ASSIGN(auto bounds, engine_.bounds(*stream_));
+  for (auto from = bounds.log_start; from < bounds.high_watermark;) {
+    WALRUS_ASSIGN(auto fetched, engine_.fetch(*stream_, from, {.bytes_max = kReadBytes}));
+    Bytes rest = fetched.bytes;
+    while (!rest.empty()) {
+      WALRUS_ASSIGN(auto batch, record::BatchView::parse(rest));
+      rest.remove_prefix(batch.bytes().size());
+      WALRUS_ASSIGN(auto records, record::RecordIterator::open(batch));
+      while (true) {
+        WALRUS_ASSIGN(auto record, records.next());
+        if (!record) break;
+        WALRUS_TRY(apply(record->key.value_or(Bytes()), record->value));
+      }
+    }
+    if (fetched.next <= from) break;
+    from = fetched.next;
+  }
+  return {};
+}
+
+Result<void> Groups::apply(Bytes key_bytes, std::optional<Bytes> value) {
+  WALRUS_ASSIGN(auto key, decode_group_key(key_bytes));
+  if (key.is_offset) {
+    auto& offsets = entry(key.group).offsets;
+    std::pair place(key.topic, key.partition);
+    if (!value) {
+      offsets.erase(place);
+      return {};
+    }
+    WALRUS_ASSIGN(offsets[place], decode_offset(key, *value));
+    return {};
+  }
+  if (!value) {
+    groups_.erase(key.group);
+    return {};
+  }
+  WALRUS_ASSIGN(auto snapshot, decode_group(*value));
+  auto kept = std::move(entry(key.group).offsets);
+  auto empty_since = snapshot.members.empty() ? snapshot.written_ms : 0;
+  groups_[key.group] =
+      std::make_unique<Entry>(Group(options_, snapshot, now()), std::move(kept), empty_since);
+  return {};
+}
+
+Result<log::Appended> Groups::append(std::span<const GroupRecord> records) {
+  std::vector<walrus::Record> encoded;
+  for (const auto& record : records)
+    encoded.push_back({.key = record.key,
+                       .value = record.value ? std::optional<Bytes>(*record.value) : std::nullopt});
+  return engine_.append(*stream_, encoded, {});
+}
+
+// What `records` gives at the moment at which there is room for it; nothing: there is nothing to
+// do.
+io::Task<void> Groups::store(std::function<std::vector<GroupRecord>()> records) {
+  while (true) {
+    auto all = records();
+    if (all.empty()) co_return Result<void>();
+    auto appended = append(all);
+    io::Signal signal(loop_);
+    if (appended) {
+      engine_.when_done(appended->pending, signal.setter());
+      co_return co_await signal.wait();
+    }
+    if (appended.error().code != Code::kBusy)
+      co_return std::unexpected(std::move(appended).error());
+    engine_.when_room(*stream_, signal.setter());
+    WALRUS_CO_TRY(co_await signal.wait());
+    if (stopped_) co_return stopping();
+  }
+}
+
+// ---------------------------------------------------------------------------------------------
+// Members
+
+void Groups::act(const std::string& group, GroupActions actions) {
+  for (auto& answer : actions.joins) {
+    auto waiting = joins_.extract(answer.ticket);
+    if (waiting.empty()) continue;
+    waiting.mapped()->answer = std::move(answer);
+    waiting.mapped()->wake({});
+  }
+  for (auto& answer : actions.syncs) {
+    auto waiting = syncs_.extract(answer.ticket);
+    if (waiting.empty()) continue;
+    waiting.mapped()->answer = std::move(answer);
+    waiting.mapped()->wake({});
+  }
+  if (actions.persist)
+    loop_.spawn(persist(shared_from_this(), group, entry(group).group.generation()));
+  changed_->open();
+}
+
+// Writes the snapshot of this moment: one that had to wait for room must not overwrite a newer one.
+boost::asio::awaitable<void> Groups::persist(std::shared_ptr<Groups> self, std::string group,
+                                             std::int32_t generation) {
+  auto stored = co_await self->store([self, group, generation]() -> std::vector<GroupRecord> {
+    auto found = self->groups_.find(group);
+    if (found == self->groups_.end()) return {};
+    const auto& it = found->second->group;
+    if (it.generation() != generation || it.state() == GroupState::kPreparing) return {};
+    auto snapshot = it.snapshot();
+    snapshot.written_ms = self->engine_.trusted_ms();
+    if (it.state() == GroupState::kEmpty) found->second->empty_since_ms = snapshot.written_ms;
+    return {group_record(group, snapshot)};
+  });
+  auto found = self->groups_.find(group);
+  if (self->stopped_ || found == self->groups_.end()) co_return;
+  self->act(group, found->second->group.persisted(generation, stored.has_value(), self->now()));
+}
+
+boost::asio::awaitable<void> Groups::watch(std::shared_ptr<Groups> self) {
+  while (!self->stopped_) {
+    // What falls due after this moment is still to come for next_deadline().
+    auto now = self->now();
+    self->tick_all(now);
+    if (now >= self->next_expiry_) {
+      self->next_expiry_ = now + kExpiryInterval;
+      self->loop_.spawn(expire(self));
+    }
+    auto next = self->next_expiry_;
+    for (const auto& [id, one] : self->groups_)
+      if (auto due = one->group.next_deadline(now)) next = std::min(next, *due);
+    co_await self->changed_->wait(next - now);
+  }
+}
+
+void Groups::tick_all(GroupTime now) {
+  std::vector<std::string> ids;
+  for (const auto& [id, one] : groups_) ids.push_back(id);
+  for (const auto& id : ids) {
+    auto actions = groups_.at(id)->group.tick(now);
+    bool idle = actions.joins.empty() && actions.syncs.empty() && !actions.persist;
+    if (!idle) act(id, std::move(actions));
+  }
+}
+
+// Offsets that were committed long ago, of groups in which nobody has been for as long; and groups
+// of which nothing is left then.
+std::vector<GroupRecord> Groups::expired() {
+  std::vector<GroupRecord> records;
+  auto oldest = engine_.trusted_ms() - options_.offsets_retention.count();
+  for (auto at = groups_.begin(); at != groups_.end();) {
+    auto& [id, one] = *at;
+    bool idle = one->group.state() == GroupState::kEmpty && one->empty_since_ms <= oldest &&
+                !one->group.next_deadline(now());
+    if (idle)
+      std::erase_if(one->offsets, [&](const auto& item) {
+        if (item.second.committed_ms > oldest) return false;
+        records.push_back(offset_tombstone(id, item.first.first, item.first.second));
+        return true;
+      });
+    bool gone = idle && one->offsets.empty();
+    if (gone) records.push_back(group_tombstone(id));
+    at = gone ? groups_.erase(at) : std::next(at);
+  }
+  return records;
+}
+
+boost::asio::awaitable<void> Groups::expire(std::shared_ptr<Groups> self) {
+  // What fails is written with the next change, or expires again after a restart.
+  (void)co_await self->store([records = self->expired()] { return records; });
+}
+
+std::string Groups::new_member_id(const JoinEvent& event) {
+  auto& env = engine_.env();
+  return fmt::format("{}-{:016x}{:016x}", event.instance_id.value_or(event.client_id), env.random(),
+                     env.random());
+}
+
+io::Task<JoinAnswer> Groups::join(std::string group, JoinEvent event) {
+  WALRUS_CO_TRY(co_await open());
+  Waiting<JoinAnswer> waiting{.answer = {.error = GroupError::kNotAvailable}};
+  io::Signal signal(loop_);
+  waiting.wake = signal.setter();
+  event.ticket = ++last_ticket_;
+  if (event.member_id.empty()) event.new_member_id = new_member_id(event);
+  joins_[event.ticket] = &waiting;
+  act(group, entry(group).group.join(event, now()));
+  auto waited = co_await signal.wait();
+  joins_.erase(event.ticket);
+  if (!waited) co_return std::unexpected(std::move(waited).error());
+  co_return std::move(waiting.answer);
+}
+
+io::Task<SyncAnswer> Groups::sync(std::string group, SyncEvent event) {
+  WALRUS_CO_TRY(co_await open());
+  Waiting<SyncAnswer> waiting{.answer = {.error = GroupError::kNotAvailable}};
+  io::Signal signal(loop_);
+  waiting.wake = signal.setter();
+  event.ticket = ++last_ticket_;
+  syncs_[event.ticket] = &waiting;
+  act(group, entry(group).group.sync(event, now()));
+  auto waited = co_await signal.wait();
+  syncs_.erase(event.ticket);
+  if (!waited) co_return std::unexpected(std::move(waited).error());
+  co_return std::move(waiting.answer);
+}
+
+io::Task<GroupError> Groups::heartbeat(std::string group, MemberEvent event) {
+  WALRUS_CO_TRY(co_await open());
+  auto found = groups_.find(group);
+  if (found == groups_.end()) co_return GroupError::kUnknownMember;
+  co_return found->second->group.heartbeat(event, now());
+}
+
+io::Task<GroupError> Groups::leave(std::string group, MemberEvent event) {
+  WALRUS_CO_TRY(co_await open());
+  auto found = groups_.find(group);
+  if (found == groups_.end()) co_return GroupError::kUnknownMember;
+  auto error = GroupError::kNone;
+  act(group, found->second->group.leave(event, now(), error));
+  co_return error;
+}
+
+// ---------------------------------------------------------------------------------------------
+// Offsets
+
+io::Task<GroupError> Groups::commit(std::string group, MemberEvent event,
+                                    std::vector<CommittedOffset> offsets) {
+  WALRUS_CO_TRY(co_await open());
+  auto error = entry(group).group.check_commit(event, now());
+  if (error != GroupError::kNone) co_return error;
+  std::vector<GroupRecord> records;
+  for (const auto& one : offsets) records.push_back(offset_record(group, one));
+  if (records.empty()) co_return GroupError::kNone;
+  // Those of one loop become durable in the order in which they are appended,
+  // and are applied so.
+  auto stored = co_await store([records = std::move(records)] { return records; });
+  if (!stored && stored.error().code == Code::kClosed)
+    co_return std::unexpected(std::move(stored).error());
+  if (!stored) co_return GroupError::kNotAvailable;
+  auto& to = entry(group).offsets;
+  for (auto& one : offsets) to[{one.topic, one.partition}] = std::move(one);
+  co_return GroupError::kNone;
+}
+
+io::Task<std::vector<CommittedOffset>> Groups::committed(std::string group) {
+  WALRUS_CO_TRY(co_await open());
+  std::vector<CommittedOffset> all;
+  auto found = groups_.find(group);
+  if (found == groups_.end()) co_return all;
+  for (const auto& [place, one] : found->second->offsets) all.push_back(one);
+  co_return all;
+}
+
+// ---------------------------------------------------------------------------------------------
+// Administration
+
+io::Task<std::vector<GroupSummary>> Groups::list() {
+  WALRUS_CO_TRY(co_await open());
+  std::vector<GroupSummary> all;
+  for (const auto& [id, one] : groups_)
+    all.push_back(
+        {.id = id, .protocol_type = one->group.protocol_type(), .state = one->group.state()});
+  co_return all;
+}
+
+io::Task<std::optional<GroupSummary>> Groups::describe(std::string group) {
+  WALRUS_CO_TRY(co_await open());
+  auto found = groups_.find(group);
+  if (found == groups_.end()) co_return std::optional<GroupSummary>();
+  const auto& it = found->second->group;
+  GroupSummary summary{.id = group,
+                       .protocol_type = it.protocol_type(),
+                       .protocol = it.protocol(),
+                       .state = it.state()};
+  for (const auto& [id, member] : it.members()) summary.members.push_back(member);
+  co_return std::optional(std::move(summary));
+}
+
+io::Task<void> Groups::remove(std::string group) {
+  WALRUS_CO_TRY(co_await open());
+  auto found = groups_.find(group);
+  if (found == groups_.end()) co_return fail(Code::kNotFound, "no group {}", group);
+  if (found->second->group.state() != GroupState::kEmpty)
+    co_return fail(Code::kBusy, "group {} has members", group);
+  std::vector<GroupRecord> records{group_tombstone(group)};
+  for (const auto& [place, one] : found->second->offsets)
+    records.push_back(offset_tombstone(group, place.first, place.second));
+  groups_.erase(found);
+  co_return co_await store([records = std::move(records)] { return records; });
+}
+
+io::Task<void> Groups::remove_offsets(std::string group, std::vector<CommittedOffset> doomed) {
+  WALRUS_CO_TRY(co_await open());
+  auto found = groups_.find(group);
+  if (found == groups_.end()) co_return fail(Code::kNotFound, "no group {}", group);
+  if (found->second->group.state() != GroupState::kEmpty)
+    co_return fail(Code::kBusy, "group {} has members", group);
+  std::vector<GroupRecord> records;
+  for (const auto& one : doomed)
+    if (found->second->offsets.erase({one.topic, one.partition}) > 0)
+      records.push_back(offset_tombstone(group, one.topic, one.partition));
+  co_return co_await store([records = std::move(records)] { return records; });
+}
+
+void Groups::stop() {
+  stopped_ = true;
+  for (auto& [ticket, waiting] : std::exchange(joins_, {})) waiting->wake(stopping());
+  for (auto& [ticket, waiting] : std::exchange(syncs_, {})) waiting->wake(stopping());
+  for (auto& wake : std::exchange(openers_, {})) wake(stopping());
+  changed_->open();
+}
+
+}  // namespace walrus::broker

@@ -1,0 +1,370 @@
+// Consumer groups of the classic protocol: FindCoordinator, JoinGroup,
+// SyncGroup, Heartbeat, LeaveGroup, OffsetCommit, OffsetFetch, ListGroups,
+// DescribeGroups, DeleteGroups.
+
+#include <algorithm>
+
+#include "broker/run_on.h"
+#include "frontend/kafka/errors.h"
+#include "frontend/kafka/handlers.h"
+
+namespace walrus::frontend::kafka {
+namespace {
+
+using namespace wire::kafka;
+using broker::GroupError;
+
+ErrorCode group_error(GroupError error) {
+  switch (error) {
+    case GroupError::kNone: return ErrorCode::kNone;
+    case GroupError::kUnknownMember: return ErrorCode::kUnknownMemberId;
+    case GroupError::kIllegalGeneration: return ErrorCode::kIllegalGeneration;
+    case GroupError::kInconsistentProtocol: return ErrorCode::kInconsistentGroupProtocol;
+    case GroupError::kRebalanceInProgress: return ErrorCode::kRebalanceInProgress;
+    case GroupError::kMemberIdRequired: return ErrorCode::kMemberIdRequired;
+    case GroupError::kFencedInstance: return ErrorCode::kFencedInstanceId;
+    case GroupError::kGroupFull: return ErrorCode::kGroupMaxSizeReached;
+    case GroupError::kInvalidSessionTimeout: return ErrorCode::kInvalidSessionTimeout;
+    case GroupError::kNotAvailable: return ErrorCode::kCoordinatorNotAvailable;
+  }
+  return ErrorCode::kUnknown;
+}
+
+std::optional<std::string> owned(const std::optional<Bytes>& text) {
+  return text ? std::optional(std::string(*text)) : std::nullopt;
+}
+
+// The coordinator lives on one loop; each call goes there and comes back.
+template <class T, class... P>
+io::Task<T> ask(Call call, io::Task<T> (broker::Groups::*method)(P...),
+                std::type_identity_t<P>... arguments) {
+  auto groups = call.groups;
+  return broker::run_on<T>(call.local.loop(), groups->loop(),
+                           [groups, method, ... arguments = std::move(arguments)]() mutable {
+                             return (groups.get()->*method)(std::move(arguments)...);
+                           });
+}
+
+// What ails the coordinator passes: clients ask again.
+template <class T>
+ErrorCode outcome(const Result<T>& result) {
+  return result ? ErrorCode::kNone : ErrorCode::kCoordinatorNotAvailable;
+}
+
+std::uint64_t current_topic_id(Call call, Bytes topic) {
+  auto found =
+      valid_topic_name(topic) ? call.local.find(topic) : fail(Code::kNotFound, "unknown topic");
+  return found ? log::stream_id((*found)->partitions[0]) : 0;
+}
+
+}  // namespace
+
+io::Task<FindCoordinatorResponse> find_coordinator(Call call, FindCoordinatorRequest request) {
+  constexpr std::int8_t kGroup = 0;
+  constexpr std::int16_t kBatched = 4;
+  FindCoordinatorResponse response;
+  auto describe = [&](Bytes key) {
+    FindCoordinatorResponse::Coordinator to{.key = std::string(key), .node_id = -1, .port = -1};
+    if (request.key_type != kGroup) {
+      to.error_code = number(ErrorCode::kCoordinatorNotAvailable);
+      to.error_message = "transactions are not served";
+      return to;
+    }
+    to.node_id = call.node.node_id;
+    to.host = call.node.host;
+    to.port = call.node.port;
+    return to;
+  };
+  if (call.version >= kBatched) {
+    for (auto key : request.keys) response.coordinators.push_back(describe(key));
+    co_return response;
+  }
+  auto one = describe(request.key);
+  response.error_code = one.error_code;
+  response.error_message = one.error_message;
+  response.node_id = one.node_id;
+  response.host = one.host;
+  response.port = one.port;
+  co_return response;
+}
+
+io::Task<JoinGroupResponse> join_group(Call call, JoinGroupRequest request) {
+  constexpr std::int16_t kIdRequired = 4, kNoProtocol = 7;
+  JoinGroupResponse response{.member_id = std::string(request.member_id)};
+  if (call.version < kNoProtocol) response.protocol_name.emplace();
+  if (request.group_id.empty()) {
+    response.error_code = number(ErrorCode::kInvalidGroupId);
+    co_return response;
+  }
+  auto session = Millis(request.session_timeout_ms);
+  broker::JoinEvent event{.member_id = std::string(request.member_id),
+                          .instance_id = owned(request.group_instance_id),
+                          .client_id = std::string(call.client_id),
+                          .client_host = call.client_host,
+                          .session_timeout = session,
+                          .rebalance_timeout = request.rebalance_timeout_ms < 0
+                                                   ? session
+                                                   : Millis(request.rebalance_timeout_ms),
+                          .protocol_type = std::string(request.protocol_type),
+                          .id_required = call.version >= kIdRequired};
+  for (const auto& protocol : request.protocols)
+    event.protocols.emplace_back(protocol.name, protocol.metadata);
+  auto answer =
+      co_await ask(call, &broker::Groups::join, std::string(request.group_id), std::move(event));
+  response.error_code = number(answer ? group_error(answer->error) : outcome(answer));
+  if (!answer) co_return response;
+  response.member_id = answer->member_id;
+  response.generation_id = answer->generation;
+  if (answer->error != GroupError::kNone) co_return response;
+  response.protocol_type = answer->protocol_type;
+  response.protocol_name = answer->protocol;
+  response.leader = answer->leader;
+  for (auto& member : answer->members)
+    response.members.push_back({.member_id = std::move(member.member_id),
+                                .group_instance_id = std::move(member.instance_id),
+                                .metadata = std::move(member.metadata)});
+  co_return response;
+}
+
+io::Task<SyncGroupResponse> sync_group(Call call, SyncGroupRequest request) {
+  broker::SyncEvent event{.member_id = std::string(request.member_id),
+                          .instance_id = owned(request.group_instance_id),
+                          .generation = request.generation_id,
+                          .protocol_type = owned(request.protocol_type),
+                          .protocol_name = owned(request.protocol_name)};
+  for (const auto& one : request.assignments)
+    event.assignments.emplace_back(one.member_id, one.assignment);
+  auto answer =
+      co_await ask(call, &broker::Groups::sync, std::string(request.group_id), std::move(event));
+  SyncGroupResponse response{.error_code =
+                                 number(answer ? group_error(answer->error) : outcome(answer))};
+  if (!answer || answer->error != GroupError::kNone) co_return response;
+  response.protocol_type = answer->protocol_type;
+  response.protocol_name = answer->protocol;
+  response.assignment = std::move(answer->assignment);
+  co_return response;
+}
+
+io::Task<HeartbeatResponse> heartbeat(Call call, HeartbeatRequest request) {
+  auto answer = co_await ask(call, &broker::Groups::heartbeat, std::string(request.group_id),
+                             {.member_id = std::string(request.member_id),
+                              .instance_id = owned(request.group_instance_id),
+                              .generation = request.generation_id});
+  co_return HeartbeatResponse{.error_code =
+                                  number(answer ? group_error(*answer) : outcome(answer))};
+}
+
+io::Task<LeaveGroupResponse> leave_group(Call call, LeaveGroupRequest request) {
+  constexpr std::int16_t kBatched = 3;
+  if (call.version < kBatched) request.members.push_back({.member_id = request.member_id});
+  LeaveGroupResponse response;
+  for (const auto& member : request.members) {
+    auto answer = co_await ask(call, &broker::Groups::leave, std::string(request.group_id),
+                               {.member_id = std::string(member.member_id),
+                                .instance_id = owned(member.group_instance_id)});
+    auto code = number(answer ? group_error(*answer) : outcome(answer));
+    response.members.push_back({.member_id = std::string(member.member_id),
+                                .group_instance_id = owned(member.group_instance_id),
+                                .error_code = code});
+    if (call.version < kBatched) response.error_code = code;
+  }
+  co_return response;
+}
+
+io::Task<OffsetCommitResponse> offset_commit(Call call, OffsetCommitRequest request) {
+  constexpr std::size_t kMetadataBytesMax = 4096;
+  OffsetCommitResponse response;
+  std::vector<broker::CommittedOffset> offsets;
+  auto now_ms = call.local.engine().trusted_ms();
+  for (const auto& asked : request.topics) {
+    auto& topic = response.topics.emplace_back();
+    topic.name = asked.name;
+    for (const auto& part : asked.partitions) {
+      auto& to = topic.partitions.emplace_back();
+      to.index = part.index;
+      auto metadata = part.metadata.value_or(Bytes());
+      if (!find_partition(call.local, asked.name, part.index))
+        to.error_code = number(ErrorCode::kUnknownTopicOrPartition);
+      else if (metadata.size() > kMetadataBytesMax)
+        to.error_code = number(ErrorCode::kOffsetMetadataTooLarge);
+      else
+        offsets.push_back({.topic = std::string(asked.name),
+                           .partition = part.index,
+                           .topic_id = current_topic_id(call, asked.name),
+                           .offset = part.offset,
+                           .leader_epoch = part.leader_epoch,
+                           .metadata = std::string(metadata),
+                           .committed_ms = now_ms});
+    }
+  }
+  auto answer = co_await ask(call, &broker::Groups::commit, std::string(request.group_id),
+                             {.member_id = std::string(request.member_id),
+                              .instance_id = owned(request.group_instance_id),
+                              .generation = request.generation_id},
+                             std::move(offsets));
+  auto code = number(answer ? group_error(*answer) : outcome(answer));
+  for (auto& topic : response.topics)
+    for (auto& part : topic.partitions)
+      if (part.error_code == 0) part.error_code = code;
+  co_return response;
+}
+
+namespace {
+
+using Asked = std::optional<std::vector<OffsetFetchRequest::Topic>>;
+
+std::vector<OffsetFetchResponse::Topic> fetch_all(
+    Call call, const std::vector<broker::CommittedOffset>& offsets) {
+  std::vector<OffsetFetchResponse::Topic> topics;
+  for (const auto& one : offsets) {
+    if (one.topic_id != current_topic_id(call, one.topic)) continue;
+    if (topics.empty() || topics.back().name != one.topic) topics.push_back({.name = one.topic});
+    topics.back().partitions.push_back({.index = one.partition,
+                                        .offset = one.offset,
+                                        .leader_epoch = one.leader_epoch,
+                                        .metadata = one.metadata});
+  }
+  return topics;
+}
+
+// Of what was never committed: offset -1, an empty string, no error.
+std::vector<OffsetFetchResponse::Topic> fetch_some(
+    Call call, const std::vector<broker::CommittedOffset>& offsets,
+    const std::vector<OffsetFetchRequest::Topic>& asked) {
+  std::vector<OffsetFetchResponse::Topic> topics;
+  for (const auto& topic : asked) {
+    auto& to = topics.emplace_back();
+    to.name = topic.name;
+    auto id = current_topic_id(call, topic.name);
+    for (auto index : topic.partitions) {
+      auto& part = to.partitions.emplace_back();
+      part.index = index;
+      part.offset = -1;
+      part.metadata = "";
+      auto found = std::ranges::find_if(offsets, [&](const auto& one) {
+        return one.topic == topic.name && one.partition == index && one.topic_id == id;
+      });
+      if (found == offsets.end()) continue;
+      part.offset = found->offset;
+      part.leader_epoch = found->leader_epoch;
+      part.metadata = found->metadata;
+    }
+  }
+  return topics;
+}
+
+io::Task<OffsetFetchResponse::Group> fetch_group(Call call, std::string id, const Asked& asked) {
+  OffsetFetchResponse::Group group{.group_id = id};
+  auto offsets = co_await ask(call, &broker::Groups::committed, id);
+  if (!offsets) {
+    group.error_code = number(outcome(offsets));
+    co_return group;
+  }
+  group.topics = asked ? fetch_some(call, *offsets, *asked) : fetch_all(call, *offsets);
+  co_return group;
+}
+
+}  // namespace
+
+io::Task<OffsetFetchResponse> offset_fetch(Call call, OffsetFetchRequest request) {
+  constexpr std::int16_t kBatched = 8;
+  OffsetFetchResponse response;
+  if (call.version < kBatched) {
+    WALRUS_CO_ASSIGN(auto group,
+                     co_await fetch_group(call, std::string(request.group_id), request.topics));
+    response.topics = std::move(group.topics);
+    response.error_code = group.error_code;
+    co_return response;
+  }
+  for (const auto& one : request.groups) {
+    WALRUS_CO_ASSIGN(auto group, co_await fetch_group(call, std::string(one.group_id), one.topics));
+    response.groups.push_back(std::move(group));
+  }
+  co_return response;
+}
+
+io::Task<ListGroupsResponse> list_groups(Call call, ListGroupsRequest request) {
+  ListGroupsResponse response;
+  auto groups = co_await ask(call, &broker::Groups::list);
+  response.error_code = number(outcome(groups));
+  if (!groups) co_return response;
+  for (const auto& group : *groups) {
+    auto state = broker::group_state_name(group.state);
+    if (!request.states.empty() && !std::ranges::count(request.states, state)) continue;
+    response.groups.push_back({.group_id = group.id,
+                               .protocol_type = group.protocol_type,
+                               .state = std::string(state),
+                               .type = "classic"});
+  }
+  co_return response;
+}
+
+io::Task<DescribeGroupsResponse> describe_groups(Call call, DescribeGroupsRequest request) {
+  DescribeGroupsResponse response;
+  for (auto id : request.groups) {
+    auto& to = response.groups.emplace_back();
+    to.group_id = id;
+    auto group = co_await ask(call, &broker::Groups::describe, std::string(id));
+    to.error_code = number(outcome(group));
+    if (!group) continue;
+    to.state = "Dead";  // of a group that is not there
+    if (!*group) continue;
+    to.state = broker::group_state_name((*group)->state);
+    to.protocol_type = (*group)->protocol_type;
+    to.protocol = (*group)->protocol;
+    for (const auto& member : (*group)->members) {
+      auto& described = to.members.emplace_back();
+      described.member_id = member.id;
+      described.group_instance_id = member.instance_id;
+      described.client_id = member.client_id;
+      described.client_host = member.client_host;
+      for (const auto& [name, metadata] : member.protocols)
+        if (name == to.protocol) described.metadata = metadata;
+      described.assignment = member.assignment;
+    }
+  }
+  co_return response;
+}
+
+io::Task<DeleteGroupsResponse> delete_groups(Call call, DeleteGroupsRequest request) {
+  DeleteGroupsResponse response;
+  for (auto id : request.groups) {
+    auto& to = response.groups.emplace_back();
+    to.group_id = id;
+    auto removed = co_await ask(call, &broker::Groups::remove, std::string(id));
+    if (removed) continue;
+    switch (removed.error().code) {
+      case Code::kNotFound: to.error_code = number(ErrorCode::kGroupIdNotFound); break;
+      case Code::kBusy: to.error_code = number(ErrorCode::kNonEmptyGroup); break;
+      default: to.error_code = number(ErrorCode::kCoordinatorNotAvailable);
+    }
+  }
+  co_return response;
+}
+
+// Whom a member's subscription names is inside its metadata, which belongs to the clients: while
+// somebody is in the group, none of its offsets is removed.
+io::Task<OffsetDeleteResponse> offset_delete(Call call, OffsetDeleteRequest request) {
+  OffsetDeleteResponse response;
+  std::vector<broker::CommittedOffset> doomed;
+  for (const auto& topic : request.topics)
+    for (const auto& part : topic.partitions)
+      doomed.push_back({.topic = std::string(topic.name), .partition = part.index});
+  auto removed = co_await ask(call, &broker::Groups::remove_offsets, std::string(request.group_id),
+                              std::move(doomed));
+  bool subscribed = !removed && removed.error().code == Code::kBusy;
+  if (!removed && removed.error().code == Code::kNotFound)
+    response.error_code = number(ErrorCode::kGroupIdNotFound);
+  else if (!subscribed) response.error_code = number(outcome(removed));
+  for (const auto& topic : request.topics) {
+    auto& to = response.topics.emplace_back();
+    to.name = topic.name;
+    for (const auto& part : topic.partitions)
+      to.partitions.push_back({.index = part.index,
+                               .error_code = number(subscribed ? ErrorCode::kGroupSubscribedToTopic
+                                                               : ErrorCode::kNone)});
+  }
+  co_return response;
+}
+
+}  // namespace walrus::frontend::kafka

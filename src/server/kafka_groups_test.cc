@@ -1,0 +1,255 @@
+// Consumer groups over the Kafka protocol, against a simulated server: what members are told, and
+// what a restart keeps.
+
+#include <gtest/gtest.h>
+
+#include "io/sim/sim_world.h"
+#include "server/kafka_client.h"
+#include "server/server.h"
+#include "wire/kafka/groups.h"
+#include "wire/kafka/topics.h"
+
+namespace walrus::server {
+namespace {
+
+using namespace wire::kafka;
+using namespace std::chrono_literals;
+
+constexpr Bytes kGroup = "workers";
+
+class KafkaGroupsTest : public testing::Test {
+ protected:
+  KafkaGroupsTest() : world_(1, {.nodes = 2}), loop_(world_.node(1).env()) {
+    options_ = small_options("/data");
+    options_.native.listen = world_.node(0).host() + ":9091";
+    options_.kafka.listen = world_.node(0).host() + ":9092";
+    options_.admin_listen = world_.node(0).host() + ":9094";
+    options_.kafka.groups.offsets_retention = 1h;
+    start();
+    make("t");
+  }
+  ~KafkaGroupsTest() override { stop(); }
+
+  void start() {
+    auto started = Server::start(world_.node(0).env(), options_, log_);
+    ASSERT_TRUE(started.has_value()) << started.error().message;
+    server_ = std::move(*started);
+    client_ = connect();
+  }
+  void stop() {
+    client_.reset();
+    server_.reset();
+  }
+  std::unique_ptr<KafkaClient> connect() {
+    return std::make_unique<KafkaClient>(loop_, server_->kafka_address());
+  }
+  KafkaClient& client() { return *client_; }
+  template <class Response, class Request>
+  Response ask(const Request& request, std::int16_t version) {
+    auto response = client().ask<Response>(request, version);
+    EXPECT_TRUE(response.has_value()) << response.error().message;
+    return response ? *std::move(response) : Response{};
+  }
+
+  void make(Bytes name) {
+    CreateTopicsRequest request;
+    request.topics.push_back({.name = name, .partitions = 2, .replication_factor = 1});
+    EXPECT_EQ(ask<CreateTopicsResponse>(request, 7).topics.at(0).error_code, 0);
+  }
+  static JoinGroupRequest join_request(Bytes member, Bytes metadata = "topics") {
+    JoinGroupRequest request{.group_id = kGroup,
+                             .session_timeout_ms = 10'000,
+                             .rebalance_timeout_ms = 60'000,
+                             .member_id = member,
+                             .protocol_type = "consumer"};
+    request.protocols.push_back({.name = "range", .metadata = metadata});
+    return request;
+  }
+  // Sends the join of a newcomer, who is told its id first.
+  std::string send_join(KafkaClient& from, Bytes metadata = "topics") {
+    auto told = from.ask<JoinGroupResponse>(join_request("", metadata), 9);
+    EXPECT_TRUE(told.has_value());
+    EXPECT_EQ(told->error_code, 79);
+    EXPECT_TRUE(from.send(join_request(told->member_id, metadata), 9).has_value());
+    return told->member_id;
+  }
+  JoinGroupResponse join_alone() {
+    (void)send_join(client());
+    auto joined = client().receive<JoinGroupResponse>(9);
+    EXPECT_TRUE(joined.has_value());
+    EXPECT_EQ(joined->error_code, 0);
+    return joined.value_or(JoinGroupResponse{});
+  }
+  static SyncGroupRequest sync_request(const JoinGroupResponse& joined) {
+    SyncGroupRequest request{.group_id = kGroup,
+                             .generation_id = joined.generation_id,
+                             .member_id = joined.member_id,
+                             .protocol_type = "consumer",
+                             .protocol_name = "range"};
+    for (const auto& member : joined.members)
+      request.assignments.push_back({.member_id = member.member_id, .assignment = member.metadata});
+    return request;
+  }
+  std::int16_t heartbeat(Bytes member, std::int32_t generation) {
+    return ask<HeartbeatResponse>(
+               HeartbeatRequest{
+                   .group_id = kGroup, .generation_id = generation, .member_id = member},
+               4)
+        .error_code;
+  }
+  std::int16_t commit(Bytes member, std::int32_t generation, std::int64_t offset,
+                      Bytes topic = "t") {
+    OffsetCommitRequest request{
+        .group_id = kGroup, .generation_id = generation, .member_id = member};
+    request.topics.push_back(
+        {.name = topic, .partitions = {{.index = 1, .offset = offset, .metadata = "note"}}});
+    return ask<OffsetCommitResponse>(request, 8).topics.at(0).partitions.at(0).error_code;
+  }
+  std::int64_t committed(Bytes topic = "t") {
+    OffsetFetchRequest request;
+    request.groups.push_back({.group_id = kGroup});
+    request.groups[0].topics.emplace().push_back({.name = topic, .partitions = {1}});
+    auto response = ask<OffsetFetchResponse>(request, 8);
+    EXPECT_EQ(response.groups.at(0).error_code, 0);
+    return response.groups[0].topics.at(0).partitions.at(0).offset;
+  }
+  std::string state_of_group() {
+    DescribeGroupsRequest request;
+    request.groups.push_back(kGroup);
+    return std::string(ask<DescribeGroupsResponse>(request, 5).groups.at(0).state);
+  }
+  std::int16_t delete_group() {
+    DeleteGroupsRequest request;
+    request.groups.push_back(kGroup);
+    return ask<DeleteGroupsResponse>(request, 2).groups.at(0).error_code;
+  }
+  std::int16_t leave(Bytes member) {
+    LeaveGroupRequest request{.group_id = kGroup};
+    request.members.push_back({.member_id = member});
+    return ask<LeaveGroupResponse>(request, 4).members.at(0).error_code;
+  }
+
+  io::World world_;
+  SilentLog log_;
+  TestLoop loop_;
+  ServerOptions options_;
+  std::unique_ptr<Server> server_;
+  std::unique_ptr<KafkaClient> client_;
+};
+
+TEST_F(KafkaGroupsTest, the_coordinator_is_this_node) {
+  auto found = ask<FindCoordinatorResponse>(FindCoordinatorRequest{.keys = {"a", "b"}}, 4);
+  ASSERT_EQ(found.coordinators.size(), 2u);
+  EXPECT_EQ(found.coordinators[1].key, "b");
+  EXPECT_EQ(found.coordinators[1].node_id, 1);
+  EXPECT_EQ(found.coordinators[1].port, 9092);
+  EXPECT_EQ(ask<FindCoordinatorResponse>(FindCoordinatorRequest{.key = "a"}, 2).port, 9092);
+  EXPECT_EQ(ask<FindCoordinatorResponse>(FindCoordinatorRequest{.key = "tx", .key_type = 1}, 2)
+                .error_code,
+            15);
+}
+
+TEST_F(KafkaGroupsTest, a_member_commits_and_goes_on_after_a_restart) {
+  auto joined = join_alone();
+  EXPECT_EQ(joined.leader, joined.member_id);
+  ASSERT_EQ(joined.members.size(), 1u);
+  auto synced = ask<SyncGroupResponse>(sync_request(joined), 5);
+  EXPECT_EQ(synced.error_code, 0);
+  EXPECT_EQ(synced.assignment, "topics");
+  EXPECT_EQ(heartbeat(joined.member_id, joined.generation_id), 0);
+  EXPECT_EQ(heartbeat(joined.member_id, joined.generation_id + 1), 22);
+  EXPECT_EQ(heartbeat("stranger", joined.generation_id), 25);
+  EXPECT_EQ(committed(), -1);
+  EXPECT_EQ(commit(joined.member_id, joined.generation_id, 7), 0);
+  EXPECT_EQ(commit(joined.member_id, joined.generation_id - 1, 9), 22);
+  EXPECT_EQ(commit("", -1, 9), 25);  // somebody is in the group
+  EXPECT_EQ(commit(joined.member_id, joined.generation_id, 9, "absent"), 3);
+  EXPECT_EQ(state_of_group(), "Stable");
+  stop();
+  world_.node(0).crash(io::CrashKind::kPowerCut);
+  (void)world_.node(0).restart();
+  start();
+  EXPECT_EQ(committed(), 7);
+  EXPECT_EQ(heartbeat(joined.member_id, joined.generation_id), 0);
+  EXPECT_EQ(ask<SyncGroupResponse>(sync_request(joined), 5).assignment, "topics");
+  world_.run_for(11s);  // nothing is heard of it
+  EXPECT_EQ(heartbeat(joined.member_id, joined.generation_id), 25);
+  EXPECT_EQ(state_of_group(), "Empty");
+  EXPECT_EQ(commit("", -1, 9), 0);
+  EXPECT_EQ(committed(), 9);
+}
+
+TEST_F(KafkaGroupsTest, a_newcomer_makes_the_others_join_again) {
+  auto first = join_alone();
+  EXPECT_EQ(ask<SyncGroupResponse>(sync_request(first), 5).error_code, 0);
+  auto other = connect();
+  auto second_id = send_join(*other, "other topics");
+  world_.run_for(100ms);  // it arrives
+  EXPECT_EQ(heartbeat(first.member_id, first.generation_id), 27);
+  auto again = ask<JoinGroupResponse>(join_request(first.member_id), 9);
+  EXPECT_EQ(again.error_code, 0);
+  EXPECT_EQ(again.generation_id, first.generation_id + 1);
+  ASSERT_EQ(again.members.size(), 2u);
+  auto second = other->receive<JoinGroupResponse>(9);
+  ASSERT_TRUE(second.has_value());
+  EXPECT_EQ(second->member_id, second_id);
+  EXPECT_EQ(second->leader, first.member_id);
+  EXPECT_TRUE(second->members.empty());
+  ASSERT_TRUE(other->send(sync_request(*second), 5).has_value());
+  EXPECT_EQ(ask<SyncGroupResponse>(sync_request(again), 5).assignment, "topics");
+  auto synced = other->receive<SyncGroupResponse>(5);
+  ASSERT_TRUE(synced.has_value());
+  EXPECT_EQ(synced->assignment, "other topics");
+  EXPECT_EQ(delete_group(), 68);
+  EXPECT_EQ(leave(second_id), 0);
+  EXPECT_EQ(leave(second_id), 25);
+  EXPECT_EQ(heartbeat(first.member_id, again.generation_id), 27);
+  EXPECT_EQ(leave(first.member_id), 0);
+  EXPECT_EQ(state_of_group(), "Empty");
+  EXPECT_EQ(ask<ListGroupsResponse>(ListGroupsRequest{}, 4).groups.size(), 1u);
+  EXPECT_EQ(delete_group(), 0);
+  EXPECT_EQ(delete_group(), 69);
+  EXPECT_EQ(state_of_group(), "Dead");
+}
+
+TEST_F(KafkaGroupsTest, offsets_belong_to_the_topic_that_they_were_committed_for) {
+  EXPECT_EQ(commit("", -1, 5), 0);
+  EXPECT_EQ(committed(), 5);
+  DeleteTopicsRequest doomed;
+  doomed.topics.push_back({.name = "t"});
+  EXPECT_EQ(ask<DeleteTopicsResponse>(doomed, 6).topics.at(0).error_code, 0);
+  make("t");
+  EXPECT_EQ(committed(), -1);
+  EXPECT_EQ(commit("", -1, 6), 0);
+  EXPECT_EQ(committed(), 6);
+}
+
+TEST_F(KafkaGroupsTest, offsets_of_an_empty_group_are_forgotten_in_time) {
+  EXPECT_EQ(commit("", -1, 5), 0);
+  world_.run_for(options_.kafka.groups.offsets_retention / 2);
+  client_ = connect();  // the connection was idle for too long
+  EXPECT_EQ(committed(), 5);
+  stop();
+  (void)world_.node(0).restart();
+  start();
+  EXPECT_EQ(committed(), 5);
+  world_.run_for(options_.kafka.groups.offsets_retention / 2 + 11min);
+  client_ = connect();
+  EXPECT_EQ(committed(), -1);
+  EXPECT_EQ(delete_group(), 69);
+}
+
+TEST_F(KafkaGroupsTest, the_stream_of_groups_is_no_topic) {
+  EXPECT_EQ(commit("", -1, 5), 0);
+  CreateTopicsRequest request;
+  request.topics.push_back(
+      {.name = "__consumer_offsets", .partitions = 1, .replication_factor = 1});
+  EXPECT_EQ(ask<CreateTopicsResponse>(request, 7).topics.at(0).error_code, 36);
+  DeleteTopicsRequest doomed;
+  doomed.topics.push_back({.name = "__consumer_offsets"});
+  EXPECT_EQ(ask<DeleteTopicsResponse>(doomed, 6).topics.at(0).error_code, 3);
+  EXPECT_EQ(committed(), 5);
+}
+
+}  // namespace
+}  // namespace walrus::server
