@@ -1,6 +1,7 @@
 #include "log/engine.h"
 
 #include <algorithm>
+#include <atomic>
 #include <set>
 
 #include "base/check.h"
@@ -201,29 +202,34 @@ Result<void> Engine::Impl::open_shards() {
   return load_catalog();
 }
 
-// All at once: what takes time is reading the journals, each of which keeps a core busy.
+// As many at once as there are cores: what takes time is reading the journals, each of which keeps
+// a core busy and a file in memory.
 Result<void> Engine::Impl::recover_shards() {
   if (shards.size() == 1) return shards.front()->recover();
   struct Recovery {
     Event done;
-    Result<void> result;
     std::unique_ptr<io::Worker> worker;
   };
-  std::vector<Recovery> all(shards.size());
-  for (std::size_t i = 0; i < all.size(); ++i) {
-    auto body = [&shard = *shards[i], &one = all[i], begun = false]() mutable {
-      if (!std::exchange(begun, true)) {
-        one.result = shard.recover();
-        one.done.set();
+  std::vector<Result<void>> results(shards.size());
+  std::atomic<std::size_t> next{0};
+  auto at_once = static_cast<std::size_t>(std::max(2, env.cores()));
+  std::vector<Recovery> all(std::min(shards.size(), at_once));
+  for (auto& one : all) {
+    auto body = [this, &one, &next, &results] {
+      auto mine = next.fetch_add(1);
+      if (mine < shards.size()) {
+        results[mine] = shards[mine]->recover();
+        return io::Nanos(0);
       }
+      if (!one.done.is_set()) one.done.set();
       return io::Worker::kForever;
     };
-    all[i].worker = env.start_worker(fmt::format("walrus-open{}", i), std::move(body));
+    one.worker = env.start_worker(fmt::format("walrus-open{}", &one - all.data()), body);
   }
   for (auto& one : all) {
     if (!env.wait(one.done, io::Worker::kForever)) return fail(Code::kClosed, "crashed");
   }
-  for (auto& one : all) WALRUS_TRY(std::move(one.result));
+  for (auto& result : results) WALRUS_TRY(std::move(result));
   return {};
 }
 

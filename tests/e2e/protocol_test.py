@@ -54,7 +54,7 @@ class Replies(ServerTest):
                 ("POLL t a/b", "invalid consumer name"), ("BATCH t", "BATCH requires a batch"),
                 ("FIND t", "FIND requires a timestamp"), ("CREATE t", "topic exists t"),
                 ("CREATE u compact=maybe", "invalid config: compact = maybe: expected true,"
-                                           " false, compact or delete"),
+                                           " false, compact, delete or both"),
                 ("PUT t/1 x", "unknown topic t/1"), ("HELP NONSENSE", "unknown command")]:
             self.expect(request, "ERR " + text)
         self.expect("PUT t still usable", "OK")
