@@ -534,6 +534,8 @@ void LogRun::reconcile_name(log::Engine& engine, Name& name, const log::StreamRe
     if (!info) return flag("info-refused", info.error().message);
     shown = ObservedName{log::stream_id(ref), info->options};
   }
+  auto before = name.naming.now();
+  bool removal_lost = damaged_ && shown && (!before || before->id != shown->id);
   flag(name.naming.reconcile(name.name, shown, loss.marked_ms));
   if (violation_) return;
   if (!shown) {
@@ -549,6 +551,11 @@ void LogRun::reconcile_name(log::Engine& engine, Name& name, const log::StreamRe
     if (!violation_ && !crashed() && !damaged_) flag("recovered-unreadable", name.name);
     return;
   }
+  // A disk that lies may take the removal from the catalogue's journal and leave the drop, which
+  // followed it, in the stream's.
+  bool dropped = removal_lost && stream.log_end == 0;
+  if (dropped) name.streams.insert_or_assign(shown->id, StreamHistory(shown->id, shown->options));
+  place = name.streams.find(shown->id);
   auto verdict = place->second.reconcile(loss, stream);
   if (verdict) verdict->detail = fmt::format("{} ({}): {}", name.name, shown->id, verdict->detail);
   flag(verdict);

@@ -65,6 +65,7 @@ class OnATerminal(ServerTest):
         shell.expect("GET topic-one")
         shell.type("\n")
         shell.expect(r"\nEMPTY\r")
+        shell.expect("walrus> ")
         shell.type("NONSENSE\n")
         shell.expect("ERR unknown command")
         shell.expect("walrus> ")
