@@ -18,10 +18,12 @@ namespace walrus::server {
 namespace {
 
 // What no configuration needs and the library has undefined behaviour for: characters beyond ASCII
-// outside of comments and strings, where TOML allows none, and strings of several lines.
+// outside of comments and strings, where TOML allows none, strings of several lines, and quotes
+// within a word, which begin no string.
 Result<void> check_text(const std::string& file, Bytes text) {
   int line = 1;
-  char inside = 0;  // the quote that ends the string, or # in a comment
+  char inside = 0;     // the quote that ends the string, or # in a comment
+  char before = '\n';  // the last character that is no blank
   for (std::size_t i = 0; i < text.size(); ++i) {
     char c = text[i];
     if (c == '\n') {
@@ -33,11 +35,14 @@ Result<void> check_text(const std::string& file, Bytes text) {
     } else if (c == '"' || c == '\'' || c == '#') {
       if (c != '#' && text.substr(i, 3) == std::string(3, c))
         return fail(Code::kInvalid, "{}:{}: a string of several lines", file, line);
+      if (c != '#' && !Bytes("\n=[,{.").contains(before))
+        return fail(Code::kInvalid, "{}:{}: a quote where no string can begin", file, line);
       inside = c;
     } else if (static_cast<unsigned char>(c) >= 0x80) {
       return fail(Code::kInvalid, "{}:{}: a character beyond ASCII outside of a string", file,
                   line);
     }
+    if (c != ' ' && c != '\t' && c != '\r') before = c;
   }
   return {};
 }

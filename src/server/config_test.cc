@@ -100,6 +100,8 @@ TEST(ConfigTest, wrong_type_and_bad_toml_name_their_line) {
   EXPECT_TRUE(error(file("\n[.node]\n")).starts_with("walrus.toml:2: "));
   EXPECT_TRUE(error(file("\n[nod\u00e9]\n")).starts_with("walrus.toml:2: a character beyond"));
   EXPECT_EQ(error(file("[node]\nrack = \"\"\"\n")), "walrus.toml:2: a string of several lines");
+  EXPECT_EQ(error(file("[node]\nid = 2'\u029b'\n")),
+            "walrus.toml:2: a quote where no string can begin");
   EXPECT_EQ(error(file("# \u00e9\n[node]\nrack = \"\\\"\u00e9\" # '\u00e9\n")), "");
 }
 
