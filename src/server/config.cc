@@ -18,29 +18,37 @@ namespace walrus::server {
 namespace {
 
 // What no configuration needs and the library has undefined behaviour for: characters beyond ASCII
-// outside of comments and strings, where TOML allows none, strings of several lines, and quotes
-// within a word, which begin no string.
+// outside of comments and strings. What looks like a string to this check must be one to the
+// library: so a quote, a bracket or a second = within a value is refused, and tables within a line
+// and strings of several lines are.
 Result<void> check_text(const std::string& file, Bytes text) {
-  int line = 1;
+  int line = 1, equals = 0;
   char inside = 0;     // the quote that ends the string, or # in a comment
   char before = '\n';  // the last character that is no blank
+  auto bad = [&](Bytes what) { return fail(Code::kInvalid, "{}:{}: {}", file, line, what); };
   for (std::size_t i = 0; i < text.size(); ++i) {
     char c = text[i];
+    bool begins = Bytes("\n=[,").contains(before);  // a value may
     if (c == '\n') {
       ++line;
+      equals = 0;
       inside = 0;
     } else if (inside != 0) {
       if (inside == '"' && c == '\\' && i + 1 < text.size() && text[i + 1] != '\n') ++i;
       else if (c == inside && c != '#') inside = 0;
-    } else if (c == '"' || c == '\'' || c == '#') {
-      if (c != '#' && text.substr(i, 3) == std::string(3, c))
-        return fail(Code::kInvalid, "{}:{}: a string of several lines", file, line);
-      if (c != '#' && !Bytes("\n=[,{.").contains(before))
-        return fail(Code::kInvalid, "{}:{}: a quote where no string can begin", file, line);
+    } else if (c == '"' || c == '\'') {
+      if (text.substr(i, 3) == std::string(3, c)) return bad("a string of several lines");
+      bool of_a_key = before == '.' && equals == 0;
+      if (!begins && !of_a_key) return bad("a quote where no string can begin");
       inside = c;
+    } else if (c == '#') {
+      inside = c;
+    } else if (c == '[' && !begins) {
+      return bad("a [ where no array can begin");
+    } else if (c == '{' || (c == '=' && ++equals > 1)) {
+      return bad("one setting a line: name = value");
     } else if (static_cast<unsigned char>(c) >= 0x80) {
-      return fail(Code::kInvalid, "{}:{}: a character beyond ASCII outside of a string", file,
-                  line);
+      return bad("a character beyond ASCII outside of a string");
     }
     if (c != ' ' && c != '\t' && c != '\r') before = c;
   }

@@ -102,6 +102,8 @@ TEST(ConfigTest, wrong_type_and_bad_toml_name_their_line) {
   EXPECT_EQ(error(file("[node]\nrack = \"\"\"\n")), "walrus.toml:2: a string of several lines");
   EXPECT_EQ(error(file("[node]\nid = 2'\u029b'\n")),
             "walrus.toml:2: a quote where no string can begin");
+  EXPECT_EQ(error(file("[node]\nid = 2no='\u029b'\n")),
+            "walrus.toml:2: one setting a line: name = value");
   EXPECT_EQ(error(file("# \u00e9\n[node]\nrack = \"\\\"\u00e9\" # '\u00e9\n")), "");
 }
 
