@@ -239,6 +239,16 @@ TEST_F(KafkaGroupsTest, offsets_of_an_empty_group_are_forgotten_in_time) {
   EXPECT_EQ(delete_group(), 69);
 }
 
+TEST_F(KafkaGroupsTest, a_removed_group_stays_away) {
+  EXPECT_EQ(commit("", -1, 5), 0);
+  EXPECT_EQ(delete_group(), 0);
+  stop();
+  (void)world_.node(0).restart();
+  start();
+  EXPECT_EQ(state_of_group(), "Dead");
+  EXPECT_EQ(delete_group(), 69);
+}
+
 TEST_F(KafkaGroupsTest, the_stream_of_groups_is_no_topic) {
   EXPECT_EQ(commit("", -1, 5), 0);
   CreateTopicsRequest request;

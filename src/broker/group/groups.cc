@@ -89,13 +89,12 @@ Result<void> Groups::load() {
 Result<void> Groups::apply(Bytes key_bytes, std::optional<Bytes> value) {
   WALRUS_ASSIGN(auto key, decode_group_key(key_bytes));
   if (key.is_offset) {
-    auto& offsets = entry(key.group).offsets;
     std::pair place(key.topic, key.partition);
-    if (!value) {
-      offsets.erase(place);
-      return {};
+    if (value) {
+      WALRUS_ASSIGN(entry(key.group).offsets[place], decode_offset(key, *value));
+    } else if (auto found = groups_.find(key.group); found != groups_.end()) {
+      found->second->offsets.erase(place);  // a removed group does not come back for it
     }
-    WALRUS_ASSIGN(offsets[place], decode_offset(key, *value));
     return {};
   }
   if (!value) {
