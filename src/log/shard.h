@@ -74,7 +74,7 @@ using StateKey = std::pair<std::uint8_t, std::pair<std::uint64_t, std::string>>;
 
 // The state of the shard at one lsn, and how far its batches have been written.
 struct Checkpoint {
-  enum class Phase { kSyncing, kWriting, kManifest, kApply } phase = Phase::kSyncing;
+  enum class Phase { kSyncing, kWriting, kSyncingFiles, kManifest, kApply } phase = Phase::kSyncing;
   // The last manifest again, without the files that only trimmed and dropped batches are in: what a
   // full disk still has room for. Nothing is captured, and the journal's start stays.
   bool releases_only = false;
@@ -96,6 +96,7 @@ struct Checkpoint {
   Manifest manifest;
   std::vector<Done<void>> waiters;
   std::vector<SegmentStore::Mark> marks;  // of files that it may append to
+  std::optional<SegmentStore::Write> write;
 };
 
 constexpr Bytes kClosedText = "the log is closed";
@@ -225,8 +226,24 @@ class Shard {
 
   bool checkpoint_due(io::Nanos now) const;
   void begin_checkpoint();
-  io::Nanos checkpoint_write();     // no lock
-  io::Nanos checkpoint_manifest();  // no lock
+  // What a step of a checkpoint takes out of the journal: views into `bytes`.
+  struct Piece {
+    std::vector<Checkpoint::Captured*> taken;  // one for each of incoming
+    std::vector<Incoming> incoming;
+    struct Run {
+      std::size_t incoming = 0, run = 0;
+      std::vector<PendingChunk::Entry> entries;
+    };
+    std::vector<Run> runs;
+    std::int64_t bytes = 0;
+    bool full() const;
+  };
+  static Piece take_piece(Checkpoint&);
+  static void take_stream(Checkpoint::Captured&, Checkpoint&, Piece&);
+  Result<void> write_piece(Piece&);  // no lock
+  io::Nanos checkpoint_write();      // no lock
+  io::Nanos checkpoint_sync();       // no lock
+  io::Nanos checkpoint_manifest();   // no lock
   void checkpoint_apply(Ready&);
   void checkpoint_failed(const Error&);  // no lock
   void give_up_checkpoint();             // no lock
