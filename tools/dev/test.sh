@@ -55,6 +55,7 @@ run_full() {
   timed shared counted shared env WALRUS_TEST_SHARED=1 bash tests/install_test.sh || true
   timed long-sim counted long-sim ./dev sim --world log --seeds 20000 || true
   timed mutants counted mutants ./dev mutants log || true
+  timed spec counted spec ./dev spec || true
   timed long-fuzz counted long-fuzz ./dev fuzz --seconds 60 || true
   timed long-crash counted long-crash ./dev crash --kills 200 --power-cuts 200 || true
   finish_tally
