@@ -37,8 +37,7 @@ constexpr Bytes kGroupsStream = "__consumer_offsets";
 
 struct BrokerOptions {
   std::uint64_t node_id = 1;
-  StreamOptions topic_defaults{};
-  std::int64_t batch_bytes_max = 1'048'588;              // of one record batch
+  TopicConfig topic_defaults{};
   std::size_t decompressed_bytes_max = 64 << 20;         // of a batch whose records are looked at
   io::Nanos append_wait_max = std::chrono::seconds(30);  // for room in the journal, then kBusy
   std::int64_t read_bytes_max = 8 << 20;                 // whatever a reader asks for
@@ -77,6 +76,7 @@ class Broker {
 struct Topic {
   std::string name;
   std::vector<log::StreamRef> partitions;
+  TopicConfig config;
   std::size_t put_turn = 0, poll_turn = 0;
 };
 using TopicRef = std::shared_ptr<Topic>;
@@ -111,6 +111,18 @@ struct ReadResult {
 struct ProduceRules {
   bool zstd = true;  // the client's protocol knows this codec
 };
+
+// What was stored of it, and where.
+struct Stored {
+  log::Appended appended{};
+  std::optional<std::int64_t> append_time_ms{};  // set where the topic wants that time
+};
+// Why records of a batch are refused that is whole and sound itself.
+struct BadRecord {
+  std::int32_t index = 0;  // in the batch
+  std::string why{};
+};
+using BadRecords = std::vector<BadRecord>;
 
 // Ends what a coroutine waits for: set once, on its loop, by Local::interrupt().
 struct Interrupt {
@@ -157,25 +169,26 @@ class Local {
   struct NewTopic {
     std::string name{};
     std::size_t partitions = 1;
-    StreamOptions options{};
+    TopicConfig config{};
   };
   io::Task<void> create(NewTopic);  // kExists
   // kNotFound; kInvalid: it has as many.
   io::Task<void> grow(std::string topic, std::size_t partitions);
   io::Task<void> remove(std::string topic);
-  // Changes the options of all partitions; `change` sees those of partition 0.
-  using Change = std::function<Result<void>(StreamOptions&)>;
-  io::Task<StreamOptions> configure(std::string topic, Change change);
+  // `change` sees what the topic has.
+  using Change = std::function<Result<void>(TopicConfig&)>;
+  io::Task<TopicConfig> configure(std::string topic, Change change);
 
   // Encodes at once, in the order of the calls. kBusy: no room for now; append_waiting() waits for
   // it. kNoSpace also while storage is low. Acknowledge after durable().
   Result<log::Appended> append(const log::StreamRef&, std::span<const walrus::Record>,
                                const AppendOptions& = {});
-  Result<log::Appended> append_batch(const log::StreamRef&, Bytes batch);
-  // One batch of a stranger's producer, checked (the CRC once) and encoded at once. kCorrupt: cut
-  // short or the CRC does not hold; kTooLarge; kVersion: a codec that is not allowed;
-  // kInvalid: what the records hold. kMismatch, kFenced, kBusy, kNoSpace as append().
-  Result<log::Appended> produce(const log::StreamRef&, Bytes batch, const ProduceRules&);
+  // One batch of a stranger's producer, checked (the CRC once) and encoded at once; where the topic
+  // asks for another codec or time, rebuilt before. kCorrupt: cut short or the CRC does not hold;
+  // kTooLarge; kVersion: a codec that is not allowed; kInvalid: what the records hold; kOutOfRange:
+  // a timestamp. kMismatch, kFenced, kBusy, kNoSpace as append().
+  Result<Stored> produce(const Topic&, std::size_t partition, Bytes batch, const ProduceRules&,
+                         BadRecords* = nullptr);
   io::Task<void> room(log::StreamRef);  // kBusy after append_wait_max
   io::Task<void> durable(log::Pending);
   // The partition of the next append or read that names none.
@@ -224,10 +237,10 @@ class Local {
   bool fetch_round(const FetchPlan&, FetchProgress&);
   io::Task<void> wait_any(const FetchPlan&, const FetchProgress&, io::Nanos timeout, Interrupt&);
   io::Task<void> create_here(NewTopic);
-  io::Task<void> create_partition(std::string topic, std::size_t number, StreamOptions);
+  io::Task<void> create_partition(std::string topic, std::size_t number, TopicConfig);
   io::Task<void> grow_here(std::string topic, std::size_t partitions);
   io::Task<void> remove_here(std::string topic);
-  io::Task<StreamOptions> configure_here(std::string topic, Change change);
+  io::Task<TopicConfig> configure_here(std::string topic, Change change);
   io::Task<void> admin_turn();
   void end_admin_turn();
   io::Task<std::vector<Claim>> take_here(TopicRef, Partition, Queue::Limits);

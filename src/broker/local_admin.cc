@@ -19,7 +19,7 @@ io::Task<void> Local::create_here(NewTopic topic) {
   } else {
     // From the last partition to the first: with partition 0 the topic exists.
     for (auto i = topic.partitions; result && i-- > 0;)
-      result = co_await create_partition(topic.name, i, topic.options);
+      result = co_await create_partition(topic.name, i, topic.config);
   }
   broker_.catalogue_version_.fetch_add(1, std::memory_order_release);
   end_admin_turn();
@@ -27,14 +27,16 @@ io::Task<void> Local::create_here(NewTopic topic) {
 }
 
 io::Task<void> Local::create_partition(std::string topic, std::size_t number,
-                                       StreamOptions options) {
+                                       TopicConfig config) {
   auto name = partition_name(topic, number);
   // Left over from a creation or removal that a crash cut short.
   if (number > 0 && engine().find(name)) {
     WALRUS_CO_ASSIGN(auto removed, engine().remove(name));
     WALRUS_CO_TRY(co_await durable(removed));
   }
-  WALRUS_CO_ASSIGN(auto created, engine().create(name, options));
+  auto attributes = number == 0 ? encode_attributes(config) : std::string();
+  WALRUS_CO_ASSIGN(auto created, engine().create(name, config.stream,
+                                                 log::Engine::Names::kUsers, attributes));
   co_return co_await durable(created.pending);
 }
 
@@ -52,15 +54,13 @@ io::Task<void> Local::grow_here(std::string topic, std::size_t partitions) {
   WALRUS_CO_TRY(co_await admin_turn());
   Result<void> result;
   auto found = build(topic);
-  auto info = found ? engine().info((*found)->partitions[0])
-                    : Result<StreamInfo>(std::unexpected(found.error()));
-  if (!info) {
-    result = std::unexpected(std::move(info).error());
+  if (!found) {
+    result = std::unexpected(found.error());
   } else if ((*found)->partitions.size() >= partitions) {
     result = fail(Code::kInvalid, "topic {} has {} partitions", topic, (*found)->partitions.size());
   } else {
     for (auto i = (*found)->partitions.size(); result && i < partitions; ++i)
-      result = co_await create_partition(topic, i, info->options);
+      result = co_await create_partition(topic, i, (*found)->config);
   }
   broker_.catalogue_version_.fetch_add(1, std::memory_order_release);
   end_admin_turn();
@@ -91,36 +91,36 @@ io::Task<void> Local::remove_here(std::string topic) {
   co_return result;
 }
 
-io::Task<StreamOptions> Local::configure(std::string topic, Change change) {
+io::Task<TopicConfig> Local::configure(std::string topic, Change change) {
   auto& home = *broker_.locals_[0];
-  return run_on<StreamOptions>(loop_, home.loop_,
-                               [&home, topic = std::move(topic), change = std::move(change)] {
-                                 return home.configure_here(topic, change);
-                               });
+  return run_on<TopicConfig>(loop_, home.loop_,
+                             [&home, topic = std::move(topic), change = std::move(change)] {
+                               return home.configure_here(topic, change);
+                             });
 }
 
-io::Task<StreamOptions> Local::configure_here(std::string topic, Change change) {
+io::Task<TopicConfig> Local::configure_here(std::string topic, Change change) {
   WALRUS_CO_TRY(co_await admin_turn());
-  StreamOptions options;
+  TopicConfig config;
   Result<void> result;
   auto found = build(topic);
   if (!found) result = std::unexpected(found.error());
   if (result) {
-    auto info = engine().info((*found)->partitions[0]);
-    if (info) options = info->options;
-    result = info ? change(options) : Result<void>(std::unexpected(std::move(info).error()));
+    config = (*found)->config;
+    result = change(config);
   }
-  if (result) {
-    for (const auto& stream : (*found)->partitions) {
-      auto altered = engine().alter(stream, options);
-      result = altered ? co_await durable(*altered)
-                       : Result<void>(std::unexpected(std::move(altered).error()));
-      if (!result) break;
-    }
+  // With partition 0 the topic is changed: the others follow after a crash with the next change.
+  for (std::size_t i = 0; result && i < (*found)->partitions.size(); ++i) {
+    auto attributes = encode_attributes(config);
+    auto altered = engine().alter((*found)->partitions[i], config.stream,
+                                  i == 0 ? std::optional<Bytes>(attributes) : std::nullopt);
+    result = altered ? co_await durable(*altered)
+                     : Result<void>(std::unexpected(std::move(altered).error()));
   }
+  broker_.catalogue_version_.fetch_add(1, std::memory_order_release);
   end_admin_turn();
   if (!result) co_return std::unexpected(std::move(result).error());
-  co_return options;
+  co_return config;
 }
 
 io::Task<void> Local::admin_turn() {

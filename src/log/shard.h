@@ -14,6 +14,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "log/catalog.h"
 #include "log/journal.h"
 #include "log/manifest.h"
 #include "log/stream_state.h"
@@ -125,7 +126,8 @@ class Shard {
   void stop_workers();
 
   // Streams. attach() is for the engine's catalogue: makes the stream if the shard has none.
-  StreamRef attach(std::uint64_t id, std::string name, const StreamOptions&);
+  StreamRef attach(std::string name, const CatalogEntry&);
+  std::string attributes(const StreamState&);
   std::vector<std::uint64_t> stream_ids();
   Result<Pending> drop(std::uint64_t id);
   // As drop() for all others, but in memory alone: a full disk has no room for frames, and every

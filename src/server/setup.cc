@@ -14,6 +14,7 @@ constexpr std::int64_t kFilesReserve = 128;  // listeners, loops, journals, admi
 constexpr std::int64_t kConnectionsMin = 16;
 // What a batch of one record has around the payload of a PUT or APPEND, generously.
 constexpr std::int64_t kBatchAroundPayload = 256;
+constexpr std::int64_t kBatchesPerJournal = 16;
 constexpr std::int64_t kJournalFiles = 8;  // at least so many, as long as a file is no absurdity
 constexpr std::int64_t kJournalFileBytesMin = 64 << 10;
 
@@ -25,15 +26,16 @@ std::optional<Millis> millis_unless_minus_one(std::int64_t value) {
   return value < 0 ? std::nullopt : std::optional(Millis(value));
 }
 
-StreamOptions topic_defaults(const Config& config) {
+broker::TopicConfig topic_defaults(const Config& config) {
   auto durability = broker::parse_durability(config.string("topic.durability"));
   CHECK(durability.has_value());  // checked when it was loaded
-  return {.durability = *durability,
-          .segment_records_max = config.integer("topic.segment_records_max"),
-          .segment_bytes_max = config.integer("topic.segment_bytes_max"),
-          .segment_time_max = millis_unless_minus_one(config.integer("topic.segment_ms")),
-          .retention_bytes = unless_minus_one(config.integer("topic.retention_bytes")),
-          .retention_time = millis_unless_minus_one(config.integer("topic.retention_ms"))};
+  return {.stream = {.durability = *durability,
+                     .segment_records_max = config.integer("topic.segment_records_max"),
+                     .segment_bytes_max = config.integer("topic.segment_bytes_max"),
+                     .segment_time_max = millis_unless_minus_one(config.integer("topic.segment_ms")),
+                     .retention_bytes = unless_minus_one(config.integer("topic.retention_bytes")),
+                     .retention_time = millis_unless_minus_one(config.integer("topic.retention_ms"))},
+          .batch_bytes_max = config.integer("topic.batch_bytes_max")};
 }
 
 }  // namespace
@@ -45,9 +47,11 @@ ServerOptions server_options(const Config& config, int cores) {
   user.key = config.string("node.namespace");
   user.shards = static_cast<int>(config.integer("log.shards"));
   user.journal_bytes_max = config.integer("log.journal_bytes_max");
-  // How small a journal may be follows from the largest batch and from the size of its files.
-  user.batch_bytes_max =
-      std::min(user.batch_bytes_max, config.integer("topic.batch_bytes_max") + kBatchAroundPayload);
+  // How small a journal may be follows from the largest batch and from the size of its files; a
+  // topic may ask for larger batches than the node's, as far as the journal has room for them.
+  auto batch_bytes = config.integer("topic.batch_bytes_max") + kBatchAroundPayload;
+  user.batch_bytes_max = std::min(
+      user.batch_bytes_max, std::max(batch_bytes, user.journal_bytes_max / kBatchesPerJournal));
   auto& file_bytes_min = options.engine.journal_file_bytes_min;
   file_bytes_min = std::clamp(user.journal_bytes_max / kJournalFiles,
                               std::min(kJournalFileBytesMin, file_bytes_min), file_bytes_min);
@@ -59,7 +63,6 @@ ServerOptions server_options(const Config& config, int cores) {
 
   options.broker.node_id = static_cast<std::uint64_t>(config.integer("node.id"));
   options.broker.topic_defaults = topic_defaults(config);
-  options.broker.batch_bytes_max = config.integer("topic.batch_bytes_max");
 
   auto& native = options.native;
   native.listen = config.string("native.listen");

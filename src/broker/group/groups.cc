@@ -140,19 +140,19 @@ io::Task<void> Groups::store(std::function<std::vector<GroupRecord>()> records) 
 // ---------------------------------------------------------------------------------------------
 // Members
 
+template <class Answer>
+void Groups::answer(std::map<Ticket, Waiting<Answer>*>& waiting_for, std::vector<Answer>& answers) {
+  for (auto& one : answers) {
+    auto waiting = waiting_for.extract(one.ticket);
+    if (waiting.empty()) continue;
+    waiting.mapped()->answer = std::move(one);
+    waiting.mapped()->wake({});
+  }
+}
+
 void Groups::act(const std::string& group, GroupActions actions) {
-  for (auto& answer : actions.joins) {
-    auto waiting = joins_.extract(answer.ticket);
-    if (waiting.empty()) continue;
-    waiting.mapped()->answer = std::move(answer);
-    waiting.mapped()->wake({});
-  }
-  for (auto& answer : actions.syncs) {
-    auto waiting = syncs_.extract(answer.ticket);
-    if (waiting.empty()) continue;
-    waiting.mapped()->answer = std::move(answer);
-    waiting.mapped()->wake({});
-  }
+  answer(joins_, actions.joins);
+  answer(syncs_, actions.syncs);
   if (actions.persist)
     loop_.spawn(persist(shared_from_this(), group, entry(group).group.generation()));
   changed_->open();
@@ -235,33 +235,31 @@ std::string Groups::new_member_id(const JoinEvent& event) {
                      env.random());
 }
 
-io::Task<JoinAnswer> Groups::join(std::string group, JoinEvent event) {
-  WALRUS_CO_TRY(co_await open());
-  Waiting<JoinAnswer> waiting{.answer = {.error = GroupError::kNotAvailable}};
+// Gives an event to its group and waits until it is answered.
+template <class Answer, class Event>
+io::Task<Answer> Groups::ask(std::map<Ticket, Waiting<Answer>*>& waiting_for, std::string group,
+                             Event event, GroupActions (Group::*step)(const Event&, GroupTime)) {
   io::Signal signal(loop_);
-  waiting.wake = signal.setter();
+  Waiting<Answer> waiting{.answer = {.error = GroupError::kNotAvailable},
+                          .wake = signal.setter()};
   event.ticket = ++last_ticket_;
-  if (event.member_id.empty()) event.new_member_id = new_member_id(event);
-  joins_[event.ticket] = &waiting;
-  act(group, entry(group).group.join(event, now()));
+  waiting_for[event.ticket] = &waiting;
+  act(group, (entry(group).group.*step)(event, now()));
   auto waited = co_await signal.wait();
-  joins_.erase(event.ticket);
+  waiting_for.erase(event.ticket);
   if (!waited) co_return std::unexpected(std::move(waited).error());
   co_return std::move(waiting.answer);
 }
 
+io::Task<JoinAnswer> Groups::join(std::string group, JoinEvent event) {
+  WALRUS_CO_TRY(co_await open());
+  if (event.member_id.empty()) event.new_member_id = new_member_id(event);
+  co_return co_await ask(joins_, std::move(group), std::move(event), &Group::join);
+}
+
 io::Task<SyncAnswer> Groups::sync(std::string group, SyncEvent event) {
   WALRUS_CO_TRY(co_await open());
-  Waiting<SyncAnswer> waiting{.answer = {.error = GroupError::kNotAvailable}};
-  io::Signal signal(loop_);
-  waiting.wake = signal.setter();
-  event.ticket = ++last_ticket_;
-  syncs_[event.ticket] = &waiting;
-  act(group, entry(group).group.sync(event, now()));
-  auto waited = co_await signal.wait();
-  syncs_.erase(event.ticket);
-  if (!waited) co_return std::unexpected(std::move(waited).error());
-  co_return std::move(waiting.answer);
+  co_return co_await ask(syncs_, std::move(group), std::move(event), &Group::sync);
 }
 
 io::Task<GroupError> Groups::heartbeat(std::string group, MemberEvent event) {

@@ -19,6 +19,7 @@ enum class ErrorCode : std::int16_t {
   kOffsetMetadataTooLarge = 12,
   kCoordinatorNotAvailable = 15,
   kInvalidTopic = 17,
+  kNotEnoughReplicas = 19,
   kInvalidRequiredAcks = 21,
   kIllegalGeneration = 22,
   kInconsistentGroupProtocol = 23,
@@ -26,6 +27,7 @@ enum class ErrorCode : std::int16_t {
   kUnknownMemberId = 25,
   kInvalidSessionTimeout = 26,
   kRebalanceInProgress = 27,
+  kInvalidTimestamp = 32,
   kUnsupportedVersion = 35,
   kTopicAlreadyExists = 36,
   kInvalidPartitions = 37,
@@ -41,6 +43,7 @@ enum class ErrorCode : std::int16_t {
   kNonEmptyGroup = 68,
   kGroupIdNotFound = 69,
   kFetchSessionIdNotFound = 70,
+  kInvalidFetchSessionEpoch = 71,
   kFencedLeaderEpoch = 74,
   kUnknownLeaderEpoch = 75,
   kUnsupportedCompressionType = 76,
@@ -52,6 +55,7 @@ enum class ErrorCode : std::int16_t {
   kGroupSubscribedToTopic = 86,
   kInvalidRecord = 87,
   kUnknownTopicId = 100,
+  kFetchSessionTopicIdError = 106,
 };
 
 constexpr std::int16_t number(ErrorCode code) { return static_cast<std::int16_t>(code); }

@@ -52,8 +52,7 @@ ErrorCode outcome(const Result<T>& result) {
 }
 
 std::uint64_t current_topic_id(Call call, Bytes topic) {
-  auto found =
-      valid_topic_name(topic) ? call.local.find(topic) : fail(Code::kNotFound, "unknown topic");
+  auto found = find_topic(call.local, topic);
   return found ? log::stream_id((*found)->partitions[0]) : 0;
 }
 

@@ -132,11 +132,22 @@ bool valid_topic_name(Bytes name) {
          std::ranges::all_of(name, legal);
 }
 
+Result<broker::TopicRef> find_topic(broker::Local& local, Bytes name) {
+  if (!valid_topic_name(name)) return fail(Code::kNotFound, "unknown topic {}", name);
+  return local.find(name);
+}
+
+Result<broker::TopicRef> find_topic(Call call, const Uuid& id) {
+  auto stream = stream_of(call.node, id);
+  if (!stream) return fail(Code::kNotFound, "unknown topic id");
+  return call.local.find_id(*stream);
+}
+
 Result<log::StreamRef> find_partition(broker::Local& local, Bytes topic, std::int32_t partition) {
-  if (partition < 0 || !valid_topic_name(topic))
-    return fail(Code::kNotFound, "unknown topic {}/{}", topic, partition);
+  WALRUS_ASSIGN(auto found, find_topic(local, topic));
   auto place = static_cast<std::size_t>(partition);
-  WALRUS_ASSIGN(auto found, local.find(topic, place));
+  if (partition < 0 || place >= found->partitions.size())
+    return fail(Code::kNotFound, "unknown topic {}/{}", topic, partition);
   return found->partitions[place];
 }
 

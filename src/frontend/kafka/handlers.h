@@ -8,6 +8,7 @@
 
 #include "broker/broker.h"
 #include "broker/group/groups.h"
+#include "frontend/kafka/fetch_session.h"
 #include "wire/kafka/api.h"
 #include "wire/kafka/cluster.h"
 #include "wire/kafka/configs.h"
@@ -37,6 +38,7 @@ struct Call {
   const NodeOptions& node;
   broker::Interrupt& interrupt;            // the connection ends: stop waiting
   std::shared_ptr<broker::Groups> groups;  // on its own loop
+  FetchSessions& fetch_sessions;           // of this loop
   std::int16_t version = 0;
   Bytes client_id{};
   std::string client_host{};
@@ -124,6 +126,9 @@ wire::kafka::Uuid topic_id(const NodeOptions&, const broker::Topic&);
 std::optional<std::uint64_t> stream_of(const NodeOptions&, const wire::kafka::Uuid&);
 std::string cluster_id(const NodeOptions&);
 bool valid_topic_name(Bytes);
+// kNotFound: also what is no name, or no id, of a topic.
+Result<broker::TopicRef> find_topic(broker::Local&, Bytes name);
+Result<broker::TopicRef> find_topic(Call, const wire::kafka::Uuid&);
 // The partition of a topic by its number, as clients give it.
 Result<log::StreamRef> find_partition(broker::Local&, Bytes topic, std::int32_t partition);
 // kNone, or what is wrong with the leader epoch that a client believes in; -1: it does not say.

@@ -31,7 +31,7 @@ io::Task<broker::TopicRef> find_or_create(Call call, Bytes name, bool create) {
   auto created = co_await call.local.create(
       {.name = std::string(name),
        .partitions = static_cast<std::size_t>(call.node.partitions_default),
-       .options = call.local.broker().options().topic_defaults});
+       .config = call.local.broker().options().topic_defaults});
   if (!created && created.error().code != Code::kExists)
     co_return std::unexpected(std::move(created).error());
   co_return call.local.find(name);
@@ -50,8 +50,7 @@ io::Task<MetadataResponse::Topic> describe_named(Call call, Bytes name, bool cre
 }
 
 MetadataResponse::Topic describe_id(Call call, const Uuid& id) {
-  auto stream = stream_of(call.node, id);
-  auto topic = stream ? call.local.find_id(*stream) : fail(Code::kNotFound, "unknown topic id");
+  auto topic = find_topic(call, id);
   if (topic) return describe(call, **topic);
   return {.error_code = number(ErrorCode::kUnknownTopicId), .id = id};
 }

@@ -1,5 +1,7 @@
 #include "frontend/kafka/server.h"
 
+#include <algorithm>
+
 #include "io/address.h"
 
 namespace walrus::frontend::kafka {
@@ -21,6 +23,12 @@ Result<void> set_advertised(NodeOptions& node, const std::string& advertise,
   return {};
 }
 
+FetchSessionOptions share(FetchSessionOptions of_all, std::size_t loops) {
+  of_all.sessions_max = std::max<std::size_t>(1, of_all.sessions_max / loops);
+  of_all.partitions_max = std::max<std::size_t>(1, of_all.partitions_max / loops);
+  return of_all;
+}
+
 }  // namespace
 
 KafkaServer::KafkaServer(broker::Broker& broker, Metrics& metrics, KafkaOptions options,
@@ -29,6 +37,7 @@ KafkaServer::KafkaServer(broker::Broker& broker, Metrics& metrics, KafkaOptions 
       options_(std::move(options)),
       acceptor_(std::move(acceptor)),
       sessions_(broker.loops()),
+      fetch_sessions_(broker.loops(), FetchSessions(share(options_.fetch_sessions, broker.loops()))),
       metrics_(metrics),
       connections_(metrics.gauge({"walrus_kafka_connections", "Open connections."})),
       accepted_(metrics.counter({"walrus_kafka_accepted", "Connections accepted."})),
@@ -73,7 +82,8 @@ void KafkaServer::start() {
 void KafkaServer::serve(std::size_t loop, std::unique_ptr<io::Connection> connection) {
   auto peer = connection->peer();
   auto session =
-      std::make_shared<Session>(broker_.local(loop), std::move(connection), options_.session);
+      std::make_shared<Session>(broker_.local(loop), fetch_sessions_[loop],
+                                           std::move(connection), options_.session);
   sessions_[loop].insert(session);
   accepted_.add();
   connections_.add(1);

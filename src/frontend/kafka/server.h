@@ -21,6 +21,7 @@ struct KafkaOptions {
   std::size_t connections_max = 10'000;
   std::size_t connections_per_address_max = 10'000;
   std::int64_t memory_bytes_max = 1 << 30;  // see SessionMemory
+  FetchSessionOptions fetch_sessions{};     // of all loops
   SessionOptions session{};
   broker::GroupOptions groups{};
 };
@@ -45,6 +46,7 @@ class KafkaServer {
   KafkaOptions options_;
   std::unique_ptr<net::Acceptor> acceptor_;
   std::vector<std::set<std::shared_ptr<Session>>> sessions_;  // each set on its loop only
+  std::vector<FetchSessions> fetch_sessions_;                  // likewise
   Metrics& metrics_;
   Gauge& connections_;
   Counter& accepted_;

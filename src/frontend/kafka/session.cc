@@ -31,9 +31,10 @@ void resize_raw(std::string& bytes, std::size_t size) {
 
 }  // namespace
 
-Session::Session(broker::Local& local, std::unique_ptr<io::Connection> connection,
-                 const SessionOptions& options)
+Session::Session(broker::Local& local, FetchSessions& fetch_sessions,
+                 std::unique_ptr<io::Connection> connection, const SessionOptions& options)
     : local_(local),
+      fetch_sessions_(fetch_sessions),
       connection_(std::move(connection)),
       options_(options),
       room_(local.loop().make_gate()),
@@ -223,6 +224,7 @@ Call Session::call_of(const Slot& slot) {
           .node = options_.node,
           .interrupt = interrupt_,
           .groups = options_.groups,
+          .fetch_sessions = fetch_sessions_,
           .version = slot.request.header.version,
           .client_id = slot.request.header.client_id.value_or(Bytes()),
           .client_host = connection_->peer()};

@@ -53,7 +53,7 @@ struct SessionOptions {
 
 class Session : public std::enable_shared_from_this<Session> {
  public:
-  Session(broker::Local&, std::unique_ptr<io::Connection>, const SessionOptions&);
+  Session(broker::Local&, FetchSessions&, std::unique_ptr<io::Connection>, const SessionOptions&);
   ~Session();
   // Serves until the peer ends or breaks; then calls `ended`, on the loop.
   void start(std::function<void()> ended);
@@ -93,6 +93,7 @@ class Session : public std::enable_shared_from_this<Session> {
   void hold(std::int64_t change);
 
   broker::Local& local_;
+  FetchSessions& fetch_sessions_;
   std::unique_ptr<io::Connection> connection_;
   const SessionOptions options_;
   std::function<void()> ended_;

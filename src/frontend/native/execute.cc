@@ -16,8 +16,8 @@ namespace text = wire::native::text;
 
 // Partitions and options of CREATE, from what the node's configuration says of topics.
 Result<broker::Local::NewTopic> new_topic(const wire::native::Create& request,
-                                          const StreamOptions& defaults) {
-  broker::Local::NewTopic topic{.name = std::string(request.topic), .options = defaults};
+                                          const broker::TopicConfig& defaults) {
+  broker::Local::NewTopic topic{.name = std::string(request.topic), .config = defaults};
   for (const auto& setting : request.settings) {
     if (!setting.value) return fail(Code::kInvalid, "{}", Bytes(text::kUnexpectedArgument));
     if (setting.name == "partitions" || setting.name == "replication_factor") {
@@ -33,7 +33,7 @@ Result<broker::Local::NewTopic> new_topic(const wire::native::Create& request,
       if (!replicas) topic.partitions = static_cast<std::size_t>(count);
       continue;
     }
-    auto set = broker::set_config(topic.options, setting.name, *setting.value);
+    auto set = broker::set_config(topic.config, setting.name, *setting.value);
     if (!set)
       return fail(Code::kInvalid, "{}",
                   text::with_detail(text::kInvalidConfig, set.error().message));
@@ -101,7 +101,7 @@ struct Session::Executor {
     Result<void> result;
     if (!found && found.error().code == Code::kNotFound) {
       result = co_await local.create(
-          {.name = std::string(request.topic), .options = local.broker().options().topic_defaults});
+          {.name = std::string(request.topic), .config = local.broker().options().topic_defaults});
       if (!result && result.error().code == Code::kExists) result = {};
     } else if (!found) {
       result = std::unexpected(found.error());
@@ -116,15 +116,12 @@ struct Session::Executor {
   Done operator()(wire::native::Configure request) {
     auto topic = local.find(request.topic);
     if (!topic) co_return refuse(topic.error(), request.topic);
-    if (request.settings.empty()) {
-      auto info = local.engine().info((*topic)->partitions[0]);
-      if (!info) co_return refuse(info.error(), request.topic);
-      co_return answer_text(config_json(info->options), request.topic);
-    }
+    if (request.settings.empty())
+      co_return answer_text(config_json((*topic)->config), request.topic);
     const auto* defaults = &local.broker().options().topic_defaults;
     auto settings = request.settings;
-    auto options = co_await local.configure(
-        std::string(request.topic), [settings, defaults](StreamOptions& to) -> Result<void> {
+    auto config = co_await local.configure(
+        std::string(request.topic), [settings, defaults](broker::TopicConfig& to) -> Result<void> {
           for (const auto& setting : settings) {
             auto set = setting.value ? broker::set_config(to, setting.name, *setting.value)
                                      : broker::unset_config(to, *defaults, setting.name);
@@ -134,8 +131,8 @@ struct Session::Executor {
           }
           return {};
         });
-    if (!options) co_return refuse(options.error(), request.topic);
-    co_return answer_text(config_json(*options), request.topic);
+    if (!config) co_return refuse(config.error(), request.topic);
+    co_return answer_text(config_json(*config), request.topic);
   }
   Done operator()(wire::native::Describe request) {
     auto topic = local.find(request.topic);

@@ -12,6 +12,6 @@ Result<std::string> state_json(broker::Local&, const broker::Topic&, std::size_t
 std::string metrics_json(broker::Local&, Bytes address);
 std::string list_json(broker::Local&, Bytes prefix);
 Result<std::string> describe_json(broker::Local&, const broker::Topic&);
-std::string config_json(const StreamOptions&);
+std::string config_json(const broker::TopicConfig&);
 
 }  // namespace walrus::frontend::native

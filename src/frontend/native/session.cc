@@ -321,7 +321,7 @@ io::Task<Session::Slot> Session::append(wire::native::Target target, Shape shape
                                         std::optional<Offset> expected) {
   auto topic = local_.find(target.topic, partition_of(target));
   if (!topic) co_return error_slot(topic.error(), name_of(target));
-  if (std::ssize(payload) > local_.broker().options().batch_bytes_max)
+  if (std::ssize(payload) > (*topic)->config.batch_bytes_max)
     co_return error_slot({Code::kTooLarge, "above batch_bytes_max"}, "");
   // An append at an offset that names no partition means partition 0, like READ.
   auto partition = expected ? partition_of(target).value_or(0)
@@ -345,20 +345,36 @@ io::Task<Session::Slot> Session::append(wire::native::Target target, Shape shape
   }
 }
 
+namespace {
+
+// What is wrong with the batch itself is one error here.
+Error batch_error(const Error& error) {
+  switch (error.code) {
+    case Code::kCorrupt:
+    case Code::kInvalid:
+    case Code::kOutOfRange:
+    case Code::kVersion: return {Code::kInvalid, "invalid batch: " + error.message};
+    default: return error;
+  }
+}
+
+}  // namespace
+
 io::Task<Session::Slot> Session::append_batch(wire::native::Target target, Bytes batch) {
   auto topic = local_.find(target.topic, partition_of(target));
   if (!topic) co_return error_slot(topic.error(), name_of(target));
-  auto stream = (*topic)->partitions[broker::Local::put_partition(**topic, partition_of(target))];
+  auto partition = broker::Local::put_partition(**topic, partition_of(target));
+  auto stream = (*topic)->partitions[partition];
   while (true) {
-    auto appended = local_.append_batch(stream, batch);
-    if (appended)
+    auto stored = local_.produce(**topic, partition, batch, {});
+    if (stored)
       co_return Slot{.kind = Slot::kAppended,
                      .shape = Shape::kPair,
-                     .pending = appended->pending,
-                     .first = appended->first,
-                     .count = appended->next.value - appended->first.value};
-    if (appended.error().code != Code::kBusy)
-      co_return error_slot(appended.error(), name_of(target));
+                     .pending = stored->appended.pending,
+                     .first = stored->appended.first,
+                     .count = stored->appended.next.value - stored->appended.first.value};
+    if (stored.error().code != Code::kBusy)
+      co_return error_slot(batch_error(stored.error()), name_of(target));
     auto room = co_await local_.room(stream);
     if (!room) co_return error_slot(room.error(), name_of(target));
   }
