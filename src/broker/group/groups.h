@@ -74,6 +74,8 @@ class Groups : public std::enable_shared_from_this<Groups> {
   Result<void> load();
   Result<void> apply(Bytes key, std::optional<Bytes> value);
   Entry& entry(const std::string& group);
+  GroupError check_room(const std::string& group) const;
+  void drop_untouched(const std::string& group);
   GroupTime now() const;
   Result<log::Appended> append(std::span<const GroupRecord>);
   io::Task<void> store(std::function<std::vector<GroupRecord>()> records);

@@ -27,6 +27,7 @@ enum class ErrorCode : std::int16_t {
   kUnknownMemberId = 25,
   kInvalidSessionTimeout = 26,
   kRebalanceInProgress = 27,
+  kInvalidCommitOffsetSize = 28,
   kInvalidTimestamp = 32,
   kUnsupportedVersion = 35,
   kTopicAlreadyExists = 36,

@@ -25,6 +25,8 @@ ErrorCode group_error(GroupError error) {
     case GroupError::kFencedInstance: return ErrorCode::kFencedInstanceId;
     case GroupError::kGroupFull: return ErrorCode::kGroupMaxSizeReached;
     case GroupError::kInvalidSessionTimeout: return ErrorCode::kInvalidSessionTimeout;
+    case GroupError::kInvalidGroup: return ErrorCode::kInvalidGroupId;
+    case GroupError::kTooLarge: return ErrorCode::kUnknown;  // as Kafka answers it
     case GroupError::kNotAvailable: return ErrorCode::kCoordinatorNotAvailable;
   }
   return ErrorCode::kUnknown;
@@ -202,6 +204,7 @@ io::Task<OffsetCommitResponse> offset_commit(Call call, OffsetCommitRequest requ
                               .generation = request.generation_id},
                              std::move(offsets));
   auto code = number(answer ? group_error(*answer) : outcome(answer));
+  if (answer && *answer == GroupError::kTooLarge) code = number(ErrorCode::kInvalidCommitOffsetSize);
   for (auto& topic : response.topics)
     for (auto& part : topic.partitions)
       if (part.error_code == 0) part.error_code = code;

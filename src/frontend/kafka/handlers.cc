@@ -55,6 +55,7 @@ constexpr std::array kHandlers{
     handler<AlterPartitionReassignmentsRequest, alter_partition_reassignments>({0, 0}),
     handler<ListPartitionReassignmentsRequest, list_partition_reassignments>({0, 0}),
     handler<DescribeClusterRequest, describe_cluster>({0, 1}),
+    handler<DescribeTopicPartitionsRequest, describe_topic_partitions>({0, 0}),
 };
 
 ApiVersionsResponse served_versions() {

@@ -57,6 +57,8 @@ const Handler* find_handler(std::int16_t key);
 
 io::Task<wire::kafka::ApiVersionsResponse> api_versions(Call, wire::kafka::ApiVersionsRequest);
 io::Task<wire::kafka::MetadataResponse> metadata(Call, wire::kafka::MetadataRequest);
+io::Task<wire::kafka::DescribeTopicPartitionsResponse> describe_topic_partitions(
+    Call, wire::kafka::DescribeTopicPartitionsRequest);
 io::Task<wire::kafka::DescribeClusterResponse> describe_cluster(
     Call, wire::kafka::DescribeClusterRequest);
 io::Task<wire::kafka::ListOffsetsResponse> list_offsets(Call, wire::kafka::ListOffsetsRequest);
