@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "groups_run.h"
 #include "log_run.h"
 
 namespace walrus::sim {
@@ -19,6 +20,30 @@ struct Arguments {
   bool narrate = false, skip_family_check = false, stop_at_first = false, announce = false,
        list_families = false;
 };
+
+struct Outcome {
+  Tally tally;
+  Verdict violation;
+};
+
+template <class Run>
+Outcome run_one(std::uint64_t seed, const Arguments& arguments) {
+  Run one(seed, arguments.operations);
+  one.narrate(arguments.narrate);
+  one.run();
+  return {one.tally(), one.violation()};
+}
+
+struct Simulated {
+  std::string name;
+  Outcome (*run)(std::uint64_t seed, const Arguments&);
+  const std::vector<std::string>& families;
+};
+const Simulated& world_of(const Arguments& arguments) {
+  static const Simulated worlds[] = {{"log", run_one<LogRun>, fault_families()},
+                                     {"groups", run_one<GroupsRun>, groups_families()}};
+  return *std::ranges::find(worlds, arguments.world, &Simulated::name);
+}
 
 constexpr std::int64_t kSeedsForFamilies = 500, kFamilyHitsMin = 50;
 
@@ -37,19 +62,19 @@ void print_table(const Arguments& arguments, const Tally& tally, std::int64_t fa
   row("reopenings", tally.reopenings);
   row("restarts", tally.restarts);
   std::printf("hits per fault family\n");
-  for (const auto& family : fault_families()) row("  " + family, tally.hits_of(family));
+  const auto& named = world_of(arguments).families;
+  for (const auto& family : named) row("  " + family, tally.hits_of(family));
   std::printf("and\n");
   for (const auto& [family, count] : tally.hits) {
-    const auto& named = fault_families();
     if (std::ranges::find(named, family) == named.end()) row("  " + family, count);
   }
   std::printf("trace %016llx\n", static_cast<unsigned long long>(tally.trace));
 }
 
 // Families that a long run met too seldom to have been tested.
-bool families_were_hit(const Tally& tally) {
+bool families_were_hit(const Arguments& arguments, const Tally& tally) {
   bool all = true;
-  for (const auto& family : fault_families()) {
+  for (const auto& family : world_of(arguments).families) {
     auto count = tally.hits_of(family);
     if (count >= kFamilyHitsMin) continue;
     std::printf("fault family %s was hit %lld times, fewer than %lld\n", family.c_str(),
@@ -61,7 +86,7 @@ bool families_were_hit(const Tally& tally) {
 
 int run(const Arguments& arguments) {
   if (arguments.list_families) {
-    for (const auto& family : fault_families()) std::printf("%s\n", family.c_str());
+    for (const auto& family : world_of(arguments).families) std::printf("%s\n", family.c_str());
     return 0;
   }
   auto first = arguments.seed.value_or(arguments.first);
@@ -75,23 +100,21 @@ int run(const Arguments& arguments) {
       std::printf("> %llu\n", static_cast<unsigned long long>(seed));
       std::fflush(stdout);
     }
-    LogRun one(seed, arguments.operations);
-    one.narrate(arguments.narrate);
-    one.run();
-    total.add(one.tally());
-    trace.fold(one.tally().trace);
-    if (!one.violation()) continue;
+    auto one = world_of(arguments).run(seed, arguments);
+    total.add(one.tally);
+    trace.fold(one.tally.trace);
+    if (!one.violation) continue;
     ++failed;
-    std::printf("walrus_sim --world log --seed %llu --ops %lld\n  %s: %s\n",
+    std::printf("walrus_sim --world %s --seed %llu --ops %lld\n  %s: %s\n", arguments.world.c_str(),
                 static_cast<unsigned long long>(seed), static_cast<long long>(arguments.operations),
-                one.violation()->rule.c_str(), one.violation()->detail.c_str());
+                one.violation->rule.c_str(), one.violation->detail.c_str());
     std::fflush(stdout);
     if (arguments.stop_at_first) break;
   }
   total.trace = trace.value();
   print_table(arguments, total, failed);
   bool check = seeds >= kSeedsForFamilies && !arguments.skip_family_check && failed == 0;
-  if (check && !families_were_hit(total)) return 1;
+  if (check && !families_were_hit(arguments, total)) return 1;
   return failed == 0 ? 0 : 1;
 }
 
@@ -100,8 +123,10 @@ int run(const Arguments& arguments) {
 
 int main(int argc, char** argv) {
   walrus::sim::Arguments arguments;
-  CLI::App app("Runs simulated worlds: the engine on a disk that fails, against a model.");
-  app.add_option("--world", arguments.world, "which world")->check(CLI::IsMember({"log"}));
+  CLI::App app(
+      "Runs simulated worlds against a model: the engine on a disk that fails (log), consumer groups "
+      "and a producer of a server that does (groups).");
+  app.add_option("--world", arguments.world, "which world")->check(CLI::IsMember({"log", "groups"}));
   auto* seed = app.add_option("--seed", arguments.seed, "run this seed alone");
   app.add_option("--seeds", arguments.seeds, "how many seeds")->excludes(seed);
   app.add_option("--first", arguments.first, "the first of them")->excludes(seed);

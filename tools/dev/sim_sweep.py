@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Runs seeds of the log's simulation on all cores and adds up what they did.
+"""Runs seeds of a simulated world on all cores and adds up what they did.
 
-usage: sim_sweep.py BINARY --seeds N [--first S] [--hang SECONDS]
+usage: sim_sweep.py BINARY [--world log] --seeds N [--first S] [--hang SECONDS]
 Prints each failing seed with the line that repeats it, then one table: operations, crashes, and how
 often each fault family was hit. A family hit fewer than FAMILY_HITS_MIN times fails a sweep of
 SEEDS_FOR_FAMILIES seeds or more.
@@ -23,7 +23,8 @@ HANG_SECONDS = 240  # a chunk takes a few; a seed that hangs is named, and the o
 class Chunk:
     """What a process did with seeds [first, first + seeds): the failures by seed, and the table."""
 
-    def __init__(self, hang_seconds=HANG_SECONDS):
+    def __init__(self, hang_seconds=HANG_SECONDS, world="log"):
+        self.world = world
         self.failed, self.table = {}, collections.Counter()
         self.hang_seconds = hang_seconds
 
@@ -34,7 +35,7 @@ class Chunk:
 
     def run_process(self, binary, first, end, options):
         """Returns the seed to go on with: `end`, or the one behind a seed that ended it."""
-        words = [binary, "--world", "log", "--first", str(first), "--seeds", str(end - first),
+        words = [binary, "--world", self.world, "--first", str(first), "--seeds", str(end - first),
                  "--announce", "--no-family-check", *options]
         try:
             done = subprocess.run(words, capture_output=True, text=True, errors="replace",
@@ -57,11 +58,11 @@ class Chunk:
         return end
 
 
-def run_all(binary, first, seeds, hang_seconds):
+def run_all(binary, world, first, seeds, hang_seconds):
     chunks = []
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         for start in range(first, first + seeds, CHUNK):
-            chunk = Chunk(hang_seconds)
+            chunk = Chunk(hang_seconds, world)
             size = min(CHUNK, first + seeds - start)
             chunks.append((chunk, pool.submit(chunk.run, binary, start, size)))
         for _, future in chunks:
@@ -73,23 +74,24 @@ def run_all(binary, first, seeds, hang_seconds):
     return whole
 
 
-def families(binary):
+def families(binary, world):
     """The families that have to be hit, as the simulator lists them."""
-    done = subprocess.run([binary, "--families"], capture_output=True, text=True, check=True)
+    done = subprocess.run([binary, "--world", world, "--families"], capture_output=True, text=True, check=True)
     return done.stdout.split()
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("binary")
+    parser.add_argument("--world", default="log")
     parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--seeds", type=int, required=True)
     parser.add_argument("--hang", type=float, default=HANG_SECONDS, help="seconds for a chunk")
     args = parser.parse_args()
-    names = families(args.binary)
-    whole = run_all(args.binary, args.first, args.seeds, args.hang)
+    names = families(args.binary, args.world)
+    whole = run_all(args.binary, args.world, args.first, args.seeds, args.hang)
     for seed, why in sorted(whole.failed.items()):
-        print(f"walrus_sim --world log --seed {seed}\n  {why}")
+        print(f"walrus_sim --world {args.world} --seed {seed}\n  {why}")
     for name, count in whole.table.items():
         if not name.startswith(" "):
             print(f"{name:24} {count:12}")

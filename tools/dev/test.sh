@@ -54,8 +54,10 @@ run_full() {
   timed tsan full_preset tsan || true
   timed shared counted shared env WALRUS_TEST_SHARED=1 bash tests/install_test.sh || true
   timed long-sim counted long-sim ./dev sim --world log --seeds 20000 || true
+  timed long-sim-groups counted long-sim-groups ./dev sim --world groups --seeds 5000 || true
   timed mutants counted mutants ./dev mutants log || true
   timed spec counted spec ./dev spec || true
+  timed mutants-groups counted mutants-groups ./dev mutants groups || true
   timed long-fuzz counted long-fuzz ./dev fuzz --seconds 60 || true
   timed long-crash counted long-crash ./dev crash --kills 200 --power-cuts 200 || true
   finish_tally

@@ -2,7 +2,7 @@
 """Mutants: changes of one line, each a bug that loses, tears or resurrects data. The simulator's
 seeds alone have to notice every one of them; unit tests are not built.
 
-usage: run.py log [--only NAME] [--seeds 2000] [--jobs N] [--list | --applies]
+usage: run.py log|groups [--only NAME] [--seeds 2000] [--jobs N] [--list | --applies]
 
 Copies the tree to build/mutants, applies one mutant of tools/mutants/<world>.json at a time, builds
 walrus_sim and runs seeds until one fails that the unchanged tree passes: a seed that fails without
@@ -68,23 +68,23 @@ def build():
     return None
 
 
-def run_chunk(binary, first, seeds):
+def run_chunk(binary, world, first, seeds):
     """The first seed of the chunk that fails and the rule that it breaks, or None."""
-    chunk = Chunk(HANG_SECONDS)
+    chunk = Chunk(HANG_SECONDS, world)
     chunk.run_process(str(binary), first, first + seeds, ["--stop"])
     return min(chunk.failed.items(), default=None)
 
 
-def first_failure(binary, seeds, jobs):
+def first_failure(binary, world, seeds, jobs):
     """The lowest seed that fails and that the unchanged tree passes, or None."""
     def look(first, end):
         while first < end:
-            failure = run_chunk(binary, first, end - first)
+            failure = run_chunk(binary, world, first, end - first)
             if not failure:
                 return None
             # A slow machine is no hang; a seed that fails anyhow says nothing about the mutant.
-            again = run_chunk(binary, failure[0], 1)
-            if again and not run_chunk(UNCHANGED, failure[0], 1):
+            again = run_chunk(binary, world, failure[0], 1)
+            if again and not run_chunk(UNCHANGED, world, failure[0], 1):
                 return again
             first = failure[0] + 1
         return None
@@ -137,7 +137,7 @@ def outdated(mutants):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("world", choices=["log"])
+    parser.add_argument("world", choices=["log", "groups"])
     parser.add_argument("--only", help="this mutant alone")
     parser.add_argument("--seeds", type=int, default=2000)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
@@ -166,7 +166,7 @@ def main():
     for mutant in mutants:
         begin = time.monotonic()
         with Mutated(mutant) as problem:
-            caught = None if problem else first_failure(BINARY, args.seeds, args.jobs)
+            caught = None if problem else first_failure(BINARY, args.world, args.seeds, args.jobs)
         survived += caught is None
         seed, how = caught or ("-", problem or "SURVIVED")
         print("%-28s %-5s %-7.0f %s" % (mutant["name"], seed, time.monotonic() - begin, how[:90]),

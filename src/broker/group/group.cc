@@ -88,12 +88,13 @@ GroupError Group::admit(const JoinEvent& event) const {
 
 // Of all members, once this one has joined.
 std::size_t Group::metadata_bytes(const JoinEvent& event) const {
-  auto sum = [](std::size_t bytes, const auto& protocol) {
-    return bytes + protocol.first.size() + protocol.second.size();
+  std::size_t bytes = 0;
+  auto add = [&bytes](const auto& protocols) {
+    for (const auto& [name, metadata] : protocols) bytes += name.size() + metadata.size();
   };
-  auto bytes = std::ranges::fold_left(event.protocols, std::size_t{0}, sum);
+  add(event.protocols);
   for (const auto& [id, member] : members_)
-    if (id != event.member_id) bytes = std::ranges::fold_left(member.protocols, bytes, sum);
+    if (id != event.member_id) add(member.protocols);
   return bytes;
 }
 

@@ -128,7 +128,9 @@ TEST(FetchSessionsTest, the_cache_is_bounded) {
   // Not used for long: any makes room.
   later = kNow + 200s;
   EXPECT_EQ(sessions.admit(session_of({0}), later, 5), 5);
-  EXPECT_EQ(sessions.size(), 1u);
+  EXPECT_EQ(sessions.begin(asking(first, 2), false, later).error,
+            ErrorCode::kFetchSessionIdNotFound);
+  EXPECT_EQ(sessions.size(), 2u);
 }
 
 TEST(FetchSessionsTest, partitions_of_all_sessions_are_bounded) {
