@@ -140,6 +140,9 @@ struct FetchPlan {
   std::vector<FetchPart> parts;
   std::int64_t bytes_min = 1, bytes_max = 50 << 20;
   io::Nanos wait{0};  // for bytes_min; any error ends it
+  // What memory there is for the answer at the moment at which it is read; none: as much as is
+  // asked for.
+  std::function<std::int64_t()> room{};
 };
 struct FetchedPart {
   Result<void> result{};  // kOutOfRange, kNotFound, or what ails the storage
@@ -237,7 +240,8 @@ class Local {
   bool fetch_round(const FetchPlan&, FetchProgress&);
   io::Task<void> wait_any(const FetchPlan&, const FetchProgress&, io::Nanos timeout, Interrupt&);
   io::Task<void> create_here(NewTopic);
-  io::Task<void> create_partition(std::string topic, std::size_t number, TopicConfig);
+  io::Task<void> create_partition(std::string topic, std::size_t number, const TopicConfig&,
+                                  log::Pending& made);
   io::Task<void> grow_here(std::string topic, std::size_t partitions);
   io::Task<void> remove_here(std::string topic);
   io::Task<TopicConfig> configure_here(std::string topic, Change change);

@@ -12,7 +12,7 @@ std::string sample() {
   std::vector<walrus::Record> records;
   for (int i = 0; i < 20; ++i)
     records.push_back({.key = "key", .value = value, .timestamp = Time(Millis(kCreated + i))});
-  return encode(records, {.base_offset = 7, .producer_id = 5, .producer_epoch = 1});
+  return encode(records, {.base_offset = 7, .producer_id = 5, .producer_epoch = 1, .base_sequence = 3});
 }
 
 std::string coded(Codec codec) {

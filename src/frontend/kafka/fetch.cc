@@ -31,6 +31,8 @@ class Reading {
     plan.bytes_min = std::max(request.bytes_min, 0);
     plan.bytes_max = std::clamp<std::int64_t>(request.bytes_max, 0, call.node.fetch_bytes_max);
     plan.wait = std::min<io::Nanos>(Millis(std::max(request.wait_max_ms, 0)), call.node.wait_max);
+    if (call.memory != nullptr)
+      plan.room = [memory = call.memory] { return memory->bytes_max - memory->bytes.load(); };
   }
 
   void add_all(const FetchRequest& request) {

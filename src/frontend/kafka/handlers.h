@@ -3,6 +3,7 @@
 // answer to ApiVersions falls. A handler is a function from a request to a response; it lives on
 // the loop of its connection, and reaches topics through broker::Local only.
 
+#include <atomic>
 #include <span>
 #include <string>
 
@@ -32,6 +33,12 @@ struct NodeOptions {
   io::Nanos wait_max = std::chrono::minutes(30);  // of one request, whatever a client asks for
 };
 
+// Requests and responses of all sessions, taken together.
+struct SessionMemory {
+  std::int64_t bytes_max = 1 << 30;
+  std::atomic<std::int64_t> bytes{0};
+};
+
 // One request under way. Views live until it is answered.
 struct Call {
   broker::Local& local;
@@ -39,6 +46,7 @@ struct Call {
   broker::Interrupt& interrupt;            // the connection ends: stop waiting
   std::shared_ptr<broker::Groups> groups;  // on its own loop
   FetchSessions& fetch_sessions;           // of this loop
+  const SessionMemory* memory = nullptr;   // none: without a limit
   std::int16_t version = 0;
   Bytes client_id{};
   std::string client_host{};

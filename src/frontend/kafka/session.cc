@@ -225,6 +225,7 @@ Call Session::call_of(const Slot& slot) {
           .interrupt = interrupt_,
           .groups = options_.groups,
           .fetch_sessions = fetch_sessions_,
+          .memory = options_.memory,
           .version = slot.request.header.version,
           .client_id = slot.request.header.client_id.value_or(Bytes()),
           .client_host = connection_->peer()};

@@ -11,9 +11,10 @@
 // waits (a long-polling Fetch) holds up those behind it. A malformed request, an unknown API and a
 // version that is not served end the connection, as Kafka does, except ApiVersions.
 // Memory: a request is read only once its size fits into what all sessions may hold; a session that
-// holds nothing may always read one.
+// holds nothing may always read one. A Fetch reads no more than what is left of it, but for the one
+// batch that always goes. A response that its peer does not read within write_timeout ends the
+// connection.
 
-#include <atomic>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -32,12 +33,6 @@ struct SessionCounters {
   Counter& errors;  // requests that ended their connection, and refused Produce
   Counter& received_bytes;
   Counter& sent_bytes;
-};
-
-// Requests and responses of all sessions, taken together.
-struct SessionMemory {
-  std::int64_t bytes_max = 1 << 30;
-  std::atomic<std::int64_t> bytes{0};
 };
 
 struct SessionOptions {
