@@ -133,7 +133,8 @@ def count_partitions(peer):
 
     def skip_text():
         nonlocal place
-        place += max(take("h"), 0)
+        size = take("h")
+        place += max(size, 0)
 
     for _ in range(take("i")):
         take("i"), skip_text(), take("i"), skip_text()
@@ -230,11 +231,12 @@ class ManyConnections(ServerTest):
 
     def test_5000_connections_wait_and_all_are_woken(self):
         peer = Peer(self.server.kafka)
+        self.addCleanup(peer.close)
         self.assertEqual(create_topic(peer, "one", 1), 0)
         alone = rss_anon(self.server)
         begin = time.monotonic()
         peers = []
-        for _ in range(CONNECTIONS):
+        for _ in range(CONNECTIONS - 1):
             one = Peer(self.server.kafka)
             self.addCleanup(one.close)
             self.assertEqual(one.ask(18, 0, b"")[:2], b"\0\0")
@@ -252,7 +254,6 @@ class ManyConnections(ServerTest):
         print(f"{CONNECTIONS} connections: opened in {opened:.1f} s, all woken in {woken:.2f} s, "
               f"RssAnon {alone:.0f} MiB without, {waiting:.0f} MiB with them")
         self.assertLess((waiting - alone) * 1024 / CONNECTIONS, 64)
-        peer.close()
 
 
 class SlowReaders(ServerTest):
@@ -285,7 +286,7 @@ class SlowReaders(ServerTest):
         self.assertGreater(size, 1000)
         held = rss_anon(self.server) - alone
         print(f"50 readers that do not read hold {held:.0f} MiB of 16")
-        self.assertLess(held, 150)
+        self.assertLess(held, 100)  # one batch of each goes in any case
         peer.close()
 
 

