@@ -28,6 +28,9 @@ class KafkaHostileTest : public KafkaTest {
     EXPECT_TRUE(peer.end().has_value());
     return peer.rest();
   }
+  bool tells(Bytes line) const {
+    return server_->metrics_page().find(std::string(line) + "\n") != std::string::npos;
+  }
   bool alive() {
     auto answer = client_->ask<MetadataResponse>(MetadataRequest{}, 1);
     if (!answer) client_ = connect();
@@ -128,14 +131,59 @@ TEST_F(KafkaHostileTest, lengths_that_are_no_requests_end_the_connection) {
 
 // A request whose body does not come is waited for a while, then its memory is given back.
 TEST_F(KafkaHostileTest, a_body_that_does_not_come_is_not_waited_for_forever) {
+  options_.kafka.session.body_timeout = 5s;
   start();
   KafkaClient peer(loop_, server_->kafka_address());
   std::string frame(kLengthBytes, '\0');
   store_be(frame.data(), std::int32_t{50 << 20});
   ASSERT_TRUE(peer.send_raw(frame + "begins").has_value());
+  world_.run_for(1s);
+  EXPECT_TRUE(tells("walrus_kafka_held_bytes 52428800"));
   EXPECT_EQ(peer.rest(), "");
-  auto page = server_->metrics_page();
-  EXPECT_NE(page.find("walrus_kafka_held_bytes 0\n"), std::string::npos) << page;
+  EXPECT_TRUE(tells("walrus_kafka_held_bytes 0"));
+}
+
+// A response that is not read is held for a while, then its reader is cut off.
+TEST_F(KafkaHostileTest, who_does_not_read_is_cut_off) {
+  options_.kafka.session.write_timeout = 5s;
+  start();
+  make("t");
+  for (int i = 0; i < 20; ++i)
+    EXPECT_EQ(produce("t", batch_of({std::string(1'000'000, 'x')})).error_code, 0);
+  EXPECT_TRUE(tells("walrus_kafka_connections 1"));
+  KafkaClient slow(loop_, server_->kafka_address());
+  auto request = fetch_request("t", 0);
+  request.bytes_max = request.topics[0].partitions[0].bytes_max = 50 << 20;
+  ASSERT_TRUE(slow.send(request, 12).has_value());
+  world_.run_for(1s);
+  EXPECT_TRUE(tells("walrus_kafka_connections 2"));
+  EXPECT_FALSE(tells("walrus_kafka_held_bytes 0"));
+  world_.run_for(10s);
+  EXPECT_TRUE(tells("walrus_kafka_connections 1"));
+  EXPECT_TRUE(tells("walrus_kafka_held_bytes 0"));
+}
+
+// What is held by some leaves less for others: one batch in any case.
+TEST_F(KafkaHostileTest, a_fetch_reads_what_there_is_memory_for) {
+  options_.kafka.memory_bytes_max = 4 << 20;
+  start();
+  make("t");
+  for (int i = 0; i < 20; ++i)
+    EXPECT_EQ(produce("t", batch_of({std::string(1'000'000, 'x')})).error_code, 0);
+  auto request = fetch_request("t", 0);
+  request.bytes_max = request.topics[0].partitions[0].bytes_max = 50 << 20;
+  EXPECT_LE(fetch(request).topics.at(0).partitions.at(0).records->size(), 4u << 20);
+  std::vector<std::unique_ptr<KafkaClient>> slow;
+  for (int i = 0; i < 8; ++i) {
+    slow.push_back(connect());
+    ASSERT_TRUE(slow.back()->send(request, 12).has_value());
+  }
+  world_.run_for(1s);
+  auto records = fetch(request).topics.at(0).partitions.at(0).records->size();
+  EXPECT_GT(records, 1'000'000u);
+  EXPECT_LT(records, 1'100'000u);
+  // A request that is small is taken; one that does not fit waits until there is room.
+  EXPECT_TRUE(alive());
 }
 
 }  // namespace
