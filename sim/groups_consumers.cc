@@ -35,9 +35,7 @@ GroupsRun::Done GroupsRun::consume(Consumer& consumer) {
     if (consumer.generation < 0) WALRUS_CO_TRY(co_await join(consumer, peer));
     if (consumer.generation < 0) continue;
     switch (draw(16)) {
-      case 0:
-        die(consumer);
-        co_return fail(Code::kClosed, "dies");
+      case 0: die(consumer); co_return fail(Code::kClosed, "dies");
       case 1: co_return co_await leave(consumer, peer);
       case 2: WALRUS_CO_TRY(co_await commit_fenced(consumer, peer)); break;
       case 3: WALRUS_CO_TRY(co_await check_offsets(consumer, peer)); break;
@@ -81,11 +79,11 @@ GroupsRun::Done GroupsRun::join(Consumer& consumer, KafkaPeer& peer) {
 GroupsRun::Done GroupsRun::sync(Consumer& consumer, KafkaPeer& peer,
                                 const JoinGroupResponse& joined) {
   std::vector<std::string> parts(joined.members.size());
-  for (std::int32_t p = 0; p < options_.kafka.session.node.partitions_default && !parts.empty(); ++p)
+  for (std::int32_t p = 0; p < options_.kafka.session.node.partitions_default && !parts.empty();
+       ++p)
     parts[draw(parts.size())] += static_cast<char>('0' + p);
-  SyncGroupRequest request{.group_id = kGroup,
-                           .generation_id = consumer.generation,
-                           .member_id = consumer.member_id};
+  SyncGroupRequest request{
+      .group_id = kGroup, .generation_id = consumer.generation, .member_id = consumer.member_id};
   if (consumer.instance) request.group_instance_id = *consumer.instance;
   for (std::size_t i = 0; i < parts.size(); ++i)
     request.assignments.push_back(
@@ -123,9 +121,8 @@ GroupsRun::Done GroupsRun::check_offsets(Consumer& consumer, KafkaPeer& peer) {
   }
   for (const auto& part : answer.topics.at(0).partitions) {
     if (part.offset < known[part.index].acknowledged)
-      flag("commit-lost",
-           fmt::format("partition {}: offset {}, {} was acknowledged", part.index, part.offset,
-                       known[part.index].acknowledged));
+      flag("commit-lost", fmt::format("partition {}: offset {}, {} was acknowledged", part.index,
+                                      part.offset, known[part.index].acknowledged));
     if (part.offset > offsets_[part.index].sent)
       flag("commit-invented", fmt::format("partition {}: offset {}, {} was sent", part.index,
                                           part.offset, offsets_[part.index].sent));
@@ -136,9 +133,8 @@ GroupsRun::Done GroupsRun::check_offsets(Consumer& consumer, KafkaPeer& peer) {
 GroupsRun::Done GroupsRun::commit(Consumer& consumer, KafkaPeer& peer) {
   if (consumer.owned.empty()) co_return co_await heartbeat(consumer, peer);
   auto partition = consumer.owned[draw(consumer.owned.size())];
-  OffsetCommitRequest request{.group_id = kGroup,
-                              .generation_id = consumer.generation,
-                              .member_id = consumer.member_id};
+  OffsetCommitRequest request{
+      .group_id = kGroup, .generation_id = consumer.generation, .member_id = consumer.member_id};
   if (consumer.instance) request.group_instance_id = *consumer.instance;
   auto offset = ++last_offset_;
   offsets_[partition].sent = offset;
@@ -178,9 +174,8 @@ GroupsRun::Done GroupsRun::commit_fenced(Consumer& consumer, KafkaPeer& peer) {
 }
 
 GroupsRun::Done GroupsRun::heartbeat(Consumer& consumer, KafkaPeer& peer) {
-  HeartbeatRequest request{.group_id = kGroup,
-                           .generation_id = consumer.generation,
-                           .member_id = consumer.member_id};
+  HeartbeatRequest request{
+      .group_id = kGroup, .generation_id = consumer.generation, .member_id = consumer.member_id};
   if (consumer.instance) request.group_instance_id = *consumer.instance;
   WALRUS_CO_ASSIGN(auto answer, co_await peer.ask<HeartbeatResponse>(request, 4));
   operation(answer.error_code == 0);
@@ -199,9 +194,8 @@ GroupsRun::Done GroupsRun::leave(Consumer& consumer, KafkaPeer& peer) {
   if (code == 0) {
     ++tally_.hits["client-leaves"];
     ++tally_.hits["commit-after-leave"];
-    OffsetCommitRequest late{.group_id = kGroup,
-                             .generation_id = consumer.generation,
-                             .member_id = consumer.member_id};
+    OffsetCommitRequest late{
+        .group_id = kGroup, .generation_id = consumer.generation, .member_id = consumer.member_id};
     late.topics.push_back({.name = kTopic, .partitions = {{.index = 0, .offset = 1LL << 41}}});
     WALRUS_CO_ASSIGN(auto refused, co_await peer.ask<OffsetCommitResponse>(late, 8));
     if (refused.topics.at(0).partitions.at(0).error_code == 0)

@@ -48,7 +48,8 @@ GroupsRun::Done GroupsRun::open_producer(KafkaPeer& peer) {
   WALRUS_CO_ASSIGN(auto described, co_await peer.ask<MetadataResponse>(metadata, 9));
   if (described.topics.at(0).error_code != 0) co_return fail(Code::kBusy, "no topic yet");
   if (producer_id_ >= 0) co_return Result<void>();
-  WALRUS_CO_ASSIGN(auto made, co_await peer.ask<InitProducerIdResponse>(InitProducerIdRequest{}, 4));
+  WALRUS_CO_ASSIGN(auto made,
+                   co_await peer.ask<InitProducerIdResponse>(InitProducerIdRequest{}, 4));
   if (made.error_code != 0) co_return fail(Code::kBusy, "no producer id yet");
   producer_id_ = made.producer_id;
   co_return Result<void>();
@@ -78,8 +79,8 @@ GroupsRun::Done GroupsRun::send_batches(KafkaPeer& peer) {
     if (part.error_code != 0)
       flag("batch-refused", fmt::format("sequence {}: error {}", batch.sequence, part.error_code));
     else if (part.base_offset != batch.offset)
-      flag("stored-twice-or-lost", fmt::format("the batch of offset {} is stored at {}",
-                                               batch.offset, part.base_offset));
+      flag("stored-twice-or-lost",
+           fmt::format("the batch of offset {} is stored at {}", batch.offset, part.base_offset));
     if (violation_) co_return Result<void>();
     stored_ = batch.offset + batch.count;
     answered_.push_back(batch);
@@ -117,8 +118,7 @@ GroupsRun::Done GroupsRun::send_strange(KafkaPeer& peer) {
     default: break;
   }
   ++tally_.hits[what];
-  WALRUS_CO_ASSIGN(auto answer,
-                   co_await peer.ask<ProduceResponse>(request_of(batch_of(batch)), 9));
+  WALRUS_CO_ASSIGN(auto answer, co_await peer.ask<ProduceResponse>(request_of(batch_of(batch)), 9));
   const auto& part = answer.topics.at(0).partitions.at(0);
   if (part.error_code == kTimedOut || part.error_code == kStorage)
     co_return fail(Code::kIo, "it dies");
@@ -149,13 +149,12 @@ GroupsRun::Done GroupsRun::check_stored(KafkaPeer& peer) {
   for (int i = 0; next < stored_ && !violation_ && i < kReadsMax; ++i) {
     request.topics.clear();
     request.topics.push_back(
-        {.name = kTopic,
-         .partitions = {{.index = 0, .fetch_offset = next, .bytes_max = 4096}}});
+        {.name = kTopic, .partitions = {{.index = 0, .fetch_offset = next, .bytes_max = 4096}}});
     WALRUS_CO_ASSIGN(auto answer, co_await peer.ask<FetchResponse>(request, 11));
     ++tally_.reads;
     if (answer.error_code != 0 || answer.topics.size() > 1 || answer.session_id == 0)
-      flag("fetch-session", fmt::format("error {} session {}", answer.error_code,
-                                        answer.session_id));
+      flag("fetch-session",
+           fmt::format("error {} session {}", answer.error_code, answer.session_id));
     request.session_id = answer.session_id;
     ++request.session_epoch;
     for (const auto& topic : answer.topics)

@@ -90,9 +90,7 @@ void GroupsRun::let_pass() {
   }
   auto before = tally_.operations;
   world_->run_until(
-      [&] {
-        return violation_ || world_->node(0).crashed() || tally_.operations > before + 20;
-      },
+      [&] { return violation_ || world_->node(0).crashed() || tally_.operations > before + 20; },
       5s);
   if (violation_) return;
   if (world_->node(0).crashed() || draw(20) == 0) crash_server();

@@ -51,8 +51,8 @@ class KafkaPeer {
   io::Task<std::string> read(std::size_t size) {
     std::string bytes(size, '\0');
     for (std::size_t filled = 0; filled < size;) {
-      WALRUS_CO_ASSIGN(auto got, co_await connection_->read_some(
-                                     std::span(bytes).subspan(filled), kDeadline));
+      WALRUS_CO_ASSIGN(
+          auto got, co_await connection_->read_some(std::span(bytes).subspan(filled), kDeadline));
       if (got == 0) co_return fail(Code::kClosed, "closed");
       filled += got;
     }

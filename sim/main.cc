@@ -124,9 +124,11 @@ int run(const Arguments& arguments) {
 int main(int argc, char** argv) {
   walrus::sim::Arguments arguments;
   CLI::App app(
-      "Runs simulated worlds against a model: the engine on a disk that fails (log), consumer groups "
+      "Runs simulated worlds against a model: the engine on a disk that fails (log), consumer "
+      "groups "
       "and a producer of a server that does (groups).");
-  app.add_option("--world", arguments.world, "which world")->check(CLI::IsMember({"log", "groups"}));
+  app.add_option("--world", arguments.world, "which world")
+      ->check(CLI::IsMember({"log", "groups"}));
   auto* seed = app.add_option("--seed", arguments.seed, "run this seed alone");
   app.add_option("--seeds", arguments.seeds, "how many seeds")->excludes(seed);
   app.add_option("--first", arguments.first, "the first of them")->excludes(seed);

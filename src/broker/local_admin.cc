@@ -39,8 +39,8 @@ io::Task<void> Local::create_partition(std::string topic, std::size_t number,
     WALRUS_CO_TRY(co_await durable(removed));
   }
   auto attributes = number == 0 ? encode_attributes(config) : std::string();
-  WALRUS_CO_ASSIGN(auto created, engine().create(name, config.stream, log::Engine::Names::kUsers,
-                                                 attributes));
+  WALRUS_CO_ASSIGN(auto created,
+                   engine().create(name, config.stream, log::Engine::Names::kUsers, attributes));
   made = created.pending;
   co_return Result<void>();
 }

@@ -30,8 +30,7 @@ Result<record::BatchView> check_batch(Bytes bytes, const ProduceRules& rules,
       fail(Code::kVersion, "record batch: codec {} is not allowed", static_cast<int>(codec));
   if (batch.log_append_time())
     valid = fail(Code::kOutOfRange, "record batch: the time of append is the broker's to set");
-  else if (allowed)
-    valid = record::validate(bytes, {.batch_bytes_max = decompressed_bytes_max});
+  else if (allowed) valid = record::validate(bytes, {.batch_bytes_max = decompressed_bytes_max});
   if (!valid && !batch.crc_holds())
     return fail(Code::kCorrupt, "record batch: the CRC does not hold");
   if (!valid && valid.error().code == Code::kCorrupt)
@@ -50,7 +49,8 @@ struct Times {
 Times allowed_times(const TopicConfig& config, std::int64_t now_ms) {
   Times times;
   if (config.log_append_time) return times;
-  if (config.timestamp_before_max_ms < now_ms) times.oldest = now_ms - config.timestamp_before_max_ms;
+  if (config.timestamp_before_max_ms < now_ms)
+    times.oldest = now_ms - config.timestamp_before_max_ms;
   if (config.timestamp_after_max_ms < times.newest - now_ms)
     times.newest = now_ms + config.timestamp_after_max_ms;
   return times;
@@ -108,8 +108,8 @@ Result<Stored> Local::produce(const Topic& topic, std::size_t partition, Bytes b
   WALRUS_ASSIGN(auto batch,
                 check_batch(bytes, rules, config.batch_bytes_max, decompressed_bytes_max));
   auto now_ms = engine().env().wall().time_since_epoch().count();
-  WALRUS_TRY(check_records(batch, config, allowed_times(config, now_ms), decompressed_bytes_max,
-                           bad));
+  WALRUS_TRY(
+      check_records(batch, config, allowed_times(config, now_ms), decompressed_bytes_max, bad));
   Stored stored;
   bool recompress = config.codec && *config.codec != batch.codec();
   if (!recompress && !config.log_append_time) {
@@ -127,8 +127,8 @@ Result<Stored> Local::produce(const Topic& topic, std::size_t partition, Bytes b
   if (std::ssize(rebuilt) > config.batch_bytes_max)
     return fail(Code::kTooLarge, "a record batch of {} bytes as it is stored, the limit is {}",
                 rebuilt.size(), config.batch_bytes_max);
-  WALRUS_ASSIGN(stored.appended, engine().append_batch(topic.partitions[partition],
-                                                       record::BatchView(rebuilt)));
+  WALRUS_ASSIGN(stored.appended,
+                engine().append_batch(topic.partitions[partition], record::BatchView(rebuilt)));
   return stored;
 }
 

@@ -38,9 +38,10 @@ Result<void> set_number(T& to, Bytes name, Bytes value, std::int64_t min,
                         std::int64_t max = std::numeric_limits<T>::max()) {
   auto parsed = number(name, value, min);
   if (!parsed || *parsed > max)
-    return invalid(name, value, max == std::numeric_limits<std::int64_t>::max()
-                                    ? fmt::format("a number from {}", min)
-                                    : fmt::format("a number from {} to {}", min, max));
+    return invalid(name, value,
+                   max == std::numeric_limits<std::int64_t>::max()
+                       ? fmt::format("a number from {}", min)
+                       : fmt::format("a number from {} to {}", min, max));
   to = static_cast<T>(*parsed);
   return {};
 }
@@ -123,8 +124,8 @@ void copy(TopicConfig& to, const TopicConfig& from) {
 template <auto member>
 constexpr Entry number_entry(Bytes name, Bytes kafka_name, ConfigType type,
                              Result<void> (*set)(TopicConfig&, Bytes, Bytes)) {
-  return {name, kafka_name, type, set, copy<member>,
-          [](const TopicConfig& c) { return std::to_string(at<member>(c)); }};
+  return {name, kafka_name,   type,
+          set,  copy<member>, [](const TopicConfig& c) { return std::to_string(at<member>(c)); }};
 }
 
 using Config = TopicConfig;
@@ -205,12 +206,13 @@ constexpr std::array kEntries{
 };
 // Of a codec that the broker itself uses; without a name in the [topic] table.
 constexpr std::array kLevels{
-    number_entry<&Config::gzip_level>(
-        "", "compression.gzip.level", ConfigType::kInt,
-        [](Config& c, Bytes name, Bytes value) -> Result<void> {
-          if (value == "0") return invalid(name, value, "-1, or a number from 1 to 9");
-          return set_number(c.gzip_level, name, value, -1, 9);
-        }),
+    number_entry<&Config::gzip_level>("", "compression.gzip.level", ConfigType::kInt,
+                                      [](Config& c, Bytes name, Bytes value) -> Result<void> {
+                                        if (value == "0")
+                                          return invalid(name, value,
+                                                         "-1, or a number from 1 to 9");
+                                        return set_number(c.gzip_level, name, value, -1, 9);
+                                      }),
     number_entry<&Config::lz4_level>("", "compression.lz4.level", ConfigType::kInt,
                                      [](Config& c, Bytes name, Bytes value) {
                                        return set_number(c.lz4_level, name, value, 1, 17);
@@ -450,7 +452,8 @@ Bytes node_setting_name(Bytes kafka_name) {
 
 ConfigList list_config(const TopicConfig& config) {
   ConfigList list;
-  for (const auto& entry : kEntries) list.emplace_back(std::string(entry.name), entry.print(config));
+  for (const auto& entry : kEntries)
+    list.emplace_back(std::string(entry.name), entry.print(config));
   return list;
 }
 

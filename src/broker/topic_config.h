@@ -3,7 +3,8 @@
 // same things. Pure.
 //
 // What was given to a topic by name is kept with it, as it was given, in the attributes of its
-// partition 0 (layout below); what was not follows from the options that its streams were made with.
+// partition 0 (layout below); what was not follows from the options that its streams were made
+// with.
 //
 //   byte version (1), uvarint settings, each: string Kafka's name, string value
 
@@ -28,7 +29,8 @@ namespace walrus::broker {
 // compact                  cleanup.policy                    true | false; delete | compact | both
 // tombstone_ms             delete.retention.ms               0..
 // batch_bytes_max          max.message.bytes                 0.., of one record batch as stored
-// compression              compression.type                  producer | uncompressed | gzip | snappy
+// compression              compression.type                  producer | uncompressed | gzip |
+// snappy
 //                                                            | lz4 | zstd
 // timestamps               message.timestamp.type            CreateTime | LogAppendTime
 // timestamp_before_max_ms  message.timestamp.before.max.ms   0..
@@ -44,7 +46,7 @@ struct TopicConfig {
   // How far a producer's time may lie from the node's.
   std::int64_t timestamp_before_max_ms = std::numeric_limits<std::int64_t>::max(),
                timestamp_after_max_ms = 3'600'000;
-  std::int32_t in_sync_min = 1;                              // copies, or acks=all is refused
+  std::int32_t in_sync_min = 1;                             // copies, or acks=all is refused
   std::map<std::string, std::string, std::less<>> given{};  // by Kafka's name
 };
 // Errors: kInvalid, the message names the setting; nothing is changed then.
@@ -61,7 +63,8 @@ Result<void> change_kafka_list(TopicConfig&, Bytes name, Bytes item, bool add);
 
 // The attributes of a topic's partition 0.
 std::string encode_attributes(const TopicConfig&);  // empty: nothing was given
-// Of a topic whose streams have `options`. Settings that are not known are kept. kCorrupt, kVersion.
+// Of a topic whose streams have `options`. Settings that are not known are kept. kCorrupt,
+// kVersion.
 Result<TopicConfig> decode_attributes(Bytes, const StreamOptions& options,
                                       const TopicConfig& defaults);
 

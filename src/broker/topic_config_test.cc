@@ -9,10 +9,14 @@ namespace {
 
 TEST(TopicConfigTest, both_names_of_a_setting_mean_the_same) {
   const std::pair<Bytes, Bytes> names[] = {
-      {"durability", "walrus.durability"},    {"segment_records_max", "walrus.segment.records"},
-      {"segment_bytes_max", "segment.bytes"}, {"segment_ms", "segment.ms"},
-      {"retention_ms", "retention.ms"},       {"retention_bytes", "retention.bytes"},
-      {"compact", "cleanup.policy"},          {"tombstone_ms", "delete.retention.ms"},
+      {"durability", "walrus.durability"},
+      {"segment_records_max", "walrus.segment.records"},
+      {"segment_bytes_max", "segment.bytes"},
+      {"segment_ms", "segment.ms"},
+      {"retention_ms", "retention.ms"},
+      {"retention_bytes", "retention.bytes"},
+      {"compact", "cleanup.policy"},
+      {"tombstone_ms", "delete.retention.ms"},
       {"batch_bytes_max", "max.message.bytes"},
       {"compression", "compression.type"},
       {"timestamps", "message.timestamp.type"},

@@ -104,8 +104,8 @@ std::string encode(std::span<const Record>, const BatchFields&);
 // The same batch with its records compressed; lies outside the hot path.
 Result<std::string> compress(const BatchView&, Codec, std::optional<int> level = {});
 
-// The batch as a broker stores it that has a say in it: its records compressed by another codec, and
-// the time at which it was appended instead of its producer's.
+// The batch as a broker stores it that has a say in it: its records compressed by another codec,
+// and the time at which it was appended instead of its producer's.
 struct Changes {
   std::optional<Codec> codec{};
   std::optional<int> level{};  // of the codec; none: the codec's own

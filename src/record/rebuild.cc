@@ -31,8 +31,7 @@ Result<std::string> rebuild(const BatchView& batch, const Changes& changes) {
     }
   }
   if (changes.append_time_ms) {
-    auto attributes =
-        static_cast<std::int16_t>(BatchView(made).attributes() | kLogAppendTimeBit);
+    auto attributes = static_cast<std::int16_t>(BatchView(made).attributes() | kLogAppendTimeBit);
     store_be(made.data() + kAttributesPosition, attributes);
     store_be(made.data() + kMaxTimestampPosition, *changes.append_time_ms);
   }

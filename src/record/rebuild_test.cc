@@ -12,7 +12,8 @@ std::string sample() {
   std::vector<walrus::Record> records;
   for (int i = 0; i < 20; ++i)
     records.push_back({.key = "key", .value = value, .timestamp = Time(Millis(kCreated + i))});
-  return encode(records, {.base_offset = 7, .producer_id = 5, .producer_epoch = 1, .base_sequence = 3});
+  return encode(records,
+                {.base_offset = 7, .producer_id = 5, .producer_epoch = 1, .base_sequence = 3});
 }
 
 std::string coded(Codec codec) {
@@ -39,8 +40,8 @@ TEST_P(RecodeTest, another_codec_holds_the_same_records) {
   if (from == to) EXPECT_EQ(*after, before);
 }
 
-const auto kCodecs = testing::Values(Codec::kNone, Codec::kGzip, Codec::kSnappy, Codec::kLz4,
-                                         Codec::kZstd);
+const auto kCodecs =
+    testing::Values(Codec::kNone, Codec::kGzip, Codec::kSnappy, Codec::kLz4, Codec::kZstd);
 INSTANTIATE_TEST_SUITE_P(, RecodeTest, testing::Combine(kCodecs, kCodecs));
 
 TEST(RebuildTest, the_time_of_append_counts_for_every_record) {
@@ -63,8 +64,8 @@ TEST(RebuildTest, the_time_of_append_counts_for_every_record) {
 TEST(RebuildTest, decompression_is_bounded) {
   auto before = coded(Codec::kZstd);
   ASSERT_LT(before.size(), 1000u);
-  auto after = rebuild(*BatchView::parse(before),
-                       {.codec = Codec::kNone, .decompressed_bytes_max = 10'000});
+  auto after =
+      rebuild(*BatchView::parse(before), {.codec = Codec::kNone, .decompressed_bytes_max = 10'000});
   ASSERT_FALSE(after.has_value());
   EXPECT_EQ(after.error().code, Code::kTooLarge);
 }

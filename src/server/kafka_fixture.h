@@ -29,7 +29,7 @@ struct Producer {
 };
 
 inline std::string batch_of(std::vector<std::string> values, const Producer& producer = {},
-                     std::int64_t timestamp = 1'700'000'000'000) {
+                            std::int64_t timestamp = 1'700'000'000'000) {
   std::vector<walrus::Record> records;
   for (const auto& value : values) records.push_back({.value = value});
   return record::encode(records, {.now = Time(Millis(timestamp)),

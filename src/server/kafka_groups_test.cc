@@ -269,9 +269,8 @@ TEST_F(KafkaGroupsTest, groups_and_what_they_keep_are_limited) {
   auto joined = join("a", "topics");
   EXPECT_EQ(joined.error_code, 0);
   EXPECT_EQ(join("a", "topics").error_code, 81);
-  SyncGroupRequest sync{.group_id = "a",
-                        .generation_id = joined.generation_id,
-                        .member_id = joined.member_id};
+  SyncGroupRequest sync{
+      .group_id = "a", .generation_id = joined.generation_id, .member_id = joined.member_id};
   std::string large(1001, 'a');
   sync.assignments.push_back({.member_id = joined.member_id, .assignment = large});
   EXPECT_EQ(ask<SyncGroupResponse>(sync, 5).error_code, -1);

@@ -15,8 +15,8 @@ class KafkaHostileTest : public KafkaTest {
  protected:
   static std::string header(std::int16_t key, std::int16_t version) {
     std::string bytes(kLengthBytes, '\0');
-    append_request_header(
-        bytes, {.key = key, .version = version, .correlation_id = 1, .client_id = "x"});
+    append_request_header(bytes,
+                          {.key = key, .version = version, .correlation_id = 1, .client_id = "x"});
     return bytes;
   }
   // What comes of a frame on a connection of its own, closed behind it by us: the answer, if any.

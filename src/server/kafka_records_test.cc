@@ -63,8 +63,9 @@ TEST_F(KafkaRecordsTest, times_that_are_too_far_away_are_refused_record_by_recor
     EXPECT_TRUE(refused.error_message.has_value());
   }
   EXPECT_EQ(produce("t", timed({-1, -1})).error_code, 0);  // none given
-  make("near", 1, {{.name = "message.timestamp.before.max.ms", .value = "60000"},
-                   {.name = "message.timestamp.after.max.ms", .value = "60000"}});
+  make("near", 1,
+       {{.name = "message.timestamp.before.max.ms", .value = "60000"},
+        {.name = "message.timestamp.after.max.ms", .value = "60000"}});
   EXPECT_EQ(produce("near", timed({kStart})).error_code, 0);
   EXPECT_EQ(produce("near", timed({kStart, kStart - 70'000})).error_code, 32);
   EXPECT_EQ(produce("near", timed({kStart + kHour})).error_code, 32);
@@ -110,8 +111,9 @@ TEST_F(KafkaRecordsTest, a_topic_limits_its_batches) {
   EXPECT_EQ(produce("t", batch_of({std::string(900, 'x')})).error_code, 0);
   EXPECT_EQ(produce("t", batch_of({std::string(1000, 'x')})).error_code, 10);
   // What is small only compressed, and would be stored without.
-  make("plain", 1, {{.name = "max.message.bytes", .value = "1000"},
-                    {.name = "compression.type", .value = "uncompressed"}});
+  make("plain", 1,
+       {{.name = "max.message.bytes", .value = "1000"},
+        {.name = "compression.type", .value = "uncompressed"}});
   auto large = batch_of({std::string(5000, 'x')});
   auto small = record::compress(*record::BatchView::parse(large), record::Codec::kGzip);
   ASSERT_TRUE(small.has_value());
@@ -221,9 +223,10 @@ TEST_F(KafkaRecordsTest, idle_producers_are_remembered_for_a_day_at_least) {
 
 TEST_F(KafkaRecordsTest, settings_that_were_given_are_told_as_the_topics_own) {
   start();
-  make("t", 1, {{.name = "retention.ms", .value = "-1"},
-                {.name = "preallocate", .value = "true"},
-                {.name = "compression.type", .value = "lz4"}});
+  make("t", 1,
+       {{.name = "retention.ms", .value = "-1"},
+        {.name = "preallocate", .value = "true"},
+        {.name = "compression.type", .value = "lz4"}});
   auto config = [&](Bytes name) {
     DescribeConfigsRequest request{.include_synonyms = true};
     request.resources.push_back({.type = 2, .name = "t"});
@@ -246,7 +249,8 @@ TEST_F(KafkaRecordsTest, settings_that_were_given_are_told_as_the_topics_own) {
   IncrementalAlterConfigsRequest remove;
   remove.resources.push_back(
       {.type = 2, .name = "t", .configs = {{.name = "retention.ms", .operation = 1}}});
-  EXPECT_EQ(client().ask<IncrementalAlterConfigsResponse>(remove, 1)->resources.at(0).error_code, 0);
+  EXPECT_EQ(client().ask<IncrementalAlterConfigsResponse>(remove, 1)->resources.at(0).error_code,
+            0);
   EXPECT_EQ(config("retention.ms").source, 5);
 }
 

@@ -304,7 +304,7 @@ TEST_F(KafkaTest, settings_are_told_and_changed) {
   EXPECT_EQ(find(describe(2, "t"), "retention.ms").value, "-1");
   EXPECT_EQ(alter("retention.ms", 0, "60000"), 0);
   EXPECT_EQ(alter("cleanup.policy", 2, "compact"), 0);
-  EXPECT_EQ(alter("flush.ms", 0, "1"), 0);              // cannot matter here
+  EXPECT_EQ(alter("flush.ms", 0, "1"), 0);                // cannot matter here
   EXPECT_EQ(alter("min.compaction.lag.ms", 0, "2"), 40);  // would be ignored
   EXPECT_EQ(alter("no.such.thing", 0, "1"), 40);
   EXPECT_EQ(alter("retention.ms", 0, std::nullopt), 40);

@@ -29,13 +29,14 @@ std::optional<Millis> millis_unless_minus_one(std::int64_t value) {
 broker::TopicConfig topic_defaults(const Config& config) {
   auto durability = broker::parse_durability(config.string("topic.durability"));
   CHECK(durability.has_value());  // checked when it was loaded
-  return {.stream = {.durability = *durability,
-                     .segment_records_max = config.integer("topic.segment_records_max"),
-                     .segment_bytes_max = config.integer("topic.segment_bytes_max"),
-                     .segment_time_max = millis_unless_minus_one(config.integer("topic.segment_ms")),
-                     .retention_bytes = unless_minus_one(config.integer("topic.retention_bytes")),
-                     .retention_time = millis_unless_minus_one(config.integer("topic.retention_ms"))},
-          .batch_bytes_max = config.integer("topic.batch_bytes_max")};
+  return {
+      .stream = {.durability = *durability,
+                 .segment_records_max = config.integer("topic.segment_records_max"),
+                 .segment_bytes_max = config.integer("topic.segment_bytes_max"),
+                 .segment_time_max = millis_unless_minus_one(config.integer("topic.segment_ms")),
+                 .retention_bytes = unless_minus_one(config.integer("topic.retention_bytes")),
+                 .retention_time = millis_unless_minus_one(config.integer("topic.retention_ms"))},
+      .batch_bytes_max = config.integer("topic.batch_bytes_max")};
 }
 
 }  // namespace

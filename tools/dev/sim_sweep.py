@@ -76,7 +76,8 @@ def run_all(binary, world, first, seeds, hang_seconds):
 
 def families(binary, world):
     """The families that have to be hit, as the simulator lists them."""
-    done = subprocess.run([binary, "--world", world, "--families"], capture_output=True, text=True, check=True)
+    words = [binary, "--world", world, "--families"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
     return done.stdout.split()
 
 

@@ -95,10 +95,9 @@ class GroupStory {
     if (client.leads)
       for (int p = 0; p < kPartitions && !client.members.empty(); ++p) {
         const auto& to = client.members[draw(client.members.size())].member_id;
-        auto found = std::ranges::find(event.assignments, to,
-                                       &std::pair<std::string, std::string>::first);
-        if (found == event.assignments.end())
-          found = event.assignments.insert(found, {to, ""});
+        auto found =
+            std::ranges::find(event.assignments, to, &std::pair<std::string, std::string>::first);
+        if (found == event.assignments.end()) found = event.assignments.insert(found, {to, ""});
         found->second += static_cast<char>('0' + p);
       }
     client.waits = event.ticket;
@@ -110,8 +109,8 @@ class GroupStory {
   void sign_of_life(Client& client) {
     if (client.member_id.empty()) return;
     MemberEvent event{client.member_id, client.instance, client.generation};
-    bool member = group_->members().contains(client.member_id) &&
-                  client.generation == group_->generation();
+    bool member =
+        group_->members().contains(client.member_id) && client.generation == group_->generation();
     auto beat = group_->heartbeat(event, now_), commit = group_->check_commit(event, now_);
     if (beat == GroupError::kNone || commit == GroupError::kNone) EXPECT_TRUE(member);
     bool open = group_->state() != GroupState::kCompleting;
@@ -230,8 +229,8 @@ class GroupStory {
     for (char partition : answer.assignment) {
       auto who = client.instance.value_or(client.member_id);
       auto [owner, is_new] = owners_.try_emplace({client.generation, partition}, who);
-      EXPECT_EQ(owner->second, who) << "partition " << partition << " of generation "
-                                    << client.generation;
+      EXPECT_EQ(owner->second, who)
+          << "partition " << partition << " of generation " << client.generation;
     }
   }
 

@@ -256,8 +256,7 @@ template <class Answer, class Event>
 io::Task<Answer> Groups::ask(std::map<Ticket, Waiting<Answer>*>& waiting_for, std::string group,
                              Event event, GroupActions (Group::*step)(const Event&, GroupTime)) {
   io::Signal signal(loop_);
-  Waiting<Answer> waiting{.answer = {.error = GroupError::kNotAvailable},
-                          .wake = signal.setter()};
+  Waiting<Answer> waiting{.answer = {.error = GroupError::kNotAvailable}, .wake = signal.setter()};
   event.ticket = ++last_ticket_;
   waiting_for[event.ticket] = &waiting;
   act(group, (entry(group).group.*step)(event, now()));

@@ -148,7 +148,8 @@ Result<void> change_list(broker::TopicConfig& config, const Step& step) {
   }
 }
 
-Result<void> take_step(broker::TopicConfig& config, const broker::TopicConfig& defaults, const Step& step) {
+Result<void> take_step(broker::TopicConfig& config, const broker::TopicConfig& defaults,
+                       const Step& step) {
   if (step.operation == kDelete) return broker::unset_kafka_config(config, defaults, step.name);
   if (!step.value) return fail(Code::kInvalid, "{}: no value", step.name);
   switch (step.operation) {

@@ -137,8 +137,7 @@ io::Task<void> fetch(Call call, Bytes body, std::string& to) {
   else if (turn.error == ErrorCode::kNone) reading.add_all(request);
   std::vector<broker::FetchedPart> parts;
   if (turn.error == ErrorCode::kNone) {
-    WALRUS_CO_ASSIGN(parts,
-                     co_await call.local.fetch(std::move(reading.plan), call.interrupt));
+    WALRUS_CO_ASSIGN(parts, co_await call.local.fetch(std::move(reading.plan), call.interrupt));
     reading.fill(parts);
     // Another request of the session came meanwhile, by another connection.
     if (turn.session && turn.session->epoch() != turn.epoch)

@@ -19,7 +19,8 @@ FetchRequest asking(std::int32_t id, std::int32_t epoch, std::vector<std::int32_
   FetchRequest request{.session_id = id, .session_epoch = epoch};
   if (!partitions.empty()) request.topics.push_back({.name = "t"});
   for (auto index : partitions) request.topics[0].partitions.push_back({.index = index});
-  if (!forgotten.empty()) request.forgotten_topics.push_back({.name = "t", .partitions = forgotten});
+  if (!forgotten.empty())
+    request.forgotten_topics.push_back({.name = "t", .partitions = forgotten});
   return request;
 }
 FetchSessionRef session_of(std::vector<std::int32_t> partitions) {
@@ -31,8 +32,8 @@ std::vector<std::int32_t> order(const FetchSession& session) {
   return indexes;
 }
 const FetchResponse::Topic kTopic{.name = "t"};
-FetchResponse::Partition answer(std::int32_t index, std::int64_t high_watermark,
-                                Bytes records = {}, std::int64_t log_start = 0) {
+FetchResponse::Partition answer(std::int32_t index, std::int64_t high_watermark, Bytes records = {},
+                                std::int64_t log_start = 0) {
   return {.index = index,
           .high_watermark = high_watermark,
           .log_start_offset = log_start,
@@ -60,7 +61,7 @@ TEST(FetchSessionTest, only_news_is_told) {
   EXPECT_FALSE(session.tell(kTopic, answer(0, 6, "", 2)));
   FetchResponse::Partition failed{.index = 0, .error_code = 3};
   EXPECT_TRUE(session.tell(kTopic, failed));
-  EXPECT_TRUE(session.tell(kTopic, failed));  // as long as it lasts
+  EXPECT_TRUE(session.tell(kTopic, failed));               // as long as it lasts
   EXPECT_TRUE(session.tell(kTopic, answer(0, 6, "", 2)));  // and that it is over
 }
 
@@ -83,12 +84,9 @@ TEST(FetchSessionsTest, requests_follow_each_other) {
   ASSERT_NE(first.session, nullptr);
   EXPECT_EQ(first.epoch, 2);
   EXPECT_EQ(sessions.partitions(), 3u);
-  EXPECT_EQ(sessions.begin(asking(id, 1), false, kNow).error,
-            ErrorCode::kInvalidFetchSessionEpoch);
-  EXPECT_EQ(sessions.begin(asking(id, 3), false, kNow).error,
-            ErrorCode::kInvalidFetchSessionEpoch);
-  EXPECT_EQ(sessions.begin(asking(id, 2), true, kNow).error,
-            ErrorCode::kFetchSessionTopicIdError);
+  EXPECT_EQ(sessions.begin(asking(id, 1), false, kNow).error, ErrorCode::kInvalidFetchSessionEpoch);
+  EXPECT_EQ(sessions.begin(asking(id, 3), false, kNow).error, ErrorCode::kInvalidFetchSessionEpoch);
+  EXPECT_EQ(sessions.begin(asking(id, 2), true, kNow).error, ErrorCode::kFetchSessionTopicIdError);
   EXPECT_EQ(sessions.begin(asking(id + 1, 2), false, kNow).error,
             ErrorCode::kFetchSessionIdNotFound);
   EXPECT_EQ(sessions.begin(asking(id, 2), false, kNow).session, first.session);
@@ -115,7 +113,7 @@ TEST(FetchSessionsTest, one_that_reads_nothing_ends) {
 TEST(FetchSessionsTest, the_cache_is_bounded) {
   FetchSessions sessions({.sessions_max = 2, .partitions_max = 100, .evictable_after = 1min});
   auto first = sessions.admit(session_of({0, 1}), kNow, 1);
-  EXPECT_EQ(sessions.admit(session_of({0}), kNow, 1), 2);  // an id that is taken
+  EXPECT_EQ(sessions.admit(session_of({0}), kNow, 1), 2);           // an id that is taken
   EXPECT_EQ(sessions.admit(session_of({0, 1, 2, 3}), kNow, 3), 0);  // all are young
   // In use, but old: the smallest makes room for a larger one only.
   auto later = kNow + 50s;

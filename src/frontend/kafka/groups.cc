@@ -204,7 +204,8 @@ io::Task<OffsetCommitResponse> offset_commit(Call call, OffsetCommitRequest requ
                               .generation = request.generation_id},
                              std::move(offsets));
   auto code = number(answer ? group_error(*answer) : outcome(answer));
-  if (answer && *answer == GroupError::kTooLarge) code = number(ErrorCode::kInvalidCommitOffsetSize);
+  if (answer && *answer == GroupError::kTooLarge)
+    code = number(ErrorCode::kInvalidCommitOffsetSize);
   for (auto& topic : response.topics)
     for (auto& part : topic.partitions)
       if (part.error_code == 0) part.error_code = code;

@@ -115,8 +115,8 @@ io::Task<DescribeTopicPartitionsResponse> describe_topic_partitions(
   DescribeTopicPartitionsResponse response;
   if (request.cursor && request.cursor->partition < 0) {
     for (const auto& topic : request.topics)
-      response.topics.push_back({.error_code = number(ErrorCode::kInvalidRequest),
-                                 .name = std::string(topic.name)});
+      response.topics.push_back(
+          {.error_code = number(ErrorCode::kInvalidRequest), .name = std::string(topic.name)});
     co_return response;
   }
   auto left = std::clamp(request.partitions_max, 1, kPartitionsMax);
@@ -136,9 +136,8 @@ io::Task<DescribeTopicPartitionsResponse> describe_topic_partitions(
                                                     : ErrorCode::kInvalidTopic);
     else to.id = topic_id(call.node, **topic);
     for (; first < count && left > 0; ++first, --left) {
-      auto& partition =
-          to.partitions.emplace_back(describe_partition<DescribeTopicPartitionsResponse::Partition>(
-              call, **topic, first));
+      auto& partition = to.partitions.emplace_back(
+          describe_partition<DescribeTopicPartitionsResponse::Partition>(call, **topic, first));
       partition.eligible_leader_replicas.emplace();
       partition.last_known_eligible_leader_replicas.emplace();
     }

@@ -20,8 +20,8 @@ struct Attempt {
 io::Task<broker::Stored> append_waiting(Call call, broker::TopicRef topic, std::size_t partition,
                                         Bytes batch, Attempt attempt) {
   while (true) {
-    auto stored = call.local.produce(*topic, partition, batch, {.zstd = call.version >= kZstdVersion},
-                                     attempt.bad);
+    auto stored = call.local.produce(*topic, partition, batch,
+                                     {.zstd = call.version >= kZstdVersion}, attempt.bad);
     if (stored || stored.error().code != Code::kBusy) co_return stored;
     if (call.local.engine().env().mono() >= attempt.deadline) co_return stored;
     WALRUS_CO_TRY(co_await call.local.room(topic->partitions[partition]));

@@ -37,7 +37,8 @@ KafkaServer::KafkaServer(broker::Broker& broker, Metrics& metrics, KafkaOptions 
       options_(std::move(options)),
       acceptor_(std::move(acceptor)),
       sessions_(broker.loops()),
-      fetch_sessions_(broker.loops(), FetchSessions(share(options_.fetch_sessions, broker.loops()))),
+      fetch_sessions_(broker.loops(),
+                      FetchSessions(share(options_.fetch_sessions, broker.loops()))),
       metrics_(metrics),
       connections_(metrics.gauge({"walrus_kafka_connections", "Open connections."})),
       accepted_(metrics.counter({"walrus_kafka_accepted", "Connections accepted."})),
@@ -81,8 +82,7 @@ void KafkaServer::start() {
 
 void KafkaServer::serve(std::size_t loop, std::unique_ptr<io::Connection> connection) {
   auto peer = connection->peer();
-  auto session =
-      std::make_shared<Session>(broker_.local(loop), fetch_sessions_[loop],
+  auto session = std::make_shared<Session>(broker_.local(loop), fetch_sessions_[loop],
                                            std::move(connection), options_.session);
   sessions_[loop].insert(session);
   accepted_.add();

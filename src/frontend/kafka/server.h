@@ -46,7 +46,7 @@ class KafkaServer {
   KafkaOptions options_;
   std::unique_ptr<net::Acceptor> acceptor_;
   std::vector<std::set<std::shared_ptr<Session>>> sessions_;  // each set on its loop only
-  std::vector<FetchSessions> fetch_sessions_;                  // likewise
+  std::vector<FetchSessions> fetch_sessions_;                 // likewise
   Metrics& metrics_;
   Gauge& connections_;
   Counter& accepted_;

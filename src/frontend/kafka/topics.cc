@@ -86,8 +86,8 @@ io::Task<CreateTopicsResponse::Topic> create_one(Call call, CreateTopicsRequest:
     to.partitions = static_cast<std::int32_t>(plan.partitions);
     to.replication_factor = 1;
     auto& configs = to.configs.emplace();
-    for (const auto& config : broker::list_kafka_config(
-             plan.config, call.local.broker().options().topic_defaults))
+    for (const auto& config :
+         broker::list_kafka_config(plan.config, call.local.broker().options().topic_defaults))
       configs.push_back({.name = config.name,
                          .value = config.value,
                          .source = static_cast<std::int8_t>(config.source)});
