@@ -40,7 +40,9 @@ struct Local::FetchProgress {
 // Reads what there is from where each part stands. True: no reason to wait for more.
 bool Local::fetch_round(const FetchPlan& plan, FetchProgress& progress) {
   bool failed = false;
-  auto bytes_max = plan.room ? std::min(plan.bytes_max, plan.room()) : plan.bytes_max;
+  auto bytes_max = plan.bytes_max;
+  // Without any room a batch still goes, and where there is none it is waited for.
+  if (plan.room) bytes_max = std::min(bytes_max, std::max<std::int64_t>(plan.room(), 1));
   for (std::size_t i = 0; i < plan.parts.size(); ++i) {
     const auto& part = plan.parts[i];
     auto& to = progress.parts[i];

@@ -10,6 +10,7 @@ namespace walrus::broker {
 namespace {
 
 constexpr std::uint8_t kAttributesVersion = 1;
+constexpr std::size_t kValueBytesMax = 1024;  // all settings fit into the attributes of a stream
 constexpr std::int64_t kBatchBytesMax = std::numeric_limits<std::int32_t>::max();
 
 std::unexpected<Error> invalid(Bytes name, Bytes value, Bytes expected) {
@@ -325,6 +326,9 @@ Result<void> check_type(const Other& other, Bytes value) {
 Result<void> set_kafka_config(TopicConfig& config, Bytes name, Bytes value) {
   const auto* other = find_other(name);
   if (other == nullptr) return set_config(config, name, value);
+  if (value.size() > kValueBytesMax)
+    return fail(Code::kInvalid, "{}: a value of {} bytes, the limit is {}", name, value.size(),
+                kValueBytesMax);
   WALRUS_TRY(check_type(*other, value));
   if (other->fixed && value != other->value) return invalid(name, value, other->value);
   config.given[std::string(name)] = value;

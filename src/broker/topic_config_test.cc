@@ -141,11 +141,13 @@ TEST(TopicConfigTest, damaged_attributes_are_told_and_newer_ones_are_refused) {
 }
 
 TEST(TopicConfigTest, kafka_settings_are_checked_by_their_type) {
+  const std::string long_text(1025, '0');
   const std::pair<Bytes, Bytes> bad[] = {{"flush.ms", "soon"},
                                          {"preallocate", "maybe"},
                                          {"min.cleanable.dirty.ratio", "half"},
                                          {"min.compaction.lag.ms", "5"},
                                          {"compression.gzip.level", "0"},
+                                         {"leader.replication.throttled.replicas", long_text},
                                          {"message.timestamp.difference.max.ms", "1"}};
   for (const auto& [name, value] : bad) {
     TopicConfig config;

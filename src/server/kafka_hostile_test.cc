@@ -182,7 +182,11 @@ TEST_F(KafkaHostileTest, a_fetch_reads_what_there_is_memory_for) {
   auto records = fetch(request).topics.at(0).partitions.at(0).records->size();
   EXPECT_GT(records, 1'000'000u);
   EXPECT_LT(records, 1'100'000u);
-  // A request that is small is taken; one that does not fit waits until there is room.
+  // Where there is nothing to read, it is waited for as ever.
+  auto& env = world_.node(0).env();
+  auto before = env.mono();
+  EXPECT_TRUE(fetch(fetch_request("t", 20, 500)).topics.at(0).partitions.at(0).records->empty());
+  EXPECT_GE(env.mono() - before, 500ms);
   EXPECT_TRUE(alive());
 }
 
