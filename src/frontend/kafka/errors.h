@@ -26,6 +26,8 @@ enum class ErrorCode : std::int16_t {
   kUnknownMemberId = 25,
   kInvalidSessionTimeout = 26,
   kRebalanceInProgress = 27,
+  kUnsupportedSaslMechanism = 33,
+  kIllegalSaslState = 34,
   kUnsupportedVersion = 35,
   kTopicAlreadyExists = 36,
   kInvalidPartitions = 37,
@@ -38,6 +40,7 @@ enum class ErrorCode : std::int16_t {
   kInvalidProducerEpoch = 47,
   kTransactionalIdAuthorizationFailed = 53,
   kKafkaStorageError = 56,
+  kSaslAuthenticationFailed = 58,
   kNonEmptyGroup = 68,
   kGroupIdNotFound = 69,
   kFetchSessionIdNotFound = 70,
@@ -51,6 +54,9 @@ enum class ErrorCode : std::int16_t {
   kNoReassignmentInProgress = 85,
   kGroupSubscribedToTopic = 86,
   kInvalidRecord = 87,
+  kResourceNotFound = 91,
+  kDuplicateResource = 92,
+  kUnacceptableCredential = 93,
   kUnknownTopicId = 100,
 };
 

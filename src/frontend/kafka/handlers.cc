@@ -40,6 +40,7 @@ constexpr std::array kHandlers{
     handler<DescribeGroupsRequest, describe_groups>({0, 5}),
     handler<DeleteGroupsRequest, delete_groups>({0, 2}),
     handler<OffsetDeleteRequest, offset_delete>({0, 0}),
+    handler<SaslHandshakeRequest, sasl_handshake>({0, 1}),
     handler<ApiVersionsRequest, api_versions>({0, 4}),
     handler<CreateTopicsRequest, create_topics>({2, 7}),
     handler<DeleteTopicsRequest, delete_topics>({1, 6}),
@@ -49,11 +50,14 @@ constexpr std::array kHandlers{
     handler<DescribeConfigsRequest, describe_configs>({1, 4}),
     handler<AlterConfigsRequest, alter_configs>({0, 2}),
     handler<IncrementalAlterConfigsRequest, incremental_alter_configs>({0, 1}),
+    handler<SaslAuthenticateRequest, sasl_authenticate>({0, 2}),
     handler<CreatePartitionsRequest, create_partitions>({0, 3}),
     handler<DescribeLogDirsRequest, describe_log_dirs>({1, 4}),
     handler<ElectLeadersRequest, elect_leaders>({0, 2}),
     handler<AlterPartitionReassignmentsRequest, alter_partition_reassignments>({0, 0}),
     handler<ListPartitionReassignmentsRequest, list_partition_reassignments>({0, 0}),
+    handler<DescribeUserScramCredentialsRequest, describe_users>({0, 0}),
+    handler<AlterUserScramCredentialsRequest, alter_users>({0, 0}),
     handler<DescribeClusterRequest, describe_cluster>({0, 1}),
 };
 
