@@ -56,7 +56,7 @@ void plain(Bytes message) {
   CHECK(message.ends_with(plain_message(parsed->user, parsed->password)));
 }
 
-void record(Bytes bytes) {
+void stored_user(Bytes bytes) {
   Decoder from(bytes);
   auto key = from.string();
   if (!key) return;
@@ -81,7 +81,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     case 1: exchange(Mechanism::kScramSha512, bytes); break;
     case 2: client(bytes); break;
     case 3: plain(bytes); break;
-    default: record(bytes);
+    default: stored_user(bytes);
   }
   return 0;
 }
