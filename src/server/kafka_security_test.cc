@@ -141,7 +141,8 @@ TEST_F(KafkaSecurityTest, descriptions_tell_mechanisms_and_iterations) {
   (void)alter({.upsertions = {upsertion("alice", salted), upsertion("bob", salted),
                               upsertion("bob", std::string(64, 'k'), 2)}});
   KafkaClient client(loop, server->kafka_address());
-  auto all = client.ask<DescribeUserScramCredentialsResponse>({}, 0);
+  auto all =
+      client.ask<DescribeUserScramCredentialsResponse>(DescribeUserScramCredentialsRequest{}, 0);
   ASSERT_TRUE(all.has_value());
   ASSERT_EQ(all->results.size(), 2u);
   EXPECT_EQ(all->results[0].user, "alice");
