@@ -78,7 +78,7 @@ Result<TopicRef> Local::find(Bytes topic, Partition partition) {
 }
 
 Result<TopicRef> Local::build(Bytes topic) {
-  if (topic == kGroupsStream) return fail(Code::kNotFound, "{} is not a topic", topic);
+  if (topic.starts_with("__")) return fail(Code::kNotFound, "{} is not a topic", topic);
   auto made = std::make_shared<Topic>();
   made->name = topic;
   while (true) {

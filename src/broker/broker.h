@@ -6,7 +6,8 @@
 // made from its last partition to its first and removed in the same order, so that the existence of
 // "t" makes the topic exist and its partitions are always numbered without a gap.
 //
-// kGroupsStream is the coordinator's (group/groups.h): no topic, for anybody.
+// Streams whose names begin with __ are the broker's own: kGroupsStream is the coordinator's
+// (group/groups.h), kUsersStream holds the users (auth/users.h). They are no topics, for anybody.
 //
 // Threads. Broker is shared and holds nothing that changes but atomics. Local is the broker as one
 // loop sees it: its own view of the topics, the queues that this loop owns. A Local is used on its

@@ -39,6 +39,31 @@ broker::TopicConfig topic_defaults(const Config& config) {
       .batch_bytes_max = config.integer("topic.batch_bytes_max")};
 }
 
+PortSecurityOptions port_security(const Config& config, Bytes table) {
+  auto protocol = config.protocol(table);
+  PortSecurityOptions port{.tls = protocol.tls};
+  if (!protocol.sasl) return port;
+  for (const auto& name : config.list("security.sasl")) {
+    auto mechanism = wire::sasl::parse_mechanism(name);
+    CHECK(mechanism.has_value());  // checked when it was loaded
+    port.mechanisms.push_back(*mechanism);
+  }
+  return port;
+}
+
+SecurityOptions security_options(const Config& config) {
+  SecurityOptions security{.native = port_security(config, "native"),
+                           .kafka = port_security(config, "kafka"),
+                           .session_lifetime = Millis(config.integer("security.session_ms"))};
+  security.tls.files = {.ca = config.string("security.ca"),
+                        .certificate = config.string("security.certificate"),
+                        .key = config.string("security.key")};
+  const auto& wanted = config.string("security.client_certificate");
+  if (wanted == "requested") security.tls.client_certificate = net::ClientCertificate::kRequested;
+  if (wanted == "required") security.tls.client_certificate = net::ClientCertificate::kRequired;
+  return security;
+}
+
 }  // namespace
 
 ServerOptions server_options(const Config& config, int cores) {
@@ -93,6 +118,9 @@ ServerOptions server_options(const Config& config, int cores) {
   kafka.groups.initial_delay = Millis(config.integer("kafka.group_initial_delay_ms"));
   kafka.groups.offsets_retention = Millis(config.integer("kafka.offsets_retention_ms"));
 
+  native.newcomers_max = static_cast<std::size_t>(config.integer("limits.newcomers_max"));
+  kafka.newcomers_max = native.newcomers_max;
+  options.security = security_options(config);
   options.admin_listen = config.string("admin.listen");
   options.disk_free_bytes_min = config.integer("limits.disk_free_bytes_min");
   return options;

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 
+#include "broker/auth/authentication.h"
 #include "broker/broker.h"
 #include "broker/group/groups.h"
 #include "frontend/kafka/fetch_session.h"
@@ -16,6 +17,7 @@
 #include "wire/kafka/data.h"
 #include "wire/kafka/groups.h"
 #include "wire/kafka/header.h"
+#include "wire/kafka/security.h"
 #include "wire/kafka/topics.h"
 
 namespace walrus::frontend::kafka {
@@ -47,9 +49,12 @@ struct Call {
   std::shared_ptr<broker::Groups> groups;  // on its own loop
   FetchSessions& fetch_sessions;           // of this loop
   const SessionMemory* memory = nullptr;   // none: without a limit
+  const broker::PortSecurity& security;
+  broker::Authentication& authentication;  // the connection's
   std::int16_t version = 0;
   Bytes client_id{};
   std::string client_host{};
+  std::string user{};  // that it has proven to be; empty: nobody was asked
 };
 
 struct Handler {
@@ -108,6 +113,20 @@ io::Task<wire::kafka::AlterPartitionReassignmentsResponse> alter_partition_reass
     Call, wire::kafka::AlterPartitionReassignmentsRequest);
 io::Task<wire::kafka::ListPartitionReassignmentsResponse> list_partition_reassignments(
     Call, wire::kafka::ListPartitionReassignmentsRequest);
+
+// Answer also who has not proven anything yet; after an authentication that failed the session
+// ends.
+io::Task<wire::kafka::SaslHandshakeResponse> sasl_handshake(Call,
+                                                            wire::kafka::SaslHandshakeRequest);
+io::Task<wire::kafka::SaslAuthenticateResponse> sasl_authenticate(
+    Call, wire::kafka::SaslAuthenticateRequest);
+// Whether this API may be asked before the authentication is done.
+bool open_to_strangers(std::int16_t key);
+
+io::Task<wire::kafka::DescribeUserScramCredentialsResponse> describe_users(
+    Call, wire::kafka::DescribeUserScramCredentialsRequest);
+io::Task<wire::kafka::AlterUserScramCredentialsResponse> alter_users(
+    Call, wire::kafka::AlterUserScramCredentialsRequest);
 
 // Fetch answers with views of what it has read, and so appends its response itself.
 io::Task<void> fetch(Call, Bytes body, std::string& to);

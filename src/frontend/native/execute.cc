@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "broker/run_on.h"
 #include "frontend/native/json.h"
 #include "frontend/native/session.h"
 #include "frontend/native/target.h"
@@ -229,6 +230,69 @@ struct Session::Executor {
     if (!offset) co_return refuse(offset.error(), target);
     wire::native::append_offset(out, *offset);
     co_return Result<void>();
+  }
+  Done operator()(wire::native::Auth request) {
+    auto& authentication = session.authentication_;
+    const auto& security = session.options_.security;
+    if (request.mechanism.empty()) {
+      wire::native::append_payload(out, offered(security));
+      co_return Result<void>();
+    }
+    if (!authentication.under_way()) {
+      auto begun = authentication.begin(request.mechanism);
+      if (!begun && begun.error().code == Code::kNotFound)
+        co_return refuse_text(text::with_detail(text::kUnsupportedMechanism, offered(security)));
+      if (!begun)
+        co_return refuse_text(authentication.asked() ? text::kAgainTooSoon : text::kNotAsked);
+    }
+    auto token = authentication.step(request.token);
+    if (!token) {
+      co_await local.loop().sleep(security.failure_delay);
+      co_return refuse_text(text::kAuthenticationFailed);
+    }
+    wire::native::append_payload(out, *token);
+    co_return Result<void>();
+  }
+  Result<void> refuse_text(Bytes why) {
+    ++session.errors_;
+    wire::native::append_error(out, why);
+    return {};
+  }
+  static std::string offered(const broker::PortSecurity& security) {
+    std::string names;
+    for (auto mechanism : security.mechanisms)
+      names += fmt::format("{}{}", names.empty() ? "" : " ", mechanism_name(mechanism));
+    return names;
+  }
+  Done operator()(wire::native::ListUsers) {
+    co_return answer_text(users_json(*session.options_.security.users->table()), "");
+  }
+  Done operator()(wire::native::AddUser request) {
+    return change_user(std::string(request.name), request.credentials, broker::UserChange::kAdd);
+  }
+  Done operator()(wire::native::SetUser request) {
+    return change_user(std::string(request.name), request.credentials,
+                       broker::UserChange::kReplace);
+  }
+  Done operator()(wire::native::DeleteUser request) {
+    return change_user(std::string(request.name), {}, broker::UserChange::kReplace);
+  }
+  Done change_user(std::string name, std::vector<wire::native::UserCredential> list,
+                   broker::UserChange change) {
+    broker::Credentials credentials;
+    for (auto& [mechanism, credential] : list) credentials[mechanism] = std::move(credential);
+    auto users = session.options_.security.users;
+    auto plan = broker::plan_user(name, std::move(credentials), change);
+    auto changed = co_await broker::run_on<void>(local.loop(), users->loop(),
+                                                 [users, plan] { return users->change(plan); });
+    if (!changed && changed.error().code == Code::kExists)
+      co_return refuse_text(text::user_exists(name));
+    if (!changed && changed.error().code == Code::kNotFound)
+      co_return refuse_text(text::unknown_user(name));
+    if (changed)
+      broker::note_user_changed(session.options_.security, name, session.user(),
+                                session.connection_->peer());
+    co_return answer_ok(changed, name);
   }
   // Appends and GET never come here.
   template <class T>

@@ -129,4 +129,16 @@ Result<std::string> describe_json(broker::Local& local, const broker::Topic& top
 
 std::string config_json(const broker::TopicConfig& topic) { return config_object(topic).dump(); }
 
+std::string users_json(const broker::UserTable& table) {
+  auto array = Json::array();
+  for (const auto& [name, credentials] : table.users()) {
+    auto list = Json::array();
+    for (const auto& [mechanism, credential] : credentials)
+      list.push_back({{"mechanism", wire::sasl::scram_name(mechanism)},
+                      {"iterations", credential.iterations}});
+    array.push_back({{"name", name}, {"credentials", list}});
+  }
+  return array.dump();
+}
+
 }  // namespace walrus::frontend::native
