@@ -16,7 +16,9 @@ Result<record::BatchView> check_batch(Bytes bytes, const ProduceRules& rules,
   if (bytes.size() > kMagicPosition && bytes[kMagicPosition] != record::kMagic)
     return fail(Code::kInvalid, "record batch: magic {}, only 2 is taken",
                 static_cast<int>(bytes[kMagicPosition]));
-  WALRUS_ASSIGN(auto batch, record::BatchView::parse(bytes));
+  auto parsed = record::BatchView::parse(bytes);
+  if (!parsed) return fail(Code::kInvalid, "{}", parsed.error().message);
+  auto batch = *parsed;
   if (batch.bytes().size() != bytes.size())
     return fail(Code::kInvalid, "{} bytes after the record batch: one batch is taken at a time",
                 bytes.size() - batch.bytes().size());

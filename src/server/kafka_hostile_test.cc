@@ -86,11 +86,12 @@ TEST_F(KafkaHostileTest, bodies_that_are_cut_short_end_the_connection) {
   EXPECT_TRUE(alive());
 }
 
-TEST_F(KafkaHostileTest, bytes_behind_a_body_end_the_connection) {
+// As in Kafka: some clients leave bytes there.
+TEST_F(KafkaHostileTest, bytes_behind_a_body_change_nothing) {
   start();
   each_version([&](std::int16_t key, std::int16_t version) {
-    if (key == JoinGroupRequest::kKey) return;  // an empty one waits for nobody, and is refused
-    EXPECT_EQ(outcome(header(key, version) + *shortest(key, version) + "behind"), "")
+    auto request = header(key, version) + *shortest(key, version);
+    EXPECT_EQ(outcome(request).empty(), outcome(request + "behind").empty())
         << key << " version " << version;
   });
   EXPECT_TRUE(alive());

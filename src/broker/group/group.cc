@@ -370,8 +370,8 @@ GroupError Group::heartbeat(const MemberEvent& event, GroupTime now) {
 }
 
 GroupError Group::check_commit(const MemberEvent& event, GroupTime now) {
-  bool anonymous = event.generation < 0 && event.member_id.empty() && !event.instance_id;
-  if (anonymous && state_ == GroupState::kEmpty) return GroupError::kNone;
+  // Who names no generation is no member, whatever it calls itself.
+  if (event.generation < 0 && state_ == GroupState::kEmpty) return GroupError::kNone;
   auto error = check_member(event);
   if (error != GroupError::kNone) return error;
   if (state_ == GroupState::kCompleting) return GroupError::kRebalanceInProgress;

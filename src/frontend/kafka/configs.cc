@@ -17,6 +17,11 @@ using broker::KafkaConfig;
 constexpr std::int8_t kTopic = 2, kBroker = 4;  // resources
 enum Operation : std::int8_t { kSet, kDelete, kAppend, kSubtract };
 
+// Of a topic that was not found.
+ErrorCode unknown_topic(Bytes name, const Error& error) {
+  return valid_topic_name(name) ? partition_error(error) : ErrorCode::kInvalidTopic;
+}
+
 const broker::TopicConfig& defaults(Call call) {
   return call.local.broker().options().topic_defaults;
 }
@@ -81,7 +86,7 @@ DescribeConfigsResponse::Resource describe_resource(Call call,
   std::vector<KafkaConfig> list;
   if (asked.type == kTopic) {
     auto topic = find_topic(call.local, asked.name);
-    if (!topic) return refuse(partition_error(topic.error()), topic.error().message);
+    if (!topic) return refuse(unknown_topic(asked.name, topic.error()), topic.error().message);
     list = broker::list_kafka_config((*topic)->config, defaults(call));
   } else if (asked.type == kBroker) {
     if (!asked.name.empty() && asked.name != std::to_string(call.node.node_id))
@@ -115,7 +120,7 @@ io::Task<Answer> change(Call call, std::int8_t type, Bytes name, bool validate_o
   }
   auto topic = find_topic(call.local, name);
   if (!topic) {
-    refuse(partition_error(topic.error()), topic.error().message);
+    refuse(unknown_topic(name, topic.error()), topic.error().message);
     co_return to;
   }
   auto tried = (*topic)->config;
@@ -170,6 +175,12 @@ broker::Local::Change steps_of(Call call, std::vector<Step> steps, bool anew) {
   };
 }
 
+bool is_unclear(const IncrementalAlterConfigsRequest::Config& config,
+                const std::vector<IncrementalAlterConfigsRequest::Config>& all) {
+  return (!config.value && config.operation != kDelete) ||
+         std::ranges::count(all, config.name, &IncrementalAlterConfigsRequest::Config::name) > 1;
+}
+
 }  // namespace
 
 io::Task<DescribeConfigsResponse> describe_configs(Call call, DescribeConfigsRequest request) {
@@ -184,11 +195,21 @@ io::Task<IncrementalAlterConfigsResponse> incremental_alter_configs(
   IncrementalAlterConfigsResponse response;
   for (const auto& asked : request.resources) {
     std::vector<Step> steps;
-    for (const auto& config : asked.configs)
+    bool unclear = false;
+    for (const auto& config : asked.configs) {
+      unclear = unclear || is_unclear(config, asked.configs);
       steps.push_back(
           {.name = std::string(config.name),
            .operation = config.operation,
            .value = config.value ? std::optional(std::string(*config.value)) : std::nullopt});
+    }
+    if (unclear) {
+      response.resources.push_back({.error_code = number(ErrorCode::kInvalidRequest),
+                                    .error_message = "a setting is named twice, or has no value",
+                                    .type = asked.type,
+                                    .name = std::string(asked.name)});
+      continue;
+    }
     WALRUS_CO_ASSIGN(auto to, co_await change<IncrementalAlterConfigsResponse::Resource>(
                                   call, asked.type, asked.name, request.validate_only,
                                   steps_of(call, std::move(steps), false)));

@@ -62,6 +62,8 @@ enum class ErrorCode : std::int16_t {
   kDuplicateResource = 92,
   kUnacceptableCredential = 93,
   kUnknownTopicId = 100,
+  kMismatchedEndpointType = 114,
+  kUnsupportedEndpointType = 115,
   kFetchSessionTopicIdError = 106,
 };
 

@@ -61,12 +61,17 @@ std::uint64_t current_topic_id(Call call, Bytes topic) {
 }  // namespace
 
 io::Task<FindCoordinatorResponse> find_coordinator(Call call, FindCoordinatorRequest request) {
-  constexpr std::int8_t kGroup = 0;
+  constexpr std::int8_t kGroup = 0, kTransaction = 1;
   constexpr std::int16_t kBatched = 4;
   FindCoordinatorResponse response;
   auto describe = [&](Bytes key) {
     FindCoordinatorResponse::Coordinator to{.key = std::string(key), .node_id = -1, .port = -1};
-    if (request.key_type != kGroup) {
+    if (request.key_type != kGroup && request.key_type != kTransaction) {
+      to.error_code = number(ErrorCode::kInvalidRequest);
+      to.error_message = "only coordinators of groups are known";
+      return to;
+    }
+    if (request.key_type == kTransaction) {
       to.error_code = number(ErrorCode::kCoordinatorNotAvailable);
       to.error_message = "transactions are not served";
       return to;
@@ -128,6 +133,8 @@ io::Task<JoinGroupResponse> join_group(Call call, JoinGroupRequest request) {
 }
 
 io::Task<SyncGroupResponse> sync_group(Call call, SyncGroupRequest request) {
+  if (request.group_id.empty())
+    co_return SyncGroupResponse{.error_code = number(ErrorCode::kInvalidGroupId)};
   broker::SyncEvent event{.member_id = std::string(request.member_id),
                           .instance_id = owned(request.group_instance_id),
                           .generation = request.generation_id,
@@ -147,6 +154,8 @@ io::Task<SyncGroupResponse> sync_group(Call call, SyncGroupRequest request) {
 }
 
 io::Task<HeartbeatResponse> heartbeat(Call call, HeartbeatRequest request) {
+  if (request.group_id.empty())
+    co_return HeartbeatResponse{.error_code = number(ErrorCode::kInvalidGroupId)};
   auto answer = co_await ask(call, &broker::Groups::heartbeat, std::string(request.group_id),
                              {.member_id = std::string(request.member_id),
                               .instance_id = owned(request.group_instance_id),
@@ -159,6 +168,10 @@ io::Task<LeaveGroupResponse> leave_group(Call call, LeaveGroupRequest request) {
   constexpr std::int16_t kBatched = 3;
   if (call.version < kBatched) request.members.push_back({.member_id = request.member_id});
   LeaveGroupResponse response;
+  if (request.group_id.empty()) {
+    response.error_code = number(ErrorCode::kInvalidGroupId);
+    co_return response;
+  }
   for (const auto& member : request.members) {
     auto answer = co_await ask(call, &broker::Groups::leave, std::string(request.group_id),
                                {.member_id = std::string(member.member_id),
@@ -286,18 +299,32 @@ io::Task<OffsetFetchResponse> offset_fetch(Call call, OffsetFetchRequest request
   co_return response;
 }
 
+namespace {
+
+// Whether a filter lets a word pass, whatever its case; an empty one lets all.
+bool is_wanted(const std::vector<Bytes>& filter, Bytes word) {
+  auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
+  return filter.empty() || std::ranges::any_of(filter, [&](Bytes one) {
+           return std::ranges::equal(one, word, {}, lower, lower);
+         });
+}
+
+}  // namespace
+
 io::Task<ListGroupsResponse> list_groups(Call call, ListGroupsRequest request) {
   ListGroupsResponse response;
   auto groups = co_await ask(call, &broker::Groups::list);
   response.error_code = number(outcome(groups));
   if (!groups) co_return response;
+  constexpr Bytes kType = "classic";
+  if (!is_wanted(request.types, kType)) co_return response;
   for (const auto& group : *groups) {
     auto state = broker::group_state_name(group.state);
-    if (!request.states.empty() && !std::ranges::count(request.states, state)) continue;
+    if (!is_wanted(request.states, state)) continue;
     response.groups.push_back({.group_id = group.id,
                                .protocol_type = group.protocol_type,
                                .state = std::string(state),
-                               .type = "classic"});
+                               .type = std::string(kType)});
   }
   co_return response;
 }
@@ -331,6 +358,9 @@ io::Task<DescribeGroupsResponse> describe_groups(Call call, DescribeGroupsReques
 
 io::Task<DeleteGroupsResponse> delete_groups(Call call, DeleteGroupsRequest request) {
   DeleteGroupsResponse response;
+  std::ranges::sort(request.groups);
+  auto again = std::ranges::unique(request.groups);
+  request.groups.erase(again.begin(), again.end());
   for (auto id : request.groups) {
     auto& to = response.groups.emplace_back();
     to.group_id = id;
@@ -359,13 +389,16 @@ io::Task<OffsetDeleteResponse> offset_delete(Call call, OffsetDeleteRequest requ
   if (!removed && removed.error().code == Code::kNotFound)
     response.error_code = number(ErrorCode::kGroupIdNotFound);
   else if (!subscribed) response.error_code = number(outcome(removed));
+  if (response.error_code != 0) co_return response;
   for (const auto& topic : request.topics) {
     auto& to = response.topics.emplace_back();
     to.name = topic.name;
-    for (const auto& part : topic.partitions)
-      to.partitions.push_back({.index = part.index,
-                               .error_code = number(subscribed ? ErrorCode::kGroupSubscribedToTopic
-                                                               : ErrorCode::kNone)});
+    for (const auto& part : topic.partitions) {
+      auto code = subscribed ? ErrorCode::kGroupSubscribedToTopic : ErrorCode::kNone;
+      if (!find_partition(call.local, topic.name, part.index))
+        code = ErrorCode::kUnknownTopicOrPartition;
+      to.partitions.push_back({.index = part.index, .error_code = number(code)});
+    }
   }
   co_return response;
 }

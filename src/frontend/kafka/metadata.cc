@@ -78,7 +78,8 @@ io::Task<MetadataResponse> metadata(Call call, MetadataRequest request) {
   }
   bool create = request.allow_auto_topic_creation && call.node.auto_create_topics;
   for (const auto& asked : *request.topics) {
-    if (!asked.name) {
+    // Java's client sends an empty name beside an id.
+    if (!asked.name || !asked.id.is_zero()) {
       response.topics.push_back(describe_id(call, asked.id));
       continue;
     }
@@ -149,12 +150,14 @@ io::Task<DescribeTopicPartitionsResponse> describe_topic_partitions(
 }
 
 io::Task<DescribeClusterResponse> describe_cluster(Call call, DescribeClusterRequest request) {
-  constexpr std::int8_t kBrokers = 1;
-  DescribeClusterResponse response{.endpoint_type = request.endpoint_type,
+  constexpr std::int8_t kBrokers = 1, kControllers = 2;
+  DescribeClusterResponse response{.endpoint_type = kBrokers,
                                    .cluster_id = cluster_id(call.node),
                                    .controller_id = call.node.node_id};
   if (request.endpoint_type != kBrokers) {
-    response.error_code = number(ErrorCode::kInvalidRequest);
+    response.error_code =
+        number(request.endpoint_type == kControllers ? ErrorCode::kMismatchedEndpointType
+                                                     : ErrorCode::kUnsupportedEndpointType);
     response.error_message = "only brokers can be described here";
     co_return response;
   }

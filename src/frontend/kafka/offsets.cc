@@ -27,8 +27,18 @@ Result<std::optional<broker::TimedOffset>> resolve(Call call, const log::StreamR
     case kLatestTiered: return std::nullopt;  // nothing is tiered
     default: break;
   }
-  if (timestamp < 0) return fail(Code::kInvalid, "timestamp {} means nothing", timestamp);
   return call.local.find_time(stream, timestamp);
+}
+
+// From which version on a timestamp means something.
+bool is_known(std::int64_t timestamp, std::int16_t version) {
+  constexpr std::int16_t kNewestVersion = 7, kLocalVersion = 8, kTieredVersion = 9;
+  switch (timestamp) {
+    case kNewest: return version >= kNewestVersion;
+    case kEarliestLocal: return version >= kLocalVersion;
+    case kLatestTiered: return version >= kTieredVersion;
+    default: return timestamp >= kEarliest;
+  }
 }
 
 ListOffsetsResponse::Partition list_one(Call call, Bytes topic,
@@ -43,6 +53,8 @@ ListOffsetsResponse::Partition list_one(Call call, Bytes topic,
   auto bounds = call.local.engine().bounds(*stream);
   if (!bounds) return refuse(bounds.error());
   to.error_code = check_leader_epoch(call, *stream, asked.current_leader_epoch);
+  if (to.error_code == 0 && !is_known(asked.timestamp, call.version))
+    to.error_code = number(ErrorCode::kUnsupportedVersion);
   if (to.error_code != 0) return to;
   auto found = resolve(call, *stream, *bounds, asked.timestamp);
   if (!found) return refuse(found.error());
@@ -65,7 +77,7 @@ OffsetForLeaderEpochResponse::Partition end_of_epoch(
   }
   to.error_code = check_leader_epoch(call, *stream, asked.current_leader_epoch);
   auto newest = call.local.epoch(*stream);
-  if (to.error_code != 0 || asked.leader_epoch > newest) return to;
+  if (to.error_code != 0 || asked.leader_epoch < 0 || asked.leader_epoch > newest) return to;
   // The greatest epoch not above the one asked for, and where the next one begins.
   to.end_offset = bounds->log_end.value;
   to.leader_epoch = newest;
@@ -108,8 +120,16 @@ io::Task<ListOffsetsResponse> list_offsets(Call call, ListOffsetsRequest request
   for (const auto& asked : request.topics) {
     auto& topic = response.topics.emplace_back();
     topic.name = asked.name;
-    for (const auto& partition : asked.partitions)
-      topic.partitions.push_back(list_one(call, asked.name, partition));
+    for (const auto& partition : asked.partitions) {
+      if (std::ranges::count(asked.partitions, partition.index,
+                             &ListOffsetsRequest::Partition::index) == 1) {
+        topic.partitions.push_back(list_one(call, asked.name, partition));
+      } else if (!std::ranges::count(topic.partitions, partition.index,
+                                     &ListOffsetsResponse::Partition::index)) {
+        topic.partitions.push_back(
+            {.index = partition.index, .error_code = number(ErrorCode::kInvalidRequest)});
+      }
+    }
   }
   co_return response;
 }

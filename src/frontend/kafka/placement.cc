@@ -72,7 +72,9 @@ io::Task<DescribeLogDirsResponse> describe_log_dirs(Call call, DescribeLogDirsRe
   directory.path = root.string();
   if (auto free = call.local.engine().env().disk().free_bytes(root)) directory.usable_bytes = *free;
   if (request.topics) {
-    for (const auto& asked : *request.topics) directory.topics.push_back(measure_some(call, asked));
+    for (const auto& asked : *request.topics)
+      if (auto topic = measure_some(call, asked); !topic.partitions.empty())
+        directory.topics.push_back(std::move(topic));
   } else {
     for (const auto& topic : call.local.list_topics())
       directory.topics.push_back(measure_all(call, *topic));

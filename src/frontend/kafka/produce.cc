@@ -2,6 +2,7 @@
 
 #include "frontend/kafka/errors.h"
 #include "frontend/kafka/handlers.h"
+#include "record/batch.h"
 
 namespace walrus::frontend::kafka {
 namespace {
@@ -35,6 +36,12 @@ void refuse(ProduceResponse::Partition& to, Produced& produced, ErrorCode code, 
   produced.failed = true;
 }
 
+// Of a transaction, which nobody can have begun.
+bool is_transactional(Bytes records) {
+  auto batch = record::BatchView::parse(records);
+  return batch && batch->transactional();
+}
+
 io::Task<void> append_part(Call call, const ProduceRequest& request, Produced& produced,
                            std::size_t t, std::size_t p, io::Nanos deadline) {
   const auto& topic = request.topics[t];
@@ -46,7 +53,7 @@ io::Task<void> append_part(Call call, const ProduceRequest& request, Produced& p
     co_return Result<void>();
   }
   // No transaction can be begun here yet, so that this is nobody's.
-  if (request.transactional_id) {
+  if (request.transactional_id || is_transactional(part.records.value_or(Bytes()))) {
     refuse(to, produced, ErrorCode::kTransactionalIdAuthorizationFailed,
            "transactions are not served");
     co_return Result<void>();

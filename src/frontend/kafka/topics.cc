@@ -11,8 +11,7 @@ namespace {
 
 using namespace wire::kafka;
 
-constexpr std::int16_t kDefaultsVersion = 4;  // from which on -1 means the broker's default
-constexpr std::int16_t kDetailsVersion = 5;   // from which on the answer says what was made
+constexpr std::int16_t kDetailsVersion = 5;  // from which on the answer says what was made
 
 struct Refusal {
   ErrorCode code = ErrorCode::kNone;
@@ -43,13 +42,12 @@ Refusal plan_topic(Call call, const CreateTopicsRequest::Topic& topic,
   if (call.local.find(topic.name))
     return {ErrorCode::kTopicAlreadyExists, fmt::format("topic {} exists", topic.name)};
   auto partitions = static_cast<std::int64_t>(topic.partitions);
-  bool defaults = call.version >= kDefaultsVersion;
   if (!topic.assignments.empty()) {
     if (auto refusal = check_assignments(call, topic); refusal()) return refusal;
     partitions = std::ssize(topic.assignments);
   } else {
-    if (partitions == -1 && defaults) partitions = call.node.partitions_default;
-    if (topic.replication_factor != 1 && !(topic.replication_factor == -1 && defaults))
+    if (partitions == -1) partitions = call.node.partitions_default;
+    if (topic.replication_factor != 1 && topic.replication_factor != -1)
       return {ErrorCode::kInvalidReplicationFactor, "there is one broker: replication factor 1"};
   }
   if (partitions < 1 || partitions > call.node.partitions_max)
@@ -78,6 +76,7 @@ io::Task<CreateTopicsResponse::Topic> create_one(Call call, CreateTopicsRequest:
   if (refusal()) {
     to.error_code = number(refusal.code);
     to.error_message = refusal.why;
+    if (call.version >= kDetailsVersion) to.configs.emplace();
     co_return to;
   }
   if (auto topic = call.local.find(plan.name); topic && !validate_only)
@@ -153,15 +152,24 @@ io::Task<CreatePartitionsResponse::Topic> grow_one(Call call, CreatePartitionsRe
   co_return to;
 }
 
+// A topic that a request names more than once is refused, and told of once.
+template <class Topic>
+void refuse_twice(std::vector<Topic>& answers, Bytes name) {
+  auto told = [&](const Topic& one) { return one.name == name; };
+  if (std::ranges::any_of(answers, told)) return;
+  auto& to = answers.emplace_back();
+  to.name = std::string(name);
+  to.error_code = number(ErrorCode::kInvalidRequest);
+  to.error_message = "named twice in one request";
+}
+
 }  // namespace
 
 io::Task<CreatePartitionsResponse> create_partitions(Call call, CreatePartitionsRequest request) {
   CreatePartitionsResponse response;
   for (const auto& asked : request.topics) {
     if (std::ranges::count(request.topics, asked.name, &CreatePartitionsRequest::Topic::name) > 1) {
-      response.topics.push_back({.name = std::string(asked.name),
-                                 .error_code = number(ErrorCode::kInvalidRequest),
-                                 .error_message = "named twice in one request"});
+      refuse_twice(response.topics, asked.name);
       continue;
     }
     WALRUS_CO_ASSIGN(auto topic, co_await grow_one(call, asked, request.validate_only));
@@ -174,9 +182,7 @@ io::Task<CreateTopicsResponse> create_topics(Call call, CreateTopicsRequest requ
   CreateTopicsResponse response;
   for (const auto& asked : request.topics) {
     if (std::ranges::count(request.topics, asked.name, &CreateTopicsRequest::Topic::name) > 1) {
-      response.topics.push_back({.name = std::string(asked.name),
-                                 .error_code = number(ErrorCode::kInvalidRequest),
-                                 .error_message = "named twice in one request"});
+      refuse_twice(response.topics, asked.name);
       continue;
     }
     WALRUS_CO_ASSIGN(auto topic, co_await create_one(call, asked, request.validate_only));
@@ -191,6 +197,11 @@ io::Task<DeleteTopicsResponse> delete_topics(Call call, DeleteTopicsRequest requ
     for (auto name : request.names) request.topics.push_back({.name = name});
   DeleteTopicsResponse response;
   for (const auto& asked : request.topics) {
+    if (asked.name &&
+        std::ranges::count(request.topics, asked.name, &DeleteTopicsRequest::Topic::name) > 1) {
+      refuse_twice(response.topics, *asked.name);
+      continue;
+    }
     WALRUS_CO_ASSIGN(auto topic, co_await delete_one(call, asked));
     response.topics.push_back(std::move(topic));
   }

@@ -122,9 +122,6 @@ Result<void> decode_message(Bytes body, std::span<const Field> fields, void* mes
   Input input(body);
   decode_fields(input, fields, message, context(api, version));
   if (!input.ok()) return fail(Code::kCorrupt, "{} version {}: malformed", api.name, version);
-  if (!input.rest().empty())
-    return fail(Code::kCorrupt, "{} version {}: {} bytes left over", api.name, version,
-                input.rest().size());
   return {};
 }
 

@@ -139,7 +139,8 @@ void encode(std::string& to, const Message& message, std::int16_t version) {
   encode_fields(to, table_of<Message>(), &message, context(api_of<Message>(), version));
 }
 
-// kVersion, kCorrupt: also bytes left over.
+// kVersion, kCorrupt. Bytes left over are ignored, as Kafka does: librdkafka 2.15 leaves three
+// behind a Metadata request for all topics.
 Result<void> decode_message(Bytes body, std::span<const Field>, void* message, const Api&,
                             std::int16_t version);
 template <class Message>

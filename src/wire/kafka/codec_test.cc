@@ -80,13 +80,13 @@ TEST(KafkaCodecTest, arrays_are_held_to_a_budget) {
   EXPECT_FALSE(decode<DescribeGroupsRequest>(bytes, 5).has_value());
 }
 
-TEST(KafkaCodecTest, unknown_tags_are_passed_over_and_bytes_left_over_are_not) {
+TEST(KafkaCodecTest, unknown_tags_and_bytes_left_over_are_passed_over) {
   std::string bytes;
   encode(bytes, HeartbeatRequest{.group_id = "g", .member_id = "m"}, 4);
   ASSERT_EQ(bytes.back(), '\0');
   auto tagged = bytes.substr(0, bytes.size() - 1) + "\1\x63\3abc"s;
   EXPECT_TRUE(decode<HeartbeatRequest>(tagged, 4).has_value());
-  EXPECT_FALSE(decode<HeartbeatRequest>(bytes + "x", 4).has_value());
+  EXPECT_TRUE(decode<HeartbeatRequest>(bytes + "x", 4).has_value());
 }
 
 TEST(KafkaCodecTest, versions_outside_the_table_are_refused) {
