@@ -1,0 +1,113 @@
+"""The test suite of librdkafka: each of the tests that need a broker, on its own, two at a time."""
+
+import concurrent.futures
+import json
+import os
+import re
+import subprocess
+import time
+
+import peers
+import suite
+
+TESTS = """
+0001 0002 0003 0005 0007 0008 0011 0012 0013 0014 0015 0017 0018 0019 0020 0021 0022 0026
+0028 0029 0030 0031 0033 0034 0036 0038 0039 0040 0041 0042 0044 0045 0048 0049 0050 0051
+0052 0053 0054 0055 0056 0057 0059 0060 0061 0062 0063 0064 0065 0067 0069 0070 0073 0074
+0075 0076 0077 0080 0081 0082 0083 0084 0085 0086 0088 0089 0090 0092 0093 0094 0097 0098
+0099 0100 0101 0102 0103 0107 0109 0110 0111 0112 0113 0114 0115 0116 0118 0119 0122 0123
+0127 0129 0130 0132 0135 0137 0138 0139 0140 0142 0170 0171 0172 0173 0174 0175 0176 0177
+0178 0179 0180 0181 0184 0185 0190
+""".split()
+# Of a test that is tried in part, the cases that are: what their names contain.
+CASES = {"0109": "test_unauthorized_topic=false"}
+SECONDS = 400  # for one test, on a machine that is busy
+AT_ONCE = 2
+# Kafka's scripts that some tests call, by the classes behind them.
+SCRIPTS = {"kafka-topics": "org.apache.kafka.tools.TopicCommand",
+           "kafka-acls": "org.apache.kafka.tools.AclCommand",
+           "kafka-configs": "org.apache.kafka.tools.ConfigCommand"}
+
+
+def write_scripts(home):
+    (home / "bin").mkdir(parents=True, exist_ok=True)
+    for name, main in SCRIPTS.items():
+        script = home / f"bin/{name}.sh"
+        script.write_text("#!/bin/sh\nexec java -cp '%s/*' %s \"$@\"\n"
+                          % (peers.kafka_jars(), main))
+        script.chmod(0o755)
+
+
+def outcomes(report, number):
+    """The state and name of each test of a report; those of other numbers were filtered out."""
+    tests = json.loads(report.read_text())["tests"]
+    return [(test["state"], name) for name, test in tests.items() if name.startswith(number)]
+
+
+def reason(log, state):
+    """What the log says about a test that did not pass."""
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip()
+             for line in log.read_text(errors="replace").splitlines()]
+    mark = "SKIPPING" if state == "SKIPPED" else "TEST FAILURE|Test failed"
+    for place, line in enumerate(lines):
+        if re.search(mark, line):
+            return " ".join(lines[place:place + 4])[:300]
+    return lines[-1][:300] if lines else "it said nothing"
+
+
+def run_one(number, source, node, cases):
+    """Runs one test-runner: [(outcome, name, reason, seconds)]."""
+    home = suite.OUT / f"librdkafka/{number}"
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "test.conf").write_text(
+        f"bootstrap.servers={node.kafka}\ntest.topic.prefix=t{number}\n")
+    report, log = home / "report.json", home / "log"
+    report.unlink(missing_ok=True)
+    env = {**os.environ, "TESTS": number, "RDKAFKA_TEST_CONF": str(home / "test.conf"),
+           "TEST_REPORT": str(report), "TEST_KAFKA_VERSION": "4.0.0", "CI": "1",
+           "LD_LIBRARY_PATH": f"{source}/src:{source}/src-cpp",
+           "KAFKA_PATH": str(suite.OUT / "librdkafka"), "BROKERS": node.kafka}
+    if cases:
+        env["SUBTESTS"] = cases
+    began = time.monotonic()
+    with open(log, "wb") as out:
+        process = subprocess.Popen(["./test-runner", "-p1", "-Q"], cwd=source / "tests",
+                                   stdin=subprocess.DEVNULL, stdout=out,
+                                   stderr=subprocess.STDOUT, env=env)
+        try:
+            status = process.wait(SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            return [("FAIL", number, f"did not end within {SECONDS} s, see {log}", SECONDS)]
+    seconds = time.monotonic() - began
+    if not report.exists():
+        return [("FAIL", number, f"ended with {status}, see {log}", seconds)]
+    words = {"PASSED": "PASS", "FAILED": "FAIL", "SKIPPED": "SKIP"}
+    told = [(words.get(state, "FAIL"), name, "" if state == "PASSED" else reason(log, state),
+             seconds) for state, name in outcomes(report, number)]
+    return told or [("FAIL", number, f"no test ran, see {log}", seconds)]
+
+
+def run_all(tally, source, node):
+    chosen = []
+    for number in TESTS:
+        why = tally.excluded("librdkafka", number)
+        if why and not tally.only:
+            tally.add("SKIP", number, why)
+        elif not tally.only or any(number == word[:4] for word in tally.only):
+            chosen.append(number)
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        running = [(number, tally.excluded("librdkafka, in part", number)) for number in chosen]
+        running = [(part, pool.submit(run_one, number, source, node, part and CASES[number]))
+                   for number, part in running]
+        for part, done in running:
+            for outcome, name, why, seconds in done.result():
+                tally.add(outcome, name, why or (f"without {part}" if part else ""), seconds)
+
+
+def cases(tally):
+    source = peers.librdkafka()
+    write_scripts(suite.OUT / "librdkafka")
+    with suite.server(tally.against) as node:
+        run_all(tally, source, node)
