@@ -51,14 +51,14 @@ class Server:
         self.directory = str(directory)
         self.arguments = [str(word) for word in arguments]
         self.env = env or environment()
-        self.listen = "127.0.0.1:0"
+        self.listen = self.kafka_listen = "127.0.0.1:0"
         self.process = None
         self.errors = tempfile.TemporaryFile()
 
     def start(self):
         self.process = subprocess.Popen(
             [self.binary, "serve", "--data-dir", self.directory, "--listen", self.listen,
-             "--kafka-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", *self.arguments],
+             "--kafka-listen", self.kafka_listen, "--admin-listen", "127.0.0.1:0", *self.arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.errors, env=self.env)
         self.ready_line = read_line(self.process.stdout, DEADLINE)
         fields = dict(re.findall(r"(\w+)=(\S+)", self.ready_line))

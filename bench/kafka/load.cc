@@ -1,0 +1,291 @@
+#include "load.h"
+
+#include <librdkafka/rdkafka.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <random>
+#include <thread>
+
+namespace walrus::bench {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Nanos = std::int64_t;
+
+Nanos now() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now().time_since_epoch())
+      .count();
+}
+Nanos nanos(double seconds) { return static_cast<Nanos>(seconds * 1e9); }
+
+void must(bool ok, const std::string& what) {
+  if (ok) return;
+  std::fprintf(stderr, "load: %s\n", what.c_str());
+  std::exit(1);
+}
+
+struct Destroy {
+  void operator()(rd_kafka_t* handle) const { rd_kafka_destroy(handle); }
+  void operator()(rd_kafka_topic_t* topic) const { rd_kafka_topic_destroy(topic); }
+};
+using Handle = std::unique_ptr<rd_kafka_t, Destroy>;
+using Topic = std::unique_ptr<rd_kafka_topic_t, Destroy>;
+
+// Acknowledgements, on the thread that polls.
+struct Acknowledged {
+  std::atomic<Nanos> from{0}, to{0};  // the time that is counted
+  std::atomic<std::int64_t> outstanding{0};
+  LoadResult result;
+};
+
+void on_delivery(rd_kafka_t*, const rd_kafka_message_t* message, void* opaque) {
+  auto& to = *static_cast<Acknowledged*>(opaque);
+  auto at = now();
+  auto begun = reinterpret_cast<Nanos>(message->_private);
+  to.outstanding.fetch_sub(1);
+  to.outstanding.notify_all();
+  if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    if (to.result.errors++ == 0) std::fprintf(stderr, "load: %s\n", rd_kafka_err2str(message->err));
+    return;
+  }
+  if (at < to.from.load() || at >= to.to.load()) return;
+  ++to.result.records;
+  to.result.bytes += static_cast<std::int64_t>(message->len);
+  if (begun >= to.from.load()) to.result.latency.record(at - begun);
+}
+
+rd_kafka_conf_t* configure(const LoadOptions& options) {
+  auto* conf = rd_kafka_conf_new();
+  char why[256];
+  auto set = [&](const std::string& name, const std::string& value) {
+    must(rd_kafka_conf_set(conf, name.c_str(), value.c_str(), why, sizeof why) == RD_KAFKA_CONF_OK,
+         why);
+  };
+  set("bootstrap.servers", options.address);
+  for (const auto& [name, value] : options.settings) set(name, value);
+  return conf;
+}
+
+Handle open(rd_kafka_type_t type, rd_kafka_conf_t* conf) {
+  char why[256];
+  Handle handle(rd_kafka_new(type, conf, why, sizeof why));
+  must(handle != nullptr, why);
+  return handle;
+}
+
+// Records are slices of random bytes, so that nothing along the way can make them smaller.
+class Payload {
+ public:
+  explicit Payload(std::size_t record_bytes) : size_(record_bytes), bytes_(kBytes, '\0') {
+    std::mt19937_64 random(1);
+    for (auto& byte : bytes_) byte = static_cast<char>(random());
+  }
+  char* next() {
+    at_ += kStep;
+    if (at_ + size_ > bytes_.size()) at_ -= bytes_.size() - size_;
+    return bytes_.data() + at_;
+  }
+
+ private:
+  static constexpr std::size_t kBytes = 4 << 20, kStep = 1031;
+  std::size_t size_, at_ = 0;
+  std::string bytes_;
+};
+
+class Producer {
+ public:
+  explicit Producer(const LoadOptions& options)
+      : options_(options), payload_(options.record_bytes) {
+    auto* conf = configure(options);
+    rd_kafka_conf_set_opaque(conf, &acknowledged_);
+    rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+    handle_ = open(RD_KAFKA_PRODUCER, conf);
+    topic_.reset(rd_kafka_topic_new(handle_.get(), options.topic.c_str(), nullptr));
+    must(topic_ != nullptr, "topic");
+    poller_ = std::thread([this] {
+      while (!stop_.load()) rd_kafka_poll(handle_.get(), 10);
+    });
+  }
+  ~Producer() {
+    stop_ = true;
+    poller_.join();
+  }
+  Producer(const Producer&) = delete;
+
+  // False: the queue is full.
+  bool give(Nanos begun) {
+    std::int32_t partition = RD_KAFKA_PARTITION_UA;
+    if (options_.round_robin) partition = static_cast<std::int32_t>(given_ % options_.partitions);
+    acknowledged_.outstanding.fetch_add(1);
+    auto status =
+        rd_kafka_produce(topic_.get(), partition, 0, payload_.next(), options_.record_bytes,
+                         nullptr, 0, reinterpret_cast<void*>(begun));
+    if (status == 0) {
+      ++given_;
+      return true;
+    }
+    acknowledged_.outstanding.fetch_sub(1);
+    auto error = rd_kafka_last_error();
+    must(error == RD_KAFKA_RESP_ERR__QUEUE_FULL, rd_kafka_err2str(error));
+    return false;
+  }
+
+  void count(Nanos from, Nanos to) {
+    acknowledged_.from = from;
+    acknowledged_.to = to;
+  }
+  void wait_for_all() {
+    for (auto left = acknowledged_.outstanding.load(); left > 0;
+         left = acknowledged_.outstanding.load())
+      acknowledged_.outstanding.wait(left);
+  }
+  LoadResult finish(double seconds) {
+    constexpr int kFlushMillis = 120'000;
+    must(rd_kafka_flush(handle_.get(), kFlushMillis) == 0, "records stay unacknowledged");
+    acknowledged_.result.seconds = seconds;
+    return acknowledged_.result;
+  }
+
+ private:
+  const LoadOptions& options_;
+  Payload payload_;
+  std::int64_t given_ = 0;
+  Acknowledged acknowledged_;
+  Handle handle_;
+  Topic topic_;
+  std::atomic<bool> stop_{false};
+  std::thread poller_;
+};
+
+void give_waiting(Producer& producer, Nanos begun) {
+  while (!producer.give(begun)) std::this_thread::sleep_for(std::chrono::microseconds(100));
+}
+
+// Sleeps, then spins, until then. Late is late: it returns at once.
+void wait_until(Nanos due) {
+  constexpr Nanos kSpin = 60'000;
+  for (auto left = due - now(); left > 0; left = due - now())
+    if (left > kSpin) std::this_thread::sleep_for(std::chrono::nanoseconds(left - kSpin));
+}
+
+void give_by_schedule(Producer& producer, double rate, Nanos begin, Nanos end) {
+  for (std::int64_t i = 0;; ++i) {
+    auto due = begin + static_cast<Nanos>(static_cast<double>(i) * 1e9 / rate);
+    if (due >= end) return;
+    wait_until(due);
+    give_waiting(producer, due);
+  }
+}
+
+}  // namespace
+
+LoadResult produce(const LoadOptions& options) {
+  Producer producer(options);
+  auto begin = now(), from = begin + nanos(options.warm_seconds),
+       end = from + nanos(options.seconds);
+  if (options.records > 0) end = begin + nanos(1e6);
+  producer.count(from, end);
+  if (options.rate > 0) {
+    give_by_schedule(producer, options.rate, begin, end);
+  } else {
+    for (std::int64_t i = 0; options.records == 0 || i < options.records; ++i) {
+      auto at = now();
+      if (at >= end) break;
+      give_waiting(producer, at);
+    }
+  }
+  auto result = producer.finish(options.seconds);
+  if (options.records > 0) result.seconds = static_cast<double>(now() - begin) / 1e9;
+  return result;
+}
+
+LoadResult produce_one_by_one(const LoadOptions& options) {
+  auto one = options;
+  one.settings.emplace_back("linger.ms", "0");
+  Producer producer(one);
+  auto from = now() + nanos(one.warm_seconds), end = from + nanos(one.seconds);
+  producer.count(from, end);
+  for (auto at = now(); at < end; at = now()) {
+    give_waiting(producer, at);
+    producer.wait_for_all();
+  }
+  return producer.finish(one.seconds);
+}
+
+namespace {
+
+// Partitions that have ended are begun again when all have, so that each round reads everything.
+class Consumer {
+ public:
+  explicit Consumer(const LoadOptions& options) : options_(options) {
+    auto* conf = configure(options);
+    rd_kafka_conf_set(conf, "enable.partition.eof", "true", nullptr, 0);
+    handle_ = open(RD_KAFKA_CONSUMER, conf);
+    topic_.reset(rd_kafka_topic_new(handle_.get(), options.topic.c_str(), nullptr));
+    queue_ = rd_kafka_queue_new(handle_.get());
+    begin();
+  }
+  ~Consumer() {
+    end();
+    rd_kafka_queue_destroy(queue_);
+  }
+  Consumer(const Consumer&) = delete;
+
+  // Takes what is there.
+  void take(LoadResult& to) {
+    constexpr std::size_t kAtOnce = 10'000;
+    messages_.resize(kAtOnce);
+    auto count = rd_kafka_consume_batch_queue(queue_, 100, messages_.data(), kAtOnce);
+    for (ssize_t i = 0; i < count; ++i) {
+      auto* message = messages_[static_cast<std::size_t>(i)];
+      if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        ++to.records;
+        to.bytes += static_cast<std::int64_t>(message->len);
+      } else if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+        ++ended_;
+      } else if (to.errors++ == 0) {
+        std::fprintf(stderr, "load: %s\n", rd_kafka_message_errstr(message));
+      }
+      rd_kafka_message_destroy(message);
+    }
+    if (ended_ < options_.partitions) return;
+    end();
+    begin();
+  }
+
+ private:
+  void begin() {
+    ended_ = 0;
+    for (int i = 0; i < options_.partitions; ++i)
+      must(rd_kafka_consume_start_queue(topic_.get(), i, RD_KAFKA_OFFSET_BEGINNING, queue_) == 0,
+           "consume");
+  }
+  void end() {
+    for (int i = 0; i < options_.partitions; ++i) rd_kafka_consume_stop(topic_.get(), i);
+  }
+
+  const LoadOptions& options_;
+  Handle handle_;
+  Topic topic_;
+  rd_kafka_queue_t* queue_ = nullptr;
+  int ended_ = 0;
+  std::vector<rd_kafka_message_t*> messages_;
+};
+
+}  // namespace
+
+LoadResult consume(const LoadOptions& options) {
+  Consumer consumer(options);
+  LoadResult warm, result;
+  for (auto end = now() + nanos(options.warm_seconds); now() < end;) consumer.take(warm);
+  auto begin = now();
+  for (auto end = begin + nanos(options.seconds); now() < end;) consumer.take(result);
+  result.seconds = static_cast<double>(now() - begin) / 1e9;
+  return result;
+}
+
+}  // namespace walrus::bench
