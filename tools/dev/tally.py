@@ -8,6 +8,8 @@ Exit status 1 if anything failed or if nothing ran at all.
 
 import os
 import pathlib
+import shutil
+import subprocess
 import sys
 import xml.etree.ElementTree as xml
 
@@ -30,10 +32,19 @@ def may_mount():
     return bool(capabilities >> 21 & 1)
 
 
+def npm_registry_answers():
+    """Asked only when a test that needs it was skipped, or might have been."""
+    npm = shutil.which("npm")
+    words = [npm, "ping", "--fetch-retries=0", "--fetch-timeout=5000"]
+    return bool(npm) and subprocess.run(words, capture_output=True, timeout=120).returncode == 0
+
+
 CONDITIONS = {
     "root": lambda: os.geteuid() == 0,
     "not root": lambda: os.geteuid() != 0,
     "no right to mount": lambda: not may_mount(),
+    "no npm": lambda: not shutil.which("npm"),
+    "no npm registry": lambda: not npm_registry_answers(),
     "no loop devices": lambda: not os.path.exists("/dev/loop-control"),
 }
 
