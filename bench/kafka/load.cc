@@ -144,7 +144,7 @@ class Producer {
       acknowledged_.outstanding.wait(left);
   }
   LoadResult finish(double seconds) {
-    constexpr int kFlushMillis = 120'000;
+    constexpr int kFlushMillis = 600'000;
     must(rd_kafka_flush(handle_.get(), kFlushMillis) == 0, "records stay unacknowledged");
     acknowledged_.result.seconds = seconds;
     return acknowledged_.result;
