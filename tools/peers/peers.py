@@ -65,7 +65,7 @@ def librdkafka():
     version = VERSIONS["npm"]["kafka-javascript"]
 
     def make(directory):
-        run("npm", "pack", "--silent", f"@confluentinc/kafka-javascript@{version}",
+        run("npm", "pack", "--loglevel", "error", f"@confluentinc/kafka-javascript@{version}",
             cwd=directory, log=PEERS / "npm-pack.log")
         (archive,) = directory.glob("*.tgz")
         run("tar", "xzf", archive.name, "--strip-components=3", "package/deps/librdkafka",
@@ -107,6 +107,6 @@ def npm(*packages):
     wanted = [f"{name}@{VERSIONS['npm'][key]}" for name, key in named]
 
     def make(directory):
-        run("npm", "install", "--silent", "--no-save", "--prefix", directory, *wanted,
+        run("npm", "install", "--loglevel", "error", "--no-save", "--prefix", directory, *wanted,
             cwd=directory, log=PEERS / "npm.log")
     return kept("npm-" + "-".join(key for _, key in named), make) / "node_modules"
