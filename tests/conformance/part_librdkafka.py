@@ -19,8 +19,6 @@ TESTS = """
 0127 0129 0130 0132 0135 0137 0138 0139 0140 0142 0170 0171 0172 0173 0174 0175 0176 0177
 0178 0179 0180 0181 0184 0185 0190
 """.split()
-# Of a test that is tried in part, the cases that are: what their names contain.
-CASES = {"0109": "test_unauthorized_topic=false"}
 SECONDS = 400  # for one test, on a machine that is busy
 AT_ONCE = 2
 # Kafka's scripts that some tests call, by the classes behind them.
@@ -55,7 +53,7 @@ def reason(log, state):
     return lines[-1][:300] if lines else "it said nothing"
 
 
-def run_one(number, source, node, cases):
+def run_one(number, source, node):
     """Runs one test-runner: [(outcome, name, reason, seconds)]."""
     home = suite.OUT / f"librdkafka/{number}"
     home.mkdir(parents=True, exist_ok=True)
@@ -67,8 +65,6 @@ def run_one(number, source, node, cases):
            "TEST_REPORT": str(report), "TEST_KAFKA_VERSION": "4.0.0", "CI": "1",
            "LD_LIBRARY_PATH": f"{source}/src:{source}/src-cpp",
            "KAFKA_PATH": str(suite.OUT / "librdkafka"), "BROKERS": node.kafka}
-    if cases:
-        env["SUBTESTS"] = cases
     began = time.monotonic()
     with open(log, "wb") as out:
         process = subprocess.Popen(["./test-runner", "-p1", "-Q"], cwd=source / "tests",
@@ -98,12 +94,10 @@ def run_all(tally, source, node):
         elif not tally.only or any(number == word[:4] for word in tally.only):
             chosen.append(number)
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-        running = [(number, tally.excluded("librdkafka, in part", number)) for number in chosen]
-        running = [(part, pool.submit(run_one, number, source, node, part and CASES[number]))
-                   for number, part in running]
-        for part, done in running:
+        running = [pool.submit(run_one, number, source, node) for number in chosen]
+        for done in running:
             for outcome, name, why, seconds in done.result():
-                tally.add(outcome, name, why or (f"without {part}" if part else ""), seconds)
+                tally.add(outcome, name, why, seconds)
 
 
 def cases(tally):
