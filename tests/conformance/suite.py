@@ -75,14 +75,16 @@ class Tally:
 
 @contextlib.contextmanager
 def server(against):
-    """A server with an empty directory: four partitions by default, groups that begin at once."""
+    """A server with an empty directory and four partitions by default. Groups wait a moment for
+    more members before they begin, because some tests expect their first two to begin together."""
     with tempfile.TemporaryDirectory(prefix="walrus-conformance-") as directory:
         if against == "kafka":
-            node = kafka_node.KafkaNode(pathlib.Path(directory) / "kafka", num_partitions=4)
+            node = kafka_node.KafkaNode(pathlib.Path(directory) / "kafka", num_partitions=4,
+                                        group_initial_rebalance_delay_ms=500)
         else:
             node = walrus.Server(pathlib.Path(directory) / "data",
                                  "--set", "kafka.partitions_default=4",
-                                 "--set", "kafka.group_initial_delay_ms=0")
+                                 "--set", "kafka.group_initial_delay_ms=500")
         node.start()
         try:
             yield node
