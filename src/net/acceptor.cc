@@ -32,6 +32,12 @@ Result<std::unique_ptr<Acceptor>> Acceptor::listen(std::vector<io::Loop*> loops,
                                                    const AcceptorOptions& options) {
   CHECK(!loops.empty());
   WALRUS_ASSIGN(auto listener, loops[0]->listen(options.listen));
+  return over(std::move(loops), options, std::move(listener));
+}
+
+std::unique_ptr<Acceptor> Acceptor::over(std::vector<io::Loop*> loops,
+                                         const AcceptorOptions& options,
+                                         std::unique_ptr<io::Listener> listener) {
   return std::unique_ptr<Acceptor>(new Acceptor(std::move(loops), options, std::move(listener)));
 }
 

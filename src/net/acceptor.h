@@ -31,6 +31,9 @@ class Acceptor {
   // Binds; `loops[0]` is the one that listens. kExists: the port is in use.
   static Result<std::unique_ptr<Acceptor>> listen(std::vector<io::Loop*> loops,
                                                   const AcceptorOptions&);
+  // The same over a listener that is bound already, on loops[0].
+  static std::unique_ptr<Acceptor> over(std::vector<io::Loop*> loops, const AcceptorOptions&,
+                                        std::unique_ptr<io::Listener>);
   ~Acceptor();
 
   const std::string& address() const { return address_; }  // with the port really bound
