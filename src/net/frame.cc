@@ -110,11 +110,6 @@ Result<std::size_t> FrameSplitter::check_header(Bytes header) const {
   if ((flags & ~flags_of(FrameType(type))) != 0 || (method != 0 && !has_method(FrameType(type))))
     return fail(Code::kCorrupt, "a frame of type {} with flags {} and method {}", type, flags,
                 method);
-  const ClusterId cluster{load_le<std::uint64_t>(header.data() + 16),
-                          load_le<std::uint64_t>(header.data() + 24)};
-  if (cluster != cluster_)
-    return fail(Code::kMismatch, "a frame of cluster {}, this is {}", to_string(cluster),
-                to_string(cluster_));
   const std::size_t length = load_le<std::uint32_t>(header.data() + 8);
   if (length > body_bytes_max_)
     return fail(Code::kTooLarge, "a frame of {} bytes, the limit is {}", length, body_bytes_max_);
@@ -134,6 +129,11 @@ Result<std::optional<Frame>> FrameSplitter::next() {
   const Bytes whole = rest.substr(0, kFrameHeaderBytes + length);
   if (load_le<std::uint32_t>(whole.data() + kCrcPosition) != crc_of(whole))
     return fail(Code::kCorrupt, "a frame whose checksum is wrong");
+  const ClusterId cluster{load_le<std::uint64_t>(whole.data() + 16),
+                          load_le<std::uint64_t>(whole.data() + 24)};
+  if (cluster != cluster_)
+    return fail(Code::kMismatch, "a frame of cluster {}, this is {}", to_string(cluster),
+                to_string(cluster_));
   begin_ += whole.size();
   const FrameHeader header{.type = FrameType(load_le<std::uint8_t>(whole.data() + 4)),
                            .flags = load_le<std::uint8_t>(whole.data() + 5),

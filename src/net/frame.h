@@ -88,9 +88,9 @@ class FrameSplitter {
   std::span<char> space();
   void received(std::size_t size);  // so many bytes were put at the start of space()
   // The next whole frame; none: more bytes are needed. A header is judged as soon as it is there,
-  // before its body. After an error nothing that follows can be told apart: close.
-  // kCorrupt: no frame of this protocol, or damaged; kVersion; kTooLarge; kMismatch: of another
-  // cluster.
+  // before its body, but for its cluster, which a damaged one may not accuse. After an error
+  // nothing that follows can be told apart: close. kCorrupt: no frame of this protocol, or damaged;
+  // kVersion; kTooLarge; kMismatch: of another cluster.
   Result<std::optional<Frame>> next();
   std::size_t buffer_bytes() const { return buffer_.size(); }
 

@@ -139,6 +139,7 @@ void Link::gather_request(std::uint64_t id, Priority priority) {
 // One piece each in turn, beginning behind the one that had the last turn.
 void Link::gather_streams(std::size_t budget) {
   const auto start = out_.size();
+  const auto max = std::min<std::size_t>(kDataBytesMax, terms_.theirs.message_bytes_max);
   for (bool any = true; any && !streams_.empty() && out_.size() - start < budget;) {
     any = false;
     for (auto left = streams_.size(); left > 0 && out_.size() - start < budget; --left) {
@@ -147,7 +148,7 @@ void Link::gather_streams(std::size_t budget) {
       const auto stream = next->second;  // may be forgotten
       last_stream_ = stream->key();
       const auto before = out_.size();
-      gather_stream(*stream, kDataBytesMax);
+      gather_stream(*stream, max);
       any = any || out_.size() > before;
       if (stream->finished()) forget(stream->key());
     }

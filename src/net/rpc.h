@@ -18,8 +18,8 @@
 //   kBusy      queue_bytes_max wait for this peer already: not sent
 //   kTooLarge  above a limit of ours or of the peer: not sent
 //   kNotFound  no such peer (not sent), or no such method there
-//   kFenced    the peer knows a later incarnation of this node; kMismatch: it is of another cluster
-//              or is another node; kVersion: it speaks another version: not sent
+//   kFenced    the peer knows a later incarnation of this node: not sent
+//   kMismatch  it is of another cluster, or another node: not sent
 //   kClosed    cancelled, or this Rpc has gone
 //
 // Flow control. Each receiver grants windows in bytes: one for bulk messages, one for control

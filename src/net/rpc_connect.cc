@@ -41,9 +41,8 @@ bool plausible(const PeerLimits& limits) {
          limits.stream_window > 0;
 }
 
-bool is_final(Code code) {
-  return code == Code::kMismatch || code == Code::kFenced || code == Code::kVersion;
-}
+// Waiting does not mend it. (A version that is wrong may be a damaged frame.)
+bool is_final(Code code) { return code == Code::kMismatch || code == Code::kFenced; }
 
 }  // namespace
 
@@ -276,8 +275,8 @@ std::optional<Refusal> RpcState::judge(const FrameHeader& header, const Hello& h
 std::optional<Refusal> RpcState::judge_crossing(Peer& peer, const FrameHeader& header,
                                                 const Hello& hello) {
   const Refusal mine{RefusalReason::kSimultaneous, "this node connects at the same time"};
-  if (header.incarnation > peer.known && peer.known.value != 0) return std::nullopt;
   if (peer.link) {
+    if (header.incarnation > peer.known) return std::nullopt;
     // It accepted our connection and gave up this attempt, which comes late. Else it has lost it.
     const bool late = peer.link->terms().connected && hello.last_link != peer.link->terms().nonce;
     return late ? std::optional(mine) : std::nullopt;

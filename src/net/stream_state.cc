@@ -65,8 +65,8 @@ io::Task<std::string> StreamState::read(std::shared_ptr<StreamState> self, io::N
       self->wake_link();
       co_return piece;
     }
-    if (self->peer_ended_) co_return std::string();
     if (self->read_error_) co_return std::unexpected(*self->read_error_);
+    if (self->peer_ended_) co_return std::string();
     const auto now = self->env_.mono();
     if (now >= deadline) co_return walrus::fail(Code::kTimeout, "nothing came on the stream");
     co_await self->readable_->wait(deadline == io::Nanos::max() ? deadline : deadline - now);
@@ -80,7 +80,7 @@ void StreamState::end() {
 }
 
 void StreamState::cancel(const Error& why) {
-  if (ended() || read_error_) return;
+  if (ended() || broken_) return;
   if (link_ != nullptr) cancel_owed = why;
   break_off(why);
 }
@@ -102,9 +102,11 @@ void StreamState::peer_cancelled(const Error& why) {
 }
 
 void StreamState::break_off(const Error& why) {
+  broken_ = true;
+  const bool all_read = peer_ended_ && received_.empty();
   drop_received();
   if (!write_error_) write_error_ = why;
-  if (!read_error_) read_error_ = why;
+  if (!read_error_ && !all_read) read_error_ = why;
   if (!out_.empty()) end_owed_ = false;  // not all that was to come before the end went out
   out_ = {};
   writable_->open();
@@ -154,7 +156,7 @@ bool StreamState::receive(Bytes bytes, bool end) {
   const auto size = std::ssize(bytes);
   if (peer_ended_ || size > left_) return false;
   peer_ended_ = end;
-  if (read_error_) return true;  // cancelled here, and the peer does not know yet
+  if (broken_) return true;  // cancelled here, and the peer does not know yet
   left_ -= size;
   received_bytes_ += size;
   if (size > 0 && link_ != nullptr) link_->account(size);
@@ -166,11 +168,12 @@ bool StreamState::receive(Bytes bytes, bool end) {
 }
 
 bool StreamState::finished() const {
-  return (read_error_ && !cancel_owed) || (ended() && received_.empty());
+  if (cancel_owed) return false;
+  return broken_ || (ended() && received_.empty());
 }
 
 std::int64_t StreamState::take_credit_owed() {
-  if (peer_ended_ || read_error_ || owed_ < std::max<std::int64_t>(window_ / 4, 1)) return 0;
+  if (peer_ended_ || broken_ || owed_ < std::max<std::int64_t>(window_ / 4, 1)) return 0;
   left_ += owed_;
   return std::exchange(owed_, 0);
 }

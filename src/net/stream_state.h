@@ -61,6 +61,7 @@ class StreamState : public std::enable_shared_from_this<StreamState> {
   Link* link_ = nullptr;  // null: not attached yet, or over
   Key key_{};
   NodeId peer_{};
+  bool broken_ = false;  // by break_off()
   // Out. Each error is set once and for all.
   Bytes out_{};  // of the write in flight, whose coroutine owns it
   std::int64_t available_ = 0;
