@@ -19,7 +19,9 @@ PeerLimits take_limits(Decoder& from) {
   return limits;
 }
 
-std::unexpected<Error> bad(const char* what) { return fail(Code::kCorrupt, "a malformed {}", what); }
+std::unexpected<Error> bad(const char* what) {
+  return fail(Code::kCorrupt, "a malformed {}", what);
+}
 
 // Printable ASCII, so that what a stranger says can stand in a line of the log.
 std::string clean(Bytes text) {

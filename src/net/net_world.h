@@ -4,6 +4,7 @@
 //   a call ends exactly once, and by its deadline unless its own process stood still;
 //   a reply is the answer to that very call, by that very node;
 //   what arrives on a stream to its end is what was written;
+//   an object that a lane acknowledged is byte for byte on the receiver's disk, and stays there;
 //   memory is within what the windows and queues allow;
 //   after healing everything answers again.
 
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "io/sim/sim_world.h"
+#include "net/lane.h"
 #include "net/rpc.h"
 
 namespace walrus::net {
@@ -22,7 +24,8 @@ namespace walrus::net {
 using namespace std::chrono_literals;
 
 struct Outcomes {
-  std::map<std::string, std::int64_t> calls, streams;  // by how they ended
+  std::map<std::string, std::int64_t> calls, streams, lanes;  // by how they ended
+  std::int64_t lane_bytes = 0, lane_bytes_sent = 0;           // of those that were acknowledged
   std::int64_t one_ways = 0, links = 0, violations = 0, crashes = 0;
   void add(const Outcomes& other);
 };
@@ -46,7 +49,9 @@ struct NetNode {  // one life of a node's process; what refers to the Rpc goes b
   io::Env* env = nullptr;
   std::unique_ptr<io::Loop> loop{};
   std::unique_ptr<FlippingTransport> transport{};
+  std::unique_ptr<FileWorker> worker{};
   std::unique_ptr<Rpc> rpc{};
+  std::unique_ptr<LaneReceiver> receiver{};
 };
 
 class NetWorld {
@@ -75,6 +80,9 @@ class NetWorld {
   void start_call(int node, int to);
   void start_send(int node, int to);
   void start_stream(int node, int to);
+  void start_lane(int node, int to);
+  void lane_ended(int to, const std::string& name, const std::string& bytes,
+                  const Result<LaneResult>&);
   void cancel_some(int node);
   void break_something();
   void heal();
@@ -90,6 +98,8 @@ class NetWorld {
   std::uint64_t last_tag_ = 0;
   std::map<std::uint64_t, Call> calls_;
   std::vector<std::pair<int, Rpc::CallId>> cancellable_;
+  std::map<std::pair<int, std::string>, std::string> acknowledged_;  // objects, by node and name
+  std::size_t lanes_running_ = 0;
   Outcomes outcomes_;
 };
 

@@ -12,6 +12,7 @@ namespace {
 
 constexpr Method kEcho{1}, kSlow{2}, kNotify{3}, kPour{4};
 constexpr auto kPort = ":9093";
+constexpr auto kLanes = "/lanes";
 constexpr io::Nanos kSlice = 20ms;
 
 template <class T>
@@ -85,6 +86,11 @@ Awaitable<void> run_pour(Rpc& rpc, Pour pour, std::map<std::string, std::int64_t
   ++ended[result ? "ok" : code_name(result.error().code)];
 }
 
+Awaitable<void> run_lane(NetNode& life, LaneSend what, std::shared_ptr<void>,
+                         std::function<void(const Result<LaneResult>&)> ended) {
+  ended(co_await send_lane(*life.env, *life.loop, *life.rpc, *life.worker, std::move(what)));
+}
+
 class FlippingConnection final : public io::Connection {
  public:
   FlippingConnection(std::unique_ptr<io::Connection> inner, io::Env& env, const double& probability)
@@ -134,6 +140,9 @@ io::Task<Channel> FlippingTransport::accepted(io::Loop&, std::unique_ptr<io::Con
 void Outcomes::add(const Outcomes& other) {
   for (const auto& [code, count] : other.calls) calls[code] += count;
   for (const auto& [code, count] : other.streams) streams[code] += count;
+  for (const auto& [code, count] : other.lanes) lanes[code] += count;
+  lane_bytes += other.lane_bytes;
+  lane_bytes_sent += other.lane_bytes_sent;
   one_ways += other.one_ways;
   links += other.links;
   violations += other.violations;
@@ -176,6 +185,7 @@ void NetWorld::start(int node) {
   life.loop = env.make_loop();
   auto& loop = *life.loop;
   life.transport = std::make_unique<FlippingTransport>(env, 0);
+  life.worker = std::make_unique<FileWorker>(env, loop);
   auto options = NetWorld::options();
   const auto id = static_cast<std::uint64_t>(node) + 1;
   options.self = {{1, 1}, {id}, {static_cast<std::uint64_t>(world_.node(node).restarts()) + 1}};
@@ -191,6 +201,9 @@ void NetWorld::start(int node) {
   life.rpc->handle_stream(kPour, [id](Request request, Stream& stream) {
     return serve_pour(id, std::move(request), stream);
   });
+  life.receiver = std::make_unique<LaneReceiver>(
+      env, *life.rpc, *life.worker,
+      LaneReceiverOptions{.directory = kLanes, .sync_bytes = 4096, .silence_max = 2s});
   for (int other = 0; other < kNodes; ++other)
     if (other != node)
       life.rpc->add_peer({static_cast<std::uint64_t>(other) + 1},
@@ -206,6 +219,8 @@ void NetWorld::end_life(int node) {
   outcomes_.violations += static_cast<std::int64_t>(stats.violations);
   std::erase_if(cancellable_, [node](const auto& one) { return one.first == node; });
   life.rpc.reset();
+  life.receiver.reset();
+  life.worker.reset();
   life.loop.reset();
   life.transport.reset();
   for (const auto& [tag, call] : calls_)
@@ -262,6 +277,36 @@ void NetWorld::start_stream(int node, int to) {
                             outcomes_.streams));
 }
 
+void NetWorld::start_lane(int node, int to) {
+  auto& life = nodes_[static_cast<std::size_t>(node)];
+  const auto name = fmt::format("object-{}", ++last_tag_);
+  const auto bytes = pattern(last_tag_, draw(40'000));
+  LaneSend what{.to = {static_cast<std::uint64_t>(to) + 1},
+                .name = name,
+                .source = lane_bytes(bytes),
+                .bytes_per_s = draw(2) == 0 ? 0 : 50'000,
+                .timeout = 6s,
+                .silence_max = 2s};
+  ++lanes_running_;
+  // What goes with the loop of a process that dies is counted too.
+  std::shared_ptr<void> running(nullptr, [this](void*) { --lanes_running_; });
+  life.loop->spawn(run_lane(
+      life, std::move(what), std::move(running),
+      [=, this](const Result<LaneResult>& result) { lane_ended(to, name, bytes, result); }));
+}
+
+// Durable means: also after a power cut at this moment.
+void NetWorld::lane_ended(int to, const std::string& name, const std::string& bytes,
+                          const Result<LaneResult>& result) {
+  ++outcomes_.lanes[result ? "ok" : code_name(result.error().code)];
+  if (!result) return;
+  outcomes_.lane_bytes += result->size;
+  outcomes_.lane_bytes_sent += result->sent;
+  acknowledged_[{to, name}] = bytes;
+  const auto on_disk = world_.node(to).disk().durable(io::Path(kLanes) / name);
+  EXPECT_TRUE(on_disk && *on_disk == bytes) << name << " was acknowledged and is not there";
+}
+
 void NetWorld::cancel_some(int node) {
   std::vector<Rpc::CallId> ids;
   for (const auto& [from, id] : cancellable_)
@@ -279,6 +324,7 @@ void NetWorld::load(int node) {
   for (auto i = draw(4); i > 0; --i) start_call(node, other());
   if (draw(3) == 0) start_send(node, other());
   if (draw(8) == 0) start_stream(node, other());
+  if (draw(12) == 0) start_lane(node, other());
   cancel_some(node);
 }
 
@@ -345,6 +391,11 @@ void NetWorld::demand_progress() {
             });
   world_.run_until([&] { return good == kPairs; }, 10s);
   EXPECT_EQ(good, kPairs);
+  EXPECT_TRUE(world_.run_until([&] { return lanes_running_ == 0; }, 10s));
+  for (const auto& [where, bytes] : acknowledged_) {
+    const auto on_disk = world_.node(where.first).disk().cached(io::Path(kLanes) / where.second);
+    EXPECT_TRUE(on_disk && *on_disk == bytes) << where.second;
+  }
   for (const auto& [tag, call] : calls_) EXPECT_EQ(call.completed, 1) << "call " << tag;
   for (const auto& life : nodes_) {
     const auto stats = life.rpc->stats();
@@ -409,6 +460,8 @@ TEST_P(NetSimTest, every_call_ends_once_in_time_and_with_its_own_answer) {
   for (const auto& [code, count] : all.calls) line += fmt::format(" {}={}", code, count);
   line += "; streams";
   for (const auto& [code, count] : all.streams) line += fmt::format(" {}={}", code, count);
+  line += fmt::format("; lanes {} bytes, {} sent", all.lane_bytes, all.lane_bytes_sent);
+  for (const auto& [code, count] : all.lanes) line += fmt::format(" {}={}", code, count);
   line += "; faults";
   for (const auto& [family, count] : hits) line += fmt::format(" {}={}", family, count);
   std::puts(line.c_str());
@@ -417,6 +470,8 @@ TEST_P(NetSimTest, every_call_ends_once_in_time_and_with_its_own_answer) {
     EXPECT_GE(all.calls[code], 100) << code;
   EXPECT_GE(all.streams["ok"], 100);
   EXPECT_GE(all.streams["io"], 100);
+  EXPECT_GE(all.lanes["ok"], 500);
+  EXPECT_GE(all.lane_bytes_sent, all.lane_bytes + 100'000);  // not all went in one piece
   EXPECT_GE(all.crashes, 100);
   EXPECT_GE(all.violations, 50);
   for (const char* family : {"net.held", "net.reset", "net.half_open", "net.loss", "net.slow",
