@@ -1,5 +1,6 @@
 #include "io/address.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "base/result.h"
@@ -27,6 +28,14 @@ Result<Address> parse_address(std::string_view text) {
     return invalid("a port is a number from 0 to 65535");
   }
   return Address{.host = std::string(host), .port = port};
+}
+
+bool is_loopback(const Address& address) {
+  if (address.host == "localhost" || address.host == "::1") return true;
+  // Four numbers, so that no name of a domain passes.
+  const std::string_view host = address.host;
+  return host.starts_with("127.") && std::ranges::count(host, '.') == 3 && host.back() != '.' &&
+         host.find_first_not_of("0123456789.") == host.npos;
 }
 
 std::string to_string(const Address& address) {

@@ -28,5 +28,13 @@ TEST(AddressTest, refuses_what_is_no_address) {
   }
 }
 
+TEST(AddressTest, tells_loopback_from_what_looks_like_it) {
+  for (const char* text : {"127.0.0.1:1", "127.200.3.4:1", "localhost:1", "[::1]:1"})
+    EXPECT_TRUE(is_loopback(*parse_address(text))) << text;
+  for (const char* text : {"0.0.0.0:1", "[::]:1", "10.0.0.1:1", "127.example.org:1", "127.0.0.:1",
+                           "127.0.1:1", "localhost.example.org:1", "[::2]:1"})
+    EXPECT_FALSE(is_loopback(*parse_address(text))) << text;
+}
+
 }  // namespace
 }  // namespace walrus::io

@@ -23,6 +23,10 @@
 
 namespace walrus::net {
 
+// Of lanes that are no part of a cluster (`walrus lane`): the receiver is node 1.
+constexpr ClusterId kLaneCluster{0x77616c7275732d6c, 0x616e650000000000};
+constexpr NodeId kLaneReceiver{1};
+
 // What is sent: the same bytes at each reading. Used on the FileWorker, by one job at a time.
 class LaneSource {
  public:
@@ -51,15 +55,15 @@ struct LaneSend {
   std::string name{};
   std::shared_ptr<LaneSource> source{};              // shared with the jobs that read it
   std::int64_t bytes_per_s = 0;                      // 0: no limit
-  io::Nanos timeout = std::chrono::hours(1);         // for all attempts together
-  io::Nanos silence_max = std::chrono::seconds(30);  // of a receiver that takes and says nothing
+  io::Nanos timeout = std::chrono::hours(24);        // for all attempts together
+  io::Nanos silence_max = std::chrono::seconds(30);  // without a byte taken: then no more attempts
   std::function<void(const LaneProgress&)> progress{};
   std::shared_ptr<const bool> cancelled{};  // shared with who sets it; looked at between pieces
 };
 
-// Resumes by itself after a cut until the timeout is over. Errors: kInvalid: the name; kTooLarge,
-// kNoSpace, kExists (another object has the name), kReadOnly: of the receiver; kCorrupt: what
-// arrived was not what was read; kClosed: cancelled; kTimeout; those of reading the source.
+// Resumes by itself after a cut until one of the two times is over. Errors: kInvalid: the name;
+// kTooLarge, kNoSpace, kExists (another object has the name), kReadOnly: of the receiver; kCorrupt:
+// what arrived was not what was read; kClosed: cancelled; kTimeout; those of reading the source.
 // The Rpc and the worker must outlive it.
 io::Task<LaneResult> send_lane(io::Env&, io::Loop&, Rpc&, FileWorker&, LaneSend);
 

@@ -78,7 +78,8 @@ class Sender {
         rpc_(rpc),
         worker_(worker),
         what_(std::move(what)),
-        deadline_(moment_after(env.mono(), what_.timeout)) {}
+        deadline_(moment_after(env.mono(), what_.timeout)),
+        last_progress_(env.mono()) {}
 
   io::Task<LaneResult> send() {
     auto wait = kRetryMin;
@@ -90,7 +91,8 @@ class Sender {
       wait = durable_ > durable ? kRetryMin : std::min(2 * wait, kRetryMax);
       const auto half = static_cast<std::uint64_t>(wait.count() / 2);
       const auto pause = io::Nanos(static_cast<std::int64_t>(half + env_.random() % (half + 1)));
-      if (env_.mono() + pause >= deadline_)
+      const auto patience = moment_after(last_progress_, what_.silence_max);
+      if (env_.mono() + pause >= std::min(deadline_, patience))
         co_return fail(Code::kTimeout, "not sent in time; {}", result.error().message);
       co_await loop_.sleep(pause);
     }
@@ -154,6 +156,7 @@ class Sender {
       sent_ += std::ssize(piece);
       co_await throttle(begun, poured);
       WALRUS_CO_TRY(co_await stream.write(std::move(piece), what_.silence_max));
+      last_progress_ = env_.mono();
     }
     const auto digest = reading->sha.digest();
     WALRUS_CO_TRY(
@@ -182,6 +185,7 @@ class Sender {
       if (report) {
         said.erase(0, report->bytes);
         durable_ = std::max(durable_, report->durable);
+        last_progress_ = env_.mono();
         if (what_.progress) what_.progress({report->durable, what_.source->size()});
         if (report->done) co_return *report;
         continue;
@@ -204,6 +208,7 @@ class Sender {
   const LaneSend what_;
   const io::Nanos deadline_;
   std::int64_t durable_ = 0, sent_ = 0;
+  io::Nanos last_progress_;
   std::optional<io::Nanos> pour_ended_{};
 };
 
