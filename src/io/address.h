@@ -18,6 +18,6 @@ struct Address {
 Result<Address> parse_address(std::string_view text);  // kInvalid
 // 127.x.y.z, ::1 or localhost: nothing else can reach it, or be reached by it.
 bool is_loopback(const Address&);
-std::string to_string(const Address&);                 // brackets around a host with colons
+std::string to_string(const Address&);  // brackets around a host with colons
 
 }  // namespace walrus::io

@@ -35,8 +35,7 @@ Link::Link(std::shared_ptr<RpcState> state, LinkTerms terms,
       terms_(std::move(terms)),
       connection_(std::move(connection)),
       splitter_(std::move(splitter)),
-      work_(state_->loop.make_gate()),
-      last_heard_(state_->env.mono()) {
+      work_(state_->loop.make_gate()) {
   const auto mine = state_->limits();
   splitter_.set_body_bytes_max(mine.message_bytes_max + kCallPreludeBytes);
   auto& bulk = windows_[index_of(Priority::kBulk)];
@@ -108,7 +107,8 @@ io::Task<void> Link::read_frames() {
         co_await connection_->read_some(splitter_.space(), state_->options.keepalive_interval);
     if (closed_) break;
     if (!size && size.error().code == Code::kTimeout) {
-      if (state_->env.mono() - last_heard_ >= state_->options.silence_max)
+      // Reads are counted, not time: a process that stood still itself has heard nobody.
+      if (++silent_reads_ * state_->options.keepalive_interval >= state_->options.silence_max)
         co_return fail(Code::kTimeout, "silent for too long");
       ping_owed_ = true;
       wake();
@@ -116,7 +116,7 @@ io::Task<void> Link::read_frames() {
     }
     if (!size) co_return fail(Code::kIo, "{}", size.error().message);
     if (*size == 0) co_return fail(Code::kIo, "the peer has closed it");
-    last_heard_ = state_->env.mono();
+    silent_reads_ = 0;
     state_->stats.bytes_received += *size;
     splitter_.received(*size);
     while (!closed_) {

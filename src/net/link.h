@@ -110,7 +110,7 @@ class Link : public std::enable_shared_from_this<Link> {
   const std::unique_ptr<io::Gate> work_;
   bool closed_ = false, writing_ = false;
   std::string farewell_;
-  io::Nanos last_heard_;
+  std::int64_t silent_reads_ = 0;  // in a row
 
   std::array<Window, kPriorities> windows_;
   std::int64_t held_ = 0;         // bytes of windows occupied and of streams received

@@ -11,9 +11,10 @@
 namespace walrus::net {
 namespace {
 
-constexpr std::size_t kClassBytes = 64 << 10;    // of a class in one write
-constexpr std::size_t kStreamBytes = 256 << 10;  // of all streams in one write
-constexpr std::size_t kDataBytesMax = 64 << 10;  // of one frame of a stream
+// What is urgent waits for the write under way: so it is not a long one.
+constexpr std::size_t kClassBytes = 64 << 10;    // of a class in one write, and one message more
+constexpr std::size_t kStreamBytes = 64 << 10;   // of all streams in one write
+constexpr std::size_t kDataBytesMax = 32 << 10;  // of one frame of a stream
 constexpr std::size_t kIdleBufferBytes = 512 << 10;
 constexpr io::Nanos kFarewellTimeout = std::chrono::seconds(1);
 

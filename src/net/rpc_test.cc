@@ -395,5 +395,55 @@ TEST_P(RpcTest, options_that_cannot_work_are_refused) {
   EXPECT_FALSE(refused([](RpcOptions&) {}));
 }
 
+// Bulk keeps a slow link busy; what is urgent waits for a write and what the kernel holds, no more.
+Awaitable<void> fill(Rpc& rpc, bool& stop) {
+  auto stream = co_await rpc.open({2}, kSink, "");
+  EXPECT_TRUE(stream);
+  while (stream && !stop && co_await (*stream)->write(std::string(256 << 10, 'x'))) {
+  }
+}
+
+io::Task<void> read_on(Request, Stream& stream) {
+  while (true) {
+    WALRUS_CO_ASSIGN(const auto piece, co_await stream.read());
+    if (piece.empty()) co_return Result<void>();
+  }
+}
+
+Awaitable<void> beat(RpcTest& t, Rpc& rpc, io::Nanos& longest, bool& over) {
+  for (int i = 0; i < 50; ++i) {
+    const auto begun = t.world().mono();
+    EXPECT_TRUE(co_await rpc.call({2}, kEcho, "beat", {.priority = Priority::kControl}));
+    longest = std::max(longest, t.world().mono() - begun);
+    co_await t.loop().sleep(10ms);
+  }
+  over = true;
+}
+
+TEST_P(RpcTest, heartbeats_do_not_wait_behind_bulk_on_a_slow_link) {
+  if (!simulated()) return;  // loopback is not slow
+  constexpr std::int64_t kBytesPerS = 10 << 20;
+  world_->network().link(0, 0).bytes_per_s = kBytesPerS;
+  run([](RpcTest& t) -> Awaitable<void> {
+    auto options = RpcTest::options_of(2);
+    options.stream_window = 8 << 20;
+    auto a = t.start(1), b = t.start(options);
+    b->handle_stream(
+        kSink, [](Request request, Stream& stream) { return read_on(std::move(request), stream); });
+    a->add_peer({2}, b->address());
+    bool stop = false, over = false;
+    for (int i = 0; i < 4; ++i) t.loop().spawn(fill(*a, stop));
+    EXPECT_TRUE(co_await t.until([&] { return a->stats().bytes_sent > (8 << 20); }));
+    io::Nanos longest{};
+    t.loop().spawn(beat(t, *a, longest, over));
+    EXPECT_TRUE(co_await t.until([&] { return over; }, 60s));
+    // 256 KiB that the simulated kernel holds and one write: 40 ms.
+    EXPECT_LT(longest, 50ms);
+    stop = true;
+    a.reset();
+    EXPECT_TRUE(co_await b->stop(10s));
+  }(*this));
+}
+
 }  // namespace
 }  // namespace walrus::net

@@ -22,9 +22,10 @@ struct LinkOptions {  // one direction; probabilities are per piece sent
   Nanos retransmit_delay = std::chrono::milliseconds(200);
   double slow = 0;  // arrives only after another 0..slow_max
   Nanos slow_max = std::chrono::milliseconds(500);
-  double reset = 0;         // the connection is reset at both ends
-  double duplicate = 0;     // per connect: the listener accepts a second one, reset soon after
-  double partial_read = 0;  // per read: returns a random part of what is there
+  std::int64_t bytes_per_s = 0;  // of each connection; 0: no limit
+  double reset = 0;              // the connection is reset at both ends
+  double duplicate = 0;          // per connect: the listener accepts a second one, reset soon after
+  double partial_read = 0;       // per read: returns a random part of what is there
 };
 
 class SimNetworkState;

@@ -72,6 +72,13 @@ void SimNetworkState::send(const SimChannelRef& channel, int side, SimPiece piec
   }
   if (chance("slow", options.slow)) delay += Nanos(random.between(0, options.slow_max.count()));
   auto& direction = channel->directions[static_cast<std::size_t>(side)];
+  if (options.bytes_per_s > 0) {
+    const auto seconds =
+        static_cast<double>(piece.bytes.size()) / static_cast<double>(options.bytes_per_s);
+    direction.sent_by =
+        std::max(direction.sent_by, world_.now()) + Nanos(static_cast<std::int64_t>(seconds * 1e9));
+    delay += direction.sent_by - world_.now();
+  }
   piece.arrival = std::max(direction.last_arrival, world_.now() + delay);
   direction.last_arrival = piece.arrival;
   direction.pieces.push_back(std::move(piece));

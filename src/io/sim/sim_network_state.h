@@ -55,6 +55,7 @@ struct SimChannel {
   struct Direction {
     std::deque<SimPiece> pieces{};
     Nanos last_arrival{};
+    Nanos sent_by{};  // where the link's bandwidth is limited
     bool scheduled = false, held = false;
   };
   std::uint64_t id;

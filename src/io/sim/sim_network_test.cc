@@ -93,6 +93,22 @@ TEST(SimNetworkTest, delay_is_that_of_the_link) {
   EXPECT_LE(two.world.now() - sent, 5ms);
 }
 
+TEST(SimNetworkTest, bandwidth_is_that_of_the_link) {
+  TwoNodes two(1);
+  two.connect();
+  two.world.network().link(1, 0).bytes_per_s = 100'000;
+  const Nanos sent = two.world.now();
+  two.write(1, std::string(20'000, 'x'));
+  std::size_t received = 0;
+  while (received < 20'000) {
+    auto read = two.read(0, Nanos::max(), 20'000);
+    ASSERT_TRUE(two.world.run_until([&] { return read->result.has_value(); }, 10s));
+    received += read->text().size();
+  }
+  EXPECT_GE(two.world.now() - sent, 200ms);
+  EXPECT_LE(two.world.now() - sent, 210ms);
+}
+
 TEST(SimNetworkTest, what_is_lost_arrives_later_and_in_order) {
   TwoNodes two(1, {.loss = 0.5});
   two.connect();
