@@ -47,7 +47,7 @@ class Proxy {
     ++self.running_;
     auto out = co_await self.loop_.connect(self.target_, 1s);
     if (out && !self.closed_) {
-      const auto left = static_cast<std::int64_t>(self.random_() % 400'000);
+      const auto left = 100'000 + static_cast<std::int64_t>(self.random_() % 900'000);
       auto pair = std::make_shared<Pair>(std::move(in), *std::move(out), left);
       self.open_.push_back(pair->in.get());
       self.open_.push_back(pair->out.get());
@@ -162,7 +162,7 @@ TEST_P(StormTest, what_ends_ends_once_and_what_is_whole_is_right) {
     auto receiver = std::make_unique<LaneReceiver>(
         t.world(), *b, *worker,
         LaneReceiverOptions{
-            .directory = t.path("in"), .free_bytes_min = 0, .sync_bytes = 64 << 10});
+            .directory = t.path("in"), .free_bytes_min = 0, .sync_bytes = 16 << 10});
     b->handle_stream(kPipe, [](Request request, Stream& stream) {
       return pour_back(std::move(request), stream);
     });

@@ -86,7 +86,7 @@ class Lane(unittest.TestCase):
             [BINARY, "lane", "send", path, "--to", receiver.address, "--json", "--rate",
              str(20 * MIB)], stdout=subprocess.PIPE, env=environment())
         part = self.into / "file.part"
-        wait_until(lambda: part.exists() and part.stat().st_size > 9 * MIB)
+        wait_until(lambda: part.exists() and part.stat().st_size > 9 * MIB, "bytes")
         receiver.end(signal.SIGKILL)
         self.receiver(listen=receiver.address)
         said = json.loads(sender.stdout.read())
