@@ -45,6 +45,7 @@ int main(int count, char** arguments) {
     corpus.add(name, first + bytes);
     corpus.add(name + "_cut", first + bytes.substr(0, bytes.size() - 1));
     corpus.add(name + "_longer", first + bytes + "x");
+    corpus.add(name + "_twice", first + bytes + bytes);
     auto changed = bytes;
     changed[0] = static_cast<char>(0xff);
     corpus.add(name + "_changed", first + changed);
