@@ -7,7 +7,8 @@
 //   (*rpc)->add_peer(NodeId{2}, "127.0.0.1:9103");
 //   auto reply = co_await (*rpc)->call(NodeId{2}, kAppend, body, {.timeout = 500ms});
 //
-// Lives on its loop and is used on its loop's thread alone; from elsewhere post(). One connection a
+// Lives on its loop and is used on its loop's thread alone; from elsewhere post(). It goes before
+// its loop; the Transport and what handlers use go after the loop has stopped. One connection a
 // pair of nodes, made by whoever has something to send first, carries everything both ways. It is
 // made again after it broke, with jittered exponential back-off, as long as something waits for it.
 //
