@@ -21,7 +21,7 @@ class AuthenticationTest : public testing::Test {
   AuthenticationTest() : world(1, {.nodes = 1}), env(world.node(0).env()), loop(env.make_loop()) {
     log::EngineOptions options;
     options.user = {
-        .root = "/data", .shards = 1, .journal_bytes_max = 4 << 20, .batch_bytes_max = 64 << 10};
+        .root = "/data", .shards = 1, .batch_bytes_max = 64 << 10, .journal_bytes_max = 4 << 20};
     options.journal_file_bytes_min = 256 << 10;
     auto opened = log::Engine::open(env, options);
     EXPECT_TRUE(opened.has_value()) << opened.error().message;
