@@ -146,8 +146,8 @@ class Core {
   void on(NodeId from, SnapshotReply&);
   void on(NodeId from, Append&);
   void on(NodeId from, AppendReply&);
-  void on(NodeId from, VoteRequest&);
-  void on(NodeId from, VoteReply&);
+  void on(const Message&, VoteRequest&);
+  void on(const Message&, VoteReply&);
   void on(NodeId from, TimeoutNow&);
   void tick_leader();
   void hard_state_is_durable();
@@ -155,11 +155,11 @@ class Core {
   void put_writes();
   void put_committed();
   void send(NodeId to, Term term, wire::peer::RaftBody body);
-  EntryId durable_claim() const { return durable_; }
   Index durable_match() const;
   std::uint64_t random();
 
   // core_election.cc
+  void enter_term(Term term, NodeId vote);
   void become_follower(Term term, NodeId leader);
   void become_leader();
   void stop_leading();
@@ -167,7 +167,7 @@ class Core {
   void ask_for_votes(bool pre);
   void count_votes();
   void vote_of(NodeId from, bool granted);
-  void heard_from_leader(NodeId from);
+  bool heard_from_leader(NodeId from);
   void await_election();
   bool heard_lately() const;
   bool may_campaign() const { return is_voter(membership(), options_.id); }
@@ -175,12 +175,14 @@ class Core {
   // core_replication.cc
   void handle(Propose&);
   Index append_local(EntryKind kind, Payload payload);
+  bool is_sound_append(const Append&) const;
   void adopt(Append&);
+  void truncate(Index first_dropped);
   void reply_append();
   void reject_append(NodeId from, const Append&);
   void replicate();
   void replicate_to(Progress&);
-  void send_entries(Progress&, Index end);
+  void send_entries(Progress&);
   void send_empty(Progress&);
   void probe(Progress&, Index next);
   void begin_round();
@@ -195,7 +197,7 @@ class Core {
   Instant quorum_time() const;
   std::uint64_t quorum_round() const;
   void answer_reads();
-  void fail_reads(Refusal);
+  void refuse_reads(Refusal);
 
   // core_membership.cc
   void handle(ChangeMembers&);
@@ -205,6 +207,7 @@ class Core {
   void memberships_truncated(Index first_dropped);
   void memberships_covered(Index snapshot);
   void follow_membership();
+  void order_election(NodeId);
   void membership_committed();
   void step_aside();
   void try_transfer();
@@ -217,7 +220,13 @@ class Core {
   void request_pieces(Progress&);
   void install(const SnapshotMeta&);
   void take_piece(NodeId from, SnapshotChunk&);
+  void acknowledge_pieces(WriteId);
+  void reoffer_snapshots();
   void compact();
+
+  // No cluster gets that far; what claims more is broken, and sums stay within range.
+  static constexpr Term kTermMax = Term{1} << 62;
+  static constexpr Index kIndexMax = Index{1} << 62;
 
   const Options options_;
   Instant now_{};
@@ -273,6 +282,7 @@ class Core {
   std::vector<WaitingRead> reads_{};  // rounds rise
   NodeId transfer_to_{};
   Instant transfer_until_{};
+  bool transfer_asked_ = false;    // it was told to start an election
   bool sent_timeout_now_ = false;  // in this term: its leases are over (thesis §6.4.1)
   bool steps_aside_ = false;       // the committed configuration has no place for this leader
 };
