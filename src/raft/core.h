@@ -93,6 +93,7 @@ class Core {
   void step(Instant now, std::span<Event> events, Actions& out);
 
   Status status() const;
+  NodeId id() const { return options_.id; }
   Role role() const { return role_; }
   Term term() const { return hard_.term; }
   NodeId leader() const { return leader_; }
@@ -101,6 +102,7 @@ class Core {
   const EntryLog& log() const { return log_; }
   // In force: the newest in the log, committed or not (thesis §4.1).
   const Membership& membership() const { return memberships_.back().membership; }
+  Index membership_index() const { return memberships_.back().index; }
   const SnapshotMeta& snapshot() const { return snapshot_; }
   // The metadata of a snapshot of the state after `applied`, without id and size; `applied` lies
   // above the last snapshot and was given out in Actions::committed.
