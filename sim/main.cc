@@ -60,8 +60,8 @@ class Sweep {
     }
     print_table();
     bool check = seeds_ >= kSeedsForFamilies && !arguments_.skip_family_check && failed_ == 0;
-    if (check && !(families_were_hit() & enough_was_done())) return 1;
-    return failed_ == 0 ? 0 : 1;
+    bool hit = !check || families_were_hit(), done = !check || enough_was_done();
+    return failed_ == 0 && hit && done ? 0 : 1;
   }
 
  private:

@@ -198,7 +198,7 @@ void RaftTruth::check_message(const raft::Core& core, const RaftDisk& disk,
   const auto* reply = std::get_if<raft::AppendReply>(&message.body);
   if (reply && reply->match > 0) {
     promise(disk.hard_state().term >= message.term, "answers in a term that is not on its disk");
-    bool there = reply->match <= core.log().base().index
+    bool there = reply->match < core.log().base().index
                      ? reply->match <= disk.snapshot().meta.last.index
                      : disk.covers(core.log().id_of(reply->match));
     promise(there, "acknowledges what is not on its disk");

@@ -304,9 +304,10 @@ void RaftWorld::maybe_snapshot(Node& node) {
   bool due = applied >= core.snapshot().last.index + plan_.snapshot_after ||
              (core.log_bytes() * 2 > plan_.options.log_bytes_max &&
               applied > core.snapshot().last.index);
-  if (!due) return;
+  auto meta = due ? core.snapshot_at(applied) : std::nullopt;
+  if (!meta) return;
   auto& stored = node.being_written;
-  stored.meta = core.snapshot_at(applied);
+  stored.meta = *std::move(meta);
   auto salt = plan_.own_snapshot_bytes ? std::string(node.id.value % 5, 's') : std::string();
   stored.bytes = node.state.bytes(salt);
   stored.meta.size = stored.bytes.size();

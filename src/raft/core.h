@@ -104,9 +104,10 @@ class Core {
   const Membership& membership() const { return memberships_.back().membership; }
   Index membership_index() const { return memberships_.back().index; }
   const SnapshotMeta& snapshot() const { return snapshot_; }
-  // The metadata of a snapshot of the state after `applied`, without id and size; `applied` lies
-  // above the last snapshot and was given out in Actions::committed.
-  SnapshotMeta snapshot_at(Index applied) const;
+  // The metadata of a snapshot of the state after `applied`, without id and size. None: a newer one
+  // is there or on its way, or the configuration at that index is not known, because a newcomer's
+  // log does not hold the first one.
+  std::optional<SnapshotMeta> snapshot_at(Index applied) const;
   // The driver keeps the bytes of a snapshot while this is true.
   bool sends_snapshot(std::uint64_t id) const;
 

@@ -119,14 +119,16 @@ void Core::on(NodeId from, AppendReply& reply) {
     to = peer(from);  // the commit may have changed the members
     if (!to) return;
   }
-  bool found = to->state == State::kProbe &&
-               (to->match + 1 == to->next || reply.previous + 1 == to->next);
-  bool restored = to->state == State::kSnapshot && to->match >= log_.base().index;
-  if (!found && !restored) return;
-  if (restored) to->next = to->match + 1;
-  to->state = State::kReplicate;
-  to->sending = {};
-  to->in_flight.clear();
+  if (to->state == State::kProbe) {
+    bool found = to->match + 1 == to->next || reply.previous + 1 == to->next;
+    if (found) to->state = State::kReplicate;
+  } else if (to->state == State::kSnapshot) {
+    // Restored; or it has, after all, what the log still follows on.
+    if (to->match < std::min(to->sending.meta.last.index, log_.base().index)) return;
+    to->next = to->match + 1;
+    to->state = to->match < log_.base().index ? State::kProbe : State::kReplicate;
+    to->sending = {};
+  }
 }
 
 // §5.4.2: an entry of an older term is never committed by counting its copies, only by an entry of

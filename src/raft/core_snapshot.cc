@@ -9,11 +9,12 @@ namespace walrus::raft {
 
 // ---- Own snapshots ----
 
-SnapshotMeta Core::snapshot_at(Index applied) const {
-  CHECK(applied > snapshot_.last.index && applied <= emitted_);
+std::optional<SnapshotMeta> Core::snapshot_at(Index applied) const {
+  if (applied <= snapshot_.last.index || applied > emitted_) return std::nullopt;
   SnapshotMeta meta{.last = log_.id_of(applied)};
   for (const auto& placed : memberships_)
     if (placed.index <= applied) meta.membership = placed.membership;
+  if (meta.membership.members.empty()) return std::nullopt;
   return meta;
 }
 
