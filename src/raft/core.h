@@ -173,7 +173,7 @@ class Core {
   bool heard_from_leader(NodeId from);
   void await_election();
   bool heard_lately() const;
-  bool may_campaign() const { return is_voter(membership(), options_.id); }
+  bool may_campaign() const;
 
   // core_replication.cc
   void handle(Propose&);

@@ -62,6 +62,16 @@ bool Core::heard_from_leader(NodeId from) {
   return true;
 }
 
+// Also one that the newest configuration leaves out, as long as that is not known to be committed:
+// perhaps only its log can still win (thesis §4.2.2). Its own vote does not count then.
+bool Core::may_campaign() const {
+  for (auto placed = memberships_.rbegin(); placed != memberships_.rend(); ++placed) {
+    if (is_voter(placed->membership, options_.id)) return true;
+    if (placed->index <= commit_) return false;
+  }
+  return false;
+}
+
 // A pre-vote asks whether an election could be won, without disturbing anyone (thesis §9.6).
 void Core::campaign(bool pre, bool forced) {
   leader_ = NodeId{};
