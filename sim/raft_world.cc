@@ -49,6 +49,38 @@ RaftWorld::RaftWorld(std::uint64_t seed, const RaftPlan& plan)
 
 namespace {
 
+std::string text(raft::EntryId id) { return fmt::format("{}@{}", id.index, id.term); }
+
+std::string text(const raft::Message& message) {
+  struct Body {
+    std::string operator()(const raft::VoteRequest& m) const {
+      return fmt::format("asks for a {}vote{}, has {}", m.pre ? "pre-" : "",
+                         m.forced ? " by order" : "", text(m.last));
+    }
+    std::string operator()(const raft::VoteReply& m) const {
+      return fmt::format("{} a {}vote", m.granted ? "gives" : "refuses", m.pre ? "pre-" : "");
+    }
+    std::string operator()(const raft::Append& m) const {
+      return fmt::format("append {} entries behind {}, commit {}, round {}", m.entries.size(),
+                         text(m.previous), m.commit, m.round);
+    }
+    std::string operator()(const raft::AppendReply& m) const {
+      return fmt::format("{} {}, match {}, round {}, hint {}", m.rejected ? "rejects" : "accepts",
+                         m.previous, m.match, m.round, text(m.hint));
+    }
+    std::string operator()(const raft::SnapshotChunk& m) const {
+      return fmt::format("snapshot at {}: {} bytes at {} of {}", text(m.meta.last),
+                         m.bytes.size(), m.position, m.meta.size);
+    }
+    std::string operator()(const raft::SnapshotReply& m) const {
+      return fmt::format("snapshot to {}{}", m.position, m.resume ? ", go on there" : "");
+    }
+    std::string operator()(const raft::TimeoutNow&) const { return "campaign now"; }
+  };
+  return fmt::format("{} -> {} term {}: {}", message.from.value, message.to.value, message.term,
+                     std::visit(Body{}, message.body));
+}
+
 struct Later {
   template <class Occasion>
   bool operator()(const Occasion& a, const Occasion& b) const {
@@ -344,6 +376,7 @@ void RaftWorld::take_messages(Node& node) {
   for (auto& message : node.actions.messages) {
     truth_.check_message(*node.core, node.disk, message);
     ++tally_.messages;
+    if (narrate_) note(text(message));
     if (!node_of(message.to)) continue;
     auto link = place_of(node) * kNodesMax + static_cast<std::size_t>(message.to.value - 1);
     if (cut_[link]) continue;

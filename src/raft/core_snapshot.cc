@@ -136,8 +136,11 @@ void Core::take_piece(NodeId from, SnapshotChunk& chunk) {
     incoming_ = Durable::Unfinished{.meta = meta};
     pieces_.clear();
   }
-  bool fits = chunk.position == incoming_->received && (chunk.bytes.size() > 0 || meta.size == 0);
-  if (!fits) {
+  if (incoming_->received == meta.size) {  // whole since before a crash, or empty
+    install(SnapshotMeta(meta));
+    return;
+  }
+  if (chunk.position != incoming_->received || chunk.bytes.size() == 0) {
     send(from, hard_.term,
          SnapshotReply{.resume = true, .id = meta.id, .position = incoming_->received});
     return;
