@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <bit>
 #include <cstdio>
 
 #include "io/sim/sim_random.h"
@@ -27,14 +28,13 @@ void print_row(const std::string& name, std::int64_t value) {
   std::printf("%-22s %12lld\n", name.c_str(), static_cast<long long>(value));
 }
 
-// How many seeds had how much of a row: by powers of two.
-void print_histogram(const std::string& name, std::vector<std::int64_t> values) {
-  std::ranges::sort(values);
-  auto at = [&](std::size_t percent) {
-    return static_cast<long long>(values[(values.size() - 1) * percent / 100]);
-  };
-  std::printf("per seed: %-14s least %lld, 10%% %lld, median %lld, 90%% %lld, most %lld\n",
-              name.c_str(), at(0), at(10), at(50), at(90), at(100));
+// How many seeds had so much of a row, by powers of two.
+void print_histogram(const std::string& name, const std::vector<std::int64_t>& values) {
+  std::map<std::int64_t, std::int64_t> seeds;
+  for (auto value : values)
+    ++seeds[value <= 0 ? 0 : static_cast<std::int64_t>(std::bit_floor(
+                                static_cast<std::uint64_t>(value)))];
+  for (auto [low, count] : seeds) print_row(name + " from " + std::to_string(low), count);
 }
 
 int list_names(const World& world, const Arguments& arguments) {

@@ -57,7 +57,7 @@ void draw_sizes(RaftPlan& plan, io::SimRandom& random) {
   options.snapshot_chunks_in_flight_max = pick({1, 2, 8});
   options.promotion_lag_max = pick({0, 5, 50});
   options.disk_stall = milliseconds(pick({100, 500, 2000}));
-  plan.snapshot_after = pick({5, 12, 20, 30});
+  plan.snapshot_after = pick({5, 20, 50, 200});
 }
 
 }  // namespace
