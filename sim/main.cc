@@ -32,8 +32,9 @@ void print_row(const std::string& name, std::int64_t value) {
 void print_histogram(const std::string& name, const std::vector<std::int64_t>& values) {
   std::map<std::int64_t, std::int64_t> seeds;
   for (auto value : values)
-    ++seeds[value <= 0 ? 0 : static_cast<std::int64_t>(std::bit_floor(
-                                static_cast<std::uint64_t>(value)))];
+    ++seeds[value <= 0
+                ? 0
+                : static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(value)))];
   for (auto [low, count] : seeds) print_row(name + " from " + std::to_string(low), count);
 }
 

@@ -56,10 +56,8 @@ void RaftDisk::save(StoredSnapshot own) {
 }
 
 raft::Durable RaftDisk::durable() const {
-  raft::Durable durable{.hard_state = hard_,
-                        .snapshot = snapshot_.meta,
-                        .base = base_,
-                        .entries = entries_};
+  raft::Durable durable{
+      .hard_state = hard_, .snapshot = snapshot_.meta, .base = base_, .entries = entries_};
   if (unfinished_)
     durable.unfinished = raft::Durable::Unfinished{unfinished_->meta, unfinished_->bytes.size()};
   return durable;

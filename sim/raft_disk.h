@@ -24,7 +24,8 @@ class RaftDisk {
     raft::Writes writes{};
   };
 
-  // All of a batch, or its first `steps` steps; what was left out is lost. The number of steps done.
+  // All of a batch, or its first `steps` steps; what was left out is lost. The number of steps
+  // done.
   std::size_t apply(const raft::Writes&, std::size_t steps = SIZE_MAX);
   void found(raft::Membership founders) { snapshot_.meta.membership = std::move(founders); }
   void save(StoredSnapshot own);

@@ -44,8 +44,7 @@ void draw_sizes(RaftPlan& plan, io::SimRandom& random) {
     return of.begin()[random.below(of.size())];
   };
   options.election_timeout_min = milliseconds(pick({300, 500, 500}));
-  options.election_timeout_max =
-      options.election_timeout_min + milliseconds(pick({50, 200, 500}));
+  options.election_timeout_max = options.election_timeout_min + milliseconds(pick({50, 200, 500}));
   options.heartbeat = milliseconds(pick({50, 100, 100}));
   options.append_bytes_max = pick({1, 200, 1000, 4000});
   options.in_flight_messages_max = pick({1, 2, 8, 64});
@@ -63,14 +62,32 @@ void draw_sizes(RaftPlan& plan, io::SimRandom& random) {
 }  // namespace
 
 const char* raft_family_name(RaftFamily family) {
-  static constexpr const char* kNames[] = {
-      "drop",           "duplicate",         "reorder",           "one_way_cut",
-      "partition",      "isolated_leader",   "crash",             "crash_of_all",
-      "lost_writes",    "torn_writes",       "slow_disk",         "stuck_disk",
-      "failed_write",   "pause",             "clock_drift",       "truncation",
-      "membership_rollback", "leader_removed", "transfer",        "transfer_done",
-      "snapshot_installed",  "snapshot_resumed", "snapshot_while_joint", "lease_read",
-      "read_on_stale_leader", "refused_busy"};
+  static constexpr const char* kNames[] = {"drop",
+                                           "duplicate",
+                                           "reorder",
+                                           "one_way_cut",
+                                           "partition",
+                                           "isolated_leader",
+                                           "crash",
+                                           "crash_of_all",
+                                           "lost_writes",
+                                           "torn_writes",
+                                           "slow_disk",
+                                           "stuck_disk",
+                                           "failed_write",
+                                           "pause",
+                                           "clock_drift",
+                                           "truncation",
+                                           "membership_rollback",
+                                           "leader_removed",
+                                           "transfer",
+                                           "transfer_done",
+                                           "snapshot_installed",
+                                           "snapshot_resumed",
+                                           "snapshot_while_joint",
+                                           "lease_read",
+                                           "read_on_stale_leader",
+                                           "refused_busy"};
   static_assert(std::size(kNames) == kRaftFamilies);
   return kNames[static_cast<std::size_t>(family)];
 }

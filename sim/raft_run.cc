@@ -7,9 +7,9 @@
 namespace walrus::sim {
 namespace {
 
+using raft::Role;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-using raft::Role;
 
 constexpr std::int64_t kSecond = 1'000'000'000;
 constexpr std::int64_t kHealAt = 50 * kSecond, kQuietAt = 58 * kSecond, kEnd = 60 * kSecond;
@@ -172,9 +172,9 @@ void RaftRun::end(std::size_t client) {
 // ---- Faults ----
 
 raft::Nanos RaftRun::every(std::size_t nemesis) const {
-  const raft::Nanos all[] = {plan_.cut_every,   plan_.partition_every, plan_.isolate_every,
-                             plan_.crash_every, plan_.crash_all_every, plan_.slow_every,
-                             plan_.stuck_every, plan_.fail_every,      plan_.pause_every,
+  const raft::Nanos all[] = {plan_.cut_every,    plan_.partition_every, plan_.isolate_every,
+                             plan_.crash_every,  plan_.crash_all_every, plan_.slow_every,
+                             plan_.stuck_every,  plan_.fail_every,      plan_.pause_every,
                              plan_.member_every, plan_.transfer_every};
   return all[nemesis];
 }
@@ -330,8 +330,7 @@ void RaftRun::change_members() {
 void RaftRun::transfer() {
   auto* node = leader();
   if (!node || node->paused_until > now()) return;
-  if (transfer_to_ != NodeId{} && transfer_to_ == node->id)
-    tally_.hit(RaftFamily::kTransferDone);
+  if (transfer_to_ != NodeId{} && transfer_to_ == node->id) tally_.hit(RaftFamily::kTransferDone);
   const auto& members = node->core->membership().members;
   transfer_to_ = random_.chance(0.3) ? NodeId{} : members[random_.below(members.size())].id;
   tally_.hit(RaftFamily::kTransfer);

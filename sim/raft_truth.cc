@@ -94,16 +94,20 @@ void RaftTruth::check_core(const raft::Core& core, Seen& seen, const DiskOf& dis
   if (core.commit() < seen.commit || core.commit() < core.snapshot().last.index)
     fail("monotone commit", fmt::format("node {}: {} after {}", self, core.commit(), seen.commit));
   if (core.commit() > seen.commit) check_commit(core, seen.commit, disk_of);
-  seen = {core.role(),  core.term(),          core.commit(),
-          log.last(),   core.membership_index(), core.snapshot().last.index};
+  seen = {core.role(),
+          core.term(),
+          core.commit(),
+          log.last(),
+          core.membership_index(),
+          core.snapshot().last.index};
 }
 
 void RaftTruth::check_new_leader(const raft::Core& core) {
   auto self = core.id();
   for (auto& [term, leader] : leaders_)
     if (term == core.term() && leader != self)
-      fail("election safety", fmt::format("term {}: nodes {} and {}", term, leader.value,
-                                          self.value));
+      fail("election safety",
+           fmt::format("term {}: nodes {} and {}", term, leader.value, self.value));
   leaders_.emplace_back(core.term(), self);
   // By log matching the last committed entry stands for all of them. A node may have learned of a
   // commit in a later term only: what counts is what was committed before this term began.
@@ -112,8 +116,8 @@ void RaftTruth::check_new_leader(const raft::Core& core) {
   if (last <= log.base().index) return;
   EntryId id{committed_[last - 1].first, last};
   if (id.term <= core.term() && !log.holds(id))
-    fail("leader completeness", fmt::format("node {} leads term {} without {}", self.value,
-                                            core.term(), text(id)));
+    fail("leader completeness",
+         fmt::format("node {} leads term {} without {}", self.value, core.term(), text(id)));
 }
 
 void RaftTruth::check_commit(const raft::Core& core, Index from, const DiskOf& disk_of) {
@@ -124,9 +128,8 @@ void RaftTruth::check_commit(const raft::Core& core, Index from, const DiskOf& d
     if (index <= committed()) {
       if (committed_[index - 1] != is)
         fail("state machine safety",
-             fmt::format("node {} commits {}, which was committed in term {}",
-                         core.id().value, text({entry.term, index}),
-                         committed_[index - 1].first));
+             fmt::format("node {} commits {}, which was committed in term {}", core.id().value,
+                         text({entry.term, index}), committed_[index - 1].first));
       continue;
     }
     if (index != committed() + 1) {
@@ -169,8 +172,8 @@ void RaftTruth::check_writes(const raft::Core& core, const raft::Writes& writes)
     auto same = std::ranges::find(at, is.term, &Known::term);
     if (same == at.end()) at.push_back(is);
     else if (same->previous != is.previous || same->hash != is.hash)
-      fail("log matching", fmt::format("node {} has another {}", core.id().value,
-                                       text({is.term, index})));
+      fail("log matching",
+           fmt::format("node {} has another {}", core.id().value, text({is.term, index})));
   }
 }
 

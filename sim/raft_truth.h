@@ -11,8 +11,9 @@
 //   durable first           votes, appends and candidacies claim what is on the sender's disk
 //   one vote                nobody votes for two candidates of a term
 //   commit on a quorum      what is first committed lies on the disks of a quorum
-//   snapshot = replay       a snapshot's state and configuration are those of replaying to its index
-//   exactly once            an acknowledged command is in the history once; reads are never stale
+//   snapshot = replay       a snapshot's state and configuration are those of replaying to its
+//   index exactly once            an acknowledged command is in the history once; reads are never
+//   stale
 
 #include <array>
 #include <cstdint>
@@ -89,10 +90,10 @@ class RaftTruth {
   Verdict violation_;
   std::vector<std::pair<raft::Term, NodeId>> leaders_;
   std::map<std::pair<NodeId, raft::Term>, NodeId> votes_;
-  std::vector<std::vector<Known>> known_;               // by index
+  std::vector<std::vector<Known>> known_;                        // by index
   std::vector<std::pair<raft::Term, std::uint64_t>> committed_;  // by index - 1: term, hash
-  std::map<raft::Index, raft::Membership> memberships_;  // committed, by index
-  std::vector<RaftState> states_;                        // by index; the one before the first entry
+  std::map<raft::Index, raft::Membership> memberships_;          // committed, by index
+  std::vector<RaftState> states_;  // by index; the one before the first entry
 };
 
 }  // namespace walrus::sim

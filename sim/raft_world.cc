@@ -69,8 +69,8 @@ std::string text(const raft::Message& message) {
                          m.previous, m.match, m.round, text(m.hint));
     }
     std::string operator()(const raft::SnapshotChunk& m) const {
-      return fmt::format("snapshot at {}: {} bytes at {} of {}", text(m.meta.last),
-                         m.bytes.size(), m.position, m.meta.size);
+      return fmt::format("snapshot at {}: {} bytes at {} of {}", text(m.meta.last), m.bytes.size(),
+                         m.position, m.meta.size);
     }
     std::string operator()(const raft::SnapshotReply& m) const {
       return fmt::format("snapshot to {}{}", m.position, m.resume ? ", go on there" : "");
@@ -94,8 +94,8 @@ void RaftWorld::at(Nanos when, Kind kind, std::size_t who, std::uint64_t what,
                    std::uint32_t incarnation) {
   auto tie = ++sequence_;
   if (plan_.shuffle_ties) tie |= random_.next() & ~std::uint64_t{0xffffffff};
-  heap_.push_back({std::max(when, now_), tie, kind, static_cast<std::uint16_t>(who), incarnation,
-                   what});
+  heap_.push_back(
+      {std::max(when, now_), tie, kind, static_cast<std::uint16_t>(who), incarnation, what});
   std::push_heap(heap_.begin(), heap_.end(), Later());
 }
 
@@ -333,9 +333,9 @@ void RaftWorld::maybe_snapshot(Node& node) {
   auto& core = *node.core;
   if (node.snapshotting || core.role() == Role::kFailed) return;
   auto applied = node.state.applied;
-  bool due = applied >= core.snapshot().last.index + plan_.snapshot_after ||
-             (core.log_bytes() * 2 > plan_.options.log_bytes_max &&
-              applied > core.snapshot().last.index);
+  bool due =
+      applied >= core.snapshot().last.index + plan_.snapshot_after ||
+      (core.log_bytes() * 2 > plan_.options.log_bytes_max && applied > core.snapshot().last.index);
   auto meta = due ? core.snapshot_at(applied) : std::nullopt;
   if (!meta) return;
   auto& stored = node.being_written;
@@ -472,7 +472,8 @@ void RaftWorld::snapshot_bytes(Node& node, std::uint64_t slot) {
   raft::SnapshotRead read{
       .peer = request.peer, .id = request.meta.id, .position = request.position};
   if (stored && !(random_.chance(0.01) && !calm_))
-    read.bytes = raft::Payload::copy_of(Bytes(stored->bytes).substr(request.position, request.size));
+    read.bytes =
+        raft::Payload::copy_of(Bytes(stored->bytes).substr(request.position, request.size));
   step(node, std::move(read));
 }
 

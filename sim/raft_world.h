@@ -140,7 +140,9 @@ class RaftWorld {
   void serve_waiters(Node&);
   void schedule_tick(Node&);
   void count_step(const Node&, const RaftTruth::Seen& before);
-  std::size_t place_of(const Node& node) const { return static_cast<std::size_t>(node.id.value - 1); }
+  std::size_t place_of(const Node& node) const {
+    return static_cast<std::size_t>(node.id.value - 1);
+  }
   std::uint64_t keep_message(raft::Message);
 
   Nanos now_ = 0;

@@ -55,7 +55,9 @@ std::vector<std::string> raft_families() {
 
 }  // namespace
 
-World log_world() { return {"log", run_log, [] { return fault_families(); }, {}}; }
+World log_world() {
+  return {"log", run_log, [] { return fault_families(); }, {}};
+}
 
 World raft_world() {
   return {"raft",

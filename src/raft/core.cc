@@ -176,7 +176,8 @@ void Core::handle(Tick&) {
 
 void Core::tick_leader() {
   heartbeat_at_ = now_ + options_.heartbeat;
-  // Check quorum (thesis §6.2): a leader that no majority hears makes room, and its clients look on.
+  // Check quorum (thesis §6.2): a leader that no majority hears makes room, and its clients look
+  // on.
   if (now_ - std::max(quorum_time(), elected_at_) > options_.election_timeout_max) {
     become_follower(hard_.term, NodeId{});
     return;
@@ -207,15 +208,16 @@ void Core::handle(Receive& event) {
     answer_old_term(message);
     return;
   }
-  if (message.term > hard_.term && takes_term_of(message))
-    become_follower(message.term, NodeId{});
-  std::visit([&](auto& body) {
-    using Body = std::decay_t<decltype(body)>;
-    // Of a term to come there are only the questions and answers of a pre-vote.
-    if constexpr (std::is_same_v<Body, VoteRequest> || std::is_same_v<Body, VoteReply>)
-      on(message, body);
-    else on(message.from, body);
-  }, message.body);
+  if (message.term > hard_.term && takes_term_of(message)) become_follower(message.term, NodeId{});
+  std::visit(
+      [&](auto& body) {
+        using Body = std::decay_t<decltype(body)>;
+        // Of a term to come there are only the questions and answers of a pre-vote.
+        if constexpr (std::is_same_v<Body, VoteRequest> || std::is_same_v<Body, VoteReply>)
+          on(message, body);
+        else on(message.from, body);
+      },
+      message.body);
 }
 
 // A pre-vote asks about a term that does not exist yet (thesis §9.6).
@@ -236,8 +238,7 @@ void Core::answer_old_term(const Message& message) {
 }
 
 void Core::send(NodeId to, Term term, wire::peer::RaftBody body) {
-  out_->messages.push_back(
-      {.from = options_.id, .to = to, .term = term, .body = std::move(body)});
+  out_->messages.push_back({.from = options_.id, .to = to, .term = term, .body = std::move(body)});
 }
 
 // ---- Durability ----

@@ -48,17 +48,17 @@ struct Options {
   // How much faster or slower than true time any member's clock may run: the margin of leases.
   std::uint32_t clock_drift_ppm_max = 10'000;
   std::uint32_t priority = 2;  // 0..2; each step below 2 waits half the spread longer to campaign
-  std::uint64_t append_bytes_max = 256 << 10;  // payloads a message; one entry always fits
+  std::uint64_t append_bytes_max = 256 << 10;   // payloads a message; one entry always fits
   std::uint64_t in_flight_bytes_max = 4 << 20;  // a peer; above it, wait for answers
   std::size_t in_flight_messages_max = 64;
   std::uint64_t proposal_bytes_max = 1 << 20;
   std::uint64_t uncommitted_bytes_max = 64 << 20;  // a leader's; above it, kBusy
-  std::uint64_t log_bytes_max = 256 << 20;  // in memory; above it, kBusy: take a snapshot
+  std::uint64_t log_bytes_max = 256 << 20;         // in memory; above it, kBusy: take a snapshot
   std::uint64_t log_bytes_kept = 16 << 20;  // behind a snapshot, for peers that are a little late
   std::uint64_t snapshot_chunk_bytes = 256 << 10;
   std::uint64_t snapshot_chunks_in_flight_max = 8;
-  std::size_t reads_max = 1 << 16;          // that wait for their round
-  Index promotion_lag_max = 1000;           // entries
+  std::size_t reads_max = 1 << 16;  // that wait for their round
+  Index promotion_lag_max = 1000;   // entries
   // A leader whose oldest write takes longer than this hands over to a voter that is up to date.
   Nanos disk_stall = std::chrono::milliseconds(1000);
 };
@@ -118,7 +118,7 @@ class Core {
   };
   struct PendingWrite {
     WriteId id = 0;
-    EntryId last{};       // of the log on the disk once it is there, as far as it is the log's
+    EntryId last{};  // of the log on the disk once it is there, as far as it is the log's
     bool hard_state = false;
     bool install = false;
     Instant since{};
@@ -243,7 +243,8 @@ class Core {
   EntryLog log_{};
   Index written_ = 0;  // entries up to here are in a batch or on the disk
   // A lower bound of the last entry on the disk that this node ever vouched for. Never falls but by
-  // a truncation, which only a leader of a newer term may order, of entries that cannot be committed.
+  // a truncation, which only a leader of a newer term may order, of entries that cannot be
+  // committed.
   EntryId durable_{};
   std::deque<PendingWrite> pending_{};
   WriteId last_write_ = 0;
@@ -255,15 +256,15 @@ class Core {
   // ---- Volatile state ----
   Role role_ = Role::kFollower;
   NodeId leader_{};
-  Index commit_ = 0;   // never falls
-  Index emitted_ = 0;  // given out in Actions::committed
+  Index commit_ = 0;           // never falls
+  Index emitted_ = 0;          // given out in Actions::committed
   WriteId restore_write_ = 0;  // the batch that installs a snapshot; 0: none waits
   bool restore_ready_ = false;
-  Instant heard_at_{};     // a leader's sign of life, or the start: nobody else is voted for so long
+  Instant heard_at_{};  // a leader's sign of life, or the start: nobody else is voted for so long
   Instant election_at_{};  // when patience ends
   std::vector<std::pair<NodeId, bool>> votes_{};
-  bool forced_ = false;    // this candidacy
-  NodeId owed_vote_{};     // granted, and not durable yet
+  bool forced_ = false;  // this candidacy
+  NodeId owed_vote_{};   // granted, and not durable yet
 
   // A follower's
   Index matched_ = 0;  // the log agrees with that of this term's leader up to here

@@ -45,9 +45,9 @@ bool Core::heard_lately() const {
 
 void Core::await_election() {
   auto spread = options_.election_timeout_max - options_.election_timeout_min;
-  auto wait = options_.election_timeout_min +
-              Nanos(static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(
-                                                             spread.count())));
+  auto wait =
+      options_.election_timeout_min +
+      Nanos(static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(spread.count())));
   auto steps = 2 - static_cast<std::int64_t>(std::min(options_.priority, 2u));
   election_at_ = now_ + wait + spread / 2 * steps;
 }

@@ -32,8 +32,7 @@ Refusal Core::change_refusal(const ChangeMembers& event) const {
   // The newest configuration is the one that every later leader will know only when it is
   // committed; and what is committed is known only after an entry of this term.
   if (commit_ < noop_index_) return Refusal::kNotReady;
-  if (membership().joint || memberships_.back().index > commit_)
-    return Refusal::kChangeInProgress;
+  if (membership().joint || memberships_.back().index > commit_) return Refusal::kChangeInProgress;
   for (const auto& change : event.changes) {
     if (change.kind != MemberChange::Kind::kPromote) continue;
     auto one = std::ranges::find(peers_, change.id, &Progress::id);
@@ -116,8 +115,7 @@ NodeId Core::best_successor() const {
   for (const auto& one : peers_) {
     const auto* member = find_member(membership(), one.id);
     if (!member || !member->voter) continue;
-    if (!best || std::pair(one.match, one.round) > std::pair(best->match, best->round))
-      best = &one;
+    if (!best || std::pair(one.match, one.round) > std::pair(best->match, best->round)) best = &one;
   }
   return best ? best->id : NodeId{};
 }

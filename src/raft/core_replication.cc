@@ -12,8 +12,8 @@ void Core::handle(Propose& event) {
   auto size = event.payload.size();
   auto bytes = size + EntryLog::kEntryOverheadBytes;
   auto refusal = Refusal::kNone;
-  bool crowded = uncommitted_bytes_ > 0 &&
-                 uncommitted_bytes_ + bytes > options_.uncommitted_bytes_max;
+  bool crowded =
+      uncommitted_bytes_ > 0 && uncommitted_bytes_ + bytes > options_.uncommitted_bytes_max;
   if (role_ != Role::kLeader) refusal = Refusal::kNotLeader;
   else if (transfer_to_ != NodeId{}) refusal = Refusal::kTransferring;
   else if (size > options_.proposal_bytes_max) refusal = Refusal::kTooLarge;
@@ -208,8 +208,7 @@ void Core::adopt(Append& append) {
     log_.append(std::move(*entry));
     const auto& added = log_.at(log_.last_index());
     if (added.kind == EntryKind::kMembership)
-      membership_appended(log_.last_index(),
-                          *wire::peer::parse_membership(added.payload.bytes()));
+      membership_appended(log_.last_index(), *wire::peer::parse_membership(added.payload.bytes()));
   }
 }
 

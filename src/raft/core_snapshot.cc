@@ -91,9 +91,8 @@ void Core::handle(SnapshotRead& event) {
     return;
   }
   send(to->id, hard_.term,
-       SnapshotChunk{.meta = to->sending.meta,
-                     .position = event.position,
-                     .bytes = *std::move(event.bytes)});
+       SnapshotChunk{
+           .meta = to->sending.meta, .position = event.position, .bytes = *std::move(event.bytes)});
 }
 
 void Core::on(NodeId from, SnapshotReply& reply) {

@@ -160,14 +160,14 @@ struct SnapshotRequest {
 
 struct Actions {
   Writes writes{};
-  std::vector<Message> messages{};         // may be sent at once: none promises what `writes` holds
-  std::optional<SnapshotMeta> restore{};   // first: the state machine becomes this snapshot
-  Index first_committed = 0;               // of `committed`
-  std::vector<Entry> committed{};          // then: apply these, in order; each is given once
-  std::vector<Answer> answers{};           // in the order of the events
+  std::vector<Message> messages{};        // may be sent at once: none promises what `writes` holds
+  std::optional<SnapshotMeta> restore{};  // first: the state machine becomes this snapshot
+  Index first_committed = 0;              // of `committed`
+  std::vector<Entry> committed{};         // then: apply these, in order; each is given once
+  std::vector<Answer> answers{};          // in the order of the events
   std::vector<ReadAnswer> reads{};
   std::vector<SnapshotRequest> snapshot_requests{};
-  Instant wake_at{};                       // send a Tick then, if nothing else came before
+  Instant wake_at{};  // send a Tick then, if nothing else came before
 
   void clear();  // keeps the memory
 };
@@ -175,12 +175,12 @@ struct Actions {
 // What a node finds on its disk.
 struct Durable {
   HardState hard_state{};
-  SnapshotMeta snapshot{};         // a founder's first one: no bytes, index 0, the founders
-  EntryId base{};                  // of the log
-  std::vector<Entry> entries{};    // the one behind `base` first
-  struct Unfinished {              // pieces of a snapshot that did not become the node's
+  SnapshotMeta snapshot{};       // a founder's first one: no bytes, index 0, the founders
+  EntryId base{};                // of the log
+  std::vector<Entry> entries{};  // the one behind `base` first
+  struct Unfinished {            // pieces of a snapshot that did not become the node's
     SnapshotMeta meta{};
-    std::uint64_t received = 0;    // bytes from the beginning that are there
+    std::uint64_t received = 0;  // bytes from the beginning that are there
   };
   std::optional<Unfinished> unfinished{};
 };

@@ -10,15 +10,14 @@ auto place_of(const Membership& membership, NodeId id) {
 }
 
 bool unequal_voters(const Membership& membership) {
-  return std::ranges::any_of(membership.members, [](const Member& member) {
-    return member.voter != member.voter_before;
-  });
+  return std::ranges::any_of(
+      membership.members, [](const Member& member) { return member.voter != member.voter_before; });
 }
 
 Result<void> apply(Membership& membership, const MemberChange& change) {
   using Kind = MemberChange::Kind;
-  auto place = membership.members.begin() +
-               (place_of(membership, change.id) - membership.members.cbegin());
+  auto place =
+      membership.members.begin() + (place_of(membership, change.id) - membership.members.cbegin());
   bool known = place != membership.members.end() && place->id == change.id;
   if (change.kind == Kind::kAddLearner) {
     if (known) return fail(Code::kInvalid, "node {} is a member already", change.id.value);

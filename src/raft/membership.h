@@ -70,7 +70,8 @@ T quorum_value_of_set(const Membership& membership, bool before, const ValueOf& 
   std::size_t count = 0;
   each_voter(membership, before, [&](NodeId id) { values[count++] = value_of(id); });
   if (count == 0) return T{};
-  auto* place = values.data() + count / 2;  // so many are at least as large, and it makes a majority
+  auto* place =
+      values.data() + count / 2;  // so many are at least as large, and it makes a majority
   std::nth_element(values.data(), place, values.data() + count, std::greater<T>());
   return *place;
 }

@@ -56,10 +56,10 @@ struct Progress {
 
   NodeId id{};
   State state = State::kProbe;
-  Index match = 0;             // it has our log up to here on its disk; never falls in a term
-  Index next = 1;              // the next entry to send; above match
-  std::uint64_t round = 0;     // the newest round that it has answered
-  Instant round_sent_at{};     // when that round began
+  Index match = 0;               // it has our log up to here on its disk; never falls in a term
+  Index next = 1;                // the next entry to send; above match
+  std::uint64_t round = 0;       // the newest round that it has answered
+  Instant round_sent_at{};       // when that round began
   std::uint64_t told_round = 0;  // the newest round that it was sent
   InFlight in_flight{};
   Sending sending{};  // kSnapshot

@@ -138,7 +138,7 @@ struct AppendReply {
 struct SnapshotChunk {
   SnapshotMeta meta{};
   std::uint64_t position = 0;  // of the chunk's first byte
-  Payload bytes{};             // none, and meta.size is not 0: an offer, the reply says where to go on
+  Payload bytes{};  // none, and meta.size is not 0: an offer, the reply says where to go on
   bool operator==(const SnapshotChunk&) const = default;
 };
 struct SnapshotReply {
