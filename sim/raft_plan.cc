@@ -109,6 +109,10 @@ RaftPlan draw_raft_plan(io::SimRandom& random) {
   plan.think = between(random, milliseconds(20), milliseconds(150));
   plan.reads = random.chance(0.3) ? 0.6 : 0.25;
   plan.lease = random.chance(0.3) ? 0.9 : 0.4;
+  if (random.chance(0.15)) {  // what is old is seen by who looks often
+    plan.think = between(random, milliseconds(3), milliseconds(10));
+    plan.reads = plan.lease = 0.9;
+  }
   plan.command_bytes_max = random.chance(0.2) ? 1000 : 32;
   plan.own_snapshot_bytes = random.chance(0.5);
   plan.shuffle_ties = random.chance(0.5);

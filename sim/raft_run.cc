@@ -246,8 +246,9 @@ void RaftRun::isolate_leader() {
   auto until = in(milliseconds(300), seconds(4));
   auto self = static_cast<std::size_t>(node->id.value - 1);
   bool hears = random_.chance(0.2), heard = !hears && random_.chance(0.2);
+  bool partly = random_.chance(0.3);  // some see both sides
   for (std::size_t other = 0; other < nodes_.size(); ++other) {
-    if (other == self) continue;
+    if (other == self || (partly && random_.chance(0.5))) continue;
     if (!heard) cut(self, other, until);
     if (!hears) cut(other, self, until);
   }

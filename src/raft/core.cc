@@ -297,7 +297,6 @@ void Core::put_writes() {
   pending_.push_back({.id = writes.id,
                       .last = log_.last(),
                       .hard_state = hard_dirty_,
-                      .install = writes.install.has_value(),
                       .since = now_});
   if (writes.install) restore_write_ = writes.id;
   for (auto& piece : pieces_)

@@ -120,7 +120,6 @@ class Core {
     WriteId id = 0;
     EntryId last{};  // of the log on the disk once it is there, as far as it is the log's
     bool hard_state = false;
-    bool install = false;
     Instant since{};
   };
   struct WaitingRead {
