@@ -4,9 +4,10 @@ include(CMakePackageConfigHelpers)
 
 # --- the libraries ------------------------------------------------------------------------------
 # libwalrus_log is the engine, libwalrus what is public besides it: now the client.
-# walrus_library(NAME ROOMS room... LINK target...): libNAME from the rooms' objects.
+# walrus_library(NAME ROOMS room... LINK target... SYSTEM library...): libNAME from the rooms'
+# objects.
 function(walrus_library name)
-  cmake_parse_arguments(library "" "" "ROOMS;LINK" ${ARGN})
+  cmake_parse_arguments(library "" "" "ROOMS;LINK;SYSTEM" ${ARGN})
   set(objects)
   foreach(room ${library_ROOMS})
     list(APPEND objects $<TARGET_OBJECTS:walrus_${room}>)
@@ -22,7 +23,7 @@ function(walrus_library name)
     $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
   target_link_libraries(lib${name}
     PRIVATE $<BUILD_INTERFACE:fmt::fmt> $<BUILD_INTERFACE:walrus_isal>
-            $<BUILD_INTERFACE:walrus_codecs>
+            $<BUILD_INTERFACE:walrus_codecs> $<BUILD_INTERFACE:OpenSSL::SSL>
     INTERFACE ${library_LINK} Threads::Threads)
   if(BUILD_SHARED_LIBS)
     set(exports ${PROJECT_SOURCE_DIR}/cmake/exports.map)
@@ -31,7 +32,8 @@ function(walrus_library name)
     set_property(TARGET lib${name} APPEND PROPERTY LINK_DEPENDS ${exports})
   else()
     # By plain name, so that the package asks for no CMake package but Threads.
-    target_link_libraries(lib${name} INTERFACE $<INSTALL_INTERFACE:${library_system}>)
+    target_link_libraries(lib${name} INTERFACE
+      $<INSTALL_INTERFACE:${library_system} ${library_SYSTEM}>)
   endif()
   install(TARGETS lib${name} EXPORT walrusTargets
     LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT dev
@@ -56,17 +58,21 @@ endfunction()
 
 set(library_system fmt isal zstd lz4 z snappy)
 set(engine_rooms base io record log)
-set(client_rooms wire client)
+set(client_rooms net wire client)
 if(BUILD_SHARED_LIBS)
   # A shared library shows its public face only, so the client brings the rooms that it uses.
   list(PREPEND client_rooms base io record)
 endif()
 walrus_library(walrus_log ROOMS ${engine_rooms})
-walrus_library(walrus ROOMS ${client_rooms} LINK libwalrus_log)
+walrus_library(walrus ROOMS ${client_rooms} LINK libwalrus_log SYSTEM ssl crypto)
 set_target_properties(libwalrus_log PROPERTIES EXPORT_NAME log)
 set_target_properties(libwalrus PROPERTIES EXPORT_NAME walrus)
 walrus_pkg_config(walrus_log walrus_log)
-walrus_pkg_config(walrus walrus walrus_log)
+if(BUILD_SHARED_LIBS)
+  walrus_pkg_config(walrus walrus walrus_log)
+else()
+  walrus_pkg_config(walrus walrus walrus_log ssl crypto)
+endif()
 
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/walrus
   DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT dev FILES_MATCHING PATTERN "*.h")

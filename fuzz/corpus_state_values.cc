@@ -62,6 +62,8 @@ void catalog_entries(Inputs& inputs) {
   inputs.add_three("catalog_extremes", kCatalog, log::encode_catalog_entry(entry));
   inputs.add("catalog_no_id", kCatalog, log::encode_catalog_entry({}));
   auto bad = log::encode_catalog_entry({.id = 5});
+  entry = {.id = 7, .attributes = "attributes"};
+  inputs.add_three("catalog_attributes", kCatalog, log::encode_catalog_entry(entry));
   for (char version : {0, 2, 127}) {
     bad[0] = version;
     inputs.add("catalog_version_" + std::to_string(version), kCatalog, bad);

@@ -39,7 +39,7 @@ void durability(Bytes text) {
 void setting(Bytes text) {
   auto equals = text.find('=');
   if (equals == Bytes::npos) return;
-  StreamOptions options, again;
+  broker::TopicConfig options, again;
   if (!broker::set_config(options, text.substr(0, equals), text.substr(equals + 1))) return;
   auto listed = broker::list_config(options);
   for (const auto& [name, value] : listed) CHECK(broker::set_config(again, name, value));

@@ -28,7 +28,7 @@ set(CPACK_DEBIAN_SERVER_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 set(CPACK_DEBIAN_DEV_PACKAGE_NAME libwalrus-dev)
 set(CPACK_DEBIAN_DEV_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_DEV_PACKAGE_DEPENDS
-  "libfmt-dev, libisal-dev, libzstd-dev, liblz4-dev, zlib1g-dev, libsnappy-dev")
+  "libfmt-dev, libisal-dev, libzstd-dev, liblz4-dev, zlib1g-dev, libsnappy-dev, libssl-dev")
 set(CPACK_COMPONENT_DEV_DESCRIPTION
   "The log engine as a library: headers, libwalrus, CMake and pkg-config files.")
 include(CPack)

@@ -89,7 +89,7 @@ class Sweep {
     ++failed_;
     std::printf("walrus_sim --world %s --seed %llu", world_.name.c_str(),
                 static_cast<unsigned long long>(seed));
-    if (world_.name == "log")
+    if (world_.name != "raft")
       std::printf(" --ops %lld", static_cast<long long>(arguments_.operations));
     std::printf("\n  %s: %s\n", one.violation->rule.c_str(), one.violation->detail.c_str());
     std::fflush(stdout);
@@ -145,7 +145,9 @@ class Sweep {
 };
 
 int run(const Arguments& arguments) {
-  auto world = arguments.world == "raft" ? raft_world() : log_world();
+  auto world = arguments.world == "raft"     ? raft_world()
+               : arguments.world == "groups" ? groups_world()
+                                             : log_world();
   if (arguments.list_families || arguments.list_least) return list_names(world, arguments);
   return Sweep(std::move(world), arguments).run();
 }
@@ -155,8 +157,12 @@ int run(const Arguments& arguments) {
 
 int main(int argc, char** argv) {
   walrus::sim::Arguments arguments;
-  CLI::App app("Runs simulated worlds: the engine on a disk that fails, a Raft group, to models.");
-  app.add_option("--world", arguments.world, "which world")->check(CLI::IsMember({"log", "raft"}));
+  CLI::App app(
+      "Runs simulated worlds against a model: the engine on a disk that fails (log), consumer "
+      "groups "
+      "and a producer of a server that does (groups), a Raft group (raft).");
+  app.add_option("--world", arguments.world, "which world")
+      ->check(CLI::IsMember({"log", "groups", "raft"}));
   auto* seed = app.add_option("--seed", arguments.seed, "run this seed alone");
   app.add_option("--seeds", arguments.seeds, "how many seeds")->excludes(seed);
   app.add_option("--first", arguments.first, "the first of them")->excludes(seed);

@@ -36,6 +36,7 @@ struct World {
 };
 
 World log_world();
+World groups_world();
 World raft_world();
 
 }  // namespace walrus::sim

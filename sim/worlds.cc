@@ -1,5 +1,6 @@
 // The worlds as main.cc sees them.
 
+#include "groups_run.h"
 #include "log_run.h"
 #include "outcome.h"
 #include "raft_run.h"
@@ -7,8 +8,10 @@
 namespace walrus::sim {
 namespace {
 
-Outcome run_log(std::uint64_t seed, std::int64_t operations, bool narrate) {
-  LogRun one(seed, operations);
+// A world whose run counts in a Tally.
+template <class Run>
+Outcome run_tallied(std::uint64_t seed, std::int64_t operations, bool narrate) {
+  Run one(seed, operations);
   one.narrate(narrate);
   one.run();
   const auto& tally = one.tally();

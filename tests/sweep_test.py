@@ -32,7 +32,8 @@ for seed in range(first, first + seeds):
         os.abort()
     if seed in FAILS:
         operations = " --ops 300" if WORLD == "log" else ""
-        print("walrus_sim --world %s --seed %d%s\\n  a-rule: what was seen" % (WORLD, seed, operations))
+        print("walrus_sim --world %s --seed %d%s" % (WORLD, seed, operations))
+        print("  a-rule: what was seen")
 print("%-22s %12d" % ("seeds", seeds))
 print("%-22s %12d" % ("records read", RECORDS * seeds))
 print("%-22s %12d" % ("records read from 2", seeds))
@@ -42,7 +43,8 @@ sys.exit(1 if FAILS else 0)
 """
 
 
-def sweep(seeds, fails=(), dies=(), hangs=(), hits=1, hang_seconds=60, records=2, world="log"):
+def sweep(seeds, fails=(), dies=(), hangs=(), hits=1, hang_seconds=60, records=2,
+          world="log"):
     with tempfile.TemporaryDirectory() as directory:
         fake = pathlib.Path(directory) / "walrus_sim"
         fake.write_text(FAKE.format(python=sys.executable, fails=fails, dies=dies, hangs=hangs,

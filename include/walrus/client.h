@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "walrus/log.h"
+#include "walrus/tls.h"
 
 namespace walrus {
 
@@ -32,6 +33,10 @@ struct ClientOptions {
   std::string address = "127.0.0.1:9091";
   Millis timeout{10'000};                   // for connecting and for every answer
   std::int64_t reply_bytes_max = 96 << 20;  // a longer reply ends the connection
+  std::optional<TlsFiles> tls{};            // none: plain text. The files are read at each connect
+  // Who to log in as; empty: nobody. Mechanism: SCRAM-SHA-256, SCRAM-SHA-512 or PLAIN (over TLS
+  // only); empty: the best that the server offers. The password itself is sent by PLAIN alone.
+  std::string user{}, password{}, mechanism{};
 };
 
 enum class Compression { kNone, kGzip, kSnappy, kLz4, kZstd };

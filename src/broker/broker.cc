@@ -78,15 +78,20 @@ Result<TopicRef> Local::find(Bytes topic, Partition partition) {
 }
 
 Result<TopicRef> Local::build(Bytes topic) {
-  if (topic == kGroupsStream) return fail(Code::kNotFound, "{} is not a topic", topic);
+  if (topic.starts_with("__")) return fail(Code::kNotFound, "{} is not a topic", topic);
   auto made = std::make_shared<Topic>();
   made->name = topic;
   while (true) {
     auto stream = engine().find(partition_name(topic, made->partitions.size()));
     if (!stream && made->partitions.empty()) return std::unexpected(std::move(stream).error());
-    if (!stream) return made;
+    if (!stream) break;
     made->partitions.push_back(std::move(*stream));
   }
+  const auto& first = made->partitions[0];
+  WALRUS_ASSIGN(auto info, engine().info(first));
+  WALRUS_ASSIGN(made->config, decode_attributes(engine().attributes(first), info.options,
+                                                broker_.options_.topic_defaults));
+  return made;
 }
 
 std::vector<TopicRef> Local::list_topics() {
@@ -123,16 +128,6 @@ Result<log::Appended> Local::append(const log::StreamRef& stream,
                                     const AppendOptions& options) {
   if (broker_.storage_low()) return fail(Code::kNoSpace, "storage full");
   return engine().append(stream, records, options);
-}
-
-Result<log::Appended> Local::append_batch(const log::StreamRef& stream, Bytes bytes) {
-  if (broker_.storage_low()) return fail(Code::kNoSpace, "storage full");
-  auto batch_bytes_max = static_cast<std::size_t>(broker_.options_.batch_bytes_max);
-  auto batch = record::validate(bytes, {.batch_bytes_max = batch_bytes_max});
-  if (!batch && batch.error().code == Code::kCorrupt)
-    return fail(Code::kInvalid, "invalid batch: {}", batch.error().message);
-  if (!batch) return std::unexpected(std::move(batch).error());
-  return engine().append_batch(stream, *batch);
 }
 
 io::Task<void> Local::room(log::StreamRef stream) {

@@ -6,7 +6,8 @@
 // made from its last partition to its first and removed in the same order, so that the existence of
 // "t" makes the topic exist and its partitions are always numbered without a gap.
 //
-// kGroupsStream is the coordinator's (group/groups.h): no topic, for anybody.
+// Streams whose names begin with __ are the broker's own: kGroupsStream is the coordinator's
+// (group/groups.h), kUsersStream holds the users (auth/users.h). They are no topics, for anybody.
 //
 // Threads. Broker is shared and holds nothing that changes but atomics. Local is the broker as one
 // loop sees it: its own view of the topics, the queues that this loop owns. A Local is used on its
@@ -37,8 +38,7 @@ constexpr Bytes kGroupsStream = "__consumer_offsets";
 
 struct BrokerOptions {
   std::uint64_t node_id = 1;
-  StreamOptions topic_defaults{};
-  std::int64_t batch_bytes_max = 1'048'588;              // of one record batch
+  TopicConfig topic_defaults{};
   std::size_t decompressed_bytes_max = 64 << 20;         // of a batch whose records are looked at
   io::Nanos append_wait_max = std::chrono::seconds(30);  // for room in the journal, then kBusy
   std::int64_t read_bytes_max = 8 << 20;                 // whatever a reader asks for
@@ -77,6 +77,7 @@ class Broker {
 struct Topic {
   std::string name;
   std::vector<log::StreamRef> partitions;
+  TopicConfig config;
   std::size_t put_turn = 0, poll_turn = 0;
 };
 using TopicRef = std::shared_ptr<Topic>;
@@ -112,6 +113,18 @@ struct ProduceRules {
   bool zstd = true;  // the client's protocol knows this codec
 };
 
+// What was stored of it, and where.
+struct Stored {
+  log::Appended appended{};
+  std::optional<std::int64_t> append_time_ms{};  // set where the topic wants that time
+};
+// Why records of a batch are refused that is whole and sound itself.
+struct BadRecord {
+  std::int32_t index = 0;  // in the batch
+  std::string why{};
+};
+using BadRecords = std::vector<BadRecord>;
+
 // Ends what a coroutine waits for: set once, on its loop, by Local::interrupt().
 struct Interrupt {
   bool set = false;
@@ -128,6 +141,9 @@ struct FetchPlan {
   std::vector<FetchPart> parts;
   std::int64_t bytes_min = 1, bytes_max = 50 << 20;
   io::Nanos wait{0};  // for bytes_min; any error ends it
+  // What memory there is for the answer at the moment at which it is read; none: as much as is
+  // asked for.
+  std::function<std::int64_t()> room{};
 };
 struct FetchedPart {
   Result<void> result{};  // kOutOfRange, kNotFound, or what ails the storage
@@ -157,25 +173,26 @@ class Local {
   struct NewTopic {
     std::string name{};
     std::size_t partitions = 1;
-    StreamOptions options{};
+    TopicConfig config{};
   };
   io::Task<void> create(NewTopic);  // kExists
   // kNotFound; kInvalid: it has as many.
   io::Task<void> grow(std::string topic, std::size_t partitions);
   io::Task<void> remove(std::string topic);
-  // Changes the options of all partitions; `change` sees those of partition 0.
-  using Change = std::function<Result<void>(StreamOptions&)>;
-  io::Task<StreamOptions> configure(std::string topic, Change change);
+  // `change` sees what the topic has.
+  using Change = std::function<Result<void>(TopicConfig&)>;
+  io::Task<TopicConfig> configure(std::string topic, Change change);
 
   // Encodes at once, in the order of the calls. kBusy: no room for now; append_waiting() waits for
   // it. kNoSpace also while storage is low. Acknowledge after durable().
   Result<log::Appended> append(const log::StreamRef&, std::span<const walrus::Record>,
                                const AppendOptions& = {});
-  Result<log::Appended> append_batch(const log::StreamRef&, Bytes batch);
-  // One batch of a stranger's producer, checked (the CRC once) and encoded at once. kCorrupt: cut
-  // short or the CRC does not hold; kTooLarge; kVersion: a codec that is not allowed;
-  // kInvalid: what the records hold. kMismatch, kFenced, kBusy, kNoSpace as append().
-  Result<log::Appended> produce(const log::StreamRef&, Bytes batch, const ProduceRules&);
+  // One batch of a stranger's producer, checked (the CRC once) and encoded at once; where the topic
+  // asks for another codec or time, rebuilt before. kCorrupt: cut short or the CRC does not hold;
+  // kTooLarge; kVersion: a codec that is not allowed; kInvalid: what the records hold; kOutOfRange:
+  // a timestamp. kMismatch, kFenced, kBusy, kNoSpace as append().
+  Result<Stored> produce(const Topic&, std::size_t partition, Bytes batch, const ProduceRules&,
+                         BadRecords* = nullptr);
   io::Task<void> room(log::StreamRef);  // kBusy after append_wait_max
   io::Task<void> durable(log::Pending);
   // The partition of the next append or read that names none.
@@ -224,10 +241,11 @@ class Local {
   bool fetch_round(const FetchPlan&, FetchProgress&);
   io::Task<void> wait_any(const FetchPlan&, const FetchProgress&, io::Nanos timeout, Interrupt&);
   io::Task<void> create_here(NewTopic);
-  io::Task<void> create_partition(std::string topic, std::size_t number, StreamOptions);
+  io::Task<void> create_partition(std::string topic, std::size_t number, const TopicConfig&,
+                                  log::Pending& made);
   io::Task<void> grow_here(std::string topic, std::size_t partitions);
   io::Task<void> remove_here(std::string topic);
-  io::Task<StreamOptions> configure_here(std::string topic, Change change);
+  io::Task<TopicConfig> configure_here(std::string topic, Change change);
   io::Task<void> admin_turn();
   void end_admin_turn();
   io::Task<std::vector<Claim>> take_here(TopicRef, Partition, Queue::Limits);

@@ -40,6 +40,9 @@ struct Local::FetchProgress {
 // Reads what there is from where each part stands. True: no reason to wait for more.
 bool Local::fetch_round(const FetchPlan& plan, FetchProgress& progress) {
   bool failed = false;
+  auto bytes_max = plan.bytes_max;
+  // Without any room a batch still goes, and where there is none it is waited for.
+  if (plan.room) bytes_max = std::min(bytes_max, std::max<std::int64_t>(plan.room(), 1));
   for (std::size_t i = 0; i < plan.parts.size(); ++i) {
     const auto& part = plan.parts[i];
     auto& to = progress.parts[i];
@@ -54,7 +57,7 @@ bool Local::fetch_round(const FetchPlan& plan, FetchProgress& progress) {
                        to.bounds.log_start.value, to.bounds.log_end.value);
     failed = failed || !to.result;
     if (!to.result || from >= to.bounds.high_watermark) continue;
-    auto room = std::min(part.bytes_max - std::ssize(to.bytes), plan.bytes_max - progress.bytes);
+    auto room = std::min(part.bytes_max - std::ssize(to.bytes), bytes_max - progress.bytes);
     bool first = progress.bytes == 0;
     if (room <= 0 && !first) {
       progress.full = true;
@@ -77,7 +80,7 @@ bool Local::fetch_round(const FetchPlan& plan, FetchProgress& progress) {
     progress.bytes += size;
     progress.next[i] = std::max(from, fetched->next);
   }
-  return failed || progress.full || progress.bytes >= std::min(plan.bytes_min, plan.bytes_max);
+  return failed || progress.full || progress.bytes >= std::min(plan.bytes_min, bytes_max);
 }
 
 io::Task<std::vector<FetchedPart>> Local::fetch(FetchPlan plan, Interrupt& interrupt) {

@@ -18,24 +18,31 @@ io::Task<void> Local::create_here(NewTopic topic) {
     result = fail(Code::kExists, "topic exists {}", topic.name);
   } else {
     // From the last partition to the first: with partition 0 the topic exists.
+    log::Pending made;
     for (auto i = topic.partitions; result && i-- > 0;)
-      result = co_await create_partition(topic.name, i, topic.options);
+      result = co_await create_partition(topic.name, i, topic.config, made);
+    if (result) result = co_await durable(made);
   }
   broker_.catalogue_version_.fetch_add(1, std::memory_order_release);
   end_admin_turn();
   co_return result;
 }
 
+// `made` is durable once it is; what was made before is durable then, too: the catalogue is in one
+// journal.
 io::Task<void> Local::create_partition(std::string topic, std::size_t number,
-                                       StreamOptions options) {
+                                       const TopicConfig& config, log::Pending& made) {
   auto name = partition_name(topic, number);
   // Left over from a creation or removal that a crash cut short.
   if (number > 0 && engine().find(name)) {
     WALRUS_CO_ASSIGN(auto removed, engine().remove(name));
     WALRUS_CO_TRY(co_await durable(removed));
   }
-  WALRUS_CO_ASSIGN(auto created, engine().create(name, options));
-  co_return co_await durable(created.pending);
+  auto attributes = number == 0 ? encode_attributes(config) : std::string();
+  WALRUS_CO_ASSIGN(auto created,
+                   engine().create(name, config.stream, log::Engine::Names::kUsers, attributes));
+  made = created.pending;
+  co_return Result<void>();
 }
 
 io::Task<void> Local::grow(std::string topic, std::size_t partitions) {
@@ -52,15 +59,15 @@ io::Task<void> Local::grow_here(std::string topic, std::size_t partitions) {
   WALRUS_CO_TRY(co_await admin_turn());
   Result<void> result;
   auto found = build(topic);
-  auto info = found ? engine().info((*found)->partitions[0])
-                    : Result<StreamInfo>(std::unexpected(found.error()));
-  if (!info) {
-    result = std::unexpected(std::move(info).error());
+  if (!found) {
+    result = std::unexpected(found.error());
   } else if ((*found)->partitions.size() >= partitions) {
     result = fail(Code::kInvalid, "topic {} has {} partitions", topic, (*found)->partitions.size());
   } else {
+    log::Pending made;
     for (auto i = (*found)->partitions.size(); result && i < partitions; ++i)
-      result = co_await create_partition(topic, i, info->options);
+      result = co_await create_partition(topic, i, (*found)->config, made);
+    if (result) result = co_await durable(made);
   }
   broker_.catalogue_version_.fetch_add(1, std::memory_order_release);
   end_admin_turn();
@@ -80,47 +87,51 @@ io::Task<void> Local::remove_here(std::string topic) {
     result = std::unexpected(std::move(found).error());
   } else {
     broker_.owner(topic).drop_queue(log::stream_id((*found)->partitions[0]));
+    log::Pending last;
     for (auto i = (*found)->partitions.size(); result && i-- > 0;) {
       auto removed = engine().remove(partition_name(topic, i));
-      result = removed ? co_await durable(*removed)
-                       : Result<void>(std::unexpected(std::move(removed).error()));
+      if (removed) last = *removed;
+      else result = std::unexpected(std::move(removed).error());
     }
+    if (result) result = co_await durable(last);
   }
   broker_.catalogue_version_.fetch_add(1, std::memory_order_release);
   end_admin_turn();
   co_return result;
 }
 
-io::Task<StreamOptions> Local::configure(std::string topic, Change change) {
+io::Task<TopicConfig> Local::configure(std::string topic, Change change) {
   auto& home = *broker_.locals_[0];
-  return run_on<StreamOptions>(loop_, home.loop_,
-                               [&home, topic = std::move(topic), change = std::move(change)] {
-                                 return home.configure_here(topic, change);
-                               });
+  return run_on<TopicConfig>(loop_, home.loop_,
+                             [&home, topic = std::move(topic), change = std::move(change)] {
+                               return home.configure_here(topic, change);
+                             });
 }
 
-io::Task<StreamOptions> Local::configure_here(std::string topic, Change change) {
+io::Task<TopicConfig> Local::configure_here(std::string topic, Change change) {
   WALRUS_CO_TRY(co_await admin_turn());
-  StreamOptions options;
+  TopicConfig config;
   Result<void> result;
   auto found = build(topic);
   if (!found) result = std::unexpected(found.error());
   if (result) {
-    auto info = engine().info((*found)->partitions[0]);
-    if (info) options = info->options;
-    result = info ? change(options) : Result<void>(std::unexpected(std::move(info).error()));
+    config = (*found)->config;
+    result = change(config);
   }
-  if (result) {
-    for (const auto& stream : (*found)->partitions) {
-      auto altered = engine().alter(stream, options);
-      result = altered ? co_await durable(*altered)
-                       : Result<void>(std::unexpected(std::move(altered).error()));
-      if (!result) break;
-    }
+  // With partition 0 the topic is changed: the others follow after a crash with the next change.
+  log::Pending last;
+  auto attributes = encode_attributes(config);
+  for (std::size_t i = 0; result && i < (*found)->partitions.size(); ++i) {
+    auto altered = engine().alter((*found)->partitions[i], config.stream,
+                                  i == 0 ? std::optional<Bytes>(attributes) : std::nullopt);
+    if (altered) last = *altered;
+    else result = std::unexpected(std::move(altered).error());
   }
+  if (result) result = co_await durable(last);
+  broker_.catalogue_version_.fetch_add(1, std::memory_order_release);
   end_admin_turn();
   if (!result) co_return std::unexpected(std::move(result).error());
-  co_return options;
+  co_return config;
 }
 
 io::Task<void> Local::admin_turn() {

@@ -2,18 +2,34 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace walrus::broker {
 namespace {
 
 TEST(TopicConfigTest, both_names_of_a_setting_mean_the_same) {
   const std::pair<Bytes, Bytes> names[] = {
-      {"durability", "walrus.durability"},    {"segment_records_max", "walrus.segment.records"},
-      {"segment_bytes_max", "segment.bytes"}, {"segment_ms", "segment.ms"},
-      {"retention_ms", "retention.ms"},       {"retention_bytes", "retention.bytes"},
-      {"compact", "cleanup.policy"},          {"tombstone_ms", "delete.retention.ms"}};
+      {"durability", "walrus.durability"},
+      {"segment_records_max", "walrus.segment.records"},
+      {"segment_bytes_max", "segment.bytes"},
+      {"segment_ms", "segment.ms"},
+      {"retention_ms", "retention.ms"},
+      {"retention_bytes", "retention.bytes"},
+      {"compact", "cleanup.policy"},
+      {"tombstone_ms", "delete.retention.ms"},
+      {"batch_bytes_max", "max.message.bytes"},
+      {"compression", "compression.type"},
+      {"timestamps", "message.timestamp.type"},
+      {"timestamp_before_max_ms", "message.timestamp.before.max.ms"},
+      {"timestamp_after_max_ms", "message.timestamp.after.max.ms"},
+      {"in_sync_min", "min.insync.replicas"}};
   for (const auto& [ours, kafka] : names) {
-    Bytes value = ours == "durability" ? "os" : ours == "compact" ? "compact" : "2000000";
-    StreamOptions one, other;
+    Bytes value = ours == "durability"    ? "os"
+                  : ours == "compact"     ? "compact"
+                  : ours == "compression" ? "gzip"
+                  : ours == "timestamps"  ? "LogAppendTime"
+                                          : "2000000";
+    TopicConfig one, other;
     EXPECT_TRUE(set_config(one, ours, value).has_value()) << ours;
     EXPECT_TRUE(set_config(other, kafka, value).has_value()) << kafka;
     EXPECT_EQ(list_config(one), list_config(other)) << ours;
@@ -24,22 +40,26 @@ TEST(TopicConfigTest, both_names_of_a_setting_mean_the_same) {
 }
 
 TEST(TopicConfigTest, what_is_listed_can_be_set) {
-  StreamOptions options{.durability = {Durability::kInterval, Millis(200)},
-                        .segment_time_max = Millis(5),
-                        .retention_bytes = 7,
-                        .compact = true};
-  StreamOptions again;
+  TopicConfig options{.stream = {.durability = {Durability::kInterval, Millis(200)},
+                                 .segment_time_max = Millis(5),
+                                 .retention_bytes = 7,
+                                 .compact = true},
+                      .codec = record::Codec::kLz4,
+                      .log_append_time = true,
+                      .timestamp_before_max_ms = 8,
+                      .in_sync_min = 2};
+  TopicConfig again;
   for (const auto& [name, value] : list_config(options))
     EXPECT_TRUE(set_config(again, name, value).has_value()) << name << " = " << value;
   EXPECT_EQ(list_config(again), list_config(options));
 }
 
 TEST(TopicConfigTest, minus_one_means_none) {
-  StreamOptions options{.retention_bytes = 7, .retention_time = Millis(7)};
+  TopicConfig options{.stream = {.retention_bytes = 7, .retention_time = Millis(7)}};
   EXPECT_TRUE(set_config(options, "retention_bytes", "-1").has_value());
   EXPECT_TRUE(set_config(options, "retention_ms", "-1").has_value());
-  EXPECT_EQ(options.retention_bytes, std::nullopt);
-  EXPECT_EQ(options.retention_time, std::nullopt);
+  EXPECT_EQ(options.stream.retention_bytes, std::nullopt);
+  EXPECT_EQ(options.stream.retention_time, std::nullopt);
 }
 
 TEST(TopicConfigTest, bad_values_are_refused_and_change_nothing) {
@@ -53,15 +73,97 @@ TEST(TopicConfigTest, bad_values_are_refused_and_change_nothing) {
                                          {"compact", "yes"},
                                          {"segment_ms", "5s"},
                                          {"tombstone_ms", ""},
+                                         {"compression", "brotli"},
+                                         {"timestamps", "Never"},
+                                         {"timestamp_after_max_ms", "-1"},
+                                         {"batch_bytes_max", "2147483648"},
+                                         {"in_sync_min", "0"},
                                          {"colour", "red"}};
   for (const auto& [name, value] : bad) {
-    StreamOptions options;
+    TopicConfig options;
     auto set = set_config(options, name, value);
     ASSERT_FALSE(set.has_value()) << name << " = " << value;
     EXPECT_EQ(set.error().code, Code::kInvalid);
     EXPECT_NE(set.error().message.find(name), std::string::npos);
     EXPECT_EQ(list_config(options), list_config({}));
   }
+}
+
+TEST(TopicConfigTest, what_was_given_is_kept_and_told_even_if_it_is_the_default) {
+  TopicConfig defaults{.stream = {.retention_time = Millis(5000)}};
+  auto config = defaults;
+  EXPECT_TRUE(set_kafka_config(config, "segment.bytes", "1073741824").has_value());
+  EXPECT_TRUE(set_kafka_config(config, "flush.ms", "7").has_value());
+  EXPECT_TRUE(set_kafka_config(config, "cleanup.policy", "delete,compact").has_value());
+  auto again = decode_attributes(encode_attributes(config), config.stream, defaults);
+  ASSERT_TRUE(again.has_value());
+  EXPECT_EQ(again->given, config.given);
+  auto list = list_kafka_config(*again, defaults);
+  auto find = [&](Bytes name) { return *std::ranges::find(list, name, &KafkaConfig::name); };
+  EXPECT_EQ(find("segment.bytes").source, ConfigSource::kTopic);
+  EXPECT_EQ(find("segment.bytes").value, find("segment.bytes").default_value);
+  EXPECT_EQ(find("flush.ms").value, "7");
+  EXPECT_EQ(find("flush.ms").source, ConfigSource::kTopic);
+  EXPECT_EQ(find("cleanup.policy").value, "compact,delete");
+  EXPECT_EQ(find("retention.ms").source, ConfigSource::kNode);
+  EXPECT_EQ(find("retention.ms").default_value, "-1");
+  EXPECT_EQ(find("preallocate").source, ConfigSource::kDefault);
+  for (Bytes name : {"segment.bytes", "flush.ms", "cleanup.policy"})
+    EXPECT_TRUE(unset_kafka_config(*again, defaults, name).has_value());
+  EXPECT_EQ(encode_attributes(*again), "");
+}
+
+TEST(TopicConfigTest, attributes_have_golden_bytes) {
+  TopicConfig config;
+  EXPECT_TRUE(set_config(config, "timestamps", "LogAppendTime").has_value());
+  EXPECT_TRUE(set_config(config, "compression", "none").has_value());
+  EXPECT_EQ(encode_attributes(config),
+            "\x01\x02"
+            "\x10"
+            "compression.type"
+            "\x0c"
+            "uncompressed"
+            "\x16"
+            "message.timestamp.type"
+            "\x0d"
+            "LogAppendTime");
+}
+
+TEST(TopicConfigTest, damaged_attributes_are_told_and_newer_ones_are_refused) {
+  TopicConfig config;
+  EXPECT_TRUE(set_config(config, "timestamps", "LogAppendTime").has_value());
+  auto bytes = encode_attributes(config);
+  for (std::size_t size = 1; size < bytes.size(); ++size)
+    EXPECT_EQ(decode_attributes(Bytes(bytes).substr(0, size), {}, {}).error().code, Code::kCorrupt);
+  EXPECT_EQ(decode_attributes(bytes + "x", {}, {}).error().code, Code::kCorrupt);
+  bytes[0] = 2;
+  EXPECT_EQ(decode_attributes(bytes, {}, {}).error().code, Code::kVersion);
+}
+
+TEST(TopicConfigTest, kafka_settings_are_checked_by_their_type) {
+  const std::string long_text(1025, '0');
+  const std::pair<Bytes, Bytes> bad[] = {{"flush.ms", "soon"},
+                                         {"preallocate", "maybe"},
+                                         {"min.cleanable.dirty.ratio", "half"},
+                                         {"min.compaction.lag.ms", "5"},
+                                         {"compression.gzip.level", "0"},
+                                         {"leader.replication.throttled.replicas", long_text},
+                                         {"message.timestamp.difference.max.ms", "1"}};
+  for (const auto& [name, value] : bad) {
+    TopicConfig config;
+    EXPECT_FALSE(set_kafka_config(config, name, value).has_value()) << name;
+    EXPECT_TRUE(config.given.empty());
+  }
+}
+
+TEST(TopicConfigTest, a_list_is_changed_item_by_item) {
+  TopicConfig config;
+  EXPECT_TRUE(change_kafka_list(config, "cleanup.policy", "compact", true).has_value());
+  EXPECT_EQ(config.given["cleanup.policy"], "compact,delete");
+  EXPECT_TRUE(change_kafka_list(config, "cleanup.policy", "delete", false).has_value());
+  EXPECT_EQ(config.given["cleanup.policy"], "compact");
+  EXPECT_FALSE(change_kafka_list(config, "cleanup.policy", "compact", false).has_value());
+  EXPECT_TRUE(config.stream.compact);
 }
 
 }  // namespace

@@ -16,6 +16,22 @@ void add_globals(CommandLine& line) {
       ->take_last()
       ->type_name("HOST:PORT")
       ->capture_default_str();
+  root.add_flag("--tls", globals.tls, "TLS, trusting whom the system trusts");
+  root.add_option("--tls-ca", globals.tls_ca, "TLS, trusting the certificates in this file")
+      ->envname("WALRUS_TLS_CA")
+      ->type_name("FILE");
+  root.add_option("--tls-cert", globals.tls_certificate, "TLS, with this certificate of our own")
+      ->type_name("FILE");
+  root.add_option("--tls-key", globals.tls_key, "The key of --tls-cert")->type_name("FILE");
+  root.add_option("--user", globals.user, "Who to log in as")
+      ->envname("WALRUS_USER")
+      ->type_name("NAME");
+  root.add_option("--password-file", globals.password_file,
+                  "The first line is the password; without it the terminal is asked")
+      ->envname("WALRUS_PASSWORD_FILE")
+      ->type_name("FILE");
+  root.add_option("--mechanism", globals.mechanism, "How to log in; the best that is offered")
+      ->check(CLI::IsMember({"SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN"}));
   root.add_flag("--json", globals.json, "JSON on stdout, errors as JSON on stderr");
   root.add_option("--timeout-ms", globals.timeout_ms, "For connecting and for every answer")
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{86'400'000}))
@@ -26,9 +42,9 @@ void add_globals(CommandLine& line) {
 }
 
 void add_verbs(CommandLine& line) {
-  for (auto add :
-       {add_serve, add_topic, add_put, add_get, add_state, add_metrics, add_produce, add_consume,
-        add_log, add_backup, add_restore, add_shell, add_bench, add_completion, add_version})
+  for (auto add : {add_serve, add_topic, add_put, add_get, add_state, add_metrics, add_produce,
+                   add_consume, add_log, add_user, add_backup, add_restore, add_shell, add_bench,
+                   add_completion, add_version})
     add(line);
 }
 

@@ -24,6 +24,9 @@ struct Globals {
   bool json = false;
   std::int64_t timeout_ms = 10'000;
   bool quiet = false;
+  bool tls = false;  // with the system's CAs; also where any of the files is given
+  std::string tls_ca, tls_certificate, tls_key;
+  std::string user, password_file, mechanism;
 };
 
 using Run = std::function<Result<int>(const Globals&)>;  // answers the exit status
@@ -58,6 +61,7 @@ void add_backup(CommandLine&);
 void add_restore(CommandLine&);
 void add_shell(CommandLine&);
 void add_bench(CommandLine&);
+void add_user(CommandLine&);
 void add_completion(CommandLine&);
 void add_version(CommandLine&);
 

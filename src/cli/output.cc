@@ -8,6 +8,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "base/base64.h"
 #include "base/utf8.h"
 
 namespace walrus::cli {
@@ -85,20 +86,6 @@ Json json_of(Bytes bytes) {
 }
 
 Json json_of(std::optional<Bytes> bytes) { return bytes ? json_of(*bytes) : Json(nullptr); }
-
-std::string base64(Bytes bytes) {
-  constexpr Bytes kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text;
-  for (std::size_t i = 0; i < bytes.size(); i += 3) {
-    auto group = bytes.substr(i, 3);
-    std::uint32_t bits = 0;
-    for (std::size_t j = 0; j < 3; ++j)
-      bits = bits << 8 | (j < group.size() ? static_cast<std::uint8_t>(group[j]) : 0);
-    for (std::size_t j = 0; j < 4; ++j)
-      text += j <= group.size() ? kDigits[bits >> (18 - 6 * j) & 63] : '=';
-  }
-  return text;
-}
 
 std::string Table::text() const {
   std::string text;

@@ -29,7 +29,6 @@ bool stdin_is_terminal();
 // A string where the bytes are UTF-8, else {"base64": "..."}.
 nlohmann::ordered_json json_of(Bytes);
 nlohmann::ordered_json json_of(std::optional<Bytes>);  // none: null
-std::string base64(Bytes);
 
 // "<what>: <why>", the code kept.
 inline Error about(Bytes what, Error why) {

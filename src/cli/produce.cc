@@ -52,7 +52,8 @@ Compression compression_of(Bytes name) {
 
 Result<Plan> plan_of(const Globals& globals, const ProduceFlags& flags) {
   Plan plan;
-  plan.producer = {.server = client_options(globals),
+  WALRUS_ASSIGN(auto server, client_options(globals));
+  plan.producer = {.server = std::move(server),
                    .topic = flags.topic,
                    .batch_records_max = flags.batch_records,
                    .batch_bytes_max = flags.batch_bytes,

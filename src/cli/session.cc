@@ -1,13 +1,28 @@
 #include "cli/session.h"
 
+#include "cli/password.h"
+
 namespace walrus::cli {
 
-ClientOptions client_options(const Globals& globals) {
-  return {.address = globals.address, .timeout = Millis(globals.timeout_ms)};
+Result<ClientOptions> client_options(const Globals& globals) {
+  ClientOptions options{.address = globals.address,
+                        .timeout = Millis(globals.timeout_ms),
+                        .user = globals.user,
+                        .mechanism = globals.mechanism};
+  if (globals.tls_certificate.empty() != globals.tls_key.empty())
+    return fail(Code::kInvalid, "--tls-cert and --tls-key come together");
+  if (globals.tls || !globals.tls_ca.empty() || !globals.tls_certificate.empty())
+    options.tls = TlsFiles{
+        .ca = globals.tls_ca, .certificate = globals.tls_certificate, .key = globals.tls_key};
+  if (!globals.user.empty()) {
+    WALRUS_ASSIGN(options.password, login_password(globals.user, globals.password_file));
+  }
+  return options;
 }
 
 Result<Client> connect(const Globals& globals) {
-  auto client = Client::connect(client_options(globals));
+  WALRUS_ASSIGN(auto options, client_options(globals));
+  auto client = Client::connect(options);
   if (!client) return std::unexpected(connect_failed(globals, std::move(client).error()));
   return client;
 }
@@ -17,9 +32,12 @@ Error connect_failed(const Globals& globals, Error why) {
   Bytes message = why.message;
   for (Bytes prefix : {Bytes("connect "), Bytes(globals.address), Bytes(": ")})
     if (message.starts_with(prefix)) message.remove_prefix(prefix.size());
-  auto next = why.code == Code::kInvalid
-                  ? "--addr takes HOST:PORT"
-                  : "is the server running there? start one with: walrus serve";
+  std::string next = "is the server running there? start one with: walrus serve";
+  if (why.code == Code::kInvalid) next = "--addr takes HOST:PORT";
+  bool secured = message.contains("TLS") || message.contains("uthentication") ||
+                 message.contains("mechanism") || message.contains("certificate") ||
+                 message.contains("user");
+  if (secured) next = "see --tls-ca, --user and docs/security.md";
   return {why.code, fmt::format("connect {}: {}; {}", globals.address, message, next)};
 }
 
@@ -44,6 +62,7 @@ Error explained(Bytes what, Error why) {
     next = next_without_topic(what, text.substr(text.rfind(' ') + 1));
   else if (text == "storage full")
     next = "; free disk space or delete a topic: writes resume without a restart";
+  else if (text.starts_with("authentication required")) next = "; log in with --user";
   else if (text == "storage failed") next = "; see the server's log";
   else if (text == "invalid frame length")
     next = "; the payload is above the server's native.frame_bytes_max";

@@ -6,7 +6,8 @@
 
 namespace walrus::cli {
 
-ClientOptions client_options(const Globals&);
+// May ask the terminal for the password. kInvalid: what does not go together.
+Result<ClientOptions> client_options(const Globals&);
 // "connect <address>: <why>; <what next>".
 Result<Client> connect(const Globals&);
 // Adds what to do next where there is something to do. `what`: "put t".

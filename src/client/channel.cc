@@ -2,7 +2,11 @@
 
 #include <utility>
 
+#include "net/tls_server.h"
 #include "wire/native/reply.h"
+#include "wire/native/request.h"
+#include "wire/sasl/mechanism.h"
+#include "wire/sasl/scram.h"
 
 namespace walrus::client {
 namespace {
@@ -20,13 +24,105 @@ std::int64_t whole_millis(io::Nanos nanos) {
 
 }  // namespace
 
+ChannelOptions channel_options(const ClientOptions& options) {
+  return {.address = options.address,
+          .timeout = options.timeout,
+          .reply_bytes_max = static_cast<std::size_t>(options.reply_bytes_max),
+          .tls = options.tls,
+          .user = options.user,
+          .password = options.password,
+          .mechanism = options.mechanism};
+}
+
 io::Task<std::shared_ptr<Channel>> Channel::connect(io::Env& env, io::Loop& loop,
                                                     ChannelOptions options) {
-  auto connection = co_await loop.connect(options.address, options.timeout);
+  auto connection = co_await open(env, loop, options);
   if (!connection) co_return std::unexpected(std::move(connection).error());
   auto channel = std::make_shared<Channel>(env, loop, std::move(options), *std::move(connection));
   loop.spawn(read_replies(channel));
+  if (!channel->options_.user.empty()) {
+    auto logged_in = co_await log_in(channel);
+    channel->options_.password.clear();
+    if (!logged_in) {
+      channel->close();
+      co_return std::unexpected(std::move(logged_in).error());
+    }
+  }
   co_return channel;
+}
+
+io::Task<std::unique_ptr<io::Connection>> Channel::open(io::Env& env, io::Loop& loop,
+                                                        ChannelOptions options) {
+  auto deadline = later(env.mono(), options.timeout);
+  auto plain = co_await loop.connect(options.address, options.timeout);
+  if (!plain || !options.tls) co_return plain;
+  auto tls = net::TlsClient::open(env, {.files = *options.tls});
+  if (!tls) co_return std::unexpected(std::move(tls).error());
+  auto secured = co_await (*tls)->secure(loop, *std::move(plain), options.address,
+                                         std::max(io::Nanos(0), deadline - env.mono()));
+  if (!secured && (secured.error().code == Code::kIo || secured.error().code == Code::kClosed))
+    secured.error().message += " (does this port speak TLS?)";
+  co_return secured;
+}
+
+// One message of the exchange, and the server's answer to it.
+io::Task<std::string> Channel::ask(std::shared_ptr<Channel> self, std::string mechanism,
+                                   std::string token) {
+  auto body = mechanism.empty() ? "AUTH" : fmt::format("AUTH {} {}", mechanism, token);
+  auto reply = co_await self->request(std::move(body));
+  if (!reply) co_return std::unexpected(std::move(reply).error());
+  auto answer = wire::native::parse_payload(*reply);
+  if (!answer) co_return std::unexpected(std::move(answer).error());
+  co_return std::string(answer->value_or(Bytes()));
+}
+
+namespace {
+
+// SCRAM before PLAIN, which shows the password to the server.
+Result<wire::sasl::Mechanism> choose(const ChannelOptions& options, Bytes offered) {
+  for (auto mechanism : wire::sasl::kMechanisms) {
+    auto name = mechanism_name(mechanism);
+    bool wanted = options.mechanism.empty()
+                      ? fmt::format(" {} ", offered).contains(fmt::format(" {} ", name))
+                      : options.mechanism == name;
+    if (!wanted) continue;
+    if (mechanism == wire::sasl::Mechanism::kPlain && !options.tls)
+      return walrus::fail(Code::kInvalid, "PLAIN would show the password to the network: use TLS");
+    return mechanism;
+  }
+  if (!options.mechanism.empty())
+    return walrus::fail(Code::kInvalid, "unknown mechanism {}", options.mechanism);
+  if (offered.empty())
+    return walrus::fail(Code::kInvalid, "authentication is not asked for here: give no user");
+  return walrus::fail(Code::kInvalid, "no mechanism in common; the server offers {}", offered);
+}
+
+}  // namespace
+
+io::Task<void> Channel::log_in(std::shared_ptr<Channel> self) {
+  const auto& options = self->options_;
+  auto offered = co_await ask(self, "", "");
+  if (!offered) co_return std::unexpected(std::move(offered).error());
+  auto mechanism = choose(options, *offered);
+  if (!mechanism) co_return std::unexpected(std::move(mechanism).error());
+  std::string name(mechanism_name(*mechanism));
+  if (*mechanism == wire::sasl::Mechanism::kPlain) {
+    auto done = co_await ask(self, name, wire::sasl::plain_message(options.user, options.password));
+    co_return done ? Result<void>() : std::unexpected(std::move(done).error());
+  }
+  auto scram = *mechanism == wire::sasl::Mechanism::kScramSha256
+                   ? wire::sasl::ScramMechanism::kSha256
+                   : wire::sasl::ScramMechanism::kSha512;
+  wire::sasl::ScramClient client(
+      scram, options.user, options.password,
+      fmt::format("{:016x}{:016x}", self->env_.random(), self->env_.random()));
+  auto first = co_await ask(self, name, client.first());
+  if (!first) co_return std::unexpected(std::move(first).error());
+  auto proof = client.answer(*first);
+  if (!proof) co_return std::unexpected(std::move(proof).error());
+  auto last = co_await ask(self, name, *proof);
+  if (!last) co_return std::unexpected(std::move(last).error());
+  co_return client.verify(*last);
 }
 
 Channel::Channel(io::Env& env, io::Loop& loop, ChannelOptions options,

@@ -12,6 +12,7 @@
 
 #include "client/runner.h"
 #include "io/network.h"
+#include "walrus/client.h"
 #include "wire/native/frame.h"
 
 namespace walrus::client {
@@ -20,10 +21,14 @@ struct ChannelOptions {
   std::string address;
   io::Nanos timeout;
   std::size_t reply_bytes_max;
+  std::optional<TlsFiles> tls{};
+  std::string user{}, password{}, mechanism{};
 };
+ChannelOptions channel_options(const ClientOptions&);
 
 class Channel : public std::enable_shared_from_this<Channel> {
  public:
+  // Connected, secured and logged in, as the options say.
   static io::Task<std::shared_ptr<Channel>> connect(io::Env&, io::Loop&, ChannelOptions);
 
   Channel(io::Env&, io::Loop&, ChannelOptions, std::unique_ptr<io::Connection>);
@@ -45,6 +50,10 @@ class Channel : public std::enable_shared_from_this<Channel> {
     Done<std::string> done;
   };
 
+  static io::Task<std::unique_ptr<io::Connection>> open(io::Env&, io::Loop&, ChannelOptions);
+  static io::Task<void> log_in(std::shared_ptr<Channel>);
+  static io::Task<std::string> ask(std::shared_ptr<Channel>, std::string mechanism,
+                                   std::string token);
   static boost::asio::awaitable<void> read_replies(std::shared_ptr<Channel>);
   static boost::asio::awaitable<void> write_out(std::shared_ptr<Channel>);
   void take_replies();

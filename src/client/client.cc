@@ -78,8 +78,7 @@ Result<Bytes> check_word(Bytes what, Bytes word) {
 
 Result<Client> client::connect(io::Env& env, const ClientOptions& options) {
   auto impl = std::make_unique<Client::Impl>(env, options);
-  ChannelOptions channel{options.address, options.timeout,
-                         static_cast<std::size_t>(options.reply_bytes_max)};
+  auto channel = channel_options(options);
   auto& runner = impl->runner;
   WALRUS_ASSIGN(impl->channel, runner.run<std::shared_ptr<Channel>>([&env, &runner, &channel] {
     return Channel::connect(env, runner.loop(), channel);

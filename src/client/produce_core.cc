@@ -199,10 +199,8 @@ void ProduceCore::acknowledge(Lane& lane, Offset first) {
 }
 
 io::Task<std::shared_ptr<Channel>> ProduceCore::open_channel(std::shared_ptr<ProduceCore> self) {
-  const auto& server = self->options_.server;
-  co_return co_await Channel::connect(
-      self->env_, self->loop_,
-      {server.address, server.timeout, static_cast<std::size_t>(server.reply_bytes_max)});
+  co_return co_await Channel::connect(self->env_, self->loop_,
+                                      channel_options(self->options_.server));
 }
 
 boost::asio::awaitable<void> ProduceCore::keep_connected(std::shared_ptr<ProduceCore> self) {

@@ -44,6 +44,8 @@ class File {
   // Lives as long as this File. One mapping per File.
   virtual Result<std::span<char>> map() = 0;
   virtual void populate(std::int64_t from, std::int64_t to) = 0;  // a hint: fault in for writing
+  // A hint: what was written there should be on its way to the disk when a sync asks for it.
+  virtual void start_writeback(std::int64_t from, std::int64_t to) = 0;
 };
 
 enum class Open { kRead, kWrite, kCreate };  // kWrite: reads too; kCreate: must not exist yet

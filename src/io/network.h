@@ -33,6 +33,8 @@ class Connection {
   virtual void shutdown_write() = 0;
   virtual void close() = 0;
   virtual std::string peer() const = 0;  // "127.0.0.1:4711"
+  // Whom the peer's certificate names ("CN=alice,O=example"), verified; empty: nobody, or no TLS.
+  virtual std::string principal() const { return {}; }
 };
 
 class Listener {

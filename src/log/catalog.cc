@@ -3,8 +3,9 @@
 namespace walrus::log {
 namespace {
 
-constexpr std::uint8_t kVersion = 1;
-constexpr std::size_t kNameBytesMax = 255;
+// 2 has attributes behind what 1 has; without any, 1 is written, which older releases read.
+constexpr std::uint8_t kPlainVersion = 1, kVersion = 2;
+constexpr std::size_t kNameBytesMax = 255, kAttributesBytesMax = 64 << 10;
 
 void append_optional(std::string& to, std::optional<std::int64_t> value) {
   to.push_back(value ? 1 : 0);
@@ -27,7 +28,8 @@ std::optional<std::int64_t> count_of(std::optional<Millis> time) {
 
 std::string encode_catalog_entry(const CatalogEntry& entry) {
   const auto& options = entry.options;
-  std::string bytes(1, static_cast<char>(kVersion));
+  bool plain = entry.attributes.empty();
+  std::string bytes(1, static_cast<char>(plain ? kPlainVersion : kVersion));
   append_uvarint(bytes, entry.id);
   bytes.push_back(static_cast<char>(options.durability.kind));
   append_uvarint(bytes, zigzag(options.durability.interval.count()));
@@ -38,6 +40,7 @@ std::string encode_catalog_entry(const CatalogEntry& entry) {
   append_optional(bytes, count_of(options.retention_time));
   bytes.push_back(options.compact ? 1 : 0);
   append_uvarint(bytes, zigzag(options.tombstone_retention.count()));
+  if (!plain) append_string(bytes, entry.attributes);
   return bytes;
 }
 
@@ -60,7 +63,9 @@ Result<CatalogEntry> decode_catalog_entry(Bytes bytes) {
   if (auto value = take_optional(in)) options.retention_time = Millis(*value);
   options.compact = in.le<std::uint8_t>().value_or(0) != 0;
   options.tombstone_retention = Millis(in.varint().value_or(0));
-  if (!in.ok() || !in.at_end() || kind > Durability::kOs || entry.id == 0) {
+  if (version == kVersion) entry.attributes = in.string().value_or(Bytes());
+  bool hollow = version == kVersion && entry.attributes.empty();
+  if (hollow || !in.ok() || !in.at_end() || kind > Durability::kOs || entry.id == 0) {
     return fail(Code::kCorrupt, "a catalogue entry that cannot be read");
   }
   return entry;
@@ -73,6 +78,12 @@ Result<void> check_stream_name(Bytes name) {
   }
   if (name.find('\0') != Bytes::npos) return fail(Code::kInvalid, "a stream name holds no NUL");
   return {};
+}
+
+Result<void> check_attributes(Bytes attributes) {
+  if (attributes.size() <= kAttributesBytesMax) return {};
+  return fail(Code::kTooLarge, "attributes of {} bytes, the limit is {}", attributes.size(),
+              kAttributesBytesMax);
 }
 
 Result<void> check_stream_options(const StreamOptions& options) {

@@ -249,7 +249,7 @@ Result<void> Engine::Impl::load_catalog() {
                   entry.error().message);
     }
     next_stream = std::max(next_stream, entry->id + 1);
-    names[name] = {shard_of(entry->id).attach(entry->id, name, entry->options), {}, true};
+    names[name] = {shard_of(entry->id).attach(name, *entry), {}, true};
   }
   return {};
 }
@@ -333,7 +333,8 @@ const EngineOptions& Engine::options() const { return impl_->options; }
 // ---------------------------------------------------------------------------------------------
 // Catalogue
 
-Result<Engine::Created> Engine::create(Bytes name, const StreamOptions& options, Names names) {
+Result<Engine::Created> Engine::create(Bytes name, const StreamOptions& options, Names names,
+                                       Bytes attributes) {
   WALRUS_TRY(check_stream_name(name));
   if (names == Names::kUsers && name.starts_with("__")) {
     return fail(Code::kInvalid, "stream names that begin with __ are the engine's own");
@@ -341,11 +342,12 @@ Result<Engine::Created> Engine::create(Bytes name, const StreamOptions& options,
   WALRUS_TRY(check_stream_options(options));
   LockGuard guard(impl_->lock);
   if (impl_->names.contains(name)) return fail(Code::kExists, "stream {} exists", name);
-  auto id = impl_->next_stream;
-  WALRUS_ASSIGN(auto pending, impl_->shards.front()->put_state(
-                                  0, Table::kCatalog, name, encode_catalog_entry({id, options})));
+  WALRUS_TRY(check_attributes(attributes));
+  CatalogEntry entry{impl_->next_stream, options, std::string(attributes)};
+  WALRUS_ASSIGN(auto pending, impl_->shards.front()->put_state(0, Table::kCatalog, name,
+                                                               encode_catalog_entry(entry)));
   ++impl_->next_stream;
-  auto stream = impl_->shard_of(id).attach(id, std::string(name), options);
+  auto stream = impl_->shard_of(entry.id).attach(std::string(name), entry);
   impl_->names[std::string(name)] = {stream, pending, false};
   return Created{pending, stream};
 }
@@ -391,17 +393,24 @@ void Engine::Impl::drop_when_durable(const Pending& pending, const StreamRef& st
   });
 }
 
-Result<Pending> Engine::alter(const StreamRef& stream, const StreamOptions& options) {
+std::string Engine::attributes(const StreamRef& stream) const {
+  return stream->shard->attributes(*stream);
+}
+
+Result<Pending> Engine::alter(const StreamRef& stream, const StreamOptions& options,
+                              std::optional<Bytes> attributes) {
   WALRUS_TRY(check_stream_options(options));
+  WALRUS_TRY(check_attributes(attributes.value_or(Bytes())));
   LockGuard guard(impl_->lock);
   auto found = impl_->names.find(stream->name);
   if (found == impl_->names.end() || found->second.stream != stream) {
     return fail(Code::kNotFound, "stream {} was removed", stream->name);
   }
-  WALRUS_ASSIGN(auto pending,
-                impl_->shards.front()->put_state(0, Table::kCatalog, stream->name,
-                                                 encode_catalog_entry({stream->id, options})));
-  impl_->shard_of(stream->id).attach(stream->id, stream->name, options);
+  CatalogEntry entry{stream->id, options,
+                     attributes ? std::string(*attributes) : this->attributes(stream)};
+  WALRUS_ASSIGN(auto pending, impl_->shards.front()->put_state(0, Table::kCatalog, stream->name,
+                                                               encode_catalog_entry(entry)));
+  impl_->shard_of(stream->id).attach(stream->name, entry);
   return pending;
 }
 

@@ -109,10 +109,15 @@ class Engine {
   };
   // Names that begin with __ are for what a server keeps for itself: they have to be asked for.
   enum class Names { kUsers, kOwn };
-  Result<Created> create(Bytes name, const StreamOptions&, Names = Names::kUsers);
+  Result<Created> create(Bytes name, const StreamOptions&, Names = Names::kUsers,
+                         Bytes attributes = {});
   Result<StreamRef> find(Bytes name) const;
   Result<Pending> remove(Bytes name);
-  Result<Pending> alter(const StreamRef&, const StreamOptions&);
+  // Without `attributes` those that it has stay.
+  Result<Pending> alter(const StreamRef&, const StreamOptions&,
+                        std::optional<Bytes> attributes = {});
+  // What the owner keeps with the options of a stream, at most 64 KiB; the engine only keeps it.
+  std::string attributes(const StreamRef&) const;
   std::vector<StreamRef> list(Bytes prefix) const;  // by name
   Result<StreamInfo> info(const StreamRef&) const;
   Result<Bounds> bounds(const StreamRef&) const;  // fails when a fetch would: failed, closed...

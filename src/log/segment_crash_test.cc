@@ -74,7 +74,9 @@ class Life {
       }
       incoming.push_back(stream.incoming());
     }
-    WALRUS_ASSIGN(auto chains, store_->write(incoming, manifest.next_file));
+    SegmentStore::Write write(*store_, manifest.next_file);
+    WALRUS_ASSIGN(auto chains, write.add(incoming));
+    WALRUS_TRY(write.sync());
     auto next = manifest;
     for (std::size_t i = 0; i < kStreams; ++i) {
       next.streams[i].chain = chains[i];

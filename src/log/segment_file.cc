@@ -177,7 +177,7 @@ Result<void> SegmentWriter::write(Bytes bytes) {
   if (buffer_.size() + bytes.size() > kBufferBytes) WALRUS_TRY(flush());
   end_ += static_cast<std::int64_t>(bytes.size());
   if (bytes.size() >= kBufferBytes) {
-    return handle_->write(end_ - static_cast<std::int64_t>(bytes.size()), bytes);
+    return put(end_ - static_cast<std::int64_t>(bytes.size()), bytes);
   }
   if (buffer_.capacity() < kBufferBytes && buffer_.size() + bytes.size() > kBufferBytes / 4) {
     buffer_.reserve(kBufferBytes);
@@ -188,8 +188,14 @@ Result<void> SegmentWriter::write(Bytes bytes) {
 
 Result<void> SegmentWriter::flush() {
   if (buffer_.empty()) return {};
-  WALRUS_TRY(handle_->write(end_ - static_cast<std::int64_t>(buffer_.size()), buffer_));
+  WALRUS_TRY(put(end_ - static_cast<std::int64_t>(buffer_.size()), buffer_));
   buffer_.clear();
+  return {};
+}
+
+Result<void> SegmentWriter::put(std::int64_t position, Bytes bytes) {
+  WALRUS_TRY(handle_->write(position, bytes));
+  handle_->start_writeback(position, position + static_cast<std::int64_t>(bytes.size()));
   return {};
 }
 
@@ -220,18 +226,23 @@ Result<void> SegmentWriter::seal(std::vector<IndexEntry> before, std::int64_t in
   return write(encode_footer(state_->footer(end_), before));
 }
 
-Result<void> SegmentWriter::finish(io::Env& env) {
+Result<void> SegmentWriter::complete() {
   if (file_->stream != 0 && !sealed_) {
     WALRUS_TRY(write(std::string(static_cast<std::size_t>(next_piece(end_) - end_), '\0')));
   }
   WALRUS_TRY(flush());
+  buffer_ = {};
+  return {};
+}
+
+Result<void> SegmentWriter::finish(io::Env& env) {
+  WALRUS_TRY(complete());
   env.crash_point("segment-before-sync");
   auto synced = handle_->sync();
   sync_failed_ = !synced.has_value();
   WALRUS_TRY(std::move(synced));
   env.crash_point("segment-after-sync");
   handle_.reset();
-  buffer_ = {};
   return {};
 }
 

@@ -79,8 +79,11 @@ class SegmentWriter {
   bool knows_index() const { return state_.has_value(); }
   std::int64_t index_start() const { return index_start_; }  // where the index ended before
   std::int64_t end() const { return end_; }
+  bool open() const { return handle_ != nullptr; }  // not finished
   bool sync_failed() const { return sync_failed_; }
-  // Writes what is buffered, syncs, and closes the descriptor that wrote.
+  // Nothing is added afterwards: pads, and hands what is buffered to the disk.
+  Result<void> complete();
+  // Completes, syncs, and closes the descriptor that wrote.
   Result<void> finish(io::Env&);
   // After every sync: the file's new end becomes known. The store's lock is held.
   void commit(IndexCache&);
@@ -90,6 +93,7 @@ class SegmentWriter {
  private:
   Result<void> write(Bytes);
   Result<void> flush();
+  Result<void> put(std::int64_t position, Bytes);
   Result<SparseIndex> rebuild_index(std::int64_t interval_bytes);
 
   io::Disk* disk_ = nullptr;

@@ -88,7 +88,9 @@ class SegmentFixture : public ::testing::Test {
   Result<void> try_write(std::vector<TestStream*> streams) {
     std::vector<Incoming> incoming;
     for (TestStream* stream : streams) incoming.push_back(stream->incoming());
-    WALRUS_ASSIGN(auto chains, store_->write(incoming, next_file_));
+    SegmentStore::Write write(*store_, next_file_);
+    WALRUS_ASSIGN(auto chains, write.add(incoming));
+    WALRUS_TRY(write.sync());
     for (std::size_t i = 0; i < streams.size(); ++i) streams[i]->written(chains[i]);
     return {};
   }

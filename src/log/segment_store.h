@@ -75,12 +75,27 @@ class SegmentStore {
   SegmentStore(io::Env&, const Options&);
   ~SegmentStore();
 
-  // Writes all of it and syncs every file and directory that it touched; returns for each Incoming
-  // the chain that it now has (old extents kept or grown, new ones added). Streams with less than
-  // pack_bytes_max that have no own open file share one new pack file. On an error nothing that a
-  // manifest names has changed (bytes beyond its ends do not count). `next_file` numbers packs
-  // and rewritten files and never goes back.
-  Result<std::vector<ChainRef>> write(std::span<const Incoming>, std::uint64_t& next_file);
+  // Writes what a checkpoint takes out of the journal, a piece at a time, so that the caller can
+  // pace it; the disk is at work on a piece while the next one is copied. `next_file` numbers packs
+  // and rewritten files and never goes back. A stream's batches follow each other: once another
+  // stream was added, the first may be added to again only after a sync.
+  class Write {
+   public:
+    Write(SegmentStore&, std::uint64_t& next_file);
+    ~Write();  // what is not synced is given up: new files are removed, grown ones cut
+    // Returns for each Incoming the chain that it now has (old extents kept or grown, new ones
+    // added). Streams with less than pack_bytes_max that have no own open file share one new pack
+    // file. On an error nothing that a manifest names has changed (bytes beyond its ends do not
+    // count), and what was added since the last sync is given up: no call follows.
+    Result<std::vector<ChainRef>> add(std::span<const Incoming>);
+    std::int64_t unsynced_bytes() const;
+    // Syncs every file and directory that was touched; only then may a manifest name the chains.
+    Result<void> sync();
+
+   private:
+    struct Work;
+    std::unique_ptr<Work> work_;
+  };
 
   // Appends to `out` the whole batches from the one that holds `from` on, at most `bytes_max` but
   // at least one. Every batch is checked: CRC, contiguity, epoch. kCorrupt names file and position;

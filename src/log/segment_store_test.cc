@@ -56,6 +56,76 @@ TEST_F(SegmentStoreTest, appends_to_the_open_own_file_and_grows_its_extent) {
   EXPECT_EQ(next_file_, 1U);
 }
 
+TEST_F(SegmentStoreTest, goes_on_in_one_file_over_pieces_and_syncs_it_once) {
+  TestStream a, b{.id = 2};
+  SegmentStore::Write write(*store_, next_file_);
+  auto add = [&](std::vector<TestStream*> streams) {
+    std::vector<Incoming> incoming;
+    for (TestStream* stream : streams) incoming.push_back(stream->incoming());
+    auto chains = write.add(incoming);
+    ASSERT_TRUE(chains);
+    for (std::size_t i = 0; i < streams.size(); ++i) streams[i]->written((*chains)[i]);
+  };
+  a.add(100);
+  add({&a});
+  a.add(100);
+  b.add(1);
+  add({&a, &b});
+  EXPECT_EQ(env_.memory.state.syncs, 0);
+  EXPECT_GT(write.unsynced_bytes(), 20'000);
+  EXPECT_EQ(a.chain->front().file->synced_end, 0);
+  ASSERT_TRUE(write.sync());
+  EXPECT_EQ(env_.memory.state.syncs, 2);  // the file and the pack
+  EXPECT_EQ(write.unsynced_bytes(), 0);
+  a.add(100);
+  add({&a});
+  ASSERT_TRUE(write.sync());
+  EXPECT_EQ(a.chain->size(), 1U);
+  EXPECT_EQ(a.chain->front().end_offset, 600);
+  EXPECT_EQ(read(*a.chain, 0), a.all());
+  EXPECT_EQ(read(*b.chain, 0), b.all());
+  EXPECT_TRUE(verify(*a.chain).empty());
+}
+
+TEST_F(SegmentStoreTest, takes_back_what_was_added_and_not_synced) {
+  TestStream a, b{.id = 2};
+  a.add(100);
+  write(a);
+  auto before = a.chain;
+  auto size = bytes_of(*before->front().file).size();
+  auto names = env_.memory.state.names.size();
+  a.add(100);
+  b.add(100);
+  {
+    SegmentStore::Write write(*store_, next_file_);
+    Incoming incoming[] = {a.incoming(), b.incoming()};
+    ASSERT_TRUE(write.add(incoming));
+    EXPECT_EQ(env_.memory.state.names.size(), names + 1);
+  }
+  EXPECT_EQ(env_.memory.state.names.size(), names);
+  EXPECT_EQ(bytes_of(*before->front().file).size(), size);
+  write({&a, &b});
+  EXPECT_EQ(read(*a.chain, 0), a.all());
+  EXPECT_EQ(read(*b.chain, 0), b.all());
+}
+
+TEST_F(SegmentStoreTest, leaves_few_files_open_until_the_sync) {
+  std::vector<TestStream> streams(100);
+  std::vector<TestStream*> all;
+  for (auto& stream : streams) {
+    stream.id = static_cast<std::uint64_t>(all.size()) + 1;
+    stream.add(100);
+    all.push_back(&stream);
+  }
+  std::vector<Incoming> incoming;
+  for (auto* stream : all) incoming.push_back(stream->incoming());
+  SegmentStore::Write write(*store_, next_file_);
+  ASSERT_TRUE(write.add(incoming));
+  EXPECT_EQ(env_.memory.state.syncs, 35);  // the last one may go on; 64 wait for the sync
+  ASSERT_TRUE(write.sync());
+  EXPECT_EQ(env_.memory.state.syncs, 100);
+}
+
 TEST_F(SegmentStoreTest, seals_a_segment_when_the_next_begins) {
   TestStream a;
   a.add(100);

@@ -60,65 +60,87 @@ Result<void> NewNames::sync_all() {
 
 namespace {
 
+// Descriptors that a sync may wait for; a file beyond is synced at once.
+constexpr std::size_t kOpenMax = 64;
+
 std::int64_t run_bytes(const Incoming::Run& run) {
   std::int64_t bytes = 0;
   for (Bytes batch : run.batches) bytes += static_cast<std::int64_t>(batch.size());
   return bytes;
 }
 
-// One call of SegmentStore::write.
-class Writing {
- public:
-  Writing(SegmentStore::Impl& store, std::uint64_t& next_file)
-      : store_(store), names_(store), next_file_(next_file) {}
+}  // namespace
 
-  Result<std::vector<ChainRef>> run(std::span<const Incoming> all) {
-    auto chains = write_all(all);
-    if (!chains) abandon();
+struct SegmentStore::Write::Work {
+ public:
+  Work(SegmentStore::Impl& store, std::uint64_t& next_file)
+      : store_(store), names_(store), next_file_(next_file) {}
+  ~Work() { give_up(); }
+
+  Result<std::vector<ChainRef>> add(std::span<const Incoming> all) {
+    auto chains = add_all(all);
+    if (!chains) give_up();
     return chains;
   }
 
+  std::int64_t unsynced_bytes() const { return unsynced_bytes_; }
+
+  Result<void> sync() {
+    auto synced = sync_all();
+    if (!synced) give_up();
+    return synced;
+  }
+
  private:
-  Result<std::vector<ChainRef>> write_all(std::span<const Incoming> all) {
+  Result<std::vector<ChainRef>> add_all(std::span<const Incoming> all) {
     std::vector<ChainRef> chains;
     chains.reserve(all.size());
     for (const Incoming& incoming : all) {
       WALRUS_ASSIGN(auto chain, stream(incoming));
       chains.push_back(std::move(chain));
     }
-    if (pack_) {
-      written_.push_back(*std::move(pack_));
-      pack_.reset();
-      WALRUS_TRY(written_.back().finish(store_.env));
+    WALRUS_TRY(set_aside(pack_));
+    return chains;
+  }
+
+  Result<void> sync_all() {
+    WALRUS_TRY(set_aside(own_));
+    for (SegmentWriter& writer : written_) {
+      if (writer.open()) WALRUS_TRY(writer.finish(store_.env));
     }
     WALRUS_TRY(names_.sync());
     LockGuard guard(store_.lock);
     for (SegmentWriter& writer : written_) writer.commit(store_.indexes);
-    return chains;
+    written_.clear();
+    open_ = 0;
+    unsynced_bytes_ = 0;
+    return {};
   }
 
-  void abandon() {
-    if (own_) own_->abandon();
-    if (pack_) pack_->abandon();
+  void give_up() {
+    if (own_) written_.push_back(*std::exchange(own_, std::nullopt));
+    if (pack_) written_.push_back(*std::exchange(pack_, std::nullopt));
     for (SegmentWriter& writer : written_) {
       if (writer.sync_failed()) store_.sync_failed = true;
       writer.abandon();
     }
+    written_.clear();
   }
 
   Result<ChainRef> stream(const Incoming& incoming) {
     if (incoming.runs.empty() && incoming.chain) return incoming.chain;
     CHECK(incoming.stream != 0);
+    if (own_ && own_->file()->stream != incoming.stream) WALRUS_TRY(set_aside(own_));
     Chain chain;
     if (incoming.chain) chain = *incoming.chain;
     std::int64_t pending = 0;
     for (const auto& run : incoming.runs) pending += run_bytes(run);
+    unsynced_bytes_ += pending;
     for (const auto& run : incoming.runs) {
       bool last = &run == &incoming.runs.back();
       auto weight = last ? pending : run_bytes(run);
       WALRUS_TRY(place(incoming.stream, run, weight, chain));
     }
-    WALRUS_TRY(finish_own());
     return std::make_shared<const Chain>(std::move(chain));
   }
 
@@ -214,28 +236,35 @@ class Writing {
     auto sealed = own_->seal(std::move(before), store_.options.index_interval_bytes);
     // Damage in the file is for its readers to report: it stays without an index.
     if (!sealed && sealed.error().code != Code::kCorrupt) return sealed;
-    return finish_own();
+    return set_aside(own_);
   }
 
-  Result<void> finish_own() {
-    if (!own_) return {};
-    written_.push_back(*std::move(own_));
-    own_.reset();
-    return written_.back().finish(store_.env);
+  // A file that this stream, or this piece, is done with waits for the sync.
+  Result<void> set_aside(std::optional<SegmentWriter>& writer) {
+    if (!writer) return {};
+    written_.push_back(*std::exchange(writer, std::nullopt));
+    auto& last = written_.back();
+    return open_++ < kOpenMax ? last.complete() : last.finish(store_.env);
   }
 
   SegmentStore::Impl& store_;
   NewNames names_;
   std::uint64_t& next_file_;
-  std::optional<SegmentWriter> own_, pack_;
-  std::vector<SegmentWriter> written_;
+  std::optional<SegmentWriter> own_;  // of the last stream, which may go on
+  std::optional<SegmentWriter> pack_;
+  std::vector<SegmentWriter> written_;  // set aside
+  std::size_t open_ = 0;                // of written_
+  std::int64_t unsynced_bytes_ = 0;
 };
 
-}  // namespace
+SegmentStore::Write::Write(SegmentStore& store, std::uint64_t& next_file)
+    : work_(std::make_unique<Work>(*store.impl_, next_file)) {}
+SegmentStore::Write::~Write() = default;
 
-Result<std::vector<ChainRef>> SegmentStore::write(std::span<const Incoming> all,
-                                                  std::uint64_t& next_file) {
-  return Writing(*impl_, next_file).run(all);
+Result<std::vector<ChainRef>> SegmentStore::Write::add(std::span<const Incoming> all) {
+  return work_->add(all);
 }
+std::int64_t SegmentStore::Write::unsynced_bytes() const { return work_->unsynced_bytes(); }
+Result<void> SegmentStore::Write::sync() { return work_->sync(); }
 
 }  // namespace walrus::log

@@ -14,6 +14,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "log/catalog.h"
 #include "log/journal.h"
 #include "log/manifest.h"
 #include "log/stream_state.h"
@@ -74,7 +75,7 @@ using StateKey = std::pair<std::uint8_t, std::pair<std::uint64_t, std::string>>;
 
 // The state of the shard at one lsn, and how far its batches have been written.
 struct Checkpoint {
-  enum class Phase { kSyncing, kWriting, kManifest, kApply } phase = Phase::kSyncing;
+  enum class Phase { kSyncing, kWriting, kSyncingFiles, kManifest, kApply } phase = Phase::kSyncing;
   // The last manifest again, without the files that only trimmed and dropped batches are in: what a
   // full disk still has room for. Nothing is captured, and the journal's start stays.
   bool releases_only = false;
@@ -96,6 +97,7 @@ struct Checkpoint {
   Manifest manifest;
   std::vector<Done<void>> waiters;
   std::vector<SegmentStore::Mark> marks;  // of files that it may append to
+  std::optional<SegmentStore::Write> write;
 };
 
 constexpr Bytes kClosedText = "the log is closed";
@@ -124,7 +126,8 @@ class Shard {
   void stop_workers();
 
   // Streams. attach() is for the engine's catalogue: makes the stream if the shard has none.
-  StreamRef attach(std::uint64_t id, std::string name, const StreamOptions&);
+  StreamRef attach(std::string name, const CatalogEntry&);
+  std::string attributes(const StreamState&);
   std::vector<std::uint64_t> stream_ids();
   Result<Pending> drop(std::uint64_t id);
   // As drop() for all others, but in memory alone: a full disk has no room for frames, and every
@@ -225,8 +228,24 @@ class Shard {
 
   bool checkpoint_due(io::Nanos now) const;
   void begin_checkpoint();
-  io::Nanos checkpoint_write();     // no lock
-  io::Nanos checkpoint_manifest();  // no lock
+  // What a step of a checkpoint takes out of the journal: views into `bytes`.
+  struct Piece {
+    std::vector<Checkpoint::Captured*> taken;  // one for each of incoming
+    std::vector<Incoming> incoming;
+    struct Run {
+      std::size_t incoming = 0, run = 0;
+      std::vector<PendingChunk::Entry> entries;
+    };
+    std::vector<Run> runs;
+    std::int64_t bytes = 0;
+    bool full() const;
+  };
+  static Piece take_piece(Checkpoint&);
+  static void take_stream(Checkpoint::Captured&, Checkpoint&, Piece&);
+  Result<void> write_piece(Piece&);  // no lock
+  io::Nanos checkpoint_write();      // no lock
+  io::Nanos checkpoint_sync();       // no lock
+  io::Nanos checkpoint_manifest();   // no lock
   void checkpoint_apply(Ready&);
   void checkpoint_failed(const Error&);  // no lock
   void give_up_checkpoint();             // no lock

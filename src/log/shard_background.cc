@@ -13,7 +13,8 @@ namespace {
 constexpr io::Nanos kRetry = std::chrono::milliseconds(500);
 constexpr std::int64_t kPieceBytes = 8 << 20;  // written, then paced
 constexpr std::size_t kPieceStreams = 16'384;
-constexpr std::int64_t kClockRate = 10;  // trusted time gains on the wall clock's jumps
+constexpr std::int64_t kUnsyncedBytes = 64 << 20;  // of segment files, before they are synced
+constexpr std::int64_t kClockRate = 10;            // trusted time gains on the wall clock's jumps
 // Trusted time may gain tenfold: a producer is remembered for a day at least, as Kafka does.
 constexpr std::int64_t kProducerIdleMs = kClockRate * 24 * 3600 * 1000;
 constexpr Bytes kClockKey = "clock";
@@ -151,6 +152,7 @@ io::Nanos Shard::background_step() {
         return io::Worker::kForever;
       }
       case Checkpoint::Phase::kWriting: return checkpoint_write();
+      case Checkpoint::Phase::kSyncingFiles: return checkpoint_sync();
       case Checkpoint::Phase::kManifest: return checkpoint_manifest();
       case Checkpoint::Phase::kApply: {
         Ready ready;
@@ -310,76 +312,85 @@ Result<void> Shard::copy_batches(std::span<const PendingChunk::Entry> entries, s
   return {};
 }
 
-io::Nanos Shard::checkpoint_write() {
-  auto& checkpoint = *checkpoint_;
-  std::vector<Incoming> incoming;
-  std::vector<Checkpoint::Captured*> taken;
-  std::int64_t bytes = 0;
-  struct Piece {
-    std::size_t incoming = 0, run = 0;
-    std::vector<PendingChunk::Entry> entries;
-  };
-  std::vector<Piece> pieces;
-  while (checkpoint.next < checkpoint.streams.size() && bytes < kPieceBytes &&
-         incoming.size() < kPieceStreams) {
+bool Shard::Piece::full() const { return bytes >= kPieceBytes || incoming.size() >= kPieceStreams; }
+
+Shard::Piece Shard::take_piece(Checkpoint& checkpoint) {
+  Piece piece;
+  while (checkpoint.next < checkpoint.streams.size() && !piece.full()) {
     auto& captured = checkpoint.streams[checkpoint.next];
-    auto& snapshot = checkpoint.manifest.streams[captured.snapshot];
-    Incoming one{snapshot.id, {}, snapshot.chain};
-    auto segment_base = snapshot.chain && !snapshot.chain->empty()
-                            ? snapshot.chain->back().segment_base
-                            : std::int64_t{-1};
-    auto epoch =
-        snapshot.chain && !snapshot.chain->empty() ? snapshot.chain->back().epoch : std::int32_t{0};
-    while (!captured.finished() && bytes < kPieceBytes) {
-      auto& [chunk, count] = captured.chunks[captured.chunk];
-      if (one.runs.empty() || one.runs.back().segment_base != chunk->segment_base ||
-          one.runs.back().epoch != chunk->epoch) {
-        bool seals =
-            segment_base >= 0 && (segment_base != chunk->segment_base || epoch != chunk->epoch);
-        one.runs.push_back({chunk->segment_base, chunk->epoch, seals, {}});
-        pieces.push_back({incoming.size(), one.runs.size() - 1, {}});
-        segment_base = chunk->segment_base;
-        epoch = chunk->epoch;
-      }
-      while (captured.entry < count && bytes < kPieceBytes) {
-        const auto& entry = chunk->entries[captured.entry++];
-        pieces.back().entries.push_back(entry);
-        bytes += entry.bytes;
-      }
-      if (captured.entry == count) {
-        ++captured.chunk;
-        captured.entry = 0;
-      }
-    }
+    take_stream(captured, checkpoint, piece);
     if (captured.finished()) ++checkpoint.next;
-    taken.push_back(&captured);
-    incoming.push_back(std::move(one));
   }
-  std::string copied;
-  copied.reserve(static_cast<std::size_t>(bytes));
-  Result<void> result;
-  for (auto& piece : pieces) {
-    auto& run = incoming[piece.incoming].runs[piece.run];
-    result = copy_batches(piece.entries, run.epoch, copied, &run.batches);
-    if (!result) break;
-  }
-  if (result) {
-    auto chains = store_.write(incoming, next_file_);
-    if (chains) {
-      for (std::size_t i = 0; i < taken.size(); ++i) {
-        checkpoint.manifest.streams[taken[i]->snapshot].chain = (*chains)[i];
-      }
-    } else {
-      result = std::unexpected(chains.error());
+  return piece;
+}
+
+void Shard::take_stream(Checkpoint::Captured& captured, Checkpoint& checkpoint, Piece& piece) {
+  const auto& snapshot = checkpoint.manifest.streams[captured.snapshot];
+  Incoming one{snapshot.id, {}, snapshot.chain};
+  bool stored = snapshot.chain && !snapshot.chain->empty();
+  auto segment_base = stored ? snapshot.chain->back().segment_base : std::int64_t{-1};
+  auto epoch = stored ? snapshot.chain->back().epoch : std::int32_t{0};
+  while (!captured.finished() && piece.bytes < kPieceBytes) {
+    auto& [chunk, count] = captured.chunks[captured.chunk];
+    bool changes = segment_base != chunk->segment_base || epoch != chunk->epoch;
+    if (one.runs.empty() || changes) {
+      one.runs.push_back({chunk->segment_base, chunk->epoch, segment_base >= 0 && changes, {}});
+      piece.runs.push_back({piece.incoming.size(), one.runs.size() - 1, {}});
+      segment_base = chunk->segment_base;
+      epoch = chunk->epoch;
+    }
+    while (captured.entry < count && piece.bytes < kPieceBytes) {
+      const auto& entry = chunk->entries[captured.entry++];
+      piece.runs.back().entries.push_back(entry);
+      piece.bytes += entry.bytes;
+    }
+    if (captured.entry == count) {
+      ++captured.chunk;
+      captured.entry = 0;
     }
   }
-  if (!result) {
-    checkpoint_failed(result.error());
+  piece.taken.push_back(&captured);
+  piece.incoming.push_back(std::move(one));
+}
+
+Result<void> Shard::write_piece(Piece& piece) {
+  std::string copied;
+  copied.reserve(static_cast<std::size_t>(piece.bytes));
+  for (auto& part : piece.runs) {
+    auto& run = piece.incoming[part.incoming].runs[part.run];
+    WALRUS_TRY(copy_batches(part.entries, run.epoch, copied, &run.batches));
+  }
+  auto& checkpoint = *checkpoint_;
+  if (!checkpoint.write) checkpoint.write.emplace(store_, next_file_);
+  WALRUS_ASSIGN(auto chains, checkpoint.write->add(piece.incoming));
+  for (std::size_t i = 0; i < piece.taken.size(); ++i) {
+    checkpoint.manifest.streams[piece.taken[i]->snapshot].chain = chains[i];
+  }
+  return {};
+}
+
+io::Nanos Shard::checkpoint_write() {
+  auto piece = take_piece(*checkpoint_);
+  if (auto written = write_piece(piece); !written) {
+    checkpoint_failed(written.error());
     return kRetry;
   }
-  background_bytes_ += static_cast<std::uint64_t>(bytes);
-  if (checkpoint.next == checkpoint.streams.size()) checkpoint.phase = Checkpoint::Phase::kManifest;
-  return throttle(bytes);
+  background_bytes_ += static_cast<std::uint64_t>(piece.bytes);
+  bool last = checkpoint_->next == checkpoint_->streams.size();
+  if (last || checkpoint_->write->unsynced_bytes() >= kUnsyncedBytes) {
+    checkpoint_->phase = Checkpoint::Phase::kSyncingFiles;
+  }
+  return throttle(piece.bytes);
+}
+
+io::Nanos Shard::checkpoint_sync() {
+  if (auto synced = checkpoint_->write->sync(); !synced) {
+    checkpoint_failed(synced.error());
+    return kRetry;
+  }
+  bool last = checkpoint_->next == checkpoint_->streams.size();
+  checkpoint_->phase = last ? Checkpoint::Phase::kManifest : Checkpoint::Phase::kWriting;
+  return io::Nanos(0);
 }
 
 // Paced while there is room; at full speed once the journal fills, because producers wait then.
@@ -524,6 +535,7 @@ void Shard::checkpoint_failed(const Error& error) {
 // What it wrote is given back, because it may be room that is missing.
 void Shard::give_up_checkpoint() {
   std::vector<FileRef> written, made;
+  checkpoint_->write.reset();
   store_.rewind(checkpoint_->marks);
   for (const auto& captured : checkpoint_->streams) {
     const auto& chain = checkpoint_->manifest.streams[captured.snapshot].chain;

@@ -220,15 +220,21 @@ StreamState& Shard::replayed_stream(std::uint64_t id) {
   return *stream;
 }
 
-StreamRef Shard::attach(std::uint64_t id, std::string name, const StreamOptions& options) {
+StreamRef Shard::attach(std::string name, const CatalogEntry& entry) {
   LockGuard guard(lock_);
-  auto& stream = replayed_stream(id);
+  auto& stream = replayed_stream(entry.id);
   if (stream.name.empty()) stream.name = std::move(name);
-  stream.options = options;
+  stream.options = entry.options;
+  stream.attributes = entry.attributes;
   // What was written under a weaker durability becomes readable with the next sync.
-  bool fsync = options.durability.kind == Durability::kFsync;
+  bool fsync = entry.options.durability.kind == Durability::kFsync;
   if (fsync && stream.log_end > stream.high_watermark) request({this, journal_.end(), true});
-  return streams_.at(id);
+  return streams_.at(entry.id);
+}
+
+std::string Shard::attributes(const StreamState& stream) {
+  LockGuard guard(lock_);
+  return stream.attributes;
 }
 
 std::vector<std::uint64_t> Shard::stream_ids() {

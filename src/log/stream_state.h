@@ -47,6 +47,7 @@ struct StreamState {
   std::string name;
   Shard* shard = nullptr;
   StreamOptions options;
+  std::string attributes;
   std::atomic<bool> removed = false;
 
   std::int64_t log_start = 0, high_watermark = 0, log_end = 0;

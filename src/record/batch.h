@@ -102,7 +102,18 @@ std::size_t encoded_size(std::span<const Record>, Time now);
 std::size_t encode(std::span<const Record>, const BatchFields&, char* to);
 std::string encode(std::span<const Record>, const BatchFields&);
 // The same batch with its records compressed; lies outside the hot path.
-Result<std::string> compress(const BatchView&, Codec);
+Result<std::string> compress(const BatchView&, Codec, std::optional<int> level = {});
+
+// The batch as a broker stores it that has a say in it: its records compressed by another codec,
+// and the time at which it was appended instead of its producer's.
+struct Changes {
+  std::optional<Codec> codec{};
+  std::optional<int> level{};  // of the codec; none: the codec's own
+  std::optional<std::int64_t> append_time_ms{};
+  std::size_t decompressed_bytes_max = 64 << 20;
+};
+// kTooLarge, kCorrupt; kInvalid: the level.
+Result<std::string> rebuild(const BatchView&, const Changes&);
 
 // The batch cut at `end_offset`, which becomes its next offset: base offset < end_offset <= next
 // offset, else kInvalid. Codec, attributes, producer fields and the gaps that compaction left stay;

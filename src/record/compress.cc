@@ -14,13 +14,14 @@ namespace walrus::record {
 namespace {
 
 constexpr int kZstdLevel = 3;  // the default of zstd and of Java's clients
+constexpr int kLz4Level = 0;   // the fast one
 constexpr std::size_t kPlainBytesMax = std::numeric_limits<std::int32_t>::max();
 
 // All of these append the compressed `input` to `to`.
-Result<void> gzip(Bytes input, std::string& to) {
+Result<void> gzip(Bytes input, int level, std::string& to) {
   z_stream stream{};
   constexpr int kGzipOnly = 16, kMemoryLevel = 8;
-  if (deflateInit2(&stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, MAX_WBITS + kGzipOnly, kMemoryLevel,
+  if (deflateInit2(&stream, level, Z_DEFLATED, MAX_WBITS + kGzipOnly, kMemoryLevel,
                    Z_DEFAULT_STRATEGY) != Z_OK) {
     return fail(Code::kIo, "no memory for gzip");
   }
@@ -60,10 +61,11 @@ Result<void> snappy_xerial(Bytes input, std::string& to) {
   return {};
 }
 
-Result<void> lz4(Bytes input, std::string& to) {
+Result<void> lz4(Bytes input, int level, std::string& to) {
   LZ4F_preferences_t preferences{};  // as Java's clients need it: independent blocks, no size
   preferences.frameInfo.blockMode = LZ4F_blockIndependent;
   preferences.frameInfo.blockSizeID = LZ4F_max64KB;
+  preferences.compressionLevel = level;
   auto before = to.size();
   auto bound = LZ4F_compressFrameBound(input.size(), &preferences);
   std::size_t size = 0;
@@ -75,32 +77,33 @@ Result<void> lz4(Bytes input, std::string& to) {
   return {};
 }
 
-Result<void> zstd(Bytes input, std::string& to) {
+Result<void> zstd(Bytes input, int level, std::string& to) {
   auto before = to.size();
   auto bound = ZSTD_compressBound(input.size());
   std::size_t size = 0;
   to.resize_and_overwrite(before + bound, [&](char* bytes, std::size_t) {
-    size = ZSTD_compress(bytes + before, bound, input.data(), input.size(), kZstdLevel);
+    size = ZSTD_compress(bytes + before, bound, input.data(), input.size(), level);
     return ZSTD_isError(size) ? before : before + size;
   });
   if (ZSTD_isError(size)) return fail(Code::kIo, "zstd failed: {}", ZSTD_getErrorName(size));
   return {};
 }
 
-Result<void> append_compressed(Codec codec, Bytes input, std::string& to) {
+Result<void> append_compressed(Codec codec, std::optional<int> level, Bytes input,
+                               std::string& to) {
   switch (codec) {
     case Codec::kNone: to.append(input); return {};
-    case Codec::kGzip: return gzip(input, to);
+    case Codec::kGzip: return gzip(input, level.value_or(Z_DEFAULT_COMPRESSION), to);
     case Codec::kSnappy: return snappy_xerial(input, to);
-    case Codec::kLz4: return lz4(input, to);
-    case Codec::kZstd: return zstd(input, to);
+    case Codec::kLz4: return lz4(input, level.value_or(kLz4Level), to);
+    case Codec::kZstd: return zstd(input, level.value_or(kZstdLevel), to);
   }
   return fail(Code::kInvalid, "record batch: unknown codec {}", static_cast<int>(codec));
 }
 
 }  // namespace
 
-Result<std::string> compress(const BatchView& batch, Codec codec) {
+Result<std::string> compress(const BatchView& batch, Codec codec, std::optional<int> level) {
   std::string plain;
   auto body = batch.body();
   if (batch.count() == 0) codec = Codec::kNone;  // nothing to compress, and no reader would look
@@ -109,7 +112,7 @@ Result<std::string> compress(const BatchView& batch, Codec codec) {
     body = plain;
   }
   std::string made(batch.bytes().substr(0, kBatchHeaderBytes));
-  WALRUS_TRY(append_compressed(codec, body, made));
+  WALRUS_TRY(append_compressed(codec, level, body, made));
   if (made.size() - kLogOverheadBytes > kPlainBytesMax) {
     return fail(Code::kTooLarge, "record batch: compressed, it has {} bytes", made.size());
   }

@@ -69,6 +69,22 @@ Result<std::int64_t> parse_integer(Bytes text) {
   return value;
 }
 
+std::vector<std::string> elements_of(const std::string& list) {
+  std::vector<std::string> elements;
+  std::istringstream rest(list);
+  for (std::string element; std::getline(rest, element, ',');) elements.push_back(element);
+  return elements;
+}
+
+bool is_choice(const Option& option, Bytes text) {
+  for (auto rest = option.choices; !rest.empty();) {
+    auto bar = rest.find('|');
+    if (rest.substr(0, bar) == text) return true;
+    rest.remove_prefix(bar == Bytes::npos ? rest.size() : bar + 1);
+  }
+  return false;
+}
+
 Result<void> check_value(const Option& option, const std::string& text, const std::string& origin) {
   switch (option.type) {
     case OptionType::kInteger: {
@@ -91,8 +107,15 @@ Result<void> check_value(const Option& option, const std::string& text, const st
     case OptionType::kAddress:
       if (io::parse_address(text)) return {};
       return refuse(origin, option, text, "host:port");
-    case OptionType::kString:
-    case OptionType::kList: return {};
+    case OptionType::kChoice:
+      if (is_choice(option, text)) return {};
+      return refuse(origin, option, text, fmt::format("one of {}", option.choices));
+    case OptionType::kList:
+      for (const auto& element : elements_of(text))
+        if (!is_choice(option, element))
+          return refuse(origin, option, text, fmt::format("some of {}", option.choices));
+      return {};
+    case OptionType::kString: return {};
   }
   return {};
 }
@@ -167,8 +190,7 @@ std::string toml_value(const Option& option, const std::string& text) {
   if (option.type == OptionType::kInteger || option.type == OptionType::kBoolean) return text;
   if (option.type != OptionType::kList) return toml_string(text);
   std::string list;
-  std::istringstream elements(text);
-  for (std::string element; std::getline(elements, element, ',');)
+  for (const auto& element : elements_of(text))
     list += (list.empty() ? "" : ", ") + toml_string(element);
   return "[" + list + "]";
 }
@@ -260,26 +282,79 @@ Result<void> Config::check() const {
   auto origin = [this](Bytes key) { return values_.find(key)->second.origin; };
   if (string("node.data_dir").empty())
     return fail(Code::kInvalid, "{}: node.data_dir is empty", origin("node.data_dir"));
-  for (Bytes key : {"security.certificate", "security.key", "security.ca", "security.sasl"})
-    if (!string(key).empty())
-      return fail(Code::kInvalid, "{}: {}: not supported in this release", origin(key), key);
-  for (Bytes key : {"native.listen", "kafka.listen", "admin.listen"}) {
-    if (string(key).empty()) continue;
-    auto address = io::parse_address(string(key));
-    if (!address) return std::unexpected(std::move(address).error());
-    const auto& host = address->host;
-    bool loopback = host == "localhost" || host == "::1" || host.starts_with("127.");
-    if (!loopback && !boolean("security.insecure"))
-      return fail(Code::kInvalid,
-                  "{}: {} = {}: not a loopback address, and nothing is authenticated or encrypted: "
-                  "--insecure allows it",
-                  origin(key), key, string(key));
-  }
+  WALRUS_TRY(check_security());
   if (integer("native.output_bytes_max") < integer("native.frame_bytes_max"))
     return fail(Code::kInvalid, "{}: native.output_bytes_max is less than native.frame_bytes_max",
                 origin("native.output_bytes_max"));
   return {};
 }
+
+Result<void> Config::check_security() const {
+  auto refused = [this](Bytes key, Bytes why) {
+    return fail(Code::kInvalid, "{}: {} = {}: {}", values_.find(key)->second.origin, key,
+                string(key).empty() ? "\"\"" : string(key), why);
+  };
+  bool certificate = !string("security.certificate").empty();
+  if (certificate != !string("security.key").empty())
+    return refused(certificate ? "security.key" : "security.certificate",
+                   "a certificate and its key come together");
+  bool asks = string("security.client_certificate") != "none";
+  if (asks && !certificate)
+    return refused("security.client_certificate", "there is no TLS without security.certificate");
+  if (asks && string("security.ca").empty())
+    return refused("security.client_certificate", "security.ca has to name who signs them");
+  if (!asks && !string("security.ca").empty())
+    return refused("security.ca", "has no effect while security.client_certificate = none");
+  for (Bytes table : {"native", "kafka", "admin"}) WALRUS_TRY(check_port(table));
+  return {};
+}
+
+Result<void> Config::check_port(Bytes table) const {
+  auto key = fmt::format("{}.listen", table);
+  if (string(key).empty()) return {};
+  WALRUS_ASSIGN(auto address, io::parse_address(string(key)));
+  const auto& host = address.host;
+  bool loopback = host == "localhost" || host == "::1" || host.starts_with("127.");
+  auto refused = [&](const std::string& which, Bytes why) {
+    return fail(Code::kInvalid, "{}: {} = {}: {}", values_.find(which)->second.origin, which,
+                string(which), why);
+  };
+  PortProtocol asks;
+  if (table != "admin") {
+    asks = protocol(table);
+    auto chosen = fmt::format("{}.security", table);
+    if (asks.tls && string("security.certificate").empty())
+      return refused(chosen, "there is no TLS without security.certificate");
+    if (asks.sasl && string("security.sasl").empty())
+      return refused(chosen, "security.sasl names no mechanism");
+  }
+  auto mechanisms = list("security.sasl");
+  bool plain = std::ranges::find(mechanisms, "PLAIN") != mechanisms.end();
+  if (asks.sasl && plain && !asks.tls && !loopback)
+    return refused(key,
+                   "not a loopback address, and security.sasl has PLAIN, which shows "
+                   "passwords to the network: set security.certificate, or leave PLAIN out");
+  bool proven = asks.sasl || (asks.tls && string("security.client_certificate") == "required");
+  if (loopback || proven || boolean("security.insecure")) return {};
+  if (table == "admin")
+    return refused(key,
+                   "not a loopback address, and nobody is asked who he is on this port: keep "
+                   "it on loopback, or allow it with --insecure");
+  return refused(key,
+                 "not a loopback address, and nobody is asked who he is: set security.sasl "
+                 "(with users, see walrus user, and a security.certificate), or "
+                 "security.client_certificate = \"required\", or allow it with --insecure");
+}
+
+PortProtocol Config::protocol(Bytes table) const {
+  const auto& chosen = string(fmt::format("{}.security", table));
+  if (chosen == "auto")
+    return {.tls = !string("security.certificate").empty(),
+            .sasl = !string("security.sasl").empty()};
+  return {.tls = chosen.ends_with("ssl"), .sasl = chosen.starts_with("sasl")};
+}
+
+std::vector<std::string> Config::list(Bytes key) const { return elements_of(string(key)); }
 
 const std::string& Config::string(Bytes key) const {
   auto found = values_.find(key);
@@ -335,6 +410,9 @@ std::string configuration_markdown() {
                   ? fmt::format("{}..", option.min)
                   : fmt::format("{}..{}", option.min, option.max);
     else if (option.type == OptionType::kBoolean) range = "true, false";
+    else range = std::string(option.choices);
+    for (auto& c : range)
+      if (c == '|') c = ' ';
     text += fmt::format("| `{}` | `{}` | {} | {} |\n", name_in_table(option.key),
                         toml_value(option, std::string(option.fallback)), range, option.help);
   }

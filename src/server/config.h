@@ -23,6 +23,11 @@ struct ConfigInput {
   std::vector<Flag> flags{};  // later ones win
 };
 
+// What a port asks of its clients.
+struct PortProtocol {
+  bool tls = false, sasl = false;
+};
+
 class Config {
  public:
   static Result<Config> load(const ConfigInput&);
@@ -30,7 +35,9 @@ class Config {
   const std::string& string(Bytes key) const;
   std::int64_t integer(Bytes key) const;
   bool boolean(Bytes key) const;
-  bool quiet() const { return quiet_; }  // WALRUS_QUIET is set: only errors are logged
+  std::vector<std::string> list(Bytes key) const;
+  PortProtocol protocol(Bytes table) const;  // of "native" or "kafka"
+  bool quiet() const { return quiet_; }      // WALRUS_QUIET is set: only errors are logged
 
   // All values as TOML, each with where it came from.
   std::string print() const;
@@ -44,6 +51,8 @@ class Config {
   };
   Config();
   Result<void> set(const Option&, std::string text, std::string origin);
+  Result<void> check_security() const;
+  Result<void> check_port(Bytes table) const;
   Result<void> load_file(const ConfigInput&);
   Result<void> load_environment(const std::map<std::string, std::string>&);
 

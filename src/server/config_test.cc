@@ -123,20 +123,80 @@ TEST(ConfigTest, names_of_upstream_are_read_and_ours_win) {
   EXPECT_TRUE(config->quiet());
 }
 
-TEST(ConfigTest, address_off_loopback_needs_insecure) {
+TEST(ConfigTest, address_off_loopback_where_nobody_is_asked_needs_insecure) {
   ConfigInput input{.flags = {{"--listen", "native.listen", "0.0.0.0:9091"}}};
   EXPECT_EQ(error(input),
-            "--listen: native.listen = 0.0.0.0:9091: not a loopback address, and nothing is "
-            "authenticated or encrypted: --insecure allows it");
+            "--listen: native.listen = 0.0.0.0:9091: not a loopback address, and nobody is asked "
+            "who he is: set security.sasl (with users, see walrus user, and a "
+            "security.certificate), or security.client_certificate = \"required\", or allow it "
+            "with --insecure");
   input.flags.push_back({"--insecure", "security.insecure", "true"});
   EXPECT_EQ(error(input), "");
   EXPECT_EQ(error({.flags = {{"--listen", "native.listen", "[::1]:9091"}}}), "");
   EXPECT_EQ(error({.flags = {{"--listen", "native.listen", "localhost:9091"}}}), "");
 }
 
-TEST(ConfigTest, certificates_are_refused_rather_than_ignored) {
+constexpr Bytes kCertificate = "[security]\ncertificate = \"a.pem\"\nkey = \"k.pem\"\n";
+constexpr Bytes kOpen = "[native]\nlisten = \"0.0.0.0:9091\"\n";
+
+TEST(ConfigTest, address_off_loopback_is_fine_where_everybody_is_asked) {
+  auto open = [](const std::string& rest) { return error(file(std::string(kOpen) + rest)); };
+  EXPECT_EQ(open("[security]\nsasl = [\"SCRAM-SHA-256\"]\n"), "");
+  EXPECT_EQ(open(std::string(kCertificate) + "sasl = [\"PLAIN\"]\n"), "");
+  EXPECT_EQ(
+      open(std::string(kCertificate) + "ca = \"ca.pem\"\nclient_certificate = \"required\"\n"), "");
+  // Encrypted only, or by those who like to.
+  EXPECT_NE(open(std::string(kCertificate)), "");
+  EXPECT_NE(
+      open(std::string(kCertificate) + "ca = \"ca.pem\"\nclient_certificate = \"requested\"\n"),
+      "");
+}
+
+TEST(ConfigTest, plain_passwords_stay_off_the_network) {
+  auto plain = std::string(kOpen) + "[security]\nsasl = [\"SCRAM-SHA-256\", \"PLAIN\"]\n";
+  EXPECT_NE(error(file(plain)).find("PLAIN, which shows passwords to the network"),
+            std::string::npos);
+  EXPECT_NE(error(file(plain + "insecure = true\n")), "");
+  EXPECT_EQ(error(file("[security]\nsasl = [\"PLAIN\"]\n")), "");  // loopback
+}
+
+TEST(ConfigTest, security_that_does_not_go_together_is_refused_with_its_place) {
   EXPECT_EQ(error(file("[security]\ncertificate = \"a.pem\"\n")),
-            "walrus.toml:2: security.certificate: not supported in this release");
+            "default: security.key = \"\": a certificate and its key come together");
+  EXPECT_EQ(error(file("[security]\nkey = \"a.pem\"\n")),
+            "default: security.certificate = \"\": a certificate and its key come together");
+  EXPECT_EQ(error(file("[security]\nclient_certificate = \"required\"\n")),
+            "walrus.toml:2: security.client_certificate = required: there is no TLS without "
+            "security.certificate");
+  EXPECT_EQ(error(file(std::string(kCertificate) + "client_certificate = \"required\"\n")),
+            "walrus.toml:4: security.client_certificate = required: security.ca has to name who "
+            "signs them");
+  EXPECT_EQ(error(file("[security]\nsasl = [\"GSSAPI\"]\n")),
+            "walrus.toml:2: security.sasl = GSSAPI: expected some of "
+            "SCRAM-SHA-256|SCRAM-SHA-512|PLAIN");
+  EXPECT_EQ(error(file("[kafka]\nsecurity = \"ssl\"\n")),
+            "walrus.toml:2: kafka.security = ssl: there is no TLS without security.certificate");
+  EXPECT_EQ(error(file("[kafka]\nsecurity = \"sasl_plaintext\"\n")),
+            "walrus.toml:2: kafka.security = sasl_plaintext: security.sasl names no mechanism");
+  EXPECT_EQ(error(file("[kafka]\nsecurity = \"tls\"\n")),
+            "walrus.toml:2: kafka.security = tls: expected one of "
+            "auto|plaintext|ssl|sasl_plaintext|sasl_ssl");
+}
+
+TEST(ConfigTest, ports_ask_for_what_there_is_unless_told_otherwise) {
+  auto config =
+      Config::load(file(std::string(kCertificate) + "sasl = [\"SCRAM-SHA-512\", \"PLAIN\"]\n"
+                                                    "[native]\nsecurity = \"plaintext\"\n"));
+  ASSERT_TRUE(config.has_value()) << config.error().message;
+  auto security = server_options(*config, 1).security;
+  EXPECT_TRUE(security.kafka.tls);
+  EXPECT_EQ(security.kafka.mechanisms,
+            (std::vector{wire::sasl::Mechanism::kScramSha512, wire::sasl::Mechanism::kPlain}));
+  EXPECT_FALSE(security.native.tls);
+  EXPECT_TRUE(security.native.mechanisms.empty());
+  EXPECT_EQ(security.tls.files.certificate, "a.pem");
+  auto none = server_options(*Config::load({}), 1).security;
+  EXPECT_FALSE(none.kafka.tls || none.native.tls);
 }
 
 TEST(ConfigTest, what_is_printed_loads_to_the_same) {

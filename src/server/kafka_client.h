@@ -44,6 +44,13 @@ class KafkaClient {
     if (!connection_) return fail(Code::kClosed, "not connected");
     return loop_.block<void>([&] { return connection_->write(bytes, kTestDeadline); });
   }
+  // Nothing more will be sent.
+  Result<void> end() {
+    return loop_.block<void>([this]() -> io::Task<void> {
+      connection_->shutdown_write();
+      co_return Result<void>();
+    });
+  }
   template <class Request>
   Result<void> send(const Request& request, std::int16_t version) {
     auto bytes = frame(request, version, ++sent_);

@@ -249,6 +249,52 @@ TEST_F(KafkaGroupsTest, a_removed_group_stays_away) {
   EXPECT_EQ(delete_group(), 69);
 }
 
+TEST_F(KafkaGroupsTest, groups_and_what_they_keep_are_limited) {
+  stop();
+  options_.kafka.groups.members_max = 1;
+  options_.kafka.groups.bytes_max = 1000;
+  options_.kafka.groups.groups_max = 2;
+  options_.kafka.groups.group_id_bytes_max = 20;
+  (void)world_.node(0).restart();
+  start();
+  auto join = [&](Bytes group, Bytes metadata, std::int16_t version = 3) {
+    auto request = join_request("", metadata);
+    request.group_id = group;
+    return ask<JoinGroupResponse>(request, version);
+  };
+  EXPECT_EQ(join("", "topics").error_code, 24);
+  EXPECT_EQ(join(std::string(21, 'g'), "topics").error_code, 24);
+  EXPECT_EQ(join("a", std::string(1000, 'm')).error_code, -1);
+  EXPECT_TRUE(ask<ListGroupsResponse>(ListGroupsRequest{}, 4).groups.empty()) << "nothing is kept";
+  auto joined = join("a", "topics");
+  EXPECT_EQ(joined.error_code, 0);
+  EXPECT_EQ(join("a", "topics").error_code, 81);
+  SyncGroupRequest sync{
+      .group_id = "a", .generation_id = joined.generation_id, .member_id = joined.member_id};
+  std::string large(1001, 'a');
+  sync.assignments.push_back({.member_id = joined.member_id, .assignment = large});
+  EXPECT_EQ(ask<SyncGroupResponse>(sync, 5).error_code, -1);
+  sync.assignments[0].assignment = "small";
+  EXPECT_EQ(ask<SyncGroupResponse>(sync, 5).assignment, "small");
+  EXPECT_EQ(commit("", -1, 5), 0);  // the second group
+  EXPECT_EQ(join("third", "topics").error_code, 81);
+}
+
+TEST_F(KafkaGroupsTest, requests_that_are_refused_leave_no_group) {
+  EXPECT_EQ(commit("nobody", 3, 5), 25);
+  SyncGroupRequest sync{.group_id = kGroup, .generation_id = 1, .member_id = "nobody"};
+  EXPECT_EQ(ask<SyncGroupResponse>(sync, 5).error_code, 25);
+  EXPECT_EQ(ask<JoinGroupResponse>(join_request("nobody"), 9).error_code, 25);
+  EXPECT_EQ(heartbeat("nobody", 1), 25);
+  EXPECT_EQ(leave("nobody"), 25);
+  EXPECT_TRUE(ask<ListGroupsResponse>(ListGroupsRequest{}, 4).groups.empty());
+  // Who was told an id and does not come again leaves none either.
+  EXPECT_EQ(ask<JoinGroupResponse>(join_request(""), 9).error_code, 79);
+  EXPECT_EQ(ask<ListGroupsResponse>(ListGroupsRequest{}, 4).groups.size(), 1u);
+  world_.run_for(11s);
+  EXPECT_TRUE(ask<ListGroupsResponse>(ListGroupsRequest{}, 4).groups.empty());
+}
+
 TEST_F(KafkaGroupsTest, the_stream_of_groups_is_no_topic) {
   EXPECT_EQ(commit("", -1, 5), 0);
   CreateTopicsRequest request;

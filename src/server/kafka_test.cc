@@ -1,109 +1,9 @@
 // The Kafka protocol against a simulated server without faults: what is answered to whom.
 
-#include <gtest/gtest.h>
-
-#include "base/crc32c.h"
-#include "io/sim/sim_world.h"
-#include "record/batch.h"
-#include "server/kafka_client.h"
-#include "server/server.h"
-#include "wire/kafka/cluster.h"
-#include "wire/kafka/configs.h"
-#include "wire/kafka/data.h"
-#include "wire/kafka/topics.h"
+#include "server/kafka_fixture.h"
 
 namespace walrus::server {
 namespace {
-
-using namespace wire::kafka;
-using namespace std::chrono_literals;
-
-struct Producer {
-  std::int64_t id = -1;
-  std::int16_t epoch = -1;
-  std::int32_t sequence = -1;
-};
-
-std::string batch_of(std::vector<std::string> values, const Producer& producer = {},
-                     std::int64_t timestamp = 1'700'000'000'000) {
-  std::vector<walrus::Record> records;
-  for (const auto& value : values) records.push_back({.value = value});
-  return record::encode(records, {.now = Time(Millis(timestamp)),
-                                  .producer_id = producer.id,
-                                  .producer_epoch = producer.epoch,
-                                  .base_sequence = producer.sequence});
-}
-
-// The CRC of a batch whose bytes were changed on purpose.
-std::string with_crc(std::string batch) {
-  store_be(batch.data() + 17, crc32c(Bytes(batch).substr(record::kBatchHeadBytes)));
-  return batch;
-}
-
-class KafkaTest : public testing::Test {
- protected:
-  KafkaTest() : world_(1, {.nodes = 2}), loop_(world_.node(1).env()) {
-    options_ = small_options("/data");
-    options_.native.listen = world_.node(0).host() + ":9091";
-    options_.kafka.listen = world_.node(0).host() + ":9092";
-    options_.admin_listen = world_.node(0).host() + ":9094";
-  }
-  ~KafkaTest() override {
-    client_.reset();
-    server_.reset();
-  }
-  void start() {
-    auto started = Server::start(world_.node(0).env(), options_, log_);
-    ASSERT_TRUE(started.has_value()) << started.error().message;
-    server_ = std::move(*started);
-    client_ = connect();
-  }
-  std::unique_ptr<KafkaClient> connect() {
-    return std::make_unique<KafkaClient>(loop_, server_->kafka_address());
-  }
-  KafkaClient& client() { return *client_; }
-
-  CreateTopicsResponse::Topic create(CreateTopicsRequest::Topic topic, bool validate_only = false) {
-    CreateTopicsRequest request{.validate_only = validate_only};
-    request.topics.push_back(std::move(topic));
-    auto response = client().ask<CreateTopicsResponse>(request, 7);
-    EXPECT_TRUE(response.has_value());
-    return response ? response->topics.at(0) : CreateTopicsResponse::Topic{};
-  }
-  void make(Bytes name, std::int32_t partitions = 1) {
-    EXPECT_EQ(create({.name = name, .partitions = partitions, .replication_factor = 1}).error_code,
-              0);
-  }
-  static ProduceRequest produce_request(Bytes topic, Bytes batch, std::int16_t acks = -1) {
-    ProduceRequest request{.acks = acks, .timeout_ms = 1000};
-    request.topics.push_back({.name = topic, .partitions = {{.index = 0, .records = batch}}});
-    return request;
-  }
-  ProduceResponse::Partition produce(Bytes topic, Bytes batch, std::int16_t version = 9) {
-    auto response = client().ask<ProduceResponse>(produce_request(topic, batch), version);
-    EXPECT_TRUE(response.has_value()) << response.error().message;
-    return response ? response->topics.at(0).partitions.at(0) : ProduceResponse::Partition{};
-  }
-  static FetchRequest fetch_request(Bytes topic, std::int64_t offset, std::int32_t wait_ms = 0) {
-    FetchRequest request{.wait_max_ms = wait_ms, .bytes_min = 1, .bytes_max = 1 << 20};
-    request.topics.push_back(
-        {.name = topic,
-         .partitions = {{.index = 0, .fetch_offset = offset, .bytes_max = 1 << 20}}});
-    return request;
-  }
-  FetchResponse fetch(const FetchRequest& request, std::int16_t version = 12) {
-    auto response = client().ask<FetchResponse>(request, version);
-    EXPECT_TRUE(response.has_value()) << response.error().message;
-    return response ? *response : FetchResponse{};
-  }
-
-  io::World world_;
-  SilentLog log_;
-  TestLoop loop_;
-  ServerOptions options_;
-  std::unique_ptr<Server> server_;
-  std::unique_ptr<KafkaClient> client_;
-};
 
 TEST_F(KafkaTest, api_versions_tells_what_is_served) {
   start();
@@ -373,15 +273,6 @@ TEST_F(KafkaTest, topics_that_cannot_be_made_are_refused_by_reason) {
             0);
 }
 
-TEST_F(KafkaTest, an_incremental_fetch_session_is_not_known_here) {
-  start();
-  make("t");
-  auto request = fetch_request("t", 0);
-  request.session_id = 7;
-  request.session_epoch = 1;
-  EXPECT_EQ(fetch(request).error_code, 70);
-}
-
 TEST_F(KafkaTest, settings_are_told_and_changed) {
   start();
   make("t");
@@ -413,8 +304,8 @@ TEST_F(KafkaTest, settings_are_told_and_changed) {
   EXPECT_EQ(find(describe(2, "t"), "retention.ms").value, "-1");
   EXPECT_EQ(alter("retention.ms", 0, "60000"), 0);
   EXPECT_EQ(alter("cleanup.policy", 2, "compact"), 0);
-  EXPECT_EQ(alter("flush.ms", 0, "1"), 0);              // cannot matter here
-  EXPECT_EQ(alter("min.insync.replicas", 0, "2"), 40);  // would be ignored
+  EXPECT_EQ(alter("flush.ms", 0, "1"), 0);                // cannot matter here
+  EXPECT_EQ(alter("min.compaction.lag.ms", 0, "2"), 40);  // would be ignored
   EXPECT_EQ(alter("no.such.thing", 0, "1"), 40);
   EXPECT_EQ(alter("retention.ms", 0, std::nullopt), 40);
   EXPECT_EQ(alter("retention.ms", 2, "1"), 40);
@@ -422,7 +313,8 @@ TEST_F(KafkaTest, settings_are_told_and_changed) {
   EXPECT_EQ(find(changed, "retention.ms").value, "60000");
   EXPECT_EQ(find(changed, "retention.ms").source, 1);
   EXPECT_EQ(find(changed, "retention.ms").synonyms.size(), 2u);
-  EXPECT_EQ(find(changed, "cleanup.policy").value, "compact");
+  EXPECT_EQ(find(changed, "cleanup.policy").value, "compact,delete");
+  EXPECT_EQ(find(changed, "flush.ms").value, "1");
   EXPECT_EQ(alter("retention.ms", 1, std::nullopt), 0);
   EXPECT_EQ(alter("cleanup.policy", 3, "compact"), 0);
   EXPECT_EQ(find(describe(2, "t"), "retention.ms").value, "-1");

@@ -7,6 +7,7 @@ namespace {
 
 constexpr std::int64_t kInt64Max = std::numeric_limits<std::int64_t>::max();
 constexpr std::int64_t kDayMs = 86'400'000;
+constexpr Bytes kProtocols = "auto|plaintext|ssl|sasl_plaintext|sasl_ssl";
 using enum OptionType;
 
 constexpr Option kOptions[] = {
@@ -18,6 +19,10 @@ constexpr Option kOptions[] = {
     {"node.rack", kString, "", 0, 0, "Where the node stands. Kept for the cluster; no effect yet."},
 
     {"native.listen", kAddress, "127.0.0.1:9091", 0, 0, "Address of the native protocol."},
+    {"native.security", kChoice, "auto", 0, 0,
+     "What the port asks for: TLS (ssl), a user (sasl), both. auto: TLS if there is a "
+     "security.certificate, a user if security.sasl names a mechanism.",
+     kProtocols},
     {"native.frame_bytes_max", kInteger, "1048576", 1024, 64 << 20,
      "Longest request frame. A longer one is refused and its body drained up to 64 MiB."},
     {"native.connections_max", kInteger, "10000", 1, 1'000'000,
@@ -33,6 +38,7 @@ constexpr Option kOptions[] = {
     {"kafka.advertise", kString, "", 0, 0,
      "Address that Kafka clients are told to connect to; port 0 means the port listened on. Empty: "
      "the address listened on."},
+    {"kafka.security", kChoice, "auto", 0, 0, "As native.security.", kProtocols},
     {"kafka.request_bytes_max", kInteger, "104857600", 1024, 1 << 30,
      "Longest request; a connection that sends a longer one is closed."},
     {"kafka.connections_max", kInteger, "5000", 1, 1'000'000,
@@ -79,17 +85,33 @@ constexpr Option kOptions[] = {
      "Longest record batch, and longest payload of PUT and APPEND."},
     {"topic.replication_factor", kInteger, "1", 1, 1, "Copies of a topic. A single node has one."},
 
-    {"security.certificate", kString, "", 0, 0, "Not supported in this release: must be empty."},
-    {"security.key", kString, "", 0, 0, "Not supported in this release: must be empty."},
-    {"security.ca", kString, "", 0, 0, "Not supported in this release: must be empty."},
-    {"security.sasl", kList, "", 0, 0, "Not supported in this release: must be empty."},
+    {"security.certificate", kString, "", 0, 0,
+     "PEM file: the certificate that TLS clients are shown, then those between it and its CA. Read "
+     "again when it changes."},
+    {"security.key", kString, "", 0, 0, "PEM file: the certificate's private key, no password."},
+    {"security.ca", kString, "", 0, 0, "PEM file: who may sign the certificates of clients."},
+    {"security.client_certificate", kChoice, "none", 0, 0,
+     "Certificates of clients: not asked for; must be good where one is shown; needed, and the "
+     "user "
+     "is its subject where security.sasl asks for none.",
+     "none|requested|required"},
+    {"security.sasl", kList, "", 0, 0,
+     "Mechanisms by which clients may prove who they are; empty: nobody is asked. PLAIN off "
+     "loopback only with TLS.",
+     "SCRAM-SHA-256|SCRAM-SHA-512|PLAIN"},
+    {"security.session_ms", kInteger, "0", 0, 30 * kDayMs,
+     "So long after it has proven who it is a client has to do so again; 0 = never."},
     {"security.insecure", kBoolean, "false", 0, 0,
-     "Allows addresses other than loopback although nothing is authenticated or encrypted."},
+     "Allows addresses other than loopback where nobody is asked who he is."},
 
     {"limits.memory_bytes_max", kInteger, "1073741824", 16 << 20, kInt64Max,
      "Replies and requests of all connections that may wait, taken together."},
     {"limits.connections_per_address_max", kInteger, "10000", 1, 1'000'000,
      "Open connections from one address."},
+    {"limits.newcomers_max", kInteger, "1024", 1, 1'000'000,
+     "Connections of a port that asks for TLS or a user, and that have proven nothing yet; above "
+     "it "
+     "the oldest is closed. After 10 s each is."},
     {"limits.disk_free_bytes_min", kInteger, "268435456", 0, kInt64Max,
      "With less free space where the data lies, appends are refused with `ERR storage full` until "
      "there is an eighth more than this; 0 = only when the disk is full."},

@@ -17,7 +17,8 @@ enum class OptionType {
   kList,
   kDurability,
   kAddress,
-  kOptionalAddress
+  kOptionalAddress,
+  kChoice
 };
 
 struct Option {
@@ -26,6 +27,7 @@ struct Option {
   Bytes fallback{};  // the default, as it would stand in the environment
   std::int64_t min = 0, max = std::numeric_limits<std::int64_t>::max();  // kInteger
   Bytes help{};
+  Bytes choices{};  // kChoice, and each element of a kList: "none|requested|required"
 };
 
 std::span<const Option> options();

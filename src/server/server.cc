@@ -47,12 +47,37 @@ Result<void> Server::open() {
     loops.push_back(loops_.back().get());
   }
   broker_ = std::make_unique<broker::Broker>(*engine_, loops, options_.broker);
+  return open_security();
+}
+
+Result<void> Server::open_security() {
+  WALRUS_ASSIGN(users_, broker::Users::load(*engine_, *loops_[0]));
+  auth_journal_ = std::make_shared<broker::AuthJournal>(
+      log_, metrics_.counter(
+                {"walrus_authentication_failures", "Clients that could not prove who they are."}));
+  const auto& security = options_.security;
+  if (security.native.tls || security.kafka.tls) {
+    WALRUS_ASSIGN(tls_, net::TlsServer::open(env_, log_, metrics_, security.tls));
+  }
+  bool asked = !security.native.mechanisms.empty() || !security.kafka.mechanisms.empty();
+  if (asked && users_->table()->users().empty())
+    log_line(log_, LogLevel::kWarning, "no_users",
+             {{"hint", "nobody can log in: stop the server, walrus user add NAME --data-dir DIR"}});
   return {};
 }
 
+broker::PortSecurity Server::security_of(const PortSecurityOptions& port) const {
+  return {.mechanisms = port.mechanisms,
+          .users = users_,
+          .journal = auth_journal_,
+          .session_lifetime = options_.security.session_lifetime};
+}
+
 Result<void> Server::bind() {
-  WALRUS_ASSIGN(native_,
-                frontend::native::NativeServer::listen(*broker_, metrics_, options_.native));
+  auto native = options_.native;
+  native.session.security = security_of(options_.security.native);
+  if (options_.security.native.tls) native.tls = tls_.get();
+  WALRUS_ASSIGN(native_, frontend::native::NativeServer::listen(*broker_, metrics_, native));
   if (!options_.kafka.listen.empty()) WALRUS_TRY(bind_kafka());
   frontend::admin::AdminPages pages{.metrics = [this] { return metrics_page(); },
                                     .health = [this] { return engine_->health(); },
@@ -67,6 +92,8 @@ Result<void> Server::bind_kafka() {
   CHECK(identity.has_value());  // the engine is open
   auto options = options_.kafka;
   options.session.node.uuid = identity->uuid;
+  options.session.security = security_of(options_.security.kafka);
+  if (options_.security.kafka.tls) options.tls = tls_.get();
   WALRUS_ASSIGN(kafka_, frontend::kafka::KafkaServer::listen(*broker_, metrics_, options));
   return {};
 }
@@ -112,8 +139,8 @@ Result<void> Server::ready() const {
   return engine_->health();
 }
 
-// Looks at the disk and at the engine. Appends are refused below the watermark and taken again, by
-// themselves, an eighth above it.
+// Looks at the disk, at the engine and at the certificates. Appends are refused below the watermark
+// and taken again, by themselves, an eighth above it.
 io::Nanos Server::watch() {
   auto free = env_.disk().free_bytes(options_.engine.user.root);
   bool low = broker_->storage_low();
@@ -129,6 +156,11 @@ io::Nanos Server::watch() {
   if (auto failure = engine_->failure(); !failure && !wake_.is_set()) {
     log_line(log_, LogLevel::kError, "storage_failed", {{"error", failure.error()}});
     wake_.set();
+  }
+  auto now = env_.mono();
+  if (tls_ && now - certificates_looked_at_ >= options_.certificate_interval) {
+    certificates_looked_at_ = now;
+    tls_->refresh();
   }
   return options_.watch_interval;
 }

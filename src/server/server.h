@@ -13,6 +13,8 @@
 #include "base/event.h"
 #include "base/log_line.h"
 #include "base/metrics.h"
+#include "broker/auth/authentication.h"
+#include "broker/auth/users.h"
 #include "broker/broker.h"
 #include "frontend/admin/admin.h"
 #include "frontend/kafka/server.h"
@@ -20,18 +22,33 @@
 #include "io/env.h"
 #include "io/network.h"
 #include "log/engine.h"
+#include "net/tls_server.h"
 
 namespace walrus::server {
+
+// What a port asks of its clients.
+struct PortSecurityOptions {
+  bool tls = false;  // needs certificate and key
+  std::vector<wire::sasl::Mechanism> mechanisms{};
+};
+
+struct SecurityOptions {
+  net::TlsServerOptions tls{};
+  PortSecurityOptions native{}, kafka{};
+  io::Nanos session_lifetime{0};
+};
 
 struct ServerOptions {
   log::EngineOptions engine{};
   broker::BrokerOptions broker{};
   frontend::native::NativeOptions native{};
   frontend::kafka::KafkaOptions kafka{};  // an empty address: no such port
+  SecurityOptions security{};
   std::string admin_listen = "127.0.0.1:9094";
   std::size_t loops = 1;
   std::int64_t disk_free_bytes_min = 256 << 20;
   io::Nanos watch_interval = std::chrono::milliseconds(100);  // of the disk and of health
+  io::Nanos certificate_interval = std::chrono::seconds(1);   // looked at for changes
   io::Nanos drain_timeout = std::chrono::seconds(10);
 };
 
@@ -53,6 +70,7 @@ class Server {
 
   log::Engine& engine() { return *engine_; }
   broker::Broker& broker() { return *broker_; }
+  broker::Users& users() { return *users_; }
   std::string metrics_page() const;
 
  private:
@@ -60,6 +78,8 @@ class Server {
   Result<void> open();
   Result<void> bind();
   Result<void> bind_kafka();
+  Result<void> open_security();
+  broker::PortSecurity security_of(const PortSecurityOptions&) const;
   void run_loops();
   void stop_loops();
   io::Nanos watch();
@@ -74,6 +94,10 @@ class Server {
   std::unique_ptr<log::Engine> engine_;
   std::vector<std::unique_ptr<io::Loop>> loops_;
   std::unique_ptr<broker::Broker> broker_;
+  std::shared_ptr<broker::Users> users_;  // shared with the sessions
+  std::shared_ptr<broker::AuthJournal> auth_journal_;
+  std::unique_ptr<net::TlsServer> tls_;  // none: no port asks for it
+  io::Nanos certificates_looked_at_{};   // on the watcher
   std::unique_ptr<frontend::native::NativeServer> native_;
   std::unique_ptr<frontend::kafka::KafkaServer> kafka_;
   std::unique_ptr<frontend::admin::AdminServer> admin_;

@@ -231,7 +231,7 @@ TEST_F(ServerTest, configuration_of_a_topic) {
 }
 
 TEST_F(ServerTest, sealed_segments_have_exact_counts) {
-  options_.broker.topic_defaults.segment_records_max = 10;
+  options_.broker.topic_defaults.stream.segment_records_max = 10;
   start();
   auto c = client();
   c.ask("REGISTER t");

@@ -14,6 +14,7 @@ constexpr std::int64_t kFilesReserve = 128;  // listeners, loops, journals, admi
 constexpr std::int64_t kConnectionsMin = 16;
 // What a batch of one record has around the payload of a PUT or APPEND, generously.
 constexpr std::int64_t kBatchAroundPayload = 256;
+constexpr std::int64_t kBatchesPerJournal = 16;
 constexpr std::int64_t kJournalFiles = 8;  // at least so many, as long as a file is no absurdity
 constexpr std::int64_t kJournalFileBytesMin = 64 << 10;
 
@@ -25,15 +26,42 @@ std::optional<Millis> millis_unless_minus_one(std::int64_t value) {
   return value < 0 ? std::nullopt : std::optional(Millis(value));
 }
 
-StreamOptions topic_defaults(const Config& config) {
+broker::TopicConfig topic_defaults(const Config& config) {
   auto durability = broker::parse_durability(config.string("topic.durability"));
   CHECK(durability.has_value());  // checked when it was loaded
-  return {.durability = *durability,
-          .segment_records_max = config.integer("topic.segment_records_max"),
-          .segment_bytes_max = config.integer("topic.segment_bytes_max"),
-          .segment_time_max = millis_unless_minus_one(config.integer("topic.segment_ms")),
-          .retention_bytes = unless_minus_one(config.integer("topic.retention_bytes")),
-          .retention_time = millis_unless_minus_one(config.integer("topic.retention_ms"))};
+  return {
+      .stream = {.durability = *durability,
+                 .segment_records_max = config.integer("topic.segment_records_max"),
+                 .segment_bytes_max = config.integer("topic.segment_bytes_max"),
+                 .segment_time_max = millis_unless_minus_one(config.integer("topic.segment_ms")),
+                 .retention_bytes = unless_minus_one(config.integer("topic.retention_bytes")),
+                 .retention_time = millis_unless_minus_one(config.integer("topic.retention_ms"))},
+      .batch_bytes_max = config.integer("topic.batch_bytes_max")};
+}
+
+PortSecurityOptions port_security(const Config& config, Bytes table) {
+  auto protocol = config.protocol(table);
+  PortSecurityOptions port{.tls = protocol.tls};
+  if (!protocol.sasl) return port;
+  for (const auto& name : config.list("security.sasl")) {
+    auto mechanism = wire::sasl::parse_mechanism(name);
+    CHECK(mechanism.has_value());  // checked when it was loaded
+    port.mechanisms.push_back(*mechanism);
+  }
+  return port;
+}
+
+SecurityOptions security_options(const Config& config) {
+  SecurityOptions security{.native = port_security(config, "native"),
+                           .kafka = port_security(config, "kafka"),
+                           .session_lifetime = Millis(config.integer("security.session_ms"))};
+  security.tls.files = {.ca = config.string("security.ca"),
+                        .certificate = config.string("security.certificate"),
+                        .key = config.string("security.key")};
+  const auto& wanted = config.string("security.client_certificate");
+  if (wanted == "requested") security.tls.client_certificate = net::ClientCertificate::kRequested;
+  if (wanted == "required") security.tls.client_certificate = net::ClientCertificate::kRequired;
+  return security;
 }
 
 }  // namespace
@@ -45,9 +73,11 @@ ServerOptions server_options(const Config& config, int cores) {
   user.key = config.string("node.namespace");
   user.shards = static_cast<int>(config.integer("log.shards"));
   user.journal_bytes_max = config.integer("log.journal_bytes_max");
-  // How small a journal may be follows from the largest batch and from the size of its files.
-  user.batch_bytes_max =
-      std::min(user.batch_bytes_max, config.integer("topic.batch_bytes_max") + kBatchAroundPayload);
+  // How small a journal may be follows from the largest batch and from the size of its files; a
+  // topic may ask for larger batches than the node's, as far as the journal has room for them.
+  auto batch_bytes = config.integer("topic.batch_bytes_max") + kBatchAroundPayload;
+  user.batch_bytes_max = std::min(
+      user.batch_bytes_max, std::max(batch_bytes, user.journal_bytes_max / kBatchesPerJournal));
   auto& file_bytes_min = options.engine.journal_file_bytes_min;
   file_bytes_min = std::clamp(user.journal_bytes_max / kJournalFiles,
                               std::min(kJournalFileBytesMin, file_bytes_min), file_bytes_min);
@@ -59,7 +89,6 @@ ServerOptions server_options(const Config& config, int cores) {
 
   options.broker.node_id = static_cast<std::uint64_t>(config.integer("node.id"));
   options.broker.topic_defaults = topic_defaults(config);
-  options.broker.batch_bytes_max = config.integer("topic.batch_bytes_max");
 
   auto& native = options.native;
   native.listen = config.string("native.listen");
@@ -89,6 +118,9 @@ ServerOptions server_options(const Config& config, int cores) {
   kafka.groups.initial_delay = Millis(config.integer("kafka.group_initial_delay_ms"));
   kafka.groups.offsets_retention = Millis(config.integer("kafka.offsets_retention_ms"));
 
+  native.newcomers_max = static_cast<std::size_t>(config.integer("limits.newcomers_max"));
+  kafka.newcomers_max = native.newcomers_max;
+  options.security = security_options(config);
   options.admin_listen = config.string("admin.listen");
   options.disk_free_bytes_min = config.integer("limits.disk_free_bytes_min");
   return options;

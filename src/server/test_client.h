@@ -78,6 +78,9 @@ class TestClient {
       EXPECT_TRUE(connected.has_value()) << (connected ? "" : connected.error().message);
     if (connected) connection_ = std::move(*connected);
   }
+  // None: not connected.
+  TestClient(TestLoop& loop, std::unique_ptr<io::Connection> connection)
+      : loop_(loop), connection_(std::move(connection)) {}
   ~TestClient() { close(); }
 
   bool connected() const { return connection_ != nullptr; }

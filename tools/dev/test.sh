@@ -55,10 +55,13 @@ run_full() {
   timed tsan full_preset tsan || true
   timed shared counted shared env WALRUS_TEST_SHARED=1 bash tests/install_test.sh || true
   timed long-sim counted long-sim ./dev sim --world log --seeds 20000 || true
+  timed long-sim-groups counted long-sim-groups ./dev sim --world groups --seeds 5000 || true
   timed long-raft counted long-raft python3 tools/dev/sim_sweep.py build/release/bin/walrus_sim \
     --world raft --first 20001 --seeds 100000 --twice-every 100 || true
   timed mutants counted mutants ./dev mutants log || true
-  timed raft-mutants counted raft-mutants ./dev mutants raft || true
+  timed spec counted spec ./dev spec || true
+  timed mutants-groups counted mutants-groups ./dev mutants groups || true
+  timed mutants-raft counted mutants-raft ./dev mutants raft || true
   timed long-fuzz counted long-fuzz ./dev fuzz --seconds 60 || true
   timed long-crash counted long-crash ./dev crash --kills 200 --power-cuts 200 || true
   finish_tally

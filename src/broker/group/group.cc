@@ -78,11 +78,24 @@ GroupError Group::admit(const JoinEvent& event) const {
       event.session_timeout > options_.session_timeout_max)
     return GroupError::kInvalidSessionTimeout;
   if (!supports(event)) return GroupError::kInconsistentProtocol;
+  if (metadata_bytes(event) > options_.bytes_max) return GroupError::kTooLarge;
   bool newcomer = !members_.contains(event.member_id);
   if (newcomer && members_.size() + promised_.size() >= options_.members_max &&
       !promised_.contains(event.member_id))
     return GroupError::kGroupFull;
   return GroupError::kNone;
+}
+
+// Of all members, once this one has joined.
+std::size_t Group::metadata_bytes(const JoinEvent& event) const {
+  std::size_t bytes = 0;
+  auto add = [&bytes](const auto& protocols) {
+    for (const auto& [name, metadata] : protocols) bytes += name.size() + metadata.size();
+  };
+  add(event.protocols);
+  for (const auto& [id, member] : members_)
+    if (id != event.member_id) add(member.protocols);
+  return bytes;
 }
 
 // One of its protocols is known to every other member, and the type is the
@@ -260,6 +273,9 @@ GroupActions Group::sync(const SyncEvent& event, GroupTime now) {
       (event.protocol_name && *event.protocol_name != protocol_))
     return refuse(GroupError::kInconsistentProtocol);
   if (state_ == GroupState::kPreparing) return refuse(GroupError::kRebalanceInProgress);
+  std::size_t bytes = 0;
+  for (const auto& [id, assignment] : event.assignments) bytes += assignment.size();
+  if (bytes > options_.bytes_max) return refuse(GroupError::kTooLarge);
   auto& member = members_.at(event.member_id);
   member.alive_until = now + member.session_timeout;
   if (member.syncing != 0)

@@ -40,6 +40,8 @@ enum class GroupError : std::uint8_t {
   kFencedInstance,
   kGroupFull,
   kInvalidSessionTimeout,
+  kInvalidGroup,  // its name
+  kTooLarge,      // what would have to be kept of it
   kNotAvailable,  // what was to be made durable was not
 };
 
@@ -51,6 +53,8 @@ struct GroupOptions {
   GroupTime session_timeout_min = std::chrono::seconds(6);
   GroupTime session_timeout_max = std::chrono::minutes(30);
   std::size_t members_max = 10'000;
+  std::size_t bytes_max = 1 << 20;  // of metadata and assignments of all members
+  std::size_t groups_max = 100'000, group_id_bytes_max = 1024;
   Millis offsets_retention = std::chrono::hours(7 * 24);  // of a group that is empty
 };
 
@@ -151,12 +155,15 @@ class Group {
   const std::string& protocol() const { return protocol_; }
   const std::string& leader() const { return leader_; }
   const std::map<std::string, GroupMember>& members() const { return members_; }
+  // Nobody is in it, is about to be, or ever was.
+  bool untouched() const { return members_.empty() && promised_.empty() && generation_ == 0; }
   GroupSnapshot snapshot() const;
 
  private:
   GroupError check_member(const MemberEvent&) const;
   GroupError admit(const JoinEvent&) const;
   bool supports(const JoinEvent&) const;
+  std::size_t metadata_bytes(const JoinEvent&) const;
   void add(const JoinEvent&, const std::string& id, GroupTime now);
   void update(GroupMember&, const JoinEvent&, GroupTime now);
   void replace_static(const JoinEvent&, const std::string& old_id, GroupTime now, GroupActions&);

@@ -36,6 +36,8 @@ Bytes error_name(GroupError error) {
     case GroupError::kFencedInstance: return "fenced";
     case GroupError::kGroupFull: return "full";
     case GroupError::kInvalidSessionTimeout: return "invalid session timeout";
+    case GroupError::kInvalidGroup: return "invalid group";
+    case GroupError::kTooLarge: return "too large";
     case GroupError::kNotAvailable: return "not available";
   }
   return "";

@@ -27,6 +27,21 @@ Groups::Entry& Groups::entry(const std::string& group) {
   return *found;
 }
 
+// Whether there may be a group of this name.
+GroupError Groups::check_room(const std::string& group) const {
+  if (group.size() > options_.group_id_bytes_max) return GroupError::kInvalidGroup;
+  bool room = groups_.size() < options_.groups_max || groups_.contains(group);
+  return room ? GroupError::kNone : GroupError::kGroupFull;
+}
+
+// A request that was refused leaves no group behind.
+void Groups::drop_untouched(const std::string& group) {
+  auto found = groups_.find(group);
+  if (found == groups_.end()) return;
+  const auto& one = *found->second;
+  if (one.group.untouched() && one.offsets.empty()) groups_.erase(found);
+}
+
 // ---------------------------------------------------------------------------------------------
 // What is durable
 
@@ -140,19 +155,19 @@ io::Task<void> Groups::store(std::function<std::vector<GroupRecord>()> records) 
 // ---------------------------------------------------------------------------------------------
 // Members
 
+template <class Answer>
+void Groups::answer(std::map<Ticket, Waiting<Answer>*>& waiting_for, std::vector<Answer>& answers) {
+  for (auto& one : answers) {
+    auto waiting = waiting_for.extract(one.ticket);
+    if (waiting.empty()) continue;
+    waiting.mapped()->answer = std::move(one);
+    waiting.mapped()->wake({});
+  }
+}
+
 void Groups::act(const std::string& group, GroupActions actions) {
-  for (auto& answer : actions.joins) {
-    auto waiting = joins_.extract(answer.ticket);
-    if (waiting.empty()) continue;
-    waiting.mapped()->answer = std::move(answer);
-    waiting.mapped()->wake({});
-  }
-  for (auto& answer : actions.syncs) {
-    auto waiting = syncs_.extract(answer.ticket);
-    if (waiting.empty()) continue;
-    waiting.mapped()->answer = std::move(answer);
-    waiting.mapped()->wake({});
-  }
+  answer(joins_, actions.joins);
+  answer(syncs_, actions.syncs);
   if (actions.persist)
     loop_.spawn(persist(shared_from_this(), group, entry(group).group.generation()));
   changed_->open();
@@ -199,6 +214,7 @@ void Groups::tick_all(GroupTime now) {
     auto actions = groups_.at(id)->group.tick(now);
     bool idle = actions.joins.empty() && actions.syncs.empty() && !actions.persist;
     if (!idle) act(id, std::move(actions));
+    else drop_untouched(id);
   }
 }
 
@@ -235,33 +251,34 @@ std::string Groups::new_member_id(const JoinEvent& event) {
                      env.random());
 }
 
-io::Task<JoinAnswer> Groups::join(std::string group, JoinEvent event) {
-  WALRUS_CO_TRY(co_await open());
-  Waiting<JoinAnswer> waiting{.answer = {.error = GroupError::kNotAvailable}};
+// Gives an event to its group and waits until it is answered.
+template <class Answer, class Event>
+io::Task<Answer> Groups::ask(std::map<Ticket, Waiting<Answer>*>& waiting_for, std::string group,
+                             Event event, GroupActions (Group::*step)(const Event&, GroupTime)) {
   io::Signal signal(loop_);
-  waiting.wake = signal.setter();
+  Waiting<Answer> waiting{.answer = {.error = GroupError::kNotAvailable}, .wake = signal.setter()};
   event.ticket = ++last_ticket_;
-  if (event.member_id.empty()) event.new_member_id = new_member_id(event);
-  joins_[event.ticket] = &waiting;
-  act(group, entry(group).group.join(event, now()));
+  waiting_for[event.ticket] = &waiting;
+  act(group, (entry(group).group.*step)(event, now()));
+  drop_untouched(group);
   auto waited = co_await signal.wait();
-  joins_.erase(event.ticket);
+  waiting_for.erase(event.ticket);
   if (!waited) co_return std::unexpected(std::move(waited).error());
   co_return std::move(waiting.answer);
 }
 
+io::Task<JoinAnswer> Groups::join(std::string group, JoinEvent event) {
+  WALRUS_CO_TRY(co_await open());
+  if (auto error = check_room(group); error != GroupError::kNone)
+    co_return JoinAnswer{.error = error, .member_id = event.member_id};
+  if (event.member_id.empty()) event.new_member_id = new_member_id(event);
+  co_return co_await ask(joins_, std::move(group), std::move(event), &Group::join);
+}
+
 io::Task<SyncAnswer> Groups::sync(std::string group, SyncEvent event) {
   WALRUS_CO_TRY(co_await open());
-  Waiting<SyncAnswer> waiting{.answer = {.error = GroupError::kNotAvailable}};
-  io::Signal signal(loop_);
-  waiting.wake = signal.setter();
-  event.ticket = ++last_ticket_;
-  syncs_[event.ticket] = &waiting;
-  act(group, entry(group).group.sync(event, now()));
-  auto waited = co_await signal.wait();
-  syncs_.erase(event.ticket);
-  if (!waited) co_return std::unexpected(std::move(waited).error());
-  co_return std::move(waiting.answer);
+  if (!groups_.contains(group)) co_return SyncAnswer{.error = GroupError::kUnknownMember};
+  co_return co_await ask(syncs_, std::move(group), std::move(event), &Group::sync);
 }
 
 io::Task<GroupError> Groups::heartbeat(std::string group, MemberEvent event) {
@@ -286,8 +303,12 @@ io::Task<GroupError> Groups::leave(std::string group, MemberEvent event) {
 io::Task<GroupError> Groups::commit(std::string group, MemberEvent event,
                                     std::vector<CommittedOffset> offsets) {
   WALRUS_CO_TRY(co_await open());
+  if (auto error = check_room(group); error != GroupError::kNone) co_return error;
   auto error = entry(group).group.check_commit(event, now());
-  if (error != GroupError::kNone) co_return error;
+  if (error != GroupError::kNone) {
+    drop_untouched(group);
+    co_return error;
+  }
   std::vector<GroupRecord> records;
   for (const auto& one : offsets) records.push_back(offset_record(group, one));
   if (records.empty()) co_return GroupError::kNone;
@@ -296,7 +317,9 @@ io::Task<GroupError> Groups::commit(std::string group, MemberEvent event,
   auto stored = co_await store([records = std::move(records)] { return records; });
   if (!stored && stored.error().code == Code::kClosed)
     co_return std::unexpected(std::move(stored).error());
-  if (!stored) co_return GroupError::kNotAvailable;
+  if (!stored)
+    co_return stored.error().code == Code::kTooLarge ? GroupError::kTooLarge
+                                                     : GroupError::kNotAvailable;
   auto& to = entry(group).offsets;
   for (auto& one : offsets) to[{one.topic, one.partition}] = std::move(one);
   co_return GroupError::kNone;

@@ -74,10 +74,17 @@ class Groups : public std::enable_shared_from_this<Groups> {
   Result<void> load();
   Result<void> apply(Bytes key, std::optional<Bytes> value);
   Entry& entry(const std::string& group);
+  GroupError check_room(const std::string& group) const;
+  void drop_untouched(const std::string& group);
   GroupTime now() const;
   Result<log::Appended> append(std::span<const GroupRecord>);
   io::Task<void> store(std::function<std::vector<GroupRecord>()> records);
   void act(const std::string& group, GroupActions);
+  template <class Answer>
+  static void answer(std::map<Ticket, Waiting<Answer>*>&, std::vector<Answer>&);
+  template <class Answer, class Event>
+  io::Task<Answer> ask(std::map<Ticket, Waiting<Answer>*>&, std::string group, Event,
+                       GroupActions (Group::*step)(const Event&, GroupTime));
   static boost::asio::awaitable<void> persist(std::shared_ptr<Groups>, std::string group,
                                               std::int32_t generation);
   static boost::asio::awaitable<void> watch(std::shared_ptr<Groups>);

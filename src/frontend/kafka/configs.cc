@@ -14,22 +14,18 @@ using namespace wire::kafka;
 using broker::ConfigType;
 using broker::KafkaConfig;
 
-constexpr std::int8_t kTopic = 2, kBroker = 4;                               // resources
-constexpr std::int8_t kFromTopic = 1, kFromConfiguration = 4, kDefault = 5;  // sources
+constexpr std::int8_t kTopic = 2, kBroker = 4;  // resources
 enum Operation : std::int8_t { kSet, kDelete, kAppend, kSubtract };
 
-const StreamOptions& defaults(Call call) { return call.local.broker().options().topic_defaults; }
-
-Result<StreamOptions> options_of(Call call, Bytes topic) {
-  if (!valid_topic_name(topic)) return fail(Code::kNotFound, "unknown topic {}", topic);
-  WALRUS_ASSIGN(auto found, call.local.find(topic));
-  WALRUS_ASSIGN(auto info, call.local.engine().info(found->partitions[0]));
-  return info.options;
+const broker::TopicConfig& defaults(Call call) {
+  return call.local.broker().options().topic_defaults;
 }
+
+std::int8_t source_number(broker::ConfigSource source) { return static_cast<std::int8_t>(source); }
 
 std::vector<KafkaConfig> node_configs(Call call) {
   auto setting = [](Bytes name, std::string value, ConfigType type) {
-    return KafkaConfig{std::string(name), value, value, type};
+    return KafkaConfig{.name = std::string(name), .value = std::move(value), .type = type};
   };
   const auto& node = call.node;
   std::vector<KafkaConfig> list{
@@ -38,31 +34,38 @@ std::vector<KafkaConfig> node_configs(Call call) {
       setting("broker.id", std::to_string(node.node_id), ConfigType::kInt),
       setting("default.replication.factor", "1", ConfigType::kInt),
       setting("delete.topic.enable", "true", ConfigType::kBoolean),
-      setting("message.max.bytes", std::to_string(call.local.broker().options().batch_bytes_max),
-              ConfigType::kInt),
-      setting("min.insync.replicas", "1", ConfigType::kInt),
       setting("node.id", std::to_string(node.node_id), ConfigType::kInt),
       setting("num.partitions", std::to_string(node.partitions_default), ConfigType::kInt)};
-  for (auto& one : broker::list_kafka_config(defaults(call), defaults(call)))
-    if (one.name == "cleanup.policy" || one.name.starts_with("retention.") ||
-        one.name == "segment.bytes")
-      list.push_back(setting("log." + one.name, one.value, one.type));
+  for (const auto& one : broker::list_kafka_config(defaults(call), defaults(call)))
+    if (auto name = broker::node_setting_name(one.name); !name.empty())
+      list.push_back(setting(name, one.value, one.type));
   std::ranges::sort(list, {}, &KafkaConfig::name);
   return list;
 }
 
+// With the values that are hidden by it, the nearest first.
 DescribeConfigsResponse::Config describe(const KafkaConfig& config, bool of_topic, bool synonyms) {
-  auto own = of_topic ? kFromTopic : kFromConfiguration;
-  bool changed = !of_topic || config.value != config.default_value;
-  DescribeConfigsResponse::Config to{.name = config.name,
-                                     .value = config.value,
-                                     .read_only = !of_topic,
-                                     .source = changed ? own : kDefault,
-                                     .type = static_cast<std::int8_t>(config.type)};
+  using broker::ConfigSource;
+  DescribeConfigsResponse::Config to{
+      .name = config.name,
+      .value = config.value,
+      .read_only = !of_topic,
+      .source = source_number(of_topic ? config.source : ConfigSource::kNode),
+      .type = static_cast<std::int8_t>(config.type)};
   if (!synonyms) return to;
-  if (changed) to.synonyms.push_back({.name = config.name, .value = config.value, .source = own});
-  if (of_topic)
-    to.synonyms.push_back({.name = config.name, .value = config.default_value, .source = kDefault});
+  auto add = [&to](const std::string& name, const std::string& value, ConfigSource source) {
+    to.synonyms.push_back({.name = name, .value = value, .source = source_number(source)});
+  };
+  if (!of_topic) {
+    add(config.name, config.value, ConfigSource::kNode);
+    return to;
+  }
+  if (config.source == ConfigSource::kTopic) add(config.name, config.value, ConfigSource::kTopic);
+  auto node_name = std::string(broker::node_setting_name(config.name));
+  if (node_name.empty()) node_name = config.name;
+  if (config.node_value != config.default_value)
+    add(node_name, config.node_value, ConfigSource::kNode);
+  add(node_name, config.default_value, ConfigSource::kDefault);
   return to;
 }
 
@@ -77,9 +80,9 @@ DescribeConfigsResponse::Resource describe_resource(Call call,
   };
   std::vector<KafkaConfig> list;
   if (asked.type == kTopic) {
-    auto options = options_of(call, asked.name);
-    if (!options) return refuse(partition_error(options.error()), options.error().message);
-    list = broker::list_kafka_config(*options, defaults(call));
+    auto topic = find_topic(call.local, asked.name);
+    if (!topic) return refuse(partition_error(topic.error()), topic.error().message);
+    list = broker::list_kafka_config((*topic)->config, defaults(call));
   } else if (asked.type == kBroker) {
     if (!asked.name.empty() && asked.name != std::to_string(call.node.node_id))
       return refuse(ErrorCode::kInvalidRequest,
@@ -110,12 +113,13 @@ io::Task<Answer> change(Call call, std::int8_t type, Bytes name, bool validate_o
                                            : "only settings of topics can be changed");
     co_return to;
   }
-  auto options = options_of(call, name);
-  if (!options) {
-    refuse(partition_error(options.error()), options.error().message);
+  auto topic = find_topic(call.local, name);
+  if (!topic) {
+    refuse(partition_error(topic.error()), topic.error().message);
     co_return to;
   }
-  auto changed = change(*options);
+  auto tried = (*topic)->config;
+  auto changed = change(tried);
   if (!changed) {
     refuse(ErrorCode::kInvalidConfig, changed.error().message);
     co_return to;
@@ -133,34 +137,35 @@ struct Step {
 };
 
 // An item of a list, or several with commas.
-Result<void> change_list(StreamOptions& options, const Step& step) {
+Result<void> change_list(broker::TopicConfig& config, const Step& step) {
   Bytes rest = *step.value;
   while (true) {
     auto comma = rest.find(',');
-    WALRUS_TRY(broker::change_kafka_list(options, step.name, rest.substr(0, comma),
+    WALRUS_TRY(broker::change_kafka_list(config, step.name, rest.substr(0, comma),
                                          step.operation == kAppend));
     if (comma == Bytes::npos) return {};
     rest.remove_prefix(comma + 1);
   }
 }
 
-Result<void> take_step(StreamOptions& options, const StreamOptions& defaults, const Step& step) {
-  if (step.operation == kDelete) return broker::unset_kafka_config(options, defaults, step.name);
+Result<void> take_step(broker::TopicConfig& config, const broker::TopicConfig& defaults,
+                       const Step& step) {
+  if (step.operation == kDelete) return broker::unset_kafka_config(config, defaults, step.name);
   if (!step.value) return fail(Code::kInvalid, "{}: no value", step.name);
   switch (step.operation) {
-    case kSet: return broker::set_kafka_config(options, step.name, *step.value);
+    case kSet: return broker::set_kafka_config(config, step.name, *step.value);
     case kAppend:
-    case kSubtract: return change_list(options, step);
+    case kSubtract: return change_list(config, step);
     default: return fail(Code::kInvalid, "{}: unknown operation {}", step.name, step.operation);
   }
 }
 
 broker::Local::Change steps_of(Call call, std::vector<Step> steps, bool anew) {
   return [defaults = defaults(call), steps = std::move(steps),
-          anew](StreamOptions& options) -> Result<void> {
-    auto changed = anew ? defaults : options;
+          anew](broker::TopicConfig& config) -> Result<void> {
+    auto changed = anew ? defaults : config;
     for (const auto& step : steps) WALRUS_TRY(take_step(changed, defaults, step));
-    options = changed;
+    config = changed;
     return {};
   };
 }

@@ -23,6 +23,7 @@ ErrorCode produce_error(const Error& error) {
     case Code::kMismatch: return ErrorCode::kOutOfOrderSequenceNumber;
     case Code::kFenced: return ErrorCode::kInvalidProducerEpoch;
     case Code::kVersion: return ErrorCode::kUnsupportedCompressionType;
+    case Code::kOutOfRange: return ErrorCode::kInvalidTimestamp;
     default: return partition_error(error);
   }
 }

@@ -25,6 +25,8 @@ ErrorCode group_error(GroupError error) {
     case GroupError::kFencedInstance: return ErrorCode::kFencedInstanceId;
     case GroupError::kGroupFull: return ErrorCode::kGroupMaxSizeReached;
     case GroupError::kInvalidSessionTimeout: return ErrorCode::kInvalidSessionTimeout;
+    case GroupError::kInvalidGroup: return ErrorCode::kInvalidGroupId;
+    case GroupError::kTooLarge: return ErrorCode::kUnknown;  // as Kafka answers it
     case GroupError::kNotAvailable: return ErrorCode::kCoordinatorNotAvailable;
   }
   return ErrorCode::kUnknown;
@@ -52,8 +54,7 @@ ErrorCode outcome(const Result<T>& result) {
 }
 
 std::uint64_t current_topic_id(Call call, Bytes topic) {
-  auto found =
-      valid_topic_name(topic) ? call.local.find(topic) : fail(Code::kNotFound, "unknown topic");
+  auto found = find_topic(call.local, topic);
   return found ? log::stream_id((*found)->partitions[0]) : 0;
 }
 
@@ -203,6 +204,8 @@ io::Task<OffsetCommitResponse> offset_commit(Call call, OffsetCommitRequest requ
                               .generation = request.generation_id},
                              std::move(offsets));
   auto code = number(answer ? group_error(*answer) : outcome(answer));
+  if (answer && *answer == GroupError::kTooLarge)
+    code = number(ErrorCode::kInvalidCommitOffsetSize);
   for (auto& topic : response.topics)
     for (auto& part : topic.partitions)
       if (part.error_code == 0) part.error_code = code;

@@ -40,6 +40,7 @@ constexpr std::array kHandlers{
     handler<DescribeGroupsRequest, describe_groups>({0, 5}),
     handler<DeleteGroupsRequest, delete_groups>({0, 2}),
     handler<OffsetDeleteRequest, offset_delete>({0, 0}),
+    handler<SaslHandshakeRequest, sasl_handshake>({0, 1}),
     handler<ApiVersionsRequest, api_versions>({0, 4}),
     handler<CreateTopicsRequest, create_topics>({2, 7}),
     handler<DeleteTopicsRequest, delete_topics>({1, 6}),
@@ -49,12 +50,16 @@ constexpr std::array kHandlers{
     handler<DescribeConfigsRequest, describe_configs>({1, 4}),
     handler<AlterConfigsRequest, alter_configs>({0, 2}),
     handler<IncrementalAlterConfigsRequest, incremental_alter_configs>({0, 1}),
+    handler<SaslAuthenticateRequest, sasl_authenticate>({0, 2}),
     handler<CreatePartitionsRequest, create_partitions>({0, 3}),
     handler<DescribeLogDirsRequest, describe_log_dirs>({1, 4}),
     handler<ElectLeadersRequest, elect_leaders>({0, 2}),
     handler<AlterPartitionReassignmentsRequest, alter_partition_reassignments>({0, 0}),
     handler<ListPartitionReassignmentsRequest, list_partition_reassignments>({0, 0}),
+    handler<DescribeUserScramCredentialsRequest, describe_users>({0, 0}),
+    handler<AlterUserScramCredentialsRequest, alter_users>({0, 0}),
     handler<DescribeClusterRequest, describe_cluster>({0, 1}),
+    handler<DescribeTopicPartitionsRequest, describe_topic_partitions>({0, 0}),
 };
 
 ApiVersionsResponse served_versions() {
@@ -132,11 +137,22 @@ bool valid_topic_name(Bytes name) {
          std::ranges::all_of(name, legal);
 }
 
+Result<broker::TopicRef> find_topic(broker::Local& local, Bytes name) {
+  if (!valid_topic_name(name)) return fail(Code::kNotFound, "unknown topic {}", name);
+  return local.find(name);
+}
+
+Result<broker::TopicRef> find_topic(Call call, const Uuid& id) {
+  auto stream = stream_of(call.node, id);
+  if (!stream) return fail(Code::kNotFound, "unknown topic id");
+  return call.local.find_id(*stream);
+}
+
 Result<log::StreamRef> find_partition(broker::Local& local, Bytes topic, std::int32_t partition) {
-  if (partition < 0 || !valid_topic_name(topic))
-    return fail(Code::kNotFound, "unknown topic {}/{}", topic, partition);
+  WALRUS_ASSIGN(auto found, find_topic(local, topic));
   auto place = static_cast<std::size_t>(partition);
-  WALRUS_ASSIGN(auto found, local.find(topic, place));
+  if (partition < 0 || place >= found->partitions.size())
+    return fail(Code::kNotFound, "unknown topic {}/{}", topic, partition);
   return found->partitions[place];
 }
 

@@ -3,17 +3,21 @@
 // answer to ApiVersions falls. A handler is a function from a request to a response; it lives on
 // the loop of its connection, and reaches topics through broker::Local only.
 
+#include <atomic>
 #include <span>
 #include <string>
 
+#include "broker/auth/authentication.h"
 #include "broker/broker.h"
 #include "broker/group/groups.h"
+#include "frontend/kafka/fetch_session.h"
 #include "wire/kafka/api.h"
 #include "wire/kafka/cluster.h"
 #include "wire/kafka/configs.h"
 #include "wire/kafka/data.h"
 #include "wire/kafka/groups.h"
 #include "wire/kafka/header.h"
+#include "wire/kafka/security.h"
 #include "wire/kafka/topics.h"
 
 namespace walrus::frontend::kafka {
@@ -31,15 +35,26 @@ struct NodeOptions {
   io::Nanos wait_max = std::chrono::minutes(30);  // of one request, whatever a client asks for
 };
 
+// Requests and responses of all sessions, taken together.
+struct SessionMemory {
+  std::int64_t bytes_max = 1 << 30;
+  std::atomic<std::int64_t> bytes{0};
+};
+
 // One request under way. Views live until it is answered.
 struct Call {
   broker::Local& local;
   const NodeOptions& node;
   broker::Interrupt& interrupt;            // the connection ends: stop waiting
   std::shared_ptr<broker::Groups> groups;  // on its own loop
+  FetchSessions& fetch_sessions;           // of this loop
+  const SessionMemory* memory = nullptr;   // none: without a limit
+  const broker::PortSecurity& security;
+  broker::Authentication& authentication;  // the connection's
   std::int16_t version = 0;
   Bytes client_id{};
   std::string client_host{};
+  std::string user{};  // that it has proven to be; empty: nobody was asked
 };
 
 struct Handler {
@@ -55,6 +70,8 @@ const Handler* find_handler(std::int16_t key);
 
 io::Task<wire::kafka::ApiVersionsResponse> api_versions(Call, wire::kafka::ApiVersionsRequest);
 io::Task<wire::kafka::MetadataResponse> metadata(Call, wire::kafka::MetadataRequest);
+io::Task<wire::kafka::DescribeTopicPartitionsResponse> describe_topic_partitions(
+    Call, wire::kafka::DescribeTopicPartitionsRequest);
 io::Task<wire::kafka::DescribeClusterResponse> describe_cluster(
     Call, wire::kafka::DescribeClusterRequest);
 io::Task<wire::kafka::ListOffsetsResponse> list_offsets(Call, wire::kafka::ListOffsetsRequest);
@@ -97,6 +114,20 @@ io::Task<wire::kafka::AlterPartitionReassignmentsResponse> alter_partition_reass
 io::Task<wire::kafka::ListPartitionReassignmentsResponse> list_partition_reassignments(
     Call, wire::kafka::ListPartitionReassignmentsRequest);
 
+// Answer also who has not proven anything yet; after an authentication that failed the session
+// ends.
+io::Task<wire::kafka::SaslHandshakeResponse> sasl_handshake(Call,
+                                                            wire::kafka::SaslHandshakeRequest);
+io::Task<wire::kafka::SaslAuthenticateResponse> sasl_authenticate(
+    Call, wire::kafka::SaslAuthenticateRequest);
+// Whether this API may be asked before the authentication is done.
+bool open_to_strangers(std::int16_t key);
+
+io::Task<wire::kafka::DescribeUserScramCredentialsResponse> describe_users(
+    Call, wire::kafka::DescribeUserScramCredentialsRequest);
+io::Task<wire::kafka::AlterUserScramCredentialsResponse> alter_users(
+    Call, wire::kafka::AlterUserScramCredentialsRequest);
+
 // Fetch answers with views of what it has read, and so appends its response itself.
 io::Task<void> fetch(Call, Bytes body, std::string& to);
 // The answer to ApiVersions in a version that is not served: in version 0, for the client to learn.
@@ -124,6 +155,9 @@ wire::kafka::Uuid topic_id(const NodeOptions&, const broker::Topic&);
 std::optional<std::uint64_t> stream_of(const NodeOptions&, const wire::kafka::Uuid&);
 std::string cluster_id(const NodeOptions&);
 bool valid_topic_name(Bytes);
+// kNotFound: also what is no name, or no id, of a topic.
+Result<broker::TopicRef> find_topic(broker::Local&, Bytes name);
+Result<broker::TopicRef> find_topic(Call, const wire::kafka::Uuid&);
 // The partition of a topic by its number, as clients give it.
 Result<log::StreamRef> find_partition(broker::Local&, Bytes topic, std::int32_t partition);
 // kNone, or what is wrong with the leader epoch that a client believes in; -1: it does not say.

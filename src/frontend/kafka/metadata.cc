@@ -1,4 +1,5 @@
-// Metadata and DescribeCluster: who leads what. A single node leads everything.
+// Metadata, DescribeTopicPartitions and DescribeCluster: who leads what. A single node leads
+// everything.
 
 #include <algorithm>
 
@@ -10,18 +11,24 @@ namespace {
 
 using namespace wire::kafka;
 
+// Of Metadata, or of DescribeTopicPartitions.
+template <class Partition>
+Partition describe_partition(Call call, const broker::Topic& topic, std::size_t number_of) {
+  auto bounds = call.local.engine().bounds(topic.partitions[number_of]);
+  Partition partition;
+  partition.index = static_cast<std::int32_t>(number_of);
+  if (!bounds) partition.error_code = number(partition_error(bounds.error()));
+  partition.leader_id = call.node.node_id;
+  partition.leader_epoch = bounds ? bounds->epoch : 0;
+  partition.replicas = partition.in_sync_replicas = {call.node.node_id};
+  return partition;
+}
+
 MetadataResponse::Topic describe(Call call, const broker::Topic& topic) {
   MetadataResponse::Topic to{.name = topic.name, .id = topic_id(call.node, topic)};
   to.partitions.reserve(topic.partitions.size());
-  for (std::size_t i = 0; i < topic.partitions.size(); ++i) {
-    auto bounds = call.local.engine().bounds(topic.partitions[i]);
-    auto& partition = to.partitions.emplace_back();
-    partition.index = static_cast<std::int32_t>(i);
-    if (!bounds) partition.error_code = number(partition_error(bounds.error()));
-    partition.leader_id = call.node.node_id;
-    partition.leader_epoch = call.local.epoch(topic.partitions[i]);
-    partition.replicas = partition.in_sync_replicas = {call.node.node_id};
-  }
+  for (std::size_t i = 0; i < topic.partitions.size(); ++i)
+    to.partitions.push_back(describe_partition<MetadataResponse::Partition>(call, topic, i));
   return to;
 }
 
@@ -31,7 +38,7 @@ io::Task<broker::TopicRef> find_or_create(Call call, Bytes name, bool create) {
   auto created = co_await call.local.create(
       {.name = std::string(name),
        .partitions = static_cast<std::size_t>(call.node.partitions_default),
-       .options = call.local.broker().options().topic_defaults});
+       .config = call.local.broker().options().topic_defaults});
   if (!created && created.error().code != Code::kExists)
     co_return std::unexpected(std::move(created).error());
   co_return call.local.find(name);
@@ -50,8 +57,7 @@ io::Task<MetadataResponse::Topic> describe_named(Call call, Bytes name, bool cre
 }
 
 MetadataResponse::Topic describe_id(Call call, const Uuid& id) {
-  auto stream = stream_of(call.node, id);
-  auto topic = stream ? call.local.find_id(*stream) : fail(Code::kNotFound, "unknown topic id");
+  auto topic = find_topic(call, id);
   if (topic) return describe(call, **topic);
   return {.error_code = number(ErrorCode::kUnknownTopicId), .id = id};
 }
@@ -78,6 +84,66 @@ io::Task<MetadataResponse> metadata(Call call, MetadataRequest request) {
     }
     WALRUS_CO_ASSIGN(auto topic, co_await describe_named(call, *asked.name, create));
     response.topics.push_back(std::move(topic));
+  }
+  co_return response;
+}
+
+namespace {
+
+// The topics from `from` on that are asked for, or all, by name, each once.
+std::vector<std::string> topics_from(Call call, const DescribeTopicPartitionsRequest& request,
+                                     Bytes from) {
+  std::vector<std::string> names;
+  for (const auto& topic : request.topics) names.emplace_back(topic.name);
+  if (request.topics.empty()) {
+    for (const auto& topic : call.local.list_topics())
+      if (valid_topic_name(topic->name)) names.push_back(topic->name);
+  }
+  std::ranges::sort(names);
+  auto again = std::ranges::unique(names);
+  names.erase(again.begin(), again.end());
+  std::erase_if(names, [from](const std::string& name) { return name < from; });
+  return names;
+}
+
+}  // namespace
+
+// A page at a time: what did not fit is named by where it begins.
+io::Task<DescribeTopicPartitionsResponse> describe_topic_partitions(
+    Call call, DescribeTopicPartitionsRequest request) {
+  constexpr std::int32_t kPartitionsMax = 2000;  // of one answer, as in Kafka
+  DescribeTopicPartitionsResponse response;
+  if (request.cursor && request.cursor->partition < 0) {
+    for (const auto& topic : request.topics)
+      response.topics.push_back(
+          {.error_code = number(ErrorCode::kInvalidRequest), .name = std::string(topic.name)});
+    co_return response;
+  }
+  auto left = std::clamp(request.partitions_max, 1, kPartitionsMax);
+  Bytes from = request.cursor ? Bytes(request.cursor->topic) : Bytes();
+  for (const auto& name : topics_from(call, request, from)) {
+    auto topic = find_topic(call.local, name);
+    auto first = name == from ? static_cast<std::size_t>(request.cursor->partition) : 0;
+    auto count = topic ? (*topic)->partitions.size() : 0;
+    if (left == 0) {
+      response.next = {.topic = name, .partition = static_cast<std::int32_t>(first)};
+      break;
+    }
+    auto& to = response.topics.emplace_back();
+    to.name = name;
+    if (!topic)
+      to.error_code = number(valid_topic_name(name) ? partition_error(topic.error())
+                                                    : ErrorCode::kInvalidTopic);
+    else to.id = topic_id(call.node, **topic);
+    for (; first < count && left > 0; ++first, --left) {
+      auto& partition = to.partitions.emplace_back(
+          describe_partition<DescribeTopicPartitionsResponse::Partition>(call, **topic, first));
+      partition.eligible_leader_replicas.emplace();
+      partition.last_known_eligible_leader_replicas.emplace();
+    }
+    if (first >= count) continue;
+    response.next = {.topic = name, .partition = static_cast<std::int32_t>(first)};
+    break;
   }
   co_return response;
 }

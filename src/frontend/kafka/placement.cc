@@ -20,8 +20,7 @@ DescribeLogDirsResponse::Partition measure(Call call, const broker::Topic& topic
 
 DescribeLogDirsResponse::Topic measure_some(Call call, const DescribeLogDirsRequest::Topic& asked) {
   DescribeLogDirsResponse::Topic to{.name = std::string(asked.name)};
-  auto topic = valid_topic_name(asked.name) ? call.local.find(asked.name)
-                                            : fail(Code::kNotFound, "unknown topic");
+  auto topic = find_topic(call.local, asked.name);
   if (!topic) return to;
   for (auto partition : asked.partitions) {
     auto place = static_cast<std::size_t>(partition);

@@ -11,14 +11,20 @@ using namespace wire::kafka;
 constexpr std::int16_t kZstdVersion = 7;  // from which on consumers are known to read it
 constexpr std::int64_t kTimeoutMin = 1;
 
+struct Attempt {
+  io::Nanos deadline{};
+  broker::BadRecords* bad = nullptr;
+};
+
 // Waits for room in the journal for as long as the request allows.
-io::Task<log::Appended> append_waiting(Call call, log::StreamRef stream, Bytes batch,
-                                       io::Nanos deadline) {
+io::Task<broker::Stored> append_waiting(Call call, broker::TopicRef topic, std::size_t partition,
+                                        Bytes batch, Attempt attempt) {
   while (true) {
-    auto appended = call.local.produce(stream, batch, {.zstd = call.version >= kZstdVersion});
-    if (appended || appended.error().code != Code::kBusy) co_return appended;
-    if (call.local.engine().env().mono() >= deadline) co_return appended;
-    WALRUS_CO_TRY(co_await call.local.room(stream));
+    auto stored = call.local.produce(*topic, partition, batch,
+                                     {.zstd = call.version >= kZstdVersion}, attempt.bad);
+    if (stored || stored.error().code != Code::kBusy) co_return stored;
+    if (call.local.engine().env().mono() >= attempt.deadline) co_return stored;
+    WALRUS_CO_TRY(co_await call.local.room(topic->partitions[partition]));
   }
 }
 
@@ -45,20 +51,34 @@ io::Task<void> append_part(Call call, const ProduceRequest& request, Produced& p
            "transactions are not served");
     co_return Result<void>();
   }
-  auto stream = find_partition(call.local, topic.name, part.index);
-  if (!stream) {
-    refuse(to, produced, partition_error(stream.error()), stream.error().message);
+  auto topic_ref = find_topic(call.local, topic.name);
+  auto place = static_cast<std::size_t>(part.index);
+  if (topic_ref && (part.index < 0 || place >= (*topic_ref)->partitions.size()))
+    topic_ref = fail(Code::kNotFound, "unknown topic {}/{}", topic.name, part.index);
+  if (!topic_ref) {
+    refuse(to, produced, partition_error(topic_ref.error()), topic_ref.error().message);
     co_return Result<void>();
   }
-  auto appended = co_await append_waiting(call, *stream, part.records.value_or(Bytes()), deadline);
-  if (!appended) {
-    refuse(to, produced, produce_error(appended.error()), appended.error().message);
+  if (request.acks == -1 && (*topic_ref)->config.in_sync_min > 1) {
+    refuse(to, produced, ErrorCode::kNotEnoughReplicas,
+           fmt::format("min.insync.replicas is {}, there is one copy",
+                       (*topic_ref)->config.in_sync_min));
     co_return Result<void>();
   }
-  to.base_offset = appended->first.value;
-  auto bounds = call.local.engine().bounds(*stream);
+  broker::BadRecords bad;
+  auto stored = co_await append_waiting(call, *topic_ref, place, part.records.value_or(Bytes()),
+                                        {.deadline = deadline, .bad = &bad});
+  if (!stored) {
+    refuse(to, produced, produce_error(stored.error()), stored.error().message);
+    for (auto& one : bad)
+      to.record_errors.push_back({.batch_index = one.index, .text = std::move(one.why)});
+    co_return Result<void>();
+  }
+  to.base_offset = stored->appended.first.value;
+  to.log_append_time_ms = stored->append_time_ms.value_or(-1);
+  auto bounds = call.local.engine().bounds((*topic_ref)->partitions[place]);
   to.log_start_offset = bounds ? bounds->log_start.value : -1;
-  produced.parts.push_back({.topic = t, .partition = p, .pending = appended->pending});
+  produced.parts.push_back({.topic = t, .partition = p, .pending = stored->appended.pending});
   co_return Result<void>();
 }
 

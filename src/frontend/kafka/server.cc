@@ -1,5 +1,8 @@
 #include "frontend/kafka/server.h"
 
+#include <algorithm>
+
+#include "frontend/tls_port.h"
 #include "io/address.h"
 
 namespace walrus::frontend::kafka {
@@ -21,6 +24,12 @@ Result<void> set_advertised(NodeOptions& node, const std::string& advertise,
   return {};
 }
 
+FetchSessionOptions share(FetchSessionOptions of_all, std::size_t loops) {
+  of_all.sessions_max = std::max<std::size_t>(1, of_all.sessions_max / loops);
+  of_all.partitions_max = std::max<std::size_t>(1, of_all.partitions_max / loops);
+  return of_all;
+}
+
 }  // namespace
 
 KafkaServer::KafkaServer(broker::Broker& broker, Metrics& metrics, KafkaOptions options,
@@ -29,6 +38,10 @@ KafkaServer::KafkaServer(broker::Broker& broker, Metrics& metrics, KafkaOptions 
       options_(std::move(options)),
       acceptor_(std::move(acceptor)),
       sessions_(broker.loops()),
+      fetch_sessions_(broker.loops(),
+                      FetchSessions(share(options_.fetch_sessions, broker.loops()))),
+      newcomers_(broker.loops(),
+                 net::Newcomers(std::max<std::size_t>(options_.newcomers_max / broker.loops(), 1))),
       metrics_(metrics),
       connections_(metrics.gauge({"walrus_kafka_connections", "Open connections."})),
       accepted_(metrics.counter({"walrus_kafka_accepted", "Connections accepted."})),
@@ -72,16 +85,35 @@ void KafkaServer::start() {
 
 void KafkaServer::serve(std::size_t loop, std::unique_ptr<io::Connection> connection) {
   auto peer = connection->peer();
-  auto session =
-      std::make_shared<Session>(broker_.local(loop), std::move(connection), options_.session);
+  auto& newcomers = newcomers_[loop];
+  auto ticket = std::make_shared<std::uint64_t>(0);  // 0: no newcomer, or not any more
+  auto proven = [&newcomers, ticket] { newcomers.leave(std::exchange(*ticket, 0)); };
+  bool asked = !options_.session.security.mechanisms.empty();
+  if (options_.tls != nullptr)
+    connection = options_.tls->secure(
+        broker_.local(loop).loop(), std::move(connection), "kafka",
+        [asked, proven] {
+          if (!asked) proven();
+        },
+        refuse_plaintext);
+  auto session = std::make_shared<Session>(broker_.local(loop), fetch_sessions_[loop],
+                                           std::move(connection), options_.session);
+  std::weak_ptr weak(session);
+  if (asked || options_.tls != nullptr)
+    *ticket = newcomers.enter([weak] {
+      if (auto cut = weak.lock()) cut->cut();
+    });
   sessions_[loop].insert(session);
   accepted_.add();
   connections_.add(1);
-  session->start([this, loop, peer, weak = std::weak_ptr(session)] {
-    sessions_[loop].erase(weak.lock());
-    connections_.add(-1);
-    acceptor_->release(peer);
-  });
+  session->start(
+      [this, loop, peer, weak, proven] {
+        proven();
+        sessions_[loop].erase(weak.lock());
+        connections_.add(-1);
+        acceptor_->release(peer);
+      },
+      proven);
   if (stopping_) session->stop();  // was on its way here
 }
 

@@ -12,6 +12,8 @@
 #include "broker/broker.h"
 #include "frontend/kafka/session.h"
 #include "net/acceptor.h"
+#include "net/newcomers.h"
+#include "net/tls_server.h"
 
 namespace walrus::frontend::kafka {
 
@@ -21,6 +23,9 @@ struct KafkaOptions {
   std::size_t connections_max = 10'000;
   std::size_t connections_per_address_max = 10'000;
   std::int64_t memory_bytes_max = 1 << 30;  // see SessionMemory
+  FetchSessionOptions fetch_sessions{};     // of all loops
+  net::TlsServer* tls = nullptr;            // none: plain text; outlives the server
+  std::size_t newcomers_max = 1'024;        // connections that have not proven anything yet
   SessionOptions session{};
   broker::GroupOptions groups{};
 };
@@ -45,6 +50,8 @@ class KafkaServer {
   KafkaOptions options_;
   std::unique_ptr<net::Acceptor> acceptor_;
   std::vector<std::set<std::shared_ptr<Session>>> sessions_;  // each set on its loop only
+  std::vector<FetchSessions> fetch_sessions_;                 // likewise
+  std::vector<net::Newcomers> newcomers_;                     // likewise
   Metrics& metrics_;
   Gauge& connections_;
   Counter& accepted_;

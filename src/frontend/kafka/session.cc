@@ -31,18 +31,22 @@ void resize_raw(std::string& bytes, std::size_t size) {
 
 }  // namespace
 
-Session::Session(broker::Local& local, std::unique_ptr<io::Connection> connection,
-                 const SessionOptions& options)
+Session::Session(broker::Local& local, FetchSessions& fetch_sessions,
+                 std::unique_ptr<io::Connection> connection, const SessionOptions& options)
     : local_(local),
+      fetch_sessions_(fetch_sessions),
       connection_(std::move(connection)),
       options_(options),
+      authentication_(options_.security, local.engine().env(), connection_->peer()),
+      proof_deadline_(local.engine().env().mono() + options_.security.proof_timeout),
       room_(local.loop().make_gate()),
       work_(local.loop().make_gate()) {}
 
 Session::~Session() = default;
 
-void Session::start(std::function<void()> ended) {
+void Session::start(std::function<void()> ended, std::function<void()> admitted) {
   ended_ = std::move(ended);
+  admitted_ = std::move(admitted);
   coroutines_ = 2;
   local_.loop().spawn(run_reader(shared_from_this()));
   local_.loop().spawn(run_writer(shared_from_this()));
@@ -87,7 +91,11 @@ void Session::hold(std::int64_t change) {
 io::Task<void> Session::read_requests() {
   resize_raw(buffer_, kBufferBytes);
   while (!broken_ && !stopping_) {
-    auto more = co_await fill(wire::kafka::kLengthBytes, options_.idle_timeout);
+    if (!authentication_.done()) {
+      WALRUS_CO_TRY(co_await wait_for_answers());
+      if (authentication_.done() && admitted_) std::exchange(admitted_, nullptr)();
+    }
+    auto more = co_await fill(wire::kafka::kLengthBytes, time_left(options_.idle_timeout));
     // Idle is who asks nothing and waits for nothing.
     if (!more && more.error().code == Code::kTimeout && !slots_.empty()) continue;
     if (!more) co_return std::unexpected(std::move(more).error());
@@ -95,9 +103,7 @@ io::Task<void> Session::read_requests() {
     auto start = Bytes(buffer_).substr(buffer_start_, buffer_end_ - buffer_start_);
     if (first_ && foreign_protocol(start)) co_return Result<void>();
     auto size = load_be<std::int32_t>(start.data());
-    if (size < static_cast<std::int32_t>(wire::kafka::kRequestHeaderBytesMin) ||
-        static_cast<std::size_t>(size) > options_.request_bytes_max)
-      co_return fail(Code::kInvalid, "a request of {} bytes", size);
+    if (!valid_size(size)) co_return fail(Code::kInvalid, "a request of {} bytes", size);
     first_ = false;
     buffer_start_ += wire::kafka::kLengthBytes;
     WALRUS_CO_TRY(co_await wait_for_room(static_cast<std::size_t>(size)));
@@ -135,12 +141,35 @@ io::Task<std::string> Session::read_body(std::size_t size) {
     if (filled == body.size())
       resize_raw(body, std::min(size, std::max(kFirstBodyBytes, 2 * body.size())));
     WALRUS_CO_ASSIGN(auto got, co_await connection_->read_some(std::span(body).subspan(filled),
-                                                               options_.body_timeout));
+                                                               time_left(options_.body_timeout)));
     if (got == 0) co_return fail(Code::kClosed, "the peer has ended within a request");
     filled += got;
     if (options_.counters != nullptr) options_.counters->received_bytes.add(got);
   }
   co_return body;
+}
+
+// Of a stranger one request is looked at when those before it are answered.
+io::Task<void> Session::wait_for_answers() {
+  while (!broken_ && !slots_.empty()) (void)co_await room_->wait(io::Nanos::max());
+  if (broken_) co_return fail(Code::kClosed, "connection broken");
+  co_return Result<void>();
+}
+
+io::Nanos Session::time_left(io::Nanos usual) const {
+  if (authentication_.done()) return usual;
+  return std::clamp(proof_deadline_ - local_.engine().env().mono(), io::Nanos(0), usual);
+}
+
+bool Session::valid_size(std::int32_t size) const {
+  auto least = raw_tokens_ ? 0 : wire::kafka::kRequestHeaderBytesMin;
+  auto most = authentication_.done() ? options_.request_bytes_max : broker::kStrangerBytesMax;
+  return size >= 0 && static_cast<std::size_t>(size) >= least &&
+         static_cast<std::size_t>(size) <= most;
+}
+
+bool Session::is_served(const wire::kafka::RequestHeader& header) const {
+  return (authentication_.done() && !authentication_.expired()) || open_to_strangers(header.key);
 }
 
 io::Task<void> Session::wait_for_room(std::size_t size) {
@@ -165,6 +194,11 @@ bool Session::foreign_protocol(Bytes start) {
     out_ += kHttpHint;
     return true;
   }
+  if (start.starts_with("\x16\x03")) {  // a handshake record
+    broker::note_stranger(options_.security, local_.engine().env(), connection_->peer(),
+                          "TLS, on the Kafka port, which is plain text");
+    return true;
+  }
   // A native frame: a little-endian length, then a word in capitals.
   constexpr std::uint32_t kNativeFrameMax = 64 << 20;
   bool capitals = start.size() >= 7 && std::ranges::all_of(start.substr(4, 3), [](char c) {
@@ -179,6 +213,12 @@ io::Task<void> Session::take_request(std::string frame) {
   if (options_.counters != nullptr) options_.counters->requests.add();
   slots_.push_back({.frame = std::move(frame)});
   auto& slot = slots_.back();  // a deque does not move its elements when others are added
+  if (raw_tokens_) {
+    slot.token = true;
+    ++unproduced_;
+    work_->open();
+    co_return Result<void>();
+  }
   auto request = wire::kafka::parse_request(slot.frame);
   Result<void> result;
   if (!request) result = std::unexpected(std::move(request).error());
@@ -188,6 +228,7 @@ io::Task<void> Session::take_request(std::string frame) {
   if (handler != nullptr && handler->served.contains(header.version)) slot.handler = handler;
   else if (request && header.key != kApiVersionsKey)
     result = fail(Code::kVersion, "API {} version {}", header.key, header.version);
+  if (result && !is_served(header)) result = fail(Code::kInvalid, "API {} too early", header.key);
   ++unproduced_;
   if (result && unproduced_ == 1 && slot.is_produce()) {
     slot.encoding = true;  // the writer leaves it alone
@@ -223,9 +264,14 @@ Call Session::call_of(const Slot& slot) {
           .node = options_.node,
           .interrupt = interrupt_,
           .groups = options_.groups,
+          .fetch_sessions = fetch_sessions_,
+          .memory = options_.memory,
+          .security = options_.security,
+          .authentication = authentication_,
           .version = slot.request.header.version,
           .client_id = slot.request.header.client_id.value_or(Bytes()),
-          .client_host = connection_->peer()};
+          .client_host = connection_->peer(),
+          .user = authentication_.asked() ? authentication_.user() : connection_->principal()};
 }
 
 void Session::pop() {
@@ -240,6 +286,7 @@ io::Task<void> Session::write_responses() {
       if (out_.size() >= kWriteBytes) WALRUS_CO_TRY(co_await flush());
       if (slots_.front().produced) WALRUS_CO_TRY(co_await answer_produced());
       else if (slots_.front().is_produce()) WALRUS_CO_TRY(co_await produce_run());
+      else if (slots_.front().token) WALRUS_CO_TRY(co_await answer_token());
       else WALRUS_CO_TRY(co_await answer_request());
     }
     WALRUS_CO_TRY(co_await flush());
@@ -316,6 +363,25 @@ io::Task<void> Session::answer_request() {
     }
   }
   wire::kafka::finish_frame(out_, start);
+  if (slot.request.header.key == wire::kafka::SaslHandshakeRequest::kKey)
+    raw_tokens_ = slot.request.header.version == 0 && authentication_.under_way();
+  --unproduced_;
+  pop();
+  if (!authentication_.failed()) co_return Result<void>();
+  WALRUS_CO_TRY(co_await flush());
+  co_return fail(Code::kInvalid, "not authenticated");
+}
+
+// A token in a frame of its own, and the answer likewise; a failure has no words here.
+io::Task<void> Session::answer_token() {
+  auto token = authentication_.step(slots_.front().frame);
+  if (!token) {
+    co_await local_.loop().sleep(options_.security.failure_delay);
+    co_return std::unexpected(std::move(token).error());
+  }
+  append_be(out_, static_cast<std::int32_t>(token->size()));
+  out_ += *token;
+  raw_tokens_ = authentication_.under_way();
   --unproduced_;
   pop();
   co_return Result<void>();

@@ -10,10 +10,13 @@
 // One connection is one pipeline: responses leave in the order of the requests, and a request that
 // waits (a long-polling Fetch) holds up those behind it. A malformed request, an unknown API and a
 // version that is not served end the connection, as Kafka does, except ApiVersions.
+// On a port that asks for it nothing is served before the client has proven who it is, but what it
+// proves it with: a request at a time, each small, all of it within a short time.
 // Memory: a request is read only once its size fits into what all sessions may hold; a session that
-// holds nothing may always read one.
+// holds nothing may always read one. A Fetch reads no more than what is left of it, but for the one
+// batch that always goes. A response that its peer does not read within write_timeout ends the
+// connection.
 
-#include <atomic>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -34,12 +37,6 @@ struct SessionCounters {
   Counter& sent_bytes;
 };
 
-// Requests and responses of all sessions, taken together.
-struct SessionMemory {
-  std::int64_t bytes_max = 1 << 30;
-  std::atomic<std::int64_t> bytes{0};
-};
-
 struct SessionOptions {
   std::size_t request_bytes_max = 100 << 20;
   io::Nanos idle_timeout = std::chrono::minutes(10);
@@ -47,16 +44,19 @@ struct SessionOptions {
   io::Nanos write_timeout = std::chrono::minutes(1);
   NodeOptions node{};
   std::shared_ptr<broker::Groups> groups{};
+  broker::PortSecurity security{};
   SessionCounters* counters = nullptr;
   SessionMemory* memory = nullptr;
 };
 
 class Session : public std::enable_shared_from_this<Session> {
  public:
-  Session(broker::Local&, std::unique_ptr<io::Connection>, const SessionOptions&);
+  Session(broker::Local&, FetchSessions&, std::unique_ptr<io::Connection>, const SessionOptions&);
   ~Session();
-  // Serves until the peer ends or breaks; then calls `ended`, on the loop.
-  void start(std::function<void()> ended);
+  // Serves until the peer ends or breaks; then calls `ended`, on the loop. `admitted`: once, when
+  // the peer has proven who it is, if it is asked and ever does.
+  void start(std::function<void()> ended, std::function<void()> admitted = {});
+  void cut() { connection_->close(); }
   // Takes no further request, answers those that were taken, closes.
   void stop();
 
@@ -67,6 +67,7 @@ class Session : public std::enable_shared_from_this<Session> {
     const Handler* handler = nullptr;  // none: ApiVersions in a version that is not served
     std::optional<Produced> produced{};
     bool encoding = false;  // by the reader, which may wait for room in the journal
+    bool token = false;     // of an authentication that began with a handshake of version 0
     bool is_produce() const { return handler != nullptr && handler->handle == nullptr; }
   };
 
@@ -76,6 +77,10 @@ class Session : public std::enable_shared_from_this<Session> {
   io::Task<bool> fill(std::size_t size, io::Nanos timeout);
   io::Task<std::string> read_body(std::size_t size);
   io::Task<void> wait_for_room(std::size_t size);
+  io::Task<void> wait_for_answers();
+  io::Nanos time_left(io::Nanos usual) const;
+  bool valid_size(std::int32_t size) const;
+  bool is_served(const wire::kafka::RequestHeader&) const;
   io::Task<void> take_request(std::string frame);
   void drop_last();
   void set_produced(Slot&, Produced);
@@ -86,6 +91,7 @@ class Session : public std::enable_shared_from_this<Session> {
   io::Task<void> produce_run();
   io::Task<void> answer_produced();
   io::Task<void> answer_request();
+  io::Task<void> answer_token();
   io::Task<void> flush();
   Call call_of(const Slot&);
   std::size_t begin_response(const Slot&);
@@ -93,10 +99,14 @@ class Session : public std::enable_shared_from_this<Session> {
   void hold(std::int64_t change);
 
   broker::Local& local_;
+  FetchSessions& fetch_sessions_;
   std::unique_ptr<io::Connection> connection_;
   const SessionOptions options_;
-  std::function<void()> ended_;
+  std::function<void()> ended_, admitted_;
   broker::Interrupt interrupt_;
+  broker::Authentication authentication_;
+  const io::Nanos proof_deadline_;  // on the monotonic clock
+  bool raw_tokens_ = false;         // what comes next is no request
 
   std::string buffer_;  // bytes received, not yet cut into requests
   std::size_t buffer_start_ = 0, buffer_end_ = 0;

@@ -57,10 +57,10 @@ Refusal plan_topic(Call call, const CreateTopicsRequest::Topic& topic,
             fmt::format("{} partitions: from 1 to {}", partitions, call.node.partitions_max)};
   to.name = topic.name;
   to.partitions = static_cast<std::size_t>(partitions);
-  to.options = call.local.broker().options().topic_defaults;
+  to.config = call.local.broker().options().topic_defaults;
   for (const auto& config : topic.configs) {
     if (!config.value) return {ErrorCode::kInvalidConfig, fmt::format("{}: no value", config.name)};
-    auto set = broker::set_kafka_config(to.options, config.name, *config.value);
+    auto set = broker::set_kafka_config(to.config, config.name, *config.value);
     if (!set) return {ErrorCode::kInvalidConfig, set.error().message};
   }
   return {};
@@ -85,7 +85,12 @@ io::Task<CreateTopicsResponse::Topic> create_one(Call call, CreateTopicsRequest:
   if (call.version >= kDetailsVersion) {
     to.partitions = static_cast<std::int32_t>(plan.partitions);
     to.replication_factor = 1;
-    to.configs.emplace();
+    auto& configs = to.configs.emplace();
+    for (const auto& config :
+         broker::list_kafka_config(plan.config, call.local.broker().options().topic_defaults))
+      configs.push_back({.name = config.name,
+                         .value = config.value,
+                         .source = static_cast<std::int8_t>(config.source)});
   }
   co_return to;
 }
@@ -93,11 +98,7 @@ io::Task<CreateTopicsResponse::Topic> create_one(Call call, CreateTopicsRequest:
 // By name, or by id.
 Result<broker::TopicRef> find_doomed(Call call, const DeleteTopicsRequest::Topic& asked) {
   if (asked.name && !asked.id.is_zero()) return fail(Code::kInvalid, "either a name or an id");
-  if (asked.name && !valid_topic_name(*asked.name)) return fail(Code::kNotFound, "unknown topic");
-  if (asked.name) return call.local.find(*asked.name);
-  auto stream = stream_of(call.node, asked.id);
-  if (!stream) return fail(Code::kNotFound, "unknown topic id");
-  return call.local.find_id(*stream);
+  return asked.name ? find_topic(call.local, *asked.name) : find_topic(call, asked.id);
 }
 
 io::Task<DeleteTopicsResponse::Topic> delete_one(Call call, DeleteTopicsRequest::Topic asked) {
@@ -127,8 +128,7 @@ io::Task<CreatePartitionsResponse::Topic> grow_one(Call call, CreatePartitionsRe
     to.error_code = number(code);
     to.error_message = std::move(why);
   };
-  auto topic = valid_topic_name(asked.name) ? call.local.find(asked.name)
-                                            : fail(Code::kNotFound, "unknown topic");
+  auto topic = find_topic(call.local, asked.name);
   if (!topic) {
     refuse(partition_error(topic.error()), topic.error().message);
     co_return to;

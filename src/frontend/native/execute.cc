@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "broker/run_on.h"
 #include "frontend/native/json.h"
 #include "frontend/native/session.h"
 #include "frontend/native/target.h"
@@ -16,8 +17,8 @@ namespace text = wire::native::text;
 
 // Partitions and options of CREATE, from what the node's configuration says of topics.
 Result<broker::Local::NewTopic> new_topic(const wire::native::Create& request,
-                                          const StreamOptions& defaults) {
-  broker::Local::NewTopic topic{.name = std::string(request.topic), .options = defaults};
+                                          const broker::TopicConfig& defaults) {
+  broker::Local::NewTopic topic{.name = std::string(request.topic), .config = defaults};
   for (const auto& setting : request.settings) {
     if (!setting.value) return fail(Code::kInvalid, "{}", Bytes(text::kUnexpectedArgument));
     if (setting.name == "partitions" || setting.name == "replication_factor") {
@@ -33,7 +34,7 @@ Result<broker::Local::NewTopic> new_topic(const wire::native::Create& request,
       if (!replicas) topic.partitions = static_cast<std::size_t>(count);
       continue;
     }
-    auto set = broker::set_config(topic.options, setting.name, *setting.value);
+    auto set = broker::set_config(topic.config, setting.name, *setting.value);
     if (!set)
       return fail(Code::kInvalid, "{}",
                   text::with_detail(text::kInvalidConfig, set.error().message));
@@ -101,7 +102,7 @@ struct Session::Executor {
     Result<void> result;
     if (!found && found.error().code == Code::kNotFound) {
       result = co_await local.create(
-          {.name = std::string(request.topic), .options = local.broker().options().topic_defaults});
+          {.name = std::string(request.topic), .config = local.broker().options().topic_defaults});
       if (!result && result.error().code == Code::kExists) result = {};
     } else if (!found) {
       result = std::unexpected(found.error());
@@ -116,15 +117,12 @@ struct Session::Executor {
   Done operator()(wire::native::Configure request) {
     auto topic = local.find(request.topic);
     if (!topic) co_return refuse(topic.error(), request.topic);
-    if (request.settings.empty()) {
-      auto info = local.engine().info((*topic)->partitions[0]);
-      if (!info) co_return refuse(info.error(), request.topic);
-      co_return answer_text(config_json(info->options), request.topic);
-    }
+    if (request.settings.empty())
+      co_return answer_text(config_json((*topic)->config), request.topic);
     const auto* defaults = &local.broker().options().topic_defaults;
     auto settings = request.settings;
-    auto options = co_await local.configure(
-        std::string(request.topic), [settings, defaults](StreamOptions& to) -> Result<void> {
+    auto config = co_await local.configure(
+        std::string(request.topic), [settings, defaults](broker::TopicConfig& to) -> Result<void> {
           for (const auto& setting : settings) {
             auto set = setting.value ? broker::set_config(to, setting.name, *setting.value)
                                      : broker::unset_config(to, *defaults, setting.name);
@@ -134,8 +132,8 @@ struct Session::Executor {
           }
           return {};
         });
-    if (!options) co_return refuse(options.error(), request.topic);
-    co_return answer_text(config_json(*options), request.topic);
+    if (!config) co_return refuse(config.error(), request.topic);
+    co_return answer_text(config_json(*config), request.topic);
   }
   Done operator()(wire::native::Describe request) {
     auto topic = local.find(request.topic);
@@ -232,6 +230,69 @@ struct Session::Executor {
     if (!offset) co_return refuse(offset.error(), target);
     wire::native::append_offset(out, *offset);
     co_return Result<void>();
+  }
+  Done operator()(wire::native::Auth request) {
+    auto& authentication = session.authentication_;
+    const auto& security = session.options_.security;
+    if (request.mechanism.empty()) {
+      wire::native::append_payload(out, offered(security));
+      co_return Result<void>();
+    }
+    if (!authentication.under_way()) {
+      auto begun = authentication.begin(request.mechanism);
+      if (!begun && begun.error().code == Code::kNotFound)
+        co_return refuse_text(text::with_detail(text::kUnsupportedMechanism, offered(security)));
+      if (!begun)
+        co_return refuse_text(authentication.asked() ? text::kAgainTooSoon : text::kNotAsked);
+    }
+    auto token = authentication.step(request.token);
+    if (!token) {
+      co_await local.loop().sleep(security.failure_delay);
+      co_return refuse_text(text::kAuthenticationFailed);
+    }
+    wire::native::append_payload(out, *token);
+    co_return Result<void>();
+  }
+  Result<void> refuse_text(Bytes why) {
+    ++session.errors_;
+    wire::native::append_error(out, why);
+    return {};
+  }
+  static std::string offered(const broker::PortSecurity& security) {
+    std::string names;
+    for (auto mechanism : security.mechanisms)
+      names += fmt::format("{}{}", names.empty() ? "" : " ", mechanism_name(mechanism));
+    return names;
+  }
+  Done operator()(wire::native::ListUsers) {
+    co_return answer_text(users_json(*session.options_.security.users->table()), "");
+  }
+  Done operator()(wire::native::AddUser request) {
+    return change_user(std::string(request.name), request.credentials, broker::UserChange::kAdd);
+  }
+  Done operator()(wire::native::SetUser request) {
+    return change_user(std::string(request.name), request.credentials,
+                       broker::UserChange::kReplace);
+  }
+  Done operator()(wire::native::DeleteUser request) {
+    return change_user(std::string(request.name), {}, broker::UserChange::kReplace);
+  }
+  Done change_user(std::string name, std::vector<wire::native::UserCredential> list,
+                   broker::UserChange change) {
+    broker::Credentials credentials;
+    for (auto& [mechanism, credential] : list) credentials[mechanism] = std::move(credential);
+    auto users = session.options_.security.users;
+    auto plan = broker::plan_user(name, std::move(credentials), change);
+    auto changed = co_await broker::run_on<void>(local.loop(), users->loop(),
+                                                 [users, plan] { return users->change(plan); });
+    if (!changed && changed.error().code == Code::kExists)
+      co_return refuse_text(text::user_exists(name));
+    if (!changed && changed.error().code == Code::kNotFound)
+      co_return refuse_text(text::unknown_user(name));
+    if (changed)
+      broker::note_user_changed(session.options_.security, name, session.user(),
+                                session.connection_->peer());
+    co_return answer_ok(changed, name);
   }
   // Appends and GET never come here.
   template <class T>

@@ -10,9 +10,9 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Json config_object(const StreamOptions& options) {
+Json config_object(const broker::TopicConfig& topic) {
   Json config = Json::object();
-  for (auto& [name, value] : broker::list_config(options)) config[name] = value;
+  for (auto& [name, value] : broker::list_config(topic)) config[name] = value;
   return config;
 }
 
@@ -108,10 +108,8 @@ std::string list_json(broker::Local& local, Bytes prefix) {
 Result<std::string> describe_json(broker::Local& local, const broker::Topic& topic) {
   auto node = local.broker().options().node_id;
   auto partitions = Json::array();
-  Json config;
   for (std::size_t i = 0; i < topic.partitions.size(); ++i) {
     WALRUS_ASSIGN(auto info, local.engine().info(topic.partitions[i]));
-    if (i == 0) config = config_object(info.options);
     auto segments = local.engine().segments(topic.partitions[i]);
     partitions.push_back({{"partition", i},
                           {"leader", node},
@@ -124,11 +122,23 @@ Result<std::string> describe_json(broker::Local& local, const broker::Topic& top
   }
   return Json{{"name", topic.name},
               {"id", log::stream_id(topic.partitions[0])},
-              {"config", config},
+              {"config", config_object(topic.config)},
               {"partitions", partitions}}
       .dump();
 }
 
-std::string config_json(const StreamOptions& options) { return config_object(options).dump(); }
+std::string config_json(const broker::TopicConfig& topic) { return config_object(topic).dump(); }
+
+std::string users_json(const broker::UserTable& table) {
+  auto array = Json::array();
+  for (const auto& [name, credentials] : table.users()) {
+    auto list = Json::array();
+    for (const auto& [mechanism, credential] : credentials)
+      list.push_back({{"mechanism", wire::sasl::scram_name(mechanism)},
+                      {"iterations", credential.iterations}});
+    array.push_back({{"name", name}, {"credentials", list}});
+  }
+  return array.dump();
+}
 
 }  // namespace walrus::frontend::native

@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "broker/auth/user_table.h"
 #include "broker/broker.h"
 
 namespace walrus::frontend::native {
@@ -12,6 +13,8 @@ Result<std::string> state_json(broker::Local&, const broker::Topic&, std::size_t
 std::string metrics_json(broker::Local&, Bytes address);
 std::string list_json(broker::Local&, Bytes prefix);
 Result<std::string> describe_json(broker::Local&, const broker::Topic&);
-std::string config_json(const StreamOptions&);
+std::string config_json(const broker::TopicConfig&);
+// Names, and of each credential what it does not matter to tell.
+std::string users_json(const broker::UserTable&);
 
 }  // namespace walrus::frontend::native

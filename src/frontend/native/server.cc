@@ -1,6 +1,8 @@
 #include "frontend/native/server.h"
 
-#include "broker/run_on.h"
+#include <algorithm>
+
+#include "frontend/tls_port.h"
 #include "wire/native/errors.h"
 #include "wire/native/reply.h"
 
@@ -15,6 +17,8 @@ NativeServer::NativeServer(broker::Broker& broker, Metrics& metrics, NativeOptio
       options_(std::move(options)),
       acceptor_(std::move(acceptor)),
       sessions_(broker.loops()),
+      newcomers_(broker.loops(),
+                 net::Newcomers(std::max<std::size_t>(options_.newcomers_max / broker.loops(), 1))),
       metrics_(metrics),
       connections_(metrics.gauge({"walrus_native_connections", "Open connections."})),
       accepted_(metrics.counter({"walrus_native_accepted", "Connections accepted."})),
@@ -57,16 +61,35 @@ void NativeServer::start() {
 
 void NativeServer::serve(std::size_t loop, std::unique_ptr<io::Connection> connection) {
   auto peer = connection->peer();
+  auto& newcomers = newcomers_[loop];
+  auto ticket = std::make_shared<std::uint64_t>(0);  // 0: no newcomer, or not any more
+  auto proven = [&newcomers, ticket] { newcomers.leave(std::exchange(*ticket, 0)); };
+  bool asked = !options_.session.security.mechanisms.empty();
+  if (options_.tls != nullptr)
+    connection = options_.tls->secure(
+        broker_.local(loop).loop(), std::move(connection), "native",
+        [asked, proven] {
+          if (!asked) proven();
+        },
+        refuse_plaintext);
   auto session =
       std::make_shared<Session>(broker_.local(loop), std::move(connection), options_.session);
+  std::weak_ptr weak(session);
+  if (asked || options_.tls != nullptr)
+    *ticket = newcomers.enter([weak] {
+      if (auto cut = weak.lock()) cut->cut();
+    });
   sessions_[loop].insert(session);
   accepted_.add();
   connections_.add(1);
-  session->start([this, loop, peer, weak = std::weak_ptr(session)] {
-    sessions_[loop].erase(weak.lock());
-    connections_.add(-1);
-    acceptor_->release(peer);
-  });
+  session->start(
+      [this, loop, peer, weak, proven] {
+        proven();
+        sessions_[loop].erase(weak.lock());
+        connections_.add(-1);
+        acceptor_->release(peer);
+      },
+      proven);
   if (stopping_) session->stop();  // was on its way here
 }
 

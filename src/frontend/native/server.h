@@ -12,6 +12,8 @@
 #include "broker/broker.h"
 #include "frontend/native/session.h"
 #include "net/acceptor.h"
+#include "net/newcomers.h"
+#include "net/tls_server.h"
 
 namespace walrus::frontend::native {
 
@@ -20,6 +22,8 @@ struct NativeOptions {
   std::size_t connections_max = 10'000;
   std::size_t connections_per_address_max = 10'000;
   std::int64_t memory_bytes_max = 1 << 30;  // see SessionMemory
+  net::TlsServer* tls = nullptr;            // none: plain text; outlives the server
+  std::size_t newcomers_max = 1'024;        // connections that have not proven anything yet
   SessionOptions session{};
 };
 
@@ -43,6 +47,7 @@ class NativeServer {
   NativeOptions options_;
   std::unique_ptr<net::Acceptor> acceptor_;
   std::vector<std::set<std::shared_ptr<Session>>> sessions_;  // each set on its loop only
+  std::vector<net::Newcomers> newcomers_;                     // likewise
   Metrics& metrics_;
   Gauge& connections_;
   Counter& accepted_;

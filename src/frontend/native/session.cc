@@ -32,14 +32,20 @@ Session::Session(broker::Local& local, std::unique_ptr<io::Connection> connectio
     : local_(local),
       connection_(std::move(connection)),
       options_(options),
+      authentication_(options_.security, local.engine().env(), connection_->peer()),
+      proof_deadline_(local.engine().env().mono() + options_.security.proof_timeout),
       splitter_({.frame_bytes_max = options.frame_bytes_max}),
       room_(local.loop().make_gate()),
-      work_(local.loop().make_gate()) {}
+      work_(local.loop().make_gate()) {
+  if (!authentication_.done())
+    splitter_.set_limits({.frame_bytes_max = broker::kStrangerBytesMax, .drain_bytes_max = 0});
+}
 
 Session::~Session() = default;
 
-void Session::start(std::function<void()> ended) {
+void Session::start(std::function<void()> ended, std::function<void()> admitted) {
   ended_ = std::move(ended);
+  admitted_ = std::move(admitted);
   coroutines_ = 2;
   local_.loop().spawn(run_reader(shared_from_this()));
   local_.loop().spawn(run_writer(shared_from_this()));
@@ -84,7 +90,7 @@ void Session::end_coroutine() {
 io::Task<void> Session::read_frames() {
   while (!broken_ && !stopping_) {
     WALRUS_CO_TRY(co_await wait_for_room());
-    auto received = co_await connection_->read_some(splitter_.space(), options_.idle_timeout);
+    auto received = co_await connection_->read_some(splitter_.space(), time_left());
     if (!received && received.error().code == Code::kTimeout && !slots_.empty()) continue;
     if (!received) co_return std::unexpected(std::move(received).error());
     if (*received == 0) co_return Result<void>();  // what was asked is still answered
@@ -102,7 +108,7 @@ io::Task<void> Session::read_frames() {
 }
 
 // A stranger's first bytes: HTTP gets a sentence, TLS and Kafka a clean end. None of them is a
-// frame within the limit.
+// command.
 bool Session::foreign_protocol() {
   auto bytes = splitter_.pending();
   if (bytes.size() < 4) return false;
@@ -111,12 +117,16 @@ bool Session::foreign_protocol() {
     push({.kind = Slot::kReply, .bytes = std::string(kHttpHint)});
     return true;
   }
-  if (bytes.size() < 6 || load_le<std::uint32_t>(bytes.data()) <= options_.frame_bytes_max)
-    return false;
-  // A ClientHello in a handshake record; a Kafka request: a big-endian length below 16 MiB, then an
-  // API key below 256.
+  if (bytes.size() < 6) return false;
+  // A ClientHello in a handshake record, which no command looks like; a Kafka request: a big-endian
+  // length below 16 MiB, then an API key below 256.
   bool tls = bytes.starts_with("\x16\x03") && bytes[5] == '\x01';
-  bool kafka = bytes[0] == '\0' && bytes[4] == '\0';
+  bool kafka = load_le<std::uint32_t>(bytes.data()) > options_.frame_bytes_max &&
+               bytes[0] == '\0' && bytes[4] == '\0';
+  if (tls || kafka)
+    broker::note_stranger(
+        options_.security, local_.engine().env(), connection_->peer(),
+        tls ? "TLS, on the native port, which is plain text" : "Kafka, on the native port");
   return tls || kafka;
 }
 
@@ -127,6 +137,8 @@ io::Task<void> Session::take_event(FrameSplitter::Event event) {
   }
   ++requests_;
   auto request = wire::native::parse_request(event.body);
+  if (!authentication_.done() || authentication_.expired())
+    co_return co_await take_proof(request, event.body);
   if (!request) {
     push_error(request.error().message);
     co_return Result<void>();
@@ -138,6 +150,36 @@ io::Task<void> Session::take_event(FrameSplitter::Event event) {
   }
   push({.kind = Slot::kRequest, .bytes = std::string(event.body)});
   co_return Result<void>();
+}
+
+// Of a stranger: only AUTH, and the next request is looked at when it is answered.
+io::Task<void> Session::take_proof(const Result<wire::native::Request>& request, Bytes body) {
+  if (!request || !std::holds_alternative<wire::native::Auth>(*request)) {
+    push_error(text::kAuthenticationRequired);
+    co_return fail(Code::kInvalid, "not authenticated");
+  }
+  push({.kind = Slot::kRequest, .bytes = std::string(body)});
+  WALRUS_CO_TRY(co_await wait_for_answers());
+  if (!authentication_.done()) co_return Result<void>();
+  splitter_.set_limits({.frame_bytes_max = options_.frame_bytes_max});
+  if (admitted_) std::exchange(admitted_, nullptr)();
+  co_return Result<void>();
+}
+
+io::Task<void> Session::wait_for_answers() {
+  while (!broken_ && !slots_.empty()) co_await room_->wait(io::Nanos::max());
+  if (broken_) co_return fail(Code::kClosed, "connection broken");
+  co_return Result<void>();
+}
+
+io::Nanos Session::time_left() const {
+  if (authentication_.done()) return options_.idle_timeout;
+  return std::clamp(proof_deadline_ - local_.engine().env().mono(), io::Nanos(0),
+                    options_.idle_timeout);
+}
+
+std::string Session::user() const {
+  return authentication_.asked() ? authentication_.user() : connection_->principal();
 }
 
 io::Task<void> Session::wait_for_room() {
@@ -246,7 +288,9 @@ io::Task<void> Session::answer_request() {
   }
   WALRUS_CO_TRY(co_await execute(std::move(*request)));
   pop();
-  co_return Result<void>();
+  if (!authentication_.failed()) co_return Result<void>();
+  WALRUS_CO_TRY(co_await flush());
+  co_return fail(Code::kInvalid, "not authenticated");
 }
 
 // Encodes the appends at the front, so that they join one group commit. Each stays what it was, and
@@ -321,7 +365,7 @@ io::Task<Session::Slot> Session::append(wire::native::Target target, Shape shape
                                         std::optional<Offset> expected) {
   auto topic = local_.find(target.topic, partition_of(target));
   if (!topic) co_return error_slot(topic.error(), name_of(target));
-  if (std::ssize(payload) > local_.broker().options().batch_bytes_max)
+  if (std::ssize(payload) > (*topic)->config.batch_bytes_max)
     co_return error_slot({Code::kTooLarge, "above batch_bytes_max"}, "");
   // An append at an offset that names no partition means partition 0, like READ.
   auto partition = expected ? partition_of(target).value_or(0)
@@ -345,20 +389,36 @@ io::Task<Session::Slot> Session::append(wire::native::Target target, Shape shape
   }
 }
 
+namespace {
+
+// What is wrong with the batch itself is one error here.
+Error batch_error(const Error& error) {
+  switch (error.code) {
+    case Code::kCorrupt:
+    case Code::kInvalid:
+    case Code::kOutOfRange:
+    case Code::kVersion: return {Code::kInvalid, "invalid batch: " + error.message};
+    default: return error;
+  }
+}
+
+}  // namespace
+
 io::Task<Session::Slot> Session::append_batch(wire::native::Target target, Bytes batch) {
   auto topic = local_.find(target.topic, partition_of(target));
   if (!topic) co_return error_slot(topic.error(), name_of(target));
-  auto stream = (*topic)->partitions[broker::Local::put_partition(**topic, partition_of(target))];
+  auto partition = broker::Local::put_partition(**topic, partition_of(target));
+  auto stream = (*topic)->partitions[partition];
   while (true) {
-    auto appended = local_.append_batch(stream, batch);
-    if (appended)
+    auto stored = local_.produce(**topic, partition, batch, {});
+    if (stored)
       co_return Slot{.kind = Slot::kAppended,
                      .shape = Shape::kPair,
-                     .pending = appended->pending,
-                     .first = appended->first,
-                     .count = appended->next.value - appended->first.value};
-    if (appended.error().code != Code::kBusy)
-      co_return error_slot(appended.error(), name_of(target));
+                     .pending = stored->appended.pending,
+                     .first = stored->appended.first,
+                     .count = stored->appended.next.value - stored->appended.first.value};
+    if (stored.error().code != Code::kBusy)
+      co_return error_slot(batch_error(stored.error()), name_of(target));
     auto room = co_await local_.room(stream);
     if (!room) co_return error_slot(room.error(), name_of(target));
   }

@@ -10,6 +10,8 @@
 // Replies are in the order of the requests, and a request sees the effect of those before it.
 // Memory: replies and requests that wait are bounded by output_bytes_max (one reply more at most);
 // above it the reader does not read. A peer that takes no byte for write_timeout is cut.
+// On a port that asks for it nothing but AUTH is served before the client has proven who it is: a
+// request at a time, each small, all of it within a short time.
 
 #include <atomic>
 #include <deque>
@@ -20,6 +22,7 @@
 #include <vector>
 
 #include "base/metrics.h"
+#include "broker/auth/authentication.h"
 #include "broker/broker.h"
 #include "io/network.h"
 #include "wire/native/frame.h"
@@ -51,14 +54,17 @@ struct SessionOptions {
   std::string advertised{};  // this node's address, for METRICS
   SessionCounters* counters = nullptr;
   SessionMemory* memory = nullptr;
+  broker::PortSecurity security{};
 };
 
 class Session : public std::enable_shared_from_this<Session> {
  public:
   Session(broker::Local&, std::unique_ptr<io::Connection>, const SessionOptions&);
   ~Session();
-  // Serves until the peer ends or breaks; then calls `ended`, on the loop.
-  void start(std::function<void()> ended);
+  // Serves until the peer ends or breaks; then calls `ended`, on the loop. `admitted`: once, when
+  // the peer has proven who it is, if it is asked and ever does.
+  void start(std::function<void()> ended, std::function<void()> admitted = {});
+  void cut() { connection_->close(); }
   // Takes no further request, answers those that were taken, closes.
   void stop();
 
@@ -84,6 +90,10 @@ class Session : public std::enable_shared_from_this<Session> {
   io::Task<void> take_event(wire::native::FrameSplitter::Event);
   bool foreign_protocol();
   io::Task<void> wait_for_room();
+  io::Task<void> wait_for_answers();
+  io::Task<void> take_proof(const Result<wire::native::Request>&, Bytes body);
+  io::Nanos time_left() const;
+  std::string user() const;  // that the client has proven to be; empty: nobody was asked
   void push(Slot);
   void push_error(Bytes text);
   void end_coroutine();
@@ -117,7 +127,9 @@ class Session : public std::enable_shared_from_this<Session> {
   broker::Local& local_;
   std::unique_ptr<io::Connection> connection_;
   const SessionOptions options_;
-  std::function<void()> ended_;
+  std::function<void()> ended_, admitted_;
+  broker::Authentication authentication_;
+  const io::Nanos proof_deadline_;  // on the monotonic clock
   wire::native::FrameSplitter splitter_;
 
   std::deque<Slot> slots_;

@@ -124,6 +124,10 @@ void RealFile::populate(std::int64_t from, std::int64_t to) {
   ::madvise(pages.data(), pages.size(), MADV_POPULATE_WRITE);  // a hint: what it says is ignored
 }
 
+void RealFile::start_writeback(std::int64_t from, std::int64_t to) {
+  ::sync_file_range(fd_.get(), from, to - from, SYNC_FILE_RANGE_WRITE);  // errors: at the sync
+}
+
 std::span<char> RealFile::mapped_pages(std::int64_t from, std::int64_t to) const {
   char* mapping = mapping_.load(std::memory_order_acquire);
   if (mapping == nullptr) return {};

@@ -38,6 +38,7 @@ class RealFile final : public File {
   Result<void> preallocate(std::int64_t size) override;
   Result<std::span<char>> map() override;
   void populate(std::int64_t from, std::int64_t to) override;
+  void start_writeback(std::int64_t from, std::int64_t to) override;
 
  private:
   // The part of the mapping whose pages hold [from, to); empty when there is no mapping.

@@ -34,6 +34,17 @@ inline std::string expected_offset(std::int64_t expected, std::int64_t next) {
 inline std::string out_of_range(std::int64_t log_start, std::int64_t high_watermark) {
   return fmt::format("offset out of range {}..{}", log_start, high_watermark);
 }
+// Authentication and users.
+inline constexpr Bytes kAuthenticationRequired = "authentication required";
+inline constexpr Bytes kAuthenticationFailed = "authentication failed";
+inline constexpr Bytes kNotAsked = "authentication is not asked for here";
+inline constexpr Bytes kAgainTooSoon = "authentication again too soon";
+inline constexpr Bytes kUnsupportedMechanism = "unsupported mechanism";
+inline constexpr Bytes kSpeaksTls = "this port speaks TLS";
+inline constexpr Bytes kInvalidUserName = "invalid user name";
+inline constexpr Bytes kInvalidCredential = "invalid credential";
+inline std::string user_exists(Bytes user) { return fmt::format("user exists {}", user); }
+inline std::string unknown_user(Bytes user) { return fmt::format("unknown user {}", user); }
 // Storage and limits.
 inline constexpr Bytes kStorageFull = "storage full";
 inline constexpr Bytes kStorageFailed = "storage failed";

@@ -49,6 +49,8 @@ class FrameSplitter {
   FrameSplitter() : FrameSplitter(Limits{}) {}
   explicit FrameSplitter(const Limits& limits) : limits_(limits) {}
 
+  void set_limits(const Limits& limits) { limits_ = limits; }  // of the frames to come
+
   // Where the next bytes are to be received; never empty. Views of earlier events end here.
   std::span<char> space();
   void received(std::size_t size);  // so many bytes were put at the start of space()

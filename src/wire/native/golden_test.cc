@@ -23,6 +23,14 @@ std::string read_golden(const std::string& name) {
   return bytes;
 }
 
+sasl::ScramCredential credential(std::size_t key_bytes) {
+  return {.iterations = 4096,
+          .salt = "salt",
+          .stored_key = std::string(key_bytes, 'k'),
+          .server_key = std::string(key_bytes, 's')};
+}
+constexpr auto kSha256 = sasl::ScramMechanism::kSha256, kSha512 = sasl::ScramMechanism::kSha512;
+
 const Request kRequests[] = {
     Register{"logs"},
     Put{{"logs"}, "hello"},
@@ -49,6 +57,13 @@ const Request kRequests[] = {
     Configure{"logs", {{"retention_ms", "1000"}, {"compact", std::nullopt}}},
     Describe{"logs"},
     Find{{"logs"}, 1700000000000},
+    Auth{},
+    Auth{"PLAIN", "\0user\0secret"sv},
+    Auth{"SCRAM-SHA-256", "n,,n=user,r=abc"},
+    ListUsers{},
+    AddUser{"alice", {{kSha256, credential(32)}, {kSha512, credential(64)}}},
+    SetUser{"alice", {{kSha512, credential(64)}}},
+    DeleteUser{"alice"},
 };
 
 TEST(GoldenTest, requests_encode_to_the_golden_bytes) {

@@ -184,6 +184,10 @@ Error error_of(Bytes text) {
       {"unknown topic ", Code::kNotFound},
       {"unknown consumer ", Code::kNotFound},
       {"topic exists ", Code::kExists},
+      {"user exists ", Code::kExists},
+      {"unknown user ", Code::kNotFound},
+      // Also where it was proven and the time for that is over: connecting again proves it again.
+      {text::kAuthenticationRequired, Code::kClosed},
       {"expected offset ", Code::kMismatch},
       {"offset out of range ", Code::kOutOfRange},
       {text::kInvalidFrameLength, Code::kTooLarge},

@@ -5,9 +5,11 @@
 #include <charconv>
 #include <limits>
 
+#include "base/base64.h"
 #include "base/utf8.h"
 #include "wire/native/errors.h"
 #include "wire/native/frame.h"
+#include "wire/sasl/mechanism.h"
 
 namespace walrus::wire::native {
 namespace {
@@ -241,6 +243,75 @@ Result<Request> parse_settings(Tokens& tokens) {
   return request;
 }
 
+Result<Request> parse_auth(Tokens& tokens) {
+  Auth request;
+  if (tokens.at_end()) return request;
+  request.mechanism = tokens.next().value_or(Bytes());
+  auto legal = [](char c) {
+    return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+  };
+  if (request.mechanism.empty() || !std::ranges::all_of(request.mechanism, legal))
+    return tokens.missing("a mechanism");
+  auto token = tokens.rest();
+  if (!token) return tokens.missing("a token");
+  request.token = *token;
+  return request;
+}
+
+Result<Bytes> parse_user_name(Tokens& tokens) {
+  auto name = tokens.next();
+  if (!name || name->empty()) return tokens.missing("a user");
+  if (!sasl::valid_user_name(*name)) return refuse(text::kInvalidUserName);
+  return *name;
+}
+
+// Takes what stands before the next colon, or all of it, off the front.
+Bytes take_field(Bytes& rest) {
+  auto colon = rest.find(':');
+  auto field = rest.substr(0, colon);
+  rest.remove_prefix(colon == Bytes::npos ? rest.size() : colon + 1);
+  return field;
+}
+
+Result<UserCredential> parse_credential(Bytes text) {
+  UserCredential parsed;
+  auto name = take_field(text);
+  bool wide = name == sasl::scram_name(sasl::ScramMechanism::kSha512);
+  if (wide) parsed.mechanism = sasl::ScramMechanism::kSha512;
+  auto number = take_field(text);
+  auto& credential = parsed.credential;
+  auto [end, error] = std::from_chars(number.begin(), number.end(), credential.iterations);
+  credential.salt = parse_base64(take_field(text)).value_or("");
+  credential.stored_key = parse_base64(take_field(text)).value_or("");
+  credential.server_key = parse_base64(take_field(text)).value_or("");
+  bool known = wide || name == sasl::scram_name(sasl::ScramMechanism::kSha256);
+  if (!known || error != std::errc() || end != number.end() || !text.empty() ||
+      !valid_credential(parsed.mechanism, credential))
+    return refuse(text::kInvalidCredential);
+  return parsed;
+}
+
+template <class T>
+Result<Request> parse_user(Tokens& tokens) {
+  T request;
+  WALRUS_ASSIGN(request.name, parse_user_name(tokens));
+  while (auto token = tokens.next()) {
+    WALRUS_ASSIGN(auto credential, parse_credential(*token));
+    for (const auto& other : request.credentials)
+      if (other.mechanism == credential.mechanism) return refuse(text::kInvalidCredential);
+    request.credentials.push_back(std::move(credential));
+  }
+  if (request.credentials.empty()) return tokens.missing("a credential");
+  return request;
+}
+
+Result<Request> parse_delete_user(Tokens& tokens) {
+  DeleteUser request;
+  WALRUS_ASSIGN(request.name, parse_user_name(tokens));
+  WALRUS_TRY(tokens.end());
+  return request;
+}
+
 struct Command {
   Bytes name;
   bool payload;  // what follows is not text as a whole: nothing is trimmed, nothing checked
@@ -291,6 +362,15 @@ constexpr std::array kCommands{
             "DESCRIBE t -> JSON\n  Configuration, partitions, offsets.\n"},
     Command{"FIND", false, parse_find,
             "FIND t timestamp_ms -> OK <offset>\n  The first record that is not older.\n"},
+    Command{"AUTH", true, parse_auth,
+            "AUTH [mechanism token] -> OK <token>\n"
+            "  One message of a SASL exchange; alone: which mechanisms are offered.\n"},
+    Command{"USERS", false, parse_plain<ListUsers>, "USERS -> JSON array\n  Who may log in.\n"},
+    Command{"USERADD", false, parse_user<AddUser>,
+            "USERADD user credential... -> OK\n  An error if the user exists.\n"},
+    Command{"USERSET", false, parse_user<SetUser>,
+            "USERSET user credential... -> OK\n  Replaces the user's credentials.\n"},
+    Command{"USERDELETE", false, parse_delete_user, "USERDELETE user -> OK\n"},
     Command{"HELP", false, parse_help, "HELP [command] -> text\n"},
 };
 
@@ -309,6 +389,13 @@ void append_settings(std::string& to, const std::vector<Setting>& settings) {
     if (setting.value) append_format(to, " {}={}", setting.name, *setting.value);
     else append_format(to, " -{}", setting.name);
   }
+}
+
+void append_credentials(std::string& to, const std::vector<UserCredential>& credentials) {
+  for (const auto& [mechanism, credential] : credentials)
+    append_format(to, " {}:{}:{}:{}:{}", sasl::scram_name(mechanism), credential.iterations,
+                  base64(credential.salt), base64(credential.stored_key),
+                  base64(credential.server_key));
 }
 
 struct Encoder {
@@ -365,6 +452,20 @@ struct Encoder {
   void operator()(const Help& r) const {
     to.append(r.command.empty() ? "HELP" : "HELP ").append(r.command);
   }
+  void operator()(const Auth& r) const {
+    to.append("AUTH");
+    if (!r.mechanism.empty()) to.append(" ").append(r.mechanism).append(" ").append(r.token);
+  }
+  void operator()(const ListUsers&) const { to.append("USERS"); }
+  void operator()(const AddUser& r) const {
+    append_format(to, "USERADD {}", r.name);
+    append_credentials(to, r.credentials);
+  }
+  void operator()(const SetUser& r) const {
+    append_format(to, "USERSET {}", r.name);
+    append_credentials(to, r.credentials);
+  }
+  void operator()(const DeleteUser& r) const { append_format(to, "USERDELETE {}", r.name); }
   void operator()(const Create& r) const {
     append_format(to, "CREATE {}", r.topic);
     append_settings(to, r.settings);

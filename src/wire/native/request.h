@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "wire/sasl/scram.h"
 
 namespace walrus::wire::native {
 
@@ -127,10 +128,39 @@ struct Find {  // FIND t <timestamp_ms>: OK <first offset not older>
   std::int64_t timestamp_ms = 0;
   bool operator==(const Find&) const = default;
 };
+// AUTH mechanism token: one message of a SASL exchange, any bytes. AUTH alone: which are offered?
+struct Auth {
+  Bytes mechanism{};  // empty: AUTH alone
+  Bytes token{};
+  bool operator==(const Auth&) const = default;
+};
+// Users, who are kept by what SCRAM checks a password by: the password itself never travels.
+struct UserCredential {  // SCRAM-SHA-256:<iterations>:<salt>:<stored key>:<server key>, in base64
+  sasl::ScramMechanism mechanism = sasl::ScramMechanism::kSha256;
+  sasl::ScramCredential credential{};
+  bool operator==(const UserCredential&) const = default;
+};
+struct ListUsers {
+  bool operator==(const ListUsers&) const = default;
+};
+struct AddUser {  // an error where the user exists
+  Bytes name{};
+  std::vector<UserCredential> credentials{};
+  bool operator==(const AddUser&) const = default;
+};
+struct SetUser {  // replaces all of a user's credentials; an error where it does not exist
+  Bytes name{};
+  std::vector<UserCredential> credentials{};
+  bool operator==(const SetUser&) const = default;
+};
+struct DeleteUser {
+  Bytes name{};
+  bool operator==(const DeleteUser&) const = default;
+};
 
-using Request =
-    std::variant<Register, Put, Get, State, Metrics, Append, AppendAt, Producer, Batch, Read,
-                 ReadBatch, Poll, Commit, List, Delete, Help, Create, Configure, Describe, Find>;
+using Request = std::variant<Register, Put, Get, State, Metrics, Append, AppendAt, Producer, Batch,
+                             Read, ReadBatch, Poll, Commit, List, Delete, Help, Create, Configure,
+                             Describe, Find, Auth, ListUsers, AddUser, SetUser, DeleteUser>;
 
 // The error's message is the text of the reply, without `ERR `.
 Result<Request> parse_request(Bytes body);

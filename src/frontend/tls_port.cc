@@ -1,0 +1,32 @@
+#include "frontend/tls_port.h"
+
+#include <algorithm>
+
+#include "base/coding.h"
+#include "wire/native/errors.h"
+#include "wire/native/frame.h"
+#include "wire/native/reply.h"
+
+namespace walrus::frontend {
+namespace {
+
+constexpr Bytes kHttpHint =
+    "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n"
+    "Content-Length: 49\r\n\r\n"
+    "This port speaks TLS; HTTP is on the admin port.\n";
+
+}  // namespace
+
+std::string refuse_plaintext(Bytes first) {
+  for (Bytes method : {"GET ", "POST", "HEAD", "PUT ", "DELE", "OPTI", "PRI "})
+    if (first.starts_with(method)) return std::string(kHttpHint);
+  std::string answer;
+  bool capitals = first.size() >= 7 && std::ranges::all_of(first.substr(4, 3), [](char c) {
+                    return c >= 'A' && c <= 'Z';
+                  });
+  if (capitals && load_le<std::uint32_t>(first.data()) <= wire::native::kDrainBytesMax)
+    wire::native::append_error(answer, wire::native::text::kSpeaksTls);
+  return answer;
+}
+
+}  // namespace walrus::frontend
