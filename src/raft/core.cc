@@ -294,10 +294,8 @@ void Core::put_writes() {
   if (empty) return;
   writes.id = ++last_write_;
   writes.first = written_ + 1;
-  pending_.push_back({.id = writes.id,
-                      .last = log_.last(),
-                      .hard_state = hard_dirty_,
-                      .since = now_});
+  pending_.push_back(
+      {.id = writes.id, .last = log_.last(), .hard_state = hard_dirty_, .since = now_});
   if (writes.install) restore_write_ = writes.id;
   for (auto& piece : pieces_)
     if (piece.write == 0) piece.write = writes.id;
