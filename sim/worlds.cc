@@ -59,7 +59,11 @@ std::vector<std::string> raft_families() {
 }  // namespace
 
 World log_world() {
-  return {"log", run_log, [] { return fault_families(); }, {}};
+  return {"log", run_tallied<LogRun>, [] { return fault_families(); }, {}};
+}
+
+World groups_world() {
+  return {"groups", run_tallied<GroupsRun>, [] { return groups_families(); }, {}};
 }
 
 World raft_world() {
