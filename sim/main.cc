@@ -4,10 +4,11 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <bit>
 #include <cstdio>
 
-#include "groups_run.h"
-#include "log_run.h"
+#include "io/sim/sim_random.h"
+#include "outcome.h"
 
 namespace walrus::sim {
 namespace {
@@ -15,107 +16,140 @@ namespace {
 struct Arguments {
   std::string world = "log";
   std::uint64_t first = 1;
-  std::int64_t seeds = 200, operations = 300;
+  std::int64_t seeds = 200, operations = 300, twice_every = 0;
   std::optional<std::uint64_t> seed;
   bool narrate = false, skip_family_check = false, stop_at_first = false, announce = false,
-       list_families = false;
+       list_families = false, list_least = false;
 };
-
-struct Outcome {
-  Tally tally;
-  Verdict violation;
-};
-
-template <class Run>
-Outcome run_one(std::uint64_t seed, const Arguments& arguments) {
-  Run one(seed, arguments.operations);
-  one.narrate(arguments.narrate);
-  one.run();
-  return {one.tally(), one.violation()};
-}
-
-struct Simulated {
-  std::string name;
-  Outcome (*run)(std::uint64_t seed, const Arguments&);
-  const std::vector<std::string>& families;
-};
-const Simulated& world_of(const Arguments& arguments) {
-  static const Simulated worlds[] = {{"log", run_one<LogRun>, fault_families()},
-                                     {"groups", run_one<GroupsRun>, groups_families()}};
-  return *std::ranges::find(worlds, arguments.world, &Simulated::name);
-}
 
 constexpr std::int64_t kSeedsForFamilies = 500, kFamilyHitsMin = 50;
 
-void print_table(const Arguments& arguments, const Tally& tally, std::int64_t failed) {
-  auto row = [](const std::string& name, std::int64_t value) {
-    std::printf("%-22s %12lld\n", name.c_str(), static_cast<long long>(value));
-  };
-  row("seeds", arguments.seed ? 1 : arguments.seeds);
-  row("failed", failed);
-  row("operations", tally.operations);
-  row("acknowledged", tally.acknowledged);
-  row("refused", tally.refused);
-  row("reads", tally.reads);
-  row("records read", tally.records_read);
-  row("crashes", tally.crashes);
-  row("reopenings", tally.reopenings);
-  row("restarts", tally.restarts);
-  std::printf("hits per fault family\n");
-  const auto& named = world_of(arguments).families;
-  for (const auto& family : named) row("  " + family, tally.hits_of(family));
-  std::printf("and\n");
-  for (const auto& [family, count] : tally.hits) {
-    if (std::ranges::find(named, family) == named.end()) row("  " + family, count);
-  }
-  std::printf("trace %016llx\n", static_cast<unsigned long long>(tally.trace));
+void print_row(const std::string& name, std::int64_t value) {
+  std::printf("%-22s %12lld\n", name.c_str(), static_cast<long long>(value));
 }
 
-// Families that a long run met too seldom to have been tested.
-bool families_were_hit(const Arguments& arguments, const Tally& tally) {
-  bool all = true;
-  for (const auto& family : world_of(arguments).families) {
-    auto count = tally.hits_of(family);
-    if (count >= kFamilyHitsMin) continue;
-    std::printf("fault family %s was hit %lld times, fewer than %lld\n", family.c_str(),
-                static_cast<long long>(count), static_cast<long long>(kFamilyHitsMin));
-    all = false;
-  }
-  return all;
+// How many seeds had so much of a row, by powers of two.
+void print_histogram(const std::string& name, const std::vector<std::int64_t>& values) {
+  std::map<std::int64_t, std::int64_t> seeds;
+  for (auto value : values)
+    ++seeds[value <= 0
+                ? 0
+                : static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(value)))];
+  for (auto [low, count] : seeds) print_row(name + " from " + std::to_string(low), count);
 }
 
-int run(const Arguments& arguments) {
-  if (arguments.list_families) {
-    for (const auto& family : world_of(arguments).families) std::printf("%s\n", family.c_str());
-    return 0;
+int list_names(const World& world, const Arguments& arguments) {
+  if (arguments.list_families)
+    for (const auto& family : world.families()) std::printf("%s\n", family.c_str());
+  if (arguments.list_least)
+    for (const auto& [name, least] : world.least_per_seed)
+      std::printf("%lld %s\n", static_cast<long long>(least), name.c_str());
+  return 0;
+}
+
+class Sweep {
+ public:
+  Sweep(World world, const Arguments& arguments)
+      : world_(std::move(world)), arguments_(arguments) {}
+
+  int run() {
+    auto first = arguments_.seed.value_or(arguments_.first);
+    seeds_ = arguments_.seed ? 1 : arguments_.seeds;
+    for (std::int64_t i = 0; i < seeds_; ++i) {
+      run_seed(first + static_cast<std::uint64_t>(i));
+      if (failed_ > 0 && arguments_.stop_at_first) break;
+    }
+    print_table();
+    bool check = seeds_ >= kSeedsForFamilies && !arguments_.skip_family_check && failed_ == 0;
+    bool hit = !check || families_were_hit(), done = !check || enough_was_done();
+    return failed_ == 0 && hit && done ? 0 : 1;
   }
-  auto first = arguments.seed.value_or(arguments.first);
-  auto seeds = arguments.seed ? 1 : arguments.seeds;
-  Tally total;
-  io::TraceHash trace;
-  std::int64_t failed = 0;
-  for (std::int64_t i = 0; i < seeds; ++i) {
-    auto seed = first + static_cast<std::uint64_t>(i);
-    if (arguments.announce) {
+
+ private:
+  void run_seed(std::uint64_t seed) {
+    if (arguments_.announce) {
       std::printf("> %llu\n", static_cast<unsigned long long>(seed));
       std::fflush(stdout);
     }
-    auto one = world_of(arguments).run(seed, arguments);
-    total.add(one.tally);
-    trace.fold(one.tally.trace);
-    if (!one.violation) continue;
-    ++failed;
-    std::printf("walrus_sim --world %s --seed %llu --ops %lld\n  %s: %s\n", arguments.world.c_str(),
-                static_cast<unsigned long long>(seed), static_cast<long long>(arguments.operations),
-                one.violation->rule.c_str(), one.violation->detail.c_str());
+    auto one = world_.run(seed, arguments_.operations, arguments_.narrate);
+    auto every = static_cast<std::uint64_t>(arguments_.twice_every);
+    if (every > 0 && seed % every == 0 && !one.violation) {
+      ++twice_;
+      auto again = world_.run(seed, arguments_.operations, false);
+      if (again.trace != one.trace)
+        one.violation = Violation{"same seed, same run", "two runs differ"};
+    }
+    total_.add(one);
+    for (const auto& [name, least] : world_.least_per_seed) {
+      auto row = std::ranges::find(one.rows, name, &std::pair<std::string, std::int64_t>::first);
+      spread_[name].push_back(row->second);
+    }
+    trace_.fold(one.trace);
+    if (!one.violation) return;
+    ++failed_;
+    std::printf("walrus_sim --world %s --seed %llu", world_.name.c_str(),
+                static_cast<unsigned long long>(seed));
+    if (world_.name != "raft")
+      std::printf(" --ops %lld", static_cast<long long>(arguments_.operations));
+    std::printf("\n  %s: %s\n", one.violation->rule.c_str(), one.violation->detail.c_str());
     std::fflush(stdout);
-    if (arguments.stop_at_first) break;
   }
-  total.trace = trace.value();
-  print_table(arguments, total, failed);
-  bool check = seeds >= kSeedsForFamilies && !arguments.skip_family_check && failed == 0;
-  if (check && !families_were_hit(arguments, total)) return 1;
-  return failed == 0 ? 0 : 1;
+
+  void print_table() {
+    print_row("seeds", seeds_);
+    print_row("failed", failed_);
+    if (arguments_.twice_every > 0) print_row("run twice", twice_);
+    for (const auto& [name, value] : total_.rows) print_row(name, value);
+    for (auto& [name, values] : spread_) print_histogram(name, values);
+    std::printf("hits per fault family\n");
+    auto named = world_.families();
+    for (const auto& family : named) print_row("  " + family, total_.hits[family]);
+    std::printf("and\n");
+    for (const auto& [family, count] : total_.hits)
+      if (std::ranges::find(named, family) == named.end()) print_row("  " + family, count);
+    std::printf("trace %016llx\n", static_cast<unsigned long long>(trace_.value()));
+  }
+
+  // Families that a long run met too seldom to have been tested.
+  bool families_were_hit() {
+    bool all = true;
+    for (const auto& family : world_.families()) {
+      auto count = total_.hits[family];
+      if (count >= kFamilyHitsMin) continue;
+      std::printf("fault family %s was hit %lld times, fewer than %lld\n", family.c_str(),
+                  static_cast<long long>(count), static_cast<long long>(kFamilyHitsMin));
+      all = false;
+    }
+    return all;
+  }
+
+  bool enough_was_done() {
+    bool all = true;
+    for (const auto& [name, least] : world_.least_per_seed) {
+      std::int64_t sum = 0;
+      for (auto value : spread_[name]) sum += value;
+      if (sum >= least * seeds_) continue;
+      std::printf("%lld %s a seed, fewer than %lld\n", static_cast<long long>(sum / seeds_),
+                  name.c_str(), static_cast<long long>(least));
+      all = false;
+    }
+    return all;
+  }
+
+  World world_;
+  const Arguments& arguments_;
+  Outcome total_;
+  io::TraceHash trace_;
+  std::map<std::string, std::vector<std::int64_t>> spread_;
+  std::int64_t seeds_ = 0, failed_ = 0, twice_ = 0;
+};
+
+int run(const Arguments& arguments) {
+  auto world = arguments.world == "raft"     ? raft_world()
+               : arguments.world == "groups" ? groups_world()
+                                             : log_world();
+  if (arguments.list_families || arguments.list_least) return list_names(world, arguments);
+  return Sweep(std::move(world), arguments).run();
 }
 
 }  // namespace
@@ -126,16 +160,19 @@ int main(int argc, char** argv) {
   CLI::App app(
       "Runs simulated worlds against a model: the engine on a disk that fails (log), consumer "
       "groups "
-      "and a producer of a server that does (groups).");
+      "and a producer of a server that does (groups), a Raft group (raft).");
   app.add_option("--world", arguments.world, "which world")
-      ->check(CLI::IsMember({"log", "groups"}));
+      ->check(CLI::IsMember({"log", "groups", "raft"}));
   auto* seed = app.add_option("--seed", arguments.seed, "run this seed alone");
   app.add_option("--seeds", arguments.seeds, "how many seeds")->excludes(seed);
   app.add_option("--first", arguments.first, "the first of them")->excludes(seed);
-  app.add_option("--ops", arguments.operations, "operations per seed");
+  app.add_option("--ops", arguments.operations, "operations per seed; a raft seed takes 60 s");
+  app.add_option("--twice-every", arguments.twice_every,
+                 "run each seed that this divides twice, to the same trace");
   app.add_flag("--narrate", arguments.narrate, "print every operation");
   app.add_flag("--announce", arguments.announce, "print each seed as it begins");
   app.add_flag("--families", arguments.list_families, "print the fault families");
+  app.add_flag("--least", arguments.list_least, "print what a seed has to do on average");
   app.add_flag("--stop", arguments.stop_at_first, "stop at the first failing seed");
   app.add_flag("--no-family-check", arguments.skip_family_check,
                "do not ask for hits of every fault family");

@@ -13,9 +13,13 @@ SWEEP = pathlib.Path(__file__).resolve().parent.parent / "tools/dev/sim_sweep.py
 # A simulator whose seeds do what FAILS, DIES and HANGS say; each hits `kill` so many times.
 FAKE = """#!{python}
 import os, sys, time
-FAILS, DIES, HANGS, HITS = {fails}, {dies}, {hangs}, {hits}
+FAILS, DIES, HANGS, HITS, RECORDS = {fails}, {dies}, {hangs}, {hits}, {records}
+WORLD = sys.argv[sys.argv.index("--world") + 1]
 if "--families" in sys.argv:
     print("kill")
+    sys.exit(0)
+if "--least" in sys.argv:
+    print("2 records read")
     sys.exit(0)
 value = lambda name: int(sys.argv[sys.argv.index(name) + 1])
 first, seeds = value("--first"), value("--seeds")
@@ -27,23 +31,27 @@ for seed in range(first, first + seeds):
         print("walrus: broken invariant", file=sys.stderr, flush=True)
         os.abort()
     if seed in FAILS:
-        print("walrus_sim --world log --seed %d --ops 300\\n  a-rule: what was seen" % seed)
+        operations = " --ops 300" if WORLD == "log" else ""
+        print("walrus_sim --world %s --seed %d%s" % (WORLD, seed, operations))
+        print("  a-rule: what was seen")
 print("%-22s %12d" % ("seeds", seeds))
-print("%-22s %12d" % ("records read", 2 * seeds))
+print("%-22s %12d" % ("records read", RECORDS * seeds))
+print("%-22s %12d" % ("records read from 2", seeds))
 print("hits per fault family\\n%-22s %12d" % ("  kill", HITS * seeds))
 print("trace 0123456789012345")
 sys.exit(1 if FAILS else 0)
 """
 
 
-def sweep(seeds, fails=(), dies=(), hangs=(), hits=1, hang_seconds=60):
+def sweep(seeds, fails=(), dies=(), hangs=(), hits=1, hang_seconds=60, records=2,
+          world="log"):
     with tempfile.TemporaryDirectory() as directory:
         fake = pathlib.Path(directory) / "walrus_sim"
         fake.write_text(FAKE.format(python=sys.executable, fails=fails, dies=dies, hangs=hangs,
-                                    hits=hits))
+                                    hits=hits, records=records))
         fake.chmod(0o755)
-        run = subprocess.run([sys.executable, SWEEP, fake, "--seeds", str(seeds), "--hang",
-                              str(hang_seconds)], capture_output=True, text=True, check=False)
+        run = subprocess.run([sys.executable, SWEEP, fake, "--world", world, "--seeds", str(seeds),
+                              "--hang", str(hang_seconds)], capture_output=True, text=True, check=False)
         return run.returncode, re.sub(r" +", " ", run.stdout)
 
 
@@ -53,6 +61,21 @@ class SweepTest(unittest.TestCase):
         self.assertEqual(status, 0)
         self.assertIn("\nrecords read 90\n", "\n" + output)
         self.assertIn("\n kill 135\n", output)
+
+    def test_adds_up_the_histogram(self):
+        _, output = sweep(45)
+        self.assertIn("\nseeds with records read from 2 45\n", output)
+
+    def test_names_a_failing_seed_of_another_world(self):
+        status, output = sweep(10, fails=[7], world="raft")
+        self.assertEqual(status, 1)
+        self.assertIn("walrus_sim --world raft --seed 7\n a-rule: what was seen\n", output)
+
+    def test_fails_where_too_little_was_done_a_seed(self):
+        self.assertEqual(sweep(500)[0], 0)
+        status, output = sweep(500, records=1)
+        self.assertEqual(status, 1)
+        self.assertIn("1 records read a seed, fewer than 2", output)
 
     def test_names_a_failing_seed_and_its_rule(self):
         status, output = sweep(10, fails=[7])

@@ -1,14 +1,14 @@
 # Sourced by ./dev: test and full. A part is a ctest label; a part without tests fails.
 
-parts=(style unit install e2e fuzz sim crash)
+parts=(style unit install e2e fuzz sim raft crash)
 minutes=()
 
 run_tests() {
   local chosen=("${parts[@]}") part
   if (($#)); then
     case $1 in
-      unit | sim | crash | e2e | install | fuzz | style) chosen=("$1") ;;
-      kafka | raft | cluster) later "test $1" ;;
+      unit | sim | raft | crash | e2e | install | fuzz | style) chosen=("$1") ;;
+      kafka | cluster) later "test $1" ;;
       *) usage "test: unknown part $1 (${parts[*]})" ;;
     esac
   fi
@@ -28,6 +28,7 @@ build_tests() {
 
 part_unit() { ctest_part release unit; }
 part_sim() { ctest_part release sim; }
+part_raft() { ctest_part release raft; }
 part_crash() { ctest_part release crash; }
 part_e2e() { ctest_part release e2e; }
 part_install() { ctest_part release install; }
@@ -55,9 +56,12 @@ run_full() {
   timed shared counted shared env WALRUS_TEST_SHARED=1 bash tests/install_test.sh || true
   timed long-sim counted long-sim ./dev sim --world log --seeds 20000 || true
   timed long-sim-groups counted long-sim-groups ./dev sim --world groups --seeds 5000 || true
+  timed long-raft counted long-raft python3 tools/dev/sim_sweep.py build/release/bin/walrus_sim \
+    --world raft --first 20001 --seeds 100000 --twice-every 100 || true
   timed mutants counted mutants ./dev mutants log || true
   timed spec counted spec ./dev spec || true
   timed mutants-groups counted mutants-groups ./dev mutants groups || true
+  timed mutants-raft counted mutants-raft ./dev mutants raft || true
   timed long-fuzz counted long-fuzz ./dev fuzz --seconds 60 || true
   timed long-crash counted long-crash ./dev crash --kills 200 --power-cuts 200 || true
   finish_tally

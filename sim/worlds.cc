@@ -1,0 +1,76 @@
+// The worlds as main.cc sees them.
+
+#include "groups_run.h"
+#include "log_run.h"
+#include "outcome.h"
+#include "raft_run.h"
+
+namespace walrus::sim {
+namespace {
+
+// A world whose run counts in a Tally.
+template <class Run>
+Outcome run_tallied(std::uint64_t seed, std::int64_t operations, bool narrate) {
+  Run one(seed, operations);
+  one.narrate(narrate);
+  one.run();
+  const auto& tally = one.tally();
+  return {.rows = {{"operations", tally.operations},
+                   {"acknowledged", tally.acknowledged},
+                   {"refused", tally.refused},
+                   {"reads", tally.reads},
+                   {"records read", tally.records_read},
+                   {"crashes", tally.crashes},
+                   {"reopenings", tally.reopenings},
+                   {"restarts", tally.restarts}},
+          .hits = tally.hits,
+          .trace = tally.trace,
+          .violation = one.violation()};
+}
+
+Outcome run_raft(std::uint64_t seed, std::int64_t, bool narrate) {
+  RaftRun one(seed);
+  one.narrate(narrate);
+  one.run();
+  const auto& tally = one.tally();
+  Outcome outcome{.rows = {{"events", tally.events},
+                           {"messages", tally.messages},
+                           {"commands", tally.commands},
+                           {"reads", tally.reads},
+                           {"elections", tally.elections},
+                           {"snapshots", tally.snapshots},
+                           {"compactions", tally.compactions},
+                           {"member steps", tally.member_steps},
+                           {"crashes", tally.crashes}},
+                  .trace = tally.trace,
+                  .violation = one.violation()};
+  for (std::size_t i = 0; i < kRaftFamilies; ++i)
+    outcome.hits[raft_family_name(static_cast<RaftFamily>(i))] = tally.hits[i];
+  return outcome;
+}
+
+std::vector<std::string> raft_families() {
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < kRaftFamilies; ++i)
+    names.emplace_back(raft_family_name(static_cast<RaftFamily>(i)));
+  return names;
+}
+
+}  // namespace
+
+World log_world() {
+  return {"log", run_tallied<LogRun>, [] { return fault_families(); }, {}};
+}
+
+World groups_world() {
+  return {"groups", run_tallied<GroupsRun>, [] { return groups_families(); }, {}};
+}
+
+World raft_world() {
+  return {"raft",
+          run_raft,
+          raft_families,
+          {{"commands", 200}, {"elections", 5}, {"snapshots", 20}, {"member steps", 3}}};
+}
+
+}  // namespace walrus::sim

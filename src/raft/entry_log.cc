@@ -1,0 +1,45 @@
+#include "raft/entry_log.h"
+
+#include <algorithm>
+
+namespace walrus::raft {
+
+Index EntryLog::newest_with_term(Index from, Term term) const {
+  if (from <= base_.index) return base_.index;
+  auto begin = entries_.begin() + static_cast<std::ptrdiff_t>(head_);
+  auto end = begin + static_cast<std::ptrdiff_t>(std::min(from, last_index()) - base_.index);
+  auto newer = std::partition_point(begin, end, [&](const Entry& e) { return e.term <= term; });
+  return base_.index + static_cast<Index>(newer - begin);
+}
+
+void EntryLog::truncate(Index first_dropped) {
+  CHECK(first_dropped > base_.index);
+  while (last_index() >= first_dropped) {
+    bytes_ -= bytes_of(entries_.back());
+    entries_.pop_back();
+  }
+}
+
+void EntryLog::trim(EntryId base) {
+  CHECK(holds(base));
+  auto dropped = static_cast<std::size_t>(base.index - base_.index);
+  for (std::size_t i = 0; i < dropped; ++i) {
+    auto& entry = entries_[head_ + i];
+    bytes_ -= bytes_of(entry);
+    entry.payload = {};
+  }
+  head_ += dropped;
+  base_ = base;
+  if (head_ < 64 || head_ < entries_.size() / 2) return;  // each entry is moved at most once
+  entries_.erase(entries_.begin(), entries_.begin() + static_cast<std::ptrdiff_t>(head_));
+  head_ = 0;
+}
+
+void EntryLog::reset(EntryId base) {
+  entries_.clear();
+  head_ = 0;
+  bytes_ = 0;
+  base_ = base;
+}
+
+}  // namespace walrus::raft
