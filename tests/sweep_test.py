@@ -50,8 +50,9 @@ def sweep(seeds, fails=(), dies=(), hangs=(), hits=1, hang_seconds=60, records=2
         fake.write_text(FAKE.format(python=sys.executable, fails=fails, dies=dies, hangs=hangs,
                                     hits=hits, records=records))
         fake.chmod(0o755)
-        run = subprocess.run([sys.executable, SWEEP, fake, "--world", world, "--seeds", str(seeds),
-                              "--hang", str(hang_seconds)], capture_output=True, text=True, check=False)
+        command = [sys.executable, SWEEP, fake, "--world", world, "--seeds", str(seeds),
+                   "--hang", str(hang_seconds)]
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
         return run.returncode, re.sub(r" +", " ", run.stdout)
 
 
