@@ -201,5 +201,16 @@ TEST(GroupTest, cases_come_out_as_they_are_written) {
   EXPECT_GE(files, 4u);
 }
 
+TEST(GroupTest, times_that_the_protocol_has_not_are_damage) {
+  GroupSnapshot snapshot;
+  snapshot.members.push_back({.id = "m", .session_timeout = Millis(INT32_MAX)});
+  EXPECT_TRUE(decode_group(*group_record("g", snapshot).value));
+  snapshot.members[0].session_timeout = Millis(std::int64_t{INT32_MAX} + 1);
+  EXPECT_EQ(decode_group(*group_record("g", snapshot).value).error().code, Code::kCorrupt);
+  auto value = *group_record("g", snapshot).value;
+  value.replace(value.find(std::string("\0\0\0\x80", 4)), 8, std::string(8, '\xed'));
+  EXPECT_EQ(decode_group(value).error().code, Code::kCorrupt);
+}
+
 }  // namespace
 }  // namespace walrus::broker

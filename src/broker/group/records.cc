@@ -23,13 +23,20 @@ Result<Decoder> open_value(Bytes value) {
 
 std::string text(Decoder& from) { return std::string(from.string().value_or(Bytes())); }
 
-GroupMember decode_member(Decoder& from) {
+// The protocol has 31 bits for it.
+Result<GroupTime> timeout(Decoder& from) {
+  auto ms = from.le<std::int64_t>().value_or(0);
+  if (ms < 0 || ms > INT32_MAX) return corrupt();
+  return Millis(ms);
+}
+
+Result<GroupMember> decode_member(Decoder& from) {
   GroupMember member{.id = text(from)};
   if (from.le<std::uint8_t>().value_or(0) != 0) member.instance_id = text(from);
   member.client_id = text(from);
   member.client_host = text(from);
-  member.session_timeout = Millis(from.le<std::int64_t>().value_or(0));
-  member.rebalance_timeout = Millis(from.le<std::int64_t>().value_or(0));
+  WALRUS_ASSIGN(member.session_timeout, timeout(from));
+  WALRUS_ASSIGN(member.rebalance_timeout, timeout(from));
   auto protocols = from.uvarint().value_or(0);
   for (std::uint64_t i = 0; i < protocols && from.ok(); ++i) {
     auto name = text(from);
@@ -130,8 +137,10 @@ Result<GroupSnapshot> decode_group(Bytes value) {
   snapshot.protocol = text(from);
   snapshot.leader = text(from);
   auto members = from.uvarint().value_or(0);
-  for (std::uint64_t i = 0; i < members && from.ok(); ++i)
-    snapshot.members.push_back(decode_member(from));
+  for (std::uint64_t i = 0; i < members && from.ok(); ++i) {
+    WALRUS_ASSIGN(auto member, decode_member(from));
+    snapshot.members.push_back(std::move(member));
+  }
   if (!from.ok() || !from.at_end()) return corrupt();
   return snapshot;
 }
