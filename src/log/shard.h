@@ -228,7 +228,7 @@ class Shard {
 
   bool checkpoint_due(io::Nanos now) const;
   void begin_checkpoint();
-  // What a step of a checkpoint takes out of the journal: views into `bytes`.
+  // What a step of a checkpoint takes out of the journal.
   struct Piece {
     std::vector<Checkpoint::Captured*> taken;  // one for each of incoming
     std::vector<Incoming> incoming;

@@ -313,8 +313,7 @@ Result<void> Config::check_port(Bytes table) const {
   auto key = fmt::format("{}.listen", table);
   if (string(key).empty()) return {};
   WALRUS_ASSIGN(auto address, io::parse_address(string(key)));
-  const auto& host = address.host;
-  bool loopback = host == "localhost" || host == "::1" || host.starts_with("127.");
+  bool loopback = io::is_loopback(address);
   auto refused = [&](const std::string& which, Bytes why) {
     return fail(Code::kInvalid, "{}: {} = {}: {}", values_.find(which)->second.origin, which,
                 string(which), why);

@@ -136,6 +136,14 @@ TEST(ConfigTest, address_off_loopback_where_nobody_is_asked_needs_insecure) {
   EXPECT_EQ(error({.flags = {{"--listen", "native.listen", "localhost:9091"}}}), "");
 }
 
+// A name is not loopback because it begins like it.
+TEST(ConfigTest, names_that_look_like_loopback_are_refused) {
+  for (const char* address : {"127.example.org:9091", "127.0.0.1.example.org:9091"}) {
+    ConfigInput input{.flags = {{"--listen", "native.listen", address}}};
+    EXPECT_TRUE(error(input).contains("not a loopback address")) << address;
+  }
+}
+
 constexpr Bytes kCertificate = "[security]\ncertificate = \"a.pem\"\nkey = \"k.pem\"\n";
 constexpr Bytes kOpen = "[native]\nlisten = \"0.0.0.0:9091\"\n";
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "frontend/tls_port.h"
+#include "frontend/entrance.h"
 #include "io/address.h"
 
 namespace walrus::frontend::kafka {
@@ -85,35 +85,27 @@ void KafkaServer::start() {
 
 void KafkaServer::serve(std::size_t loop, std::unique_ptr<io::Connection> connection) {
   auto peer = connection->peer();
-  auto& newcomers = newcomers_[loop];
-  auto ticket = std::make_shared<std::uint64_t>(0);  // 0: no newcomer, or not any more
-  auto proven = [&newcomers, ticket] { newcomers.leave(std::exchange(*ticket, 0)); };
-  bool asked = !options_.session.security.mechanisms.empty();
-  if (options_.tls != nullptr)
-    connection = options_.tls->secure(
-        broker_.local(loop).loop(), std::move(connection), "kafka",
-        [asked, proven] {
-          if (!asked) proven();
-        },
-        refuse_plaintext);
+  Entrance entrance(newcomers_[loop], {.name = "kafka",
+                                       .tls = options_.tls,
+                                       .asks = !options_.session.security.mechanisms.empty()});
+  connection = entrance.secure(broker_.local(loop).loop(), std::move(connection));
   auto session = std::make_shared<Session>(broker_.local(loop), fetch_sessions_[loop],
                                            std::move(connection), options_.session);
   std::weak_ptr weak(session);
-  if (asked || options_.tls != nullptr)
-    *ticket = newcomers.enter([weak] {
-      if (auto cut = weak.lock()) cut->cut();
-    });
+  entrance.enter([weak] {
+    if (auto cut = weak.lock()) cut->cut();
+  });
   sessions_[loop].insert(session);
   accepted_.add();
   connections_.add(1);
   session->start(
-      [this, loop, peer, weak, proven] {
-        proven();
+      [this, loop, peer, weak, entrance] {
+        entrance.leave();
         sessions_[loop].erase(weak.lock());
         connections_.add(-1);
         acceptor_->release(peer);
       },
-      proven);
+      [entrance] { entrance.leave(); });
   if (stopping_) session->stop();  // was on its way here
 }
 

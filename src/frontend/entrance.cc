@@ -1,4 +1,4 @@
-#include "frontend/tls_port.h"
+#include "frontend/entrance.h"
 
 #include <algorithm>
 
@@ -15,8 +15,8 @@ constexpr Bytes kHttpHint =
     "Content-Length: 49\r\n\r\n"
     "This port speaks TLS; HTTP is on the admin port.\n";
 
-}  // namespace
-
+// What a peer is answered whose first bytes are no TLS: HTTP and the native protocol have words for
+// it, Kafka's has not.
 std::string refuse_plaintext(Bytes first) {
   for (Bytes method : {"GET ", "POST", "HEAD", "PUT ", "DELE", "OPTI", "PRI "})
     if (first.starts_with(method)) return std::string(kHttpHint);
@@ -27,6 +27,21 @@ std::string refuse_plaintext(Bytes first) {
   if (capitals && load_le<std::uint32_t>(first.data()) <= wire::native::kDrainBytesMax)
     wire::native::append_error(answer, wire::native::text::kSpeaksTls);
   return answer;
+}
+
+}  // namespace
+
+std::unique_ptr<io::Connection> Entrance::secure(io::Loop& loop,
+                                                 std::unique_ptr<io::Connection> plain) {
+  if (port_.tls == nullptr) return plain;
+  auto secured = [entrance = *this] {
+    if (!entrance.port_.asks) entrance.leave();
+  };
+  return port_.tls->secure(loop, std::move(plain), port_.name, secured, refuse_plaintext);
+}
+
+void Entrance::enter(std::function<void()> cut) {
+  if (port_.asks || port_.tls != nullptr) *ticket_ = newcomers_->enter(std::move(cut));
 }
 
 }  // namespace walrus::frontend
