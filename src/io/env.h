@@ -27,6 +27,8 @@ namespace walrus::io {
 using Nanos = std::chrono::nanoseconds;
 using Path = std::filesystem::path;
 
+constexpr std::size_t kDirectBytes = 4096;
+
 class File {
  public:
   virtual ~File() = default;  // closes and unmaps; never syncs
@@ -44,8 +46,10 @@ class File {
   // Lives as long as this File. One mapping per File.
   virtual Result<std::span<char>> map() = 0;
   virtual void populate(std::int64_t from, std::int64_t to) = 0;  // a hint: fault in for writing
-  // A hint: what was written there should be on its way to the disk when a sync asks for it.
-  virtual void start_writeback(std::int64_t from, std::int64_t to) = 0;
+  // write() of bulk that is not read soon: past the page cache where the file system can, so that
+  // it costs no copy and drives nothing out. Position, size and address are multiples of
+  // kDirectBytes.
+  virtual Result<void> write_direct(std::int64_t position, Bytes) = 0;
 };
 
 enum class Open { kRead, kWrite, kCreate };  // kWrite: reads too; kCreate: must not exist yet

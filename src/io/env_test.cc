@@ -30,6 +30,24 @@ TEST_P(EnvTest, write_extends_and_read_stops_at_the_end) {
   EXPECT_EQ(file->size(), 8);
 }
 
+TEST_P(EnvTest, direct_writes_and_others_see_each_other) {
+  alignas(kDirectBytes) std::array<char, 2 * kDirectBytes> blocks;
+  blocks.fill('d');
+  const auto block = static_cast<std::int64_t>(kDirectBytes);
+  auto file = make("a", std::string(kDirectBytes, 'x'));
+  auto reader = disk().open(path("a"), Open::kRead);
+  EXPECT_EQ(content_of(**reader), std::string(kDirectBytes, 'x'));
+  ASSERT_TRUE(file->write_direct(block, Bytes(blocks.data(), blocks.size())));
+  ASSERT_TRUE(file->write(3 * block, "end"));
+  ASSERT_TRUE(file->write(2 * block - 1, "ww"));
+  ASSERT_TRUE(file->write_direct(0, Bytes(blocks.data(), kDirectBytes)));
+  ASSERT_TRUE(file->sync());
+  const std::string want =
+      std::string(2 * kDirectBytes - 1, 'd') + "ww" + std::string(kDirectBytes - 1, 'd') + "end";
+  EXPECT_EQ(content_of(*file), want);
+  EXPECT_EQ(content_of(**reader), want);
+}
+
 TEST_P(EnvTest, write_beyond_the_end_leaves_zeros) {
   auto file = make("a", "x");
   ASSERT_TRUE(file->write(4, "y"));

@@ -9,6 +9,7 @@ namespace walrus::log {
 namespace {
 
 constexpr std::size_t kBufferBytes = 1 << 20;
+static_assert(kSegmentBlockBytes == io::kDirectBytes);  // where a piece begins, a write may
 
 // Whether nothing but the padding of a piece can lie between an extent and a position behind it.
 bool is_next_place(const Extent& extent, std::int64_t position) {
@@ -133,7 +134,8 @@ Result<SegmentWriter> SegmentWriter::create(io::Disk& disk, const io::Path& segm
   writer.file_ = std::make_shared<SegmentFile>(
       SegmentFile{.name = name, .stream = header.stream, .base_offset = header.base_offset});
   writer.state_ = IndexState{.next_offset = header.base_offset};
-  writer.buffer_ = encode_segment_header(header);
+  const auto encoded = encode_segment_header(header);
+  writer.buffer_.assign(encoded.begin(), encoded.end());
   writer.end_ = kFileHeaderBytes;
   writer.start_ = kFileHeaderBytes;
   return writer;
@@ -155,6 +157,9 @@ Result<SegmentWriter> SegmentWriter::reopen(io::Disk& disk, const OpenFiles& fil
   if (size < file->synced_end) {
     return corrupt_at(file->name, size, "the file ends before its manifest says");
   }
+  if (file->synced_end != next_piece(file->synced_end)) {
+    return corrupt_at(file->name, file->synced_end, "ends within a block");
+  }
   auto gap = file->synced_end - data_end;
   WALRUS_ASSIGN(auto padding, read_piece(*writer.handle_, file->name, data_end, gap));
   if (padding_bytes(padding, data_end) != gap) {
@@ -174,28 +179,26 @@ Result<void> SegmentWriter::add(const record::BatchView& batch, std::int64_t seg
 }
 
 Result<void> SegmentWriter::write(Bytes bytes) {
-  if (buffer_.size() + bytes.size() > kBufferBytes) WALRUS_TRY(flush());
-  end_ += static_cast<std::int64_t>(bytes.size());
-  if (bytes.size() >= kBufferBytes) {
-    return put(end_ - static_cast<std::int64_t>(bytes.size()), bytes);
+  while (!bytes.empty()) {
+    auto part = bytes.substr(0, kBufferBytes - buffer_.size());
+    bytes.remove_prefix(part.size());
+    buffer_.insert(buffer_.end(), part.begin(), part.end());
+    end_ += static_cast<std::int64_t>(part.size());
+    if (buffer_.size() == kBufferBytes) WALRUS_TRY(flush());
   }
-  if (buffer_.capacity() < kBufferBytes && buffer_.size() + bytes.size() > kBufferBytes / 4) {
-    buffer_.reserve(kBufferBytes);
-  }
-  buffer_ += bytes;
   return {};
 }
 
+// A block that is not full is written, but stays in the buffer until it is.
 Result<void> SegmentWriter::flush() {
-  if (buffer_.empty()) return {};
-  WALRUS_TRY(put(end_ - static_cast<std::int64_t>(buffer_.size()), buffer_));
-  buffer_.clear();
-  return {};
-}
-
-Result<void> SegmentWriter::put(std::int64_t position, Bytes bytes) {
-  WALRUS_TRY(handle_->write(position, bytes));
-  handle_->start_writeback(position, position + static_cast<std::int64_t>(bytes.size()));
+  auto position = end_ - static_cast<std::int64_t>(buffer_.size());
+  const Bytes bytes(buffer_.data(), buffer_.size());
+  auto full = bytes.size() / io::kDirectBytes * io::kDirectBytes;
+  if (full > 0) WALRUS_TRY(handle_->write_direct(position, bytes.substr(0, full)));
+  if (auto rest = bytes.substr(full); !rest.empty()) {
+    WALRUS_TRY(handle_->write(position + static_cast<std::int64_t>(full), rest));
+  }
+  buffer_.erase(buffer_.begin(), buffer_.begin() + static_cast<std::ptrdiff_t>(full));
   return {};
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 // Segment and pack files as files: the bounded set of those open for reading, and the writer.
 
+#include <boost/align/aligned_allocator.hpp>
 #include <list>
 #include <unordered_map>
 
@@ -93,14 +94,14 @@ class SegmentWriter {
  private:
   Result<void> write(Bytes);
   Result<void> flush();
-  Result<void> put(std::int64_t position, Bytes);
   Result<SparseIndex> rebuild_index(std::int64_t interval_bytes);
 
   io::Disk* disk_ = nullptr;
   io::Path path_;
   FileRef file_;
   std::unique_ptr<io::File> handle_;  // none once finished
-  std::string buffer_;
+  // The file's end from a block on: what the disk does not have yet.
+  std::vector<char, boost::alignment::aligned_allocator<char, io::kDirectBytes>> buffer_;
   std::int64_t start_ = 0, end_ = 0;  // end_ counts what is buffered
   std::int64_t index_start_ = kFileHeaderBytes;
   bool created_ = false, sealed_ = false, sync_failed_ = false;

@@ -5,6 +5,8 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
+#include <string>
 
 #include "io/posix_error.h"
 
@@ -83,13 +85,15 @@ Result<void> RealFile::preallocate(std::int64_t size) {
     return fail_errno(errno, "preallocate", path_);
   }
   if (auto cut = truncate(size); !cut) return cut;
-  // Zeros must be written: an allocated but unwritten extent costs a metadata change per sync. And
-  // page by page: the page cache makes folios as large as the write, and of a large folio every
-  // block is made dirty by the first store into it and written by the next sync.
-  const std::string zeros(kPage, '\0');
-  for (std::int64_t at = 0; at < size; at += static_cast<std::int64_t>(kPage)) {
-    const auto piece = std::min(kPage, static_cast<std::size_t>(size - at));
-    if (auto written = write(at, Bytes(zeros).substr(0, piece)); !written) return written;
+  // Zeros must be written: an allocated but unwritten extent costs a metadata change per sync. Past
+  // the page cache, or page by page: it makes folios as large as the write, and of a large folio
+  // every block is made dirty by the first store into it and written by the next sync.
+  alignas(kDirectBytes) static constexpr std::array<char, 1 << 20> kZeros{};
+  const auto step = direct_descriptor() >= 0 ? kZeros.size() : kPage;
+  for (std::int64_t at = 0; at < size; at += static_cast<std::int64_t>(step)) {
+    const Bytes piece(kZeros.data(), std::min(step, static_cast<std::size_t>(size - at)));
+    auto written = piece.size() % kDirectBytes == 0 ? write_direct(at, piece) : write(at, piece);
+    if (!written) return written;
   }
   if (::fsync(fd_.get()) != 0) return fail_errno(errno, "sync", path_);
   return {};
@@ -124,8 +128,27 @@ void RealFile::populate(std::int64_t from, std::int64_t to) {
   ::madvise(pages.data(), pages.size(), MADV_POPULATE_WRITE);  // a hint: what it says is ignored
 }
 
-void RealFile::start_writeback(std::int64_t from, std::int64_t to) {
-  ::sync_file_range(fd_.get(), from, to - from, SYNC_FILE_RANGE_WRITE);  // errors: at the sync
+int RealFile::direct_descriptor() {
+  std::call_once(direct_once_, [&] {
+    // Opened anew, because the flag would hold for every user of the first descriptor.
+    const auto self = "/proc/self/fd/" + std::to_string(fd_.get());
+    direct_.emplace(::open(self.c_str(), O_CLOEXEC | O_WRONLY | O_DIRECT));
+  });
+  return direct_->get();
+}
+
+Result<void> RealFile::write_direct(std::int64_t position, Bytes from) {
+  const int direct = direct_descriptor();
+  const auto put = [&](std::int64_t at, Bytes part) {
+    if (direct >= 0) {
+      const auto moved = ::pwrite(direct, part.data(), part.size(), at);
+      if (moved >= 0 || errno != EINVAL) return moved;  // EINVAL: not there, or not by this block
+    }
+    const auto moved = ::pwrite(fd_.get(), part.data(), part.size(), at);
+    if (moved > 0) ::sync_file_range(fd_.get(), at, moved, SYNC_FILE_RANGE_WRITE);
+    return moved;
+  };
+  return write_fully(put, path_, position, from);
 }
 
 std::span<char> RealFile::mapped_pages(std::int64_t from, std::int64_t to) const {

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <mutex>
+#include <optional>
 #include <utility>
 
 #include "io/env.h"
@@ -38,15 +39,19 @@ class RealFile final : public File {
   Result<void> preallocate(std::int64_t size) override;
   Result<std::span<char>> map() override;
   void populate(std::int64_t from, std::int64_t to) override;
-  void start_writeback(std::int64_t from, std::int64_t to) override;
+  Result<void> write_direct(std::int64_t position, Bytes) override;
 
  private:
   // The part of the mapping whose pages hold [from, to); empty when there is no mapping.
   std::span<char> mapped_pages(std::int64_t from, std::int64_t to) const;
+  // The same file, opened for writing past the page cache; -1 if that is not to be had.
+  int direct_descriptor();
 
   const Descriptor fd_;
   const Path path_;
   const bool writable_;
+  std::once_flag direct_once_;
+  std::optional<Descriptor> direct_;
   std::mutex map_mutex_;  // makes the one mapping once; readers use mapping_ alone
   std::size_t mapping_size_ = 0;
   std::atomic<char*> mapping_ = nullptr;

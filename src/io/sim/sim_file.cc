@@ -5,6 +5,7 @@
 #include <cstring>
 #include <limits>
 
+#include "base/check.h"
 #include "io/posix_error.h"
 
 namespace walrus::io {
@@ -39,6 +40,12 @@ Result<void> SimFile::write(std::int64_t position, Bytes from) {
     trace().fold(from);
     return write_effect(position, from);
   });
+}
+
+Result<void> SimFile::write_direct(std::int64_t position, Bytes from) {
+  CHECK(position % std::int64_t{kDirectBytes} == 0 && from.size() % kDirectBytes == 0);
+  CHECK(reinterpret_cast<std::uintptr_t>(from.data()) % kDirectBytes == 0);
+  return write(position, from);
 }
 
 Result<void> SimFile::sync() {

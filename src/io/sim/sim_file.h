@@ -48,7 +48,7 @@ class SimFile final : public File {
   Result<std::span<char>> map() override;
   void populate(std::int64_t from, std::int64_t to) override;
   // Whether an unsynced sector survives is the seed's choice anyway.
-  void start_writeback(std::int64_t, std::int64_t) override {}
+  Result<void> write_direct(std::int64_t position, Bytes) override;
 
  private:
   DiskChance& chance() const { return life_->node->disk.state().chance; }
