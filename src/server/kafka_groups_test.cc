@@ -24,7 +24,7 @@ class KafkaGroupsTest : public testing::Test {
     options_.native.listen = world_.node(0).host() + ":9091";
     options_.kafka.listen = world_.node(0).host() + ":9092";
     options_.admin_listen = world_.node(0).host() + ":9094";
-    options_.kafka.groups.offsets_retention = 1h;
+    options_.groups.offsets_retention = 1h;
     start();
     make("t");
   }
@@ -226,14 +226,14 @@ TEST_F(KafkaGroupsTest, offsets_belong_to_the_topic_that_they_were_committed_for
 
 TEST_F(KafkaGroupsTest, offsets_of_an_empty_group_are_forgotten_in_time) {
   EXPECT_EQ(commit("", -1, 5), 0);
-  world_.run_for(options_.kafka.groups.offsets_retention / 2);
+  world_.run_for(options_.groups.offsets_retention / 2);
   client_ = connect();  // the connection was idle for too long
   EXPECT_EQ(committed(), 5);
   stop();
   (void)world_.node(0).restart();
   start();
   EXPECT_EQ(committed(), 5);
-  world_.run_for(options_.kafka.groups.offsets_retention / 2 + 11min);
+  world_.run_for(options_.groups.offsets_retention / 2 + 11min);
   client_ = connect();
   EXPECT_EQ(committed(), -1);
   EXPECT_EQ(delete_group(), 69);
@@ -251,10 +251,10 @@ TEST_F(KafkaGroupsTest, a_removed_group_stays_away) {
 
 TEST_F(KafkaGroupsTest, groups_and_what_they_keep_are_limited) {
   stop();
-  options_.kafka.groups.members_max = 1;
-  options_.kafka.groups.bytes_max = 1000;
-  options_.kafka.groups.groups_max = 2;
-  options_.kafka.groups.group_id_bytes_max = 20;
+  options_.groups.members_max = 1;
+  options_.groups.bytes_max = 1000;
+  options_.groups.groups_max = 2;
+  options_.groups.group_id_bytes_max = 20;
   (void)world_.node(0).restart();
   start();
   auto join = [&](Bytes group, Bytes metadata, std::int16_t version = 3) {

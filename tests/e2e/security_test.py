@@ -8,6 +8,7 @@ import pathlib
 import re
 import resource
 import shutil
+import signal
 import socket
 import ssl
 import struct
@@ -384,6 +385,24 @@ class Tls(SecurityTest):
         self.assertNotEqual(after, before)
         self.assertEqual(ask(b"PUT live still"), b"OK")
         self.goes_through(self.kafka_flags("ssl"), "live")
+
+    def test_sighup_reads_the_certificate_now(self):
+        self.start(users=False)
+        before = self.connect_tls(self.server.addr).getpeercert()["serialNumber"]
+        certificate, key = self.ca.sign("next", "/CN=next")
+        self.server.process.send_signal(signal.SIGHUP)
+        self.logged("certificate_reloaded")  # the same again
+        self.replace(self.key, pathlib.Path(key).read_text(encoding="utf-8"))
+        self.replace(self.certificate, pathlib.Path(certificate).read_text(encoding="utf-8"))
+        self.server.process.send_signal(signal.SIGHUP)
+        self.logged("(?s)certificate_reloaded.*certificate_reloaded")
+        after = self.connect_tls(self.server.addr).getpeercert()["serialNumber"]
+        self.assertNotEqual(after, before)
+        self.server.stop()
+        self.start(tls=False, users=False)
+        self.server.process.send_signal(signal.SIGHUP)
+        self.logged("nothing_to_reload")
+        self.assertIsNone(self.server.process.poll())
 
     def replace(self, path, text):
         with open(path + ".new", "w", encoding="utf-8") as file:

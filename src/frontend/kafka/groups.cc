@@ -4,7 +4,6 @@
 
 #include <algorithm>
 
-#include "broker/run_on.h"
 #include "frontend/kafka/errors.h"
 #include "frontend/kafka/handlers.h"
 
@@ -36,15 +35,10 @@ std::optional<std::string> owned(const std::optional<Bytes>& text) {
   return text ? std::optional(std::string(*text)) : std::nullopt;
 }
 
-// The coordinator lives on one loop; each call goes there and comes back.
 template <class T, class... P>
 io::Task<T> ask(Call call, io::Task<T> (broker::Groups::*method)(P...),
                 std::type_identity_t<P>... arguments) {
-  auto groups = call.groups;
-  return broker::run_on<T>(call.local.loop(), groups->loop(),
-                           [groups, method, ... arguments = std::move(arguments)]() mutable {
-                             return (groups.get()->*method)(std::move(arguments)...);
-                           });
+  return broker::ask_groups(call.local.loop(), call.groups, method, std::move(arguments)...);
 }
 
 // What ails the coordinator passes: clients ask again.

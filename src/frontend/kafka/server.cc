@@ -50,8 +50,6 @@ KafkaServer::KafkaServer(broker::Broker& broker, Metrics& metrics, KafkaOptions 
                                  "Requests that were refused or ended their connection."}),
                 metrics.counter({"walrus_kafka_received", "Bytes received.", "bytes"}),
                 metrics.counter({"walrus_kafka_sent", "Bytes of responses sent.", "bytes"})} {
-  options_.session.groups =
-      std::make_shared<broker::Groups>(broker.engine(), broker.local(0).loop(), options_.groups);
   options_.session.counters = &counters_;
   options_.session.memory = &memory_;
   memory_.bytes_max = options_.memory_bytes_max;
@@ -112,8 +110,6 @@ void KafkaServer::serve(std::size_t loop, std::unique_ptr<io::Connection> connec
 io::Task<void> KafkaServer::stop(io::Nanos timeout) {
   stopping_ = true;
   acceptor_->close();
-  auto groups = options_.session.groups;
-  groups->loop().post([groups] { groups->stop(); });
   for (std::size_t i = 0; i < broker_.loops(); ++i) {
     auto& local = broker_.local(i);
     local.loop().post([this, i, &local] {

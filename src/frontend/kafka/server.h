@@ -27,7 +27,6 @@ struct KafkaOptions {
   net::TlsServer* tls = nullptr;            // none: plain text; outlives the server
   std::size_t newcomers_max = 1'024;        // connections that have not proven anything yet
   SessionOptions session{};
-  broker::GroupOptions groups{};
 };
 
 class KafkaServer {
