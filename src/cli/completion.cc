@@ -201,8 +201,8 @@ std::string fish_script(const std::vector<Place>& places) {
     if (place.path.empty()) continue;
     for (const auto& flag : place.flags)
       if (flag.name != "--help") script += fish_flag(here, flag);
-    for (auto [takes, noun] : {std::pair(place.takes_topic, "topic"),
-                               std::pair(place.takes_group, "group")})
+    for (auto [takes, noun] :
+         {std::pair(place.takes_topic, "topic"), std::pair(place.takes_group, "group")})
       if (takes)
         script += fmt::format("complete -c walrus{}{} -a '(walrus --quiet {} list 2>/dev/null)'\n",
                               place.takes_files ? "" : " -f", here, noun);

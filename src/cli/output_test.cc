@@ -21,7 +21,9 @@ TEST(Output, errors_keep_their_code_and_gain_what_failed) {
 
 TEST(Output, what_a_stranger_calls_itself_does_not_steer_the_terminal) {
   EXPECT_EQ(printable("a\x1b[2Jb\x7f"), "a?[2Jb?");
-  EXPECT_EQ(printable("\xc2\x9b" "31m \xc2\xa7 gr\xc3\xbc\xc3\x9f"), "?31m \xc2\xa7 gr\xc3\xbc\xc3\x9f");
+  EXPECT_EQ(printable("\xc2\x9b"
+                      "31m \xc2\xa7 gr\xc3\xbc\xc3\x9f"),
+            "?31m \xc2\xa7 gr\xc3\xbc\xc3\x9f");
   EXPECT_EQ(cell({{"name", "a\nb"}, {"lag", 5}}, "name"), "a?b");
   EXPECT_EQ(cell({{"name", nullptr}}, "name"), "-");
 }

@@ -18,10 +18,10 @@ namespace {
 constexpr const char* kPrompt = "walrus> ";
 constexpr int kHistoryEntries = 1000;
 constexpr const char* kCommands[] = {
-    "REGISTER",  "PUT",    "GET",    "STATE",    "METRICS",  "APPEND",      "APPENDAT",
-    "READ",      "READBATCH", "POLL", "COMMIT",  "PRODUCER", "LIST",        "DELETE",
-    "CREATE",    "CONFIG", "DESCRIBE", "FIND",   "USERS",    "GROUPS",      "GROUP",
-    "GROUPSET",  "GROUPDELETE", "HELP", "help",  "exit",     "quit"};
+    "REGISTER", "PUT",         "GET",      "STATE",  "METRICS",  "APPEND", "APPENDAT",
+    "READ",     "READBATCH",   "POLL",     "COMMIT", "PRODUCER", "LIST",   "DELETE",
+    "CREATE",   "CONFIG",      "DESCRIBE", "FIND",   "USERS",    "GROUPS", "GROUP",
+    "GROUPSET", "GROUPDELETE", "HELP",     "help",   "exit",     "quit"};
 constexpr Bytes kHelp =
     "Requests of the native protocol, as they are, in upper case:\n"
     "  REGISTER t | PUT t payload | GET t [wait_ms] | STATE t | METRICS | LIST | ...\n"

@@ -251,8 +251,8 @@ class Failures(ServerTest):
             self.assertNotRegex(text, rf"(?m)^\s+{verb}\b")
             self.assertEqual(walrus(verb).returncode, 2)
         for verb in ("serve", "topic", "put", "get", "state", "metrics", "produce", "consume",
-                     "log", "backup", "restore", "lane", "user", "group", "shell", "bench", "completion",
-                     "version"):
+                     "group", "log", "backup", "restore", "lane", "user", "shell", "bench",
+                     "completion", "version"):
             self.assertRegex(text, rf"(?m)^\s+{verb}\b")
             self.assertEqual(walrus(verb, "--help").returncode, 0)
 

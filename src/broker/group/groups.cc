@@ -53,7 +53,8 @@ Result<void> Groups::check_idle(const std::string& group) const {
   auto found = groups_.find(group);
   if (found == groups_.end()) return fail(Code::kNotFound, "no group {}", group);
   const auto& one = *found->second;
-  if (one.group.state() != GroupState::kEmpty) return fail(Code::kBusy, "group {} has members", group);
+  if (one.group.state() != GroupState::kEmpty)
+    return fail(Code::kBusy, "group {} has members", group);
   if (one.committing > 0) return fail(Code::kBusy, "group {} is being committed to", group);
   return {};
 }
@@ -258,8 +259,7 @@ Groups::Records Groups::expired() const {
   Records records;
   auto oldest = engine_.trusted_ms() - options_.offsets_retention.count();
   for (const auto& [id, one] : groups_) {
-    bool idle = check_idle(id) && one->empty_since_ms <= oldest &&
-                !one->group.next_deadline(now());
+    bool idle = check_idle(id) && one->empty_since_ms <= oldest && !one->group.next_deadline(now());
     if (!idle) continue;
     std::size_t left = 0;
     for (const auto& [place, offset] : one->offsets) {

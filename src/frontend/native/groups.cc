@@ -60,17 +60,18 @@ Json members_of(const broker::GroupSummary& group) {
 std::optional<Json> describe_offset(broker::Local& local, const broker::CommittedOffset& one) {
   auto topic = local.find(one.topic, static_cast<std::size_t>(one.partition));
   if (!topic || log::stream_id((*topic)->partitions[0]) != one.topic_id) return std::nullopt;
-  auto bounds = local.engine().bounds((*topic)->partitions[static_cast<std::size_t>(one.partition)]);
+  auto bounds =
+      local.engine().bounds((*topic)->partitions[static_cast<std::size_t>(one.partition)]);
   if (!bounds) return std::nullopt;
   auto end = bounds->high_watermark.value;
-  return Json{{"topic", one.topic},
-              {"partition", one.partition},
-              {"offset", one.offset},
-              {"log_start", bounds->log_start.value},
-              {"high_watermark", end},
-              {"lag", std::max<std::int64_t>(
-                          end - std::max(one.offset, bounds->log_start.value), 0)},
-              {"metadata", one.metadata}};
+  return Json{
+      {"topic", one.topic},
+      {"partition", one.partition},
+      {"offset", one.offset},
+      {"log_start", bounds->log_start.value},
+      {"high_watermark", end},
+      {"lag", std::max<std::int64_t>(end - std::max(one.offset, bounds->log_start.value), 0)},
+      {"metadata", one.metadata}};
 }
 
 }  // namespace
@@ -88,8 +89,8 @@ io::Task<std::string> list_groups(GroupCall call) {
 
 io::Task<std::string> describe_group(GroupCall call, std::string group) {
   auto& loop = call.local.loop();
-  WALRUS_CO_ASSIGN(auto found, co_await broker::ask_groups(loop, call.groups,
-                                                           &broker::Groups::describe, group));
+  WALRUS_CO_ASSIGN(
+      auto found, co_await broker::ask_groups(loop, call.groups, &broker::Groups::describe, group));
   if (!found) co_return refuse(text::unknown_group(group));
   WALRUS_CO_ASSIGN(auto committed, co_await broker::ask_groups(loop, call.groups,
                                                                &broker::Groups::committed, group));
@@ -128,8 +129,8 @@ io::Task<void> set_group(GroupCall call, std::string topic,
 }
 
 io::Task<void> delete_group(GroupCall call, std::string group) {
-  auto removed = co_await broker::ask_groups(call.local.loop(), call.groups,
-                                             &broker::Groups::remove, group);
+  auto removed =
+      co_await broker::ask_groups(call.local.loop(), call.groups, &broker::Groups::remove, group);
   if (removed) co_return Result<void>();
   switch (removed.error().code) {
     case Code::kNotFound: co_return refuse(text::unknown_group(group));

@@ -158,8 +158,8 @@ struct DeleteUser {
   Bytes name{};
   bool operator==(const DeleteUser&) const = default;
 };
-// Consumer groups of Kafka clients. A group's name is the last word and goes to the end of the text:
-// it may have spaces.
+// Consumer groups of Kafka clients. A group's name is the last word and goes to the end of the
+// text: it may have spaces.
 struct ListGroups {
   bool operator==(const ListGroups&) const = default;
 };
@@ -185,8 +185,8 @@ struct DeleteGroup {
 
 using Request = std::variant<Register, Put, Get, State, Metrics, Append, AppendAt, Producer, Batch,
                              Read, ReadBatch, Poll, Commit, List, Delete, Help, Create, Configure,
-                             Describe, Find, Auth, ListUsers, AddUser, SetUser, DeleteUser, ListGroups,
-                             DescribeGroup, SetGroup, DeleteGroup>;
+                             Describe, Find, Auth, ListUsers, AddUser, SetUser, DeleteUser,
+                             ListGroups, DescribeGroup, SetGroup, DeleteGroup>;
 
 // The error's message is the text of the reply, without `ERR `.
 Result<Request> parse_request(Bytes body);
