@@ -52,7 +52,7 @@ class Groups : public std::enable_shared_from_this<Groups> {
   io::Task<GroupError> leave(std::string group, MemberEvent);
 
   io::Task<GroupError> commit(std::string group, MemberEvent, std::vector<CommittedOffset>);
-  io::Task<std::vector<CommittedOffset>> committed(std::string group);
+  io::Task<std::vector<CommittedOffset>> committed(std::string group);  // by topic and partition
 
   io::Task<std::vector<GroupSummary>> list();
   io::Task<std::optional<GroupSummary>> describe(std::string group);

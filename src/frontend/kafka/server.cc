@@ -38,8 +38,8 @@ KafkaServer::KafkaServer(broker::Broker& broker, Metrics& metrics, KafkaOptions 
       options_(std::move(options)),
       acceptor_(std::move(acceptor)),
       sessions_(broker.loops()),
-      fetch_sessions_(broker.loops(),
-                      FetchSessions(share(options_.fetch_sessions, broker.loops()))),
+      session_loops_(broker.loops(),
+                     SessionLoop{FetchSessions(share(options_.fetch_sessions, broker.loops()))}),
       newcomers_(broker.loops(),
                  net::Newcomers(std::max<std::size_t>(options_.newcomers_max / broker.loops(), 1))),
       metrics_(metrics),
@@ -87,7 +87,7 @@ void KafkaServer::serve(std::size_t loop, std::unique_ptr<io::Connection> connec
                                        .tls = options_.tls,
                                        .asks = !options_.session.security.mechanisms.empty()});
   connection = entrance.secure(broker_.local(loop).loop(), std::move(connection));
-  auto session = std::make_shared<Session>(broker_.local(loop), fetch_sessions_[loop],
+  auto session = std::make_shared<Session>(broker_.local(loop), session_loops_[loop],
                                            std::move(connection), options_.session);
   std::weak_ptr weak(session);
   entrance.enter([weak] {

@@ -49,7 +49,7 @@ class KafkaServer {
   KafkaOptions options_;
   std::unique_ptr<net::Acceptor> acceptor_;
   std::vector<std::set<std::shared_ptr<Session>>> sessions_;  // each set on its loop only
-  std::vector<FetchSessions> fetch_sessions_;                 // likewise
+  std::vector<SessionLoop> session_loops_;                    // likewise
   std::vector<net::Newcomers> newcomers_;                     // likewise
   Metrics& metrics_;
   Gauge& connections_;
