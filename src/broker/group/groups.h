@@ -40,6 +40,7 @@ class Groups : public std::enable_shared_from_this<Groups> {
   ~Groups();
 
   io::Loop& loop() { return loop_; }
+  const GroupOptions& options() const { return options_; }
   // Reads what is durable, once; every other call does it first. kCorrupt: a
   // record is not ours.
   io::Task<void> open();

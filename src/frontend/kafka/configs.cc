@@ -42,6 +42,7 @@ std::vector<KafkaConfig> node_configs(Call call) {
       setting("delete.topic.enable", "true", ConfigType::kBoolean),
       setting("node.id", std::to_string(node.node_id), ConfigType::kInt),
       setting("num.partitions", std::to_string(node.partitions_default), ConfigType::kInt)};
+  if (node.settings) list.insert(list.end(), node.settings->begin(), node.settings->end());
   for (const auto& one : broker::list_kafka_config(defaults(call), defaults(call)))
     if (auto name = broker::node_setting_name(one.name); !name.empty())
       list.push_back(setting(name, one.value, one.type));

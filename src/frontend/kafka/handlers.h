@@ -4,8 +4,10 @@
 // the loop of its connection, and reaches topics through broker::Local only.
 
 #include <atomic>
+#include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "broker/auth/authentication.h"
 #include "broker/broker.h"
@@ -33,6 +35,9 @@ struct NodeOptions {
   std::int32_t partitions_max = 4096;             // of one topic
   std::int64_t fetch_bytes_max = 55 << 20;        // of one response, whatever a client asks for
   io::Nanos wait_max = std::chrono::minutes(30);  // of one request, whatever a client asks for
+  // Of the node, by Kafka's names, beside what is above and what its topics have by default; shared
+  // by all sessions.
+  std::shared_ptr<const std::vector<broker::KafkaConfig>> settings{};
 };
 
 // Requests and responses of all sessions, taken together. One request at a time may go beyond the

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "broker/topic_config.h"
 #include "frontend/entrance.h"
 #include "io/address.h"
 
@@ -22,6 +23,46 @@ Result<void> set_advertised(NodeOptions& node, const std::string& advertise,
   node.host = address.host;
   node.port = address.port == 0 ? bound.port : address.port;
   return {};
+}
+
+std::string protocol_of(const KafkaOptions& options) {
+  bool asks = !options.session.security.mechanisms.empty();
+  return fmt::format("{}{}", asks ? "SASL_" : "", options.tls != nullptr ? "SSL" : "PLAINTEXT");
+}
+
+// What clients and tools ask a broker for beside its topics' defaults. Listed as what they are now.
+std::vector<broker::KafkaConfig> node_settings(const KafkaOptions& options, Bytes listening) {
+  using broker::ConfigType;
+  std::vector<broker::KafkaConfig> list;
+  auto add = [&list](Bytes name, ConfigType type, const auto& value) {
+    list.push_back({.name = std::string(name), .value = fmt::format("{}", value), .type = type});
+  };
+  auto millis = [](auto time) { return std::chrono::floor<Millis>(time).count(); };
+  const auto& session = options.session;
+  const auto& groups = session.groups->options();
+  auto protocol = protocol_of(options);
+  add("advertised.listeners", ConfigType::kString,
+      fmt::format("{}://{}:{}", protocol, session.node.host, session.node.port));
+  add("listeners", ConfigType::kString, fmt::format("{}://{}", protocol, listening));
+  std::vector<Bytes> mechanisms;
+  for (auto mechanism : session.security.mechanisms)
+    mechanisms.push_back(mechanism_name(mechanism));
+  add("sasl.enabled.mechanisms", ConfigType::kList, fmt::join(mechanisms, ","));
+  add("connections.max.reauth.ms", ConfigType::kLong, millis(session.security.session_lifetime));
+  add("connections.max.idle.ms", ConfigType::kLong, millis(session.idle_timeout));
+  add("max.connections", ConfigType::kInt, options.connections_max);
+  add("max.connections.per.ip", ConfigType::kInt, options.connections_per_address_max);
+  add("socket.request.max.bytes", ConfigType::kInt, session.request_bytes_max);
+  add("fetch.max.bytes", ConfigType::kInt, session.node.fetch_bytes_max);
+  add("max.incremental.fetch.session.cache.slots", ConfigType::kInt,
+      options.fetch_sessions.sessions_max);
+  add("group.initial.rebalance.delay.ms", ConfigType::kInt, millis(groups.initial_delay));
+  add("group.min.session.timeout.ms", ConfigType::kInt, millis(groups.session_timeout_min));
+  add("group.max.session.timeout.ms", ConfigType::kInt, millis(groups.session_timeout_max));
+  add("group.max.size", ConfigType::kInt, groups.members_max);
+  add("offsets.retention.minutes", ConfigType::kInt,
+      std::chrono::floor<std::chrono::minutes>(groups.offsets_retention).count());
+  return list;
 }
 
 FetchSessionOptions share(FetchSessionOptions of_all, std::size_t loops) {
@@ -50,6 +91,8 @@ KafkaServer::KafkaServer(broker::Broker& broker, Metrics& metrics, KafkaOptions 
                                  "Requests that were refused or ended their connection."}),
                 metrics.counter({"walrus_kafka_received", "Bytes received.", "bytes"}),
                 metrics.counter({"walrus_kafka_sent", "Bytes of responses sent.", "bytes"})} {
+  options_.session.node.settings = std::make_shared<const std::vector<broker::KafkaConfig>>(
+      node_settings(options_, acceptor_->address()));
   options_.session.counters = &counters_;
   options_.session.memory = &memory_;
   memory_.bytes_max = options_.memory_bytes_max;
