@@ -47,7 +47,7 @@ std::vector<broker::KafkaConfig> node_settings(const KafkaOptions& options, Byte
   std::vector<Bytes> mechanisms;
   for (auto mechanism : session.security.mechanisms)
     mechanisms.push_back(mechanism_name(mechanism));
-  add("sasl.enabled.mechanisms", ConfigType::kList, fmt::join(mechanisms, ","));
+  add("sasl.enabled.mechanisms", ConfigType::kList, fmt::format("{}", fmt::join(mechanisms, ",")));
   add("connections.max.reauth.ms", ConfigType::kLong, millis(session.security.session_lifetime));
   add("connections.max.idle.ms", ConfigType::kLong, millis(session.idle_timeout));
   add("max.connections", ConfigType::kInt, options.connections_max);
