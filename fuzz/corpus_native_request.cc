@@ -75,6 +75,12 @@ constexpr Bytes kBodies[] = {"REGISTER t",
                              "USERSET alice SCRAM-SHA-256:4095:c2FsdA==:AA==:AA==",
                              "USERADD alice",
                              "USERDELETE alice",
+                             "GROUPS",
+                             "GROUP my group",
+                             "GROUPSET logs 0=5,3=12 my group",
+                             "GROUPSET logs 0=5,0=6 g",
+                             "GROUPSET logs 0=5",
+                             "GROUPDELETE my group",
                              "USERDELETE"};
 
 }  // namespace

@@ -2,6 +2,8 @@
 // high bit set for a response; the rest is the body. What decodes must encode to bytes that decode
 // to the same. A request is decoded behind a header as well, as it comes from a connection.
 //
+// The body of a SyncGroup is tried as a consumer's assignment, too.
+//
 // One program for all APIs. Each is a target of its own, with its own corpus, under the name
 // kafka_<key>: called by it, the program stays with that key, whatever the input says.
 
@@ -10,6 +12,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "wire/kafka/assignment.h"
 #include "wire/kafka/header.h"
 #include "wire/kafka/recode.h"
 
@@ -39,6 +42,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   } else {
     CHECK(!once.error().message.empty());
   }
+  constexpr std::int16_t kSyncGroup = 14;
+  if (key == kSyncGroup)
+    if (auto assigned = decode_assignment(body))
+      for (const auto& topic : assigned->topics) CHECK(topic.name.size() < body.size());
   // The same bytes as a whole frame of that API.
   std::string frame;
   append_be(frame, key);

@@ -46,8 +46,8 @@ GroupsRun::GroupsRun(std::uint64_t seed, std::int64_t operations) : operations_(
   options_.admin_listen = host + ":9094";
   options_.kafka.listen = host + ":9092";
   options_.kafka.session.node.partitions_default = kPartitions;
-  options_.kafka.groups.initial_delay = Millis(draw(200));
-  options_.kafka.groups.session_timeout_min = 100ms;
+  options_.groups.initial_delay = Millis(draw(200));
+  options_.groups.session_timeout_min = 100ms;
   for (std::uint64_t i = 0; i < 2 + draw(3); ++i) {
     auto& one = consumers_.emplace_back();
     one.name = fmt::format("c{}", i);

@@ -141,9 +141,10 @@ struct FetchPlan {
   std::vector<FetchPart> parts;
   std::int64_t bytes_min = 1, bytes_max = 50 << 20;
   io::Nanos wait{0};  // for bytes_min; any error ends it
-  // What memory there is for the answer at the moment at which it is read; none: as much as is
-  // asked for.
+  // What memory there is for the answer at the moment at which it is read, without what was read
+  // for it already; none: as much as is asked for.
   std::function<std::int64_t()> room{};
+  std::function<void(std::int64_t)> hold{};  // told of what was read, if there
 };
 struct FetchedPart {
   Result<void> result{};  // kOutOfRange, kNotFound, or what ails the storage
@@ -206,8 +207,9 @@ class Local {
   io::Task<BatchesResult> read_batches(TopicRef, std::size_t partition, ReadRequest);
 
   // The first part that has data gives at least one batch whatever the limits say; after it a batch
-  // that does not fit is left out. Ends at bytes_min, at an error, at a part that is full, after
-  // the wait, or when interrupted (kClosed). One result per part, in their order.
+  // that does not fit is left out. Ends at bytes_min, at an error, at a part that is full, when
+  // there is no room for more, after the wait, or when interrupted (kClosed). One result per part,
+  // in their order.
   io::Task<std::vector<FetchedPart>> fetch(FetchPlan, Interrupt&);
   void interrupt(Interrupt&);
   // Of the segment that is written: Kafka's leader epoch.

@@ -42,7 +42,8 @@ bool Local::fetch_round(const FetchPlan& plan, FetchProgress& progress) {
   bool failed = false;
   auto bytes_max = plan.bytes_max;
   // Without any room a batch still goes, and where there is none it is waited for.
-  if (plan.room) bytes_max = std::min(bytes_max, std::max<std::int64_t>(plan.room(), 1));
+  auto room_left = plan.room ? plan.room() : bytes_max;
+  bytes_max = std::min(bytes_max, progress.bytes + std::max<std::int64_t>(room_left, 1));
   for (std::size_t i = 0; i < plan.parts.size(); ++i) {
     const auto& part = plan.parts[i];
     auto& to = progress.parts[i];
@@ -78,8 +79,11 @@ bool Local::fetch_round(const FetchPlan& plan, FetchProgress& progress) {
     if (to.bytes.empty()) to.bytes = std::move(fetched->bytes);
     else to.bytes += fetched->bytes;
     progress.bytes += size;
+    if (plan.hold) plan.hold(size);
     progress.next[i] = std::max(from, fetched->next);
   }
+  // What was read is not kept for more to come while others wait for the memory.
+  if (plan.room && progress.bytes > 0 && plan.room() <= 0) progress.full = true;
   return failed || progress.full || progress.bytes >= std::min(plan.bytes_min, bytes_max);
 }
 

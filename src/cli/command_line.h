@@ -63,6 +63,7 @@ void add_lane(CommandLine&);
 void add_shell(CommandLine&);
 void add_bench(CommandLine&);
 void add_user(CommandLine&);
+void add_group(CommandLine&);
 void add_completion(CommandLine&);
 void add_version(CommandLine&);
 

@@ -19,7 +19,7 @@ struct Place {
   std::string description;
   std::vector<std::string> verbs, words;  // words: a positional that is one of a few
   std::vector<Flag> flags;
-  bool takes_topic = false, takes_files = false;
+  bool takes_topic = false, takes_group = false, takes_files = false;
 
   std::string flag_names() const {
     std::vector<std::string> names;
@@ -48,6 +48,7 @@ void collect(const CLI::App& app, const std::string& path, std::vector<Place>& p
     auto choices = choices_of(*option);
     place.words.insert(place.words.end(), choices.begin(), choices.end());
     if (option->get_name(true) == "topic") place.takes_topic = true;
+    else if (option->get_name(true) == "group") place.takes_group = true;
     else if (choices.empty()) place.takes_files = true;
   }
   auto verbs = app.get_subcommands([](const CLI::App*) { return true; });
@@ -58,6 +59,7 @@ void collect(const CLI::App& app, const std::string& path, std::vector<Place>& p
 }
 
 constexpr Bytes kTopics = "$(walrus --quiet topic list 2>/dev/null)";
+constexpr Bytes kGroups = "$(walrus --quiet group list 2>/dev/null)";
 
 // What the scripts of bash and zsh are made of: patterns and cases of `case`.
 struct Cases {
@@ -79,6 +81,7 @@ Cases cases_of(const std::vector<Place>& places, Bytes words_open, Bytes words_c
     cases.words += fmt::format("    '{}')\n      words_here={}{} {}", place.path, words_open,
                                fmt::join(place.verbs, " "), fmt::join(place.words, " "));
     if (place.takes_topic) cases.words += fmt::format(" {}", kTopics);
+    if (place.takes_group) cases.words += fmt::format(" {}", kGroups);
     cases.words += words_close;
     cases.words += fmt::format("\n      flags_here=\"{} {}\"\n", place.flag_names(),
                                place.path.empty() ? "" : everywhere.flag_names());
@@ -198,9 +201,11 @@ std::string fish_script(const std::vector<Place>& places) {
     if (place.path.empty()) continue;
     for (const auto& flag : place.flags)
       if (flag.name != "--help") script += fish_flag(here, flag);
-    if (place.takes_topic)
-      script += fmt::format("complete -c walrus{}{} -a '(walrus --quiet topic list 2>/dev/null)'\n",
-                            place.takes_files ? "" : " -f", here);
+    for (auto [takes, noun] :
+         {std::pair(place.takes_topic, "topic"), std::pair(place.takes_group, "group")})
+      if (takes)
+        script += fmt::format("complete -c walrus{}{} -a '(walrus --quiet {} list 2>/dev/null)'\n",
+                              place.takes_files ? "" : " -f", here, noun);
   }
   return script;
 }

@@ -62,9 +62,9 @@ Result<std::string> read_all_of_stdin() {
   }
 }
 
-bool confirmed_delete(Bytes topic) {
+bool confirmed_delete(Bytes what) {
   if (!stdin_is_terminal()) return true;
-  fmt::print(stderr, "Delete topic {} and all its records? [y/N] ", topic);
+  fmt::print(stderr, "Delete {}? [y/N] ", what);
   std::string answer;
   std::getline(std::cin, answer);
   return answer == "y" || answer == "Y" || answer == "yes";

@@ -29,6 +29,6 @@ class Input {
 Result<std::string> read_all_of_stdin();
 
 // Asks on the terminal. True where there is nobody to ask.
-bool confirmed_delete(Bytes topic);
+bool confirmed_delete(Bytes what);
 
 }  // namespace walrus::cli

@@ -111,4 +111,22 @@ std::string Table::text() const {
   return text;
 }
 
+std::string cell(const Json& object, const char* name) {
+  auto found = object.find(name);
+  if (found == object.end() || found->is_null()) return "-";
+  return found->is_string() ? printable(found->get_ref<const std::string&>()) : found->dump();
+}
+
+std::string printable(Bytes text) {
+  std::string shown(text);
+  for (std::size_t i = 0; i < shown.size(); ++i) {
+    auto at = [&](std::size_t place) { return static_cast<unsigned char>(shown[place]); };
+    // Those of ISO 6429's second set are two bytes: 0xc2 and one below 0xa0.
+    bool second_set = i > 0 && at(i - 1) == 0xc2 && at(i) < 0xa0;
+    if (at(i) < ' ' || at(i) == 0x7f) shown[i] = '?';
+    if (second_set) shown.replace(--i, 2, "?");
+  }
+  return shown;
+}
+
 }  // namespace walrus::cli

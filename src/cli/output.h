@@ -52,5 +52,9 @@ class Table {
  private:
   std::vector<std::vector<std::string>> rows_;
 };
+// A stranger's text for a terminal: without control characters.
+std::string printable(Bytes);
+// A field of an object, as a table shows it; "-": there is none, or it is null.
+std::string cell(const nlohmann::ordered_json& object, const char* name);
 
 }  // namespace walrus::cli

@@ -19,6 +19,15 @@ TEST(Output, errors_keep_their_code_and_gain_what_failed) {
   EXPECT_EQ(result.error().message, "put t: storage full");
 }
 
+TEST(Output, what_a_stranger_calls_itself_does_not_steer_the_terminal) {
+  EXPECT_EQ(printable("a\x1b[2Jb\x7f"), "a?[2Jb?");
+  EXPECT_EQ(printable("\xc2\x9b"
+                      "31m \xc2\xa7 gr\xc3\xbc\xc3\x9f"),
+            "?31m \xc2\xa7 gr\xc3\xbc\xc3\x9f");
+  EXPECT_EQ(cell({{"name", "a\nb"}, {"lag", 5}}, "name"), "a?b");
+  EXPECT_EQ(cell({{"name", nullptr}}, "name"), "-");
+}
+
 TEST(Output, tables_align_numbers_to_the_right) {
   Table table({"name", "records"});
   table.add({"a", "5"});

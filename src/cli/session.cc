@@ -1,6 +1,10 @@
 #include "cli/session.h"
 
+#include <nlohmann/json.hpp>
+
 #include "cli/password.h"
+#include "wire/native/frame.h"
+#include "wire/native/reply.h"
 
 namespace walrus::cli {
 
@@ -41,6 +45,22 @@ Error connect_failed(const Globals& globals, Error why) {
   return {why.code, fmt::format("connect {}: {}; {}", globals.address, message, next)};
 }
 
+Result<std::string> ask(Client& client, Bytes what, const wire::native::Request& request) {
+  std::string frame;
+  wire::native::append_request(frame, request);
+  auto body = Bytes(frame).substr(wire::native::kFrameHeaderBytes);
+  WALRUS_ASSIGN(auto reply, explained(what, client.request(body)));
+  WALRUS_ASSIGN(auto text, explained(what, wire::native::parse_text(reply)));
+  return std::string(text);
+}
+
+Result<nlohmann::ordered_json> parse_reply(Bytes what, Bytes text) {
+  auto json = nlohmann::ordered_json::parse(text, nullptr, false);
+  if (json.is_discarded())
+    return fail(Code::kCorrupt, "{}: not the reply of a Walrus server", what);
+  return json;
+}
+
 namespace {
 
 std::string next_without_topic(Bytes what, Bytes topic) {
@@ -63,6 +83,9 @@ Error explained(Bytes what, Error why) {
   else if (text == "storage full")
     next = "; free disk space or delete a topic: writes resume without a restart";
   else if (text.starts_with("authentication required")) next = "; log in with --user";
+  else if (text.starts_with("unknown group ")) next = "; see what there is with: walrus group list";
+  else if (text.starts_with("group has members "))
+    next = "; end its consumers first, or wait until their sessions are over";
   else if (text == "storage failed") next = "; see the server's log";
   else if (text == "invalid frame length")
     next = "; the payload is above the server's native.frame_bytes_max";

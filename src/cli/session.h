@@ -1,8 +1,11 @@
 #pragma once
 // A verb's connection to the server, and what the errors on it mean to the user.
 
+#include <nlohmann/json_fwd.hpp>
+
 #include "cli/command_line.h"
 #include "walrus/client.h"
+#include "wire/native/request.h"
 
 namespace walrus::cli {
 
@@ -18,6 +21,10 @@ Result<T> explained(Bytes what, Result<T> result) {
   return result;
 }
 Error connect_failed(const Globals&, Error why);
+// One request; the reply's body, or what the server refused, explained.
+Result<std::string> ask(Client&, Bytes what, const wire::native::Request&);
+// The JSON of a reply. kCorrupt.
+Result<nlohmann::ordered_json> parse_reply(Bytes what, Bytes text);
 // The connection is gone or silent, in contrast to: the server refused.
 bool connection_lost(const Error&);
 

@@ -18,9 +18,10 @@ namespace {
 constexpr const char* kPrompt = "walrus> ";
 constexpr int kHistoryEntries = 1000;
 constexpr const char* kCommands[] = {
-    "REGISTER",  "PUT",  "GET",    "STATE",    "METRICS", "APPEND", "APPENDAT", "READ",
-    "READBATCH", "POLL", "COMMIT", "PRODUCER", "LIST",    "DELETE", "CREATE",   "CONFIG",
-    "DESCRIBE",  "FIND", "USERS",  "HELP",     "help",    "exit",   "quit"};
+    "REGISTER", "PUT",         "GET",      "STATE",  "METRICS",  "APPEND", "APPENDAT",
+    "READ",     "READBATCH",   "POLL",     "COMMIT", "PRODUCER", "LIST",   "DELETE",
+    "CREATE",   "CONFIG",      "DESCRIBE", "FIND",   "USERS",    "GROUPS", "GROUP",
+    "GROUPSET", "GROUPDELETE", "HELP",     "help",   "exit",     "quit"};
 constexpr Bytes kHelp =
     "Requests of the native protocol, as they are, in upper case:\n"
     "  REGISTER t | PUT t payload | GET t [wait_ms] | STATE t | METRICS | LIST | ...\n"
@@ -42,7 +43,8 @@ class Shell {
     if (word == "help") {
       WALRUS_TRY(print(kHelp));
     } else if (word == "DELETE" && word != text && !yes_ &&
-               !confirmed_delete(Bytes(text).substr(word.size() + 1))) {
+               !confirmed_delete(fmt::format("topic {} and all its records",
+                                             Bytes(text).substr(word.size() + 1)))) {
       WALRUS_TRY(print("not confirmed, nothing was deleted\n"));
     } else {
       WALRUS_ASSIGN(auto reply, ask(text));

@@ -18,19 +18,6 @@ struct TopicFlags {
   bool yes = false;
 };
 
-Result<Json> parse_reply(Bytes command, Bytes text) {
-  auto json = Json::parse(text, nullptr, false);
-  if (json.is_discarded())
-    return fail(Code::kCorrupt, "{}: not the reply of a Walrus server", command);
-  return json;
-}
-
-std::string cell(const Json& object, const char* name) {
-  auto found = object.find(name);
-  if (found == object.end() || found->is_null()) return "-";
-  return found->is_string() ? found->get<std::string>() : found->dump();
-}
-
 Result<std::vector<TopicSetting>> settings_of(const TopicFlags& flags) {
   std::vector<TopicSetting> settings;
   if (flags.partitions) settings.push_back({"partitions", std::to_string(*flags.partitions)});
@@ -79,7 +66,7 @@ Result<int> create_topic(const Globals& globals, const TopicFlags& flags) {
 Result<int> delete_topic(const Globals& globals, const TopicFlags& flags) {
   auto what = "topic delete " + flags.name;
   WALRUS_ASSIGN(auto client, connect(globals));
-  if (!flags.yes && !confirmed_delete(flags.name))
+  if (!flags.yes && !confirmed_delete(fmt::format("topic {} and all its records", flags.name)))
     return fail(Code::kInvalid, "{}: not confirmed, nothing was deleted", what);
   WALRUS_TRY(explained(what, client.remove(flags.name)));
   if (globals.json) WALRUS_TRY(print_json({{"name", flags.name}}));

@@ -8,7 +8,6 @@
 #include "cli/session.h"
 #include "client/runner.h"
 #include "log/directory.h"
-#include "wire/native/frame.h"
 #include "wire/native/reply.h"
 #include "wire/native/request.h"
 #include "wire/sasl/mechanism.h"
@@ -75,9 +74,7 @@ class Directory {
 
 Result<std::string> ask_server(const Globals& globals, Bytes what, const native::Request& request) {
   WALRUS_ASSIGN(auto client, connect(globals));
-  std::string frame;
-  native::append_request(frame, request);
-  return explained(what, client.request(Bytes(frame).substr(native::kFrameHeaderBytes)));
+  return ask(client, what, request);
 }
 
 // Sets, by a server or in a directory. No credentials: removes.
@@ -94,7 +91,7 @@ Result<void> change_user(const Globals& globals, const UserFlags& flags, Bytes w
   if (add) request = native::AddUser{flags.name, std::move(credentials)};
   else if (!credentials.empty()) request = native::SetUser{flags.name, std::move(credentials)};
   WALRUS_ASSIGN(auto reply, ask_server(globals, what, request));
-  return explained(what, native::parse_ok(reply));
+  return about(what, native::parse_ok(reply));
 }
 
 Result<int> told(const Globals& globals, const UserFlags& flags, Bytes done) {
@@ -141,8 +138,7 @@ Result<Json> list_of(const Globals& globals, const UserFlags& flags) {
     }
     return list;
   }
-  WALRUS_ASSIGN(auto reply, ask_server(globals, "user list", native::ListUsers{}));
-  WALRUS_ASSIGN(auto text, explained("user list", native::parse_text(reply)));
+  WALRUS_ASSIGN(auto text, ask_server(globals, "user list", native::ListUsers{}));
   list = Json::parse(text, nullptr, false);
   if (!list.is_array()) return fail(Code::kCorrupt, "user list: not the reply of a Walrus server");
   return list;

@@ -95,10 +95,13 @@ std::vector<Shard::PendingPlace> Shard::locate_pending(const StreamState& stream
 // Puts the batches into `out.bytes`, which holds those that locate_pending() found in memory.
 Result<void> Shard::copy_pending(std::span<const PendingPlace> places, Fetched& out) {
   std::string memory = std::exchange(out.bytes, {});
-  std::size_t from_memory = 0;
+  std::size_t from_memory = 0, all = 0;
+  for (const auto& one : places) all += one.entry.bytes;
+  out.bytes.reserve(all);
   for (const auto& [place, entry, epoch] : places) {
     auto at = out.bytes.size();
-    out.bytes.resize(at + entry.bytes);
+    auto end = at + entry.bytes;
+    out.bytes.resize_and_overwrite(end, [end](char*, std::size_t) { return end; });
     if (place.file) {
       WALRUS_TRY(Journal::copy(place, entry.bytes, out.bytes.data() + at));
     } else {

@@ -36,17 +36,20 @@ Result<void> TlsServer::take(TlsMaterial material) {
   return {};
 }
 
-void TlsServer::refresh() {
+void TlsServer::refresh() { look(false); }
+void TlsServer::reload() { look(true); }
+
+void TlsServer::look(bool at_once) {
   auto material = read_tls_files(env_.disk(), options_.files);
   if (!material) {
-    if (!std::exchange(unreadable_, true))
+    if (!std::exchange(unreadable_, true) || at_once)
       log_line(log_, LogLevel::kError, "certificate_unreadable", {{"error", material.error()}});
     return;
   }
   unreadable_ = false;
   bool settled = *material == seen_;
   seen_ = *material;
-  if (!settled || seen_ == used_) return;
+  if (!at_once && (!settled || seen_ == used_)) return;
   auto taken = take(std::move(*material));
   if (taken)
     log_line(log_, LogLevel::kInfo, "certificate_reloaded",

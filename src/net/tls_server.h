@@ -37,12 +37,15 @@ class TlsServer {
   std::unique_ptr<io::Connection> secure(io::Loop& loop, std::unique_ptr<io::Connection> plain,
                                          const char* port, std::function<void()> secured,
                                          std::function<std::string(Bytes)> foreign);
-  // By one thread at a time.
+  // Both by one thread at a time. reload(): they are whole, somebody says; taken or refused at
+  // once, and the log says which in any case.
   void refresh();
+  void reload();
 
  private:
   TlsServer(io::Env&, LogSink&, Metrics&, const TlsServerOptions&);
   Result<void> take(TlsMaterial);
+  void look(bool at_once);
   void failed(const char* port, const std::string& peer, const Error&);
 
   io::Env& env_;

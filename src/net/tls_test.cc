@@ -406,6 +406,24 @@ TEST_F(TlsTest, broken_certificate_is_refused_once_and_the_old_one_serves_on) {
   EXPECT_EQ(client->principal(), "CN=server");
 }
 
+TEST_F(TlsTest, certificate_is_taken_at_once_where_somebody_says_so) {
+  serve();
+  auto subject = server_subject();
+  subject.common_name = "second";
+  auto next = signed_for(subject);
+  write_test_file(there.disk(), "/tls/server.pem", next.pem());
+  server->reload();
+  EXPECT_TRUE(log.lines.starts_with("certificate_refused error=")) << log.lines;
+  log.lines.clear();
+  write_test_file(there.disk(), "/tls/server.key", next.key_pem());
+  for (int i = 0; i < 2; ++i) server->reload();
+  EXPECT_EQ(log.lines,
+            "certificate_reloaded certificate=/tls/server.pem\n"
+            "certificate_reloaded certificate=/tls/server.pem\n");
+  ASSERT_TRUE(connect_client(client_files()).has_value());
+  EXPECT_EQ(client->principal(), "CN=second");
+}
+
 TEST_F(TlsTest, key_of_another_certificate_and_an_expired_one_are_refused) {
   serve();
   auto other = signed_for(server_subject());

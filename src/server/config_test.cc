@@ -136,6 +136,21 @@ TEST(ConfigTest, address_off_loopback_where_nobody_is_asked_needs_insecure) {
   EXPECT_EQ(error({.flags = {{"--listen", "native.listen", "localhost:9091"}}}), "");
 }
 
+// It has neither TLS nor users, whatever the other ports ask for.
+TEST(ConfigTest, admin_port_off_loopback_needs_insecure_in_any_case) {
+  ConfigInput input{.flags = {{"--admin-listen", "admin.listen", "0.0.0.0:9094"},
+                              {"--set", "security.certificate", "a.pem"},
+                              {"--set", "security.key", "k.pem"},
+                              {"--set", "security.sasl", "SCRAM-SHA-256"},
+                              {"--set", "security.client_certificate", "required"},
+                              {"--set", "security.ca", "ca.pem"}}};
+  EXPECT_TRUE(error(input).starts_with(
+      "--admin-listen: admin.listen = 0.0.0.0:9094: not a loopback address"))
+      << error(input);
+  input.flags.push_back({"--insecure", "security.insecure", "true"});
+  EXPECT_EQ(error(input), "");
+}
+
 // A name is not loopback because it begins like it.
 TEST(ConfigTest, names_that_look_like_loopback_are_refused) {
   for (const char* address : {"127.example.org:9091", "127.0.0.1.example.org:9091"}) {

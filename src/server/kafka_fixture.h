@@ -8,10 +8,9 @@
 #include <vector>
 
 #include "base/crc32c.h"
-#include "io/sim/sim_world.h"
 #include "record/batch.h"
 #include "server/kafka_client.h"
-#include "server/server.h"
+#include "server/sim_server.h"
 #include "wire/kafka/cluster.h"
 #include "wire/kafka/configs.h"
 #include "wire/kafka/data.h"
@@ -44,22 +43,13 @@ inline std::string with_crc(std::string batch) {
   return batch;
 }
 
-class KafkaTest : public testing::Test {
+class KafkaTest : public testing::Test, protected SimServer {
  protected:
-  KafkaTest() : world_(1, {.nodes = 2}), loop_(world_.node(1).env()) {
-    options_ = small_options("/data");
-    options_.native.listen = world_.node(0).host() + ":9091";
-    options_.kafka.listen = world_.node(0).host() + ":9092";
-    options_.admin_listen = world_.node(0).host() + ":9094";
-  }
-  ~KafkaTest() override {
-    client_.reset();
-    server_.reset();
-  }
+  KafkaTest() { options_.kafka.listen = address(9092); }
+  ~KafkaTest() override { client_.reset(); }
   void start() {
-    auto started = Server::start(world_.node(0).env(), options_, log_);
-    ASSERT_TRUE(started.has_value()) << started.error().message;
-    server_ = std::move(*started);
+    start_server();
+    ASSERT_NE(server_, nullptr);
     client_ = connect();
   }
   std::unique_ptr<KafkaClient> connect() {
@@ -86,9 +76,16 @@ class KafkaTest : public testing::Test {
   void restart() {
     client_.reset();
     EXPECT_TRUE(server_->stop().has_value());
+    restart_server();
+    client_ = connect();
+  }
+  // Nothing is done before: no drain, no checkpoint.
+  void crash(io::CrashKind kind) {
+    client_.reset();
     server_.reset();
-    (void)world_.node(0).restart();
-    start();
+    world_.node(0).crash(kind);
+    restart_server();
+    client_ = connect();
   }
   static ProduceRequest produce_request(Bytes topic, Bytes batch, std::int16_t acks = -1) {
     ProduceRequest request{.acks = acks, .timeout_ms = 1000};
@@ -113,11 +110,6 @@ class KafkaTest : public testing::Test {
     return response ? *response : FetchResponse{};
   }
 
-  io::World world_;
-  SilentLog log_;
-  TestLoop loop_;
-  ServerOptions options_;
-  std::unique_ptr<Server> server_;
   std::unique_ptr<KafkaClient> client_;
 };
 

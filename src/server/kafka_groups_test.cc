@@ -1,49 +1,23 @@
 // Consumer groups over the Kafka protocol, against a simulated server: what members are told, and
 // what a restart keeps.
 
-#include <gtest/gtest.h>
+#include <set>
 
-#include "io/sim/sim_world.h"
-#include "server/kafka_client.h"
-#include "server/server.h"
+#include "server/kafka_fixture.h"
 #include "wire/kafka/groups.h"
-#include "wire/kafka/topics.h"
 
 namespace walrus::server {
 namespace {
 
-using namespace wire::kafka;
-using namespace std::chrono_literals;
-
 constexpr Bytes kGroup = "workers";
 
-class KafkaGroupsTest : public testing::Test {
+class KafkaGroupsTest : public KafkaTest {
  protected:
-  KafkaGroupsTest() : world_(1, {.nodes = 2}), loop_(world_.node(1).env()) {
-    options_ = small_options("/data");
-    options_.native.listen = world_.node(0).host() + ":9091";
-    options_.kafka.listen = world_.node(0).host() + ":9092";
-    options_.admin_listen = world_.node(0).host() + ":9094";
-    options_.kafka.groups.offsets_retention = 1h;
+  KafkaGroupsTest() {
+    options_.groups.offsets_retention = 1h;
     start();
-    make("t");
+    make("t", 2);
   }
-  ~KafkaGroupsTest() override { stop(); }
-
-  void start() {
-    auto started = Server::start(world_.node(0).env(), options_, log_);
-    ASSERT_TRUE(started.has_value()) << started.error().message;
-    server_ = std::move(*started);
-    client_ = connect();
-  }
-  void stop() {
-    client_.reset();
-    server_.reset();
-  }
-  std::unique_ptr<KafkaClient> connect() {
-    return std::make_unique<KafkaClient>(loop_, server_->kafka_address());
-  }
-  KafkaClient& client() { return *client_; }
   template <class Response, class Request>
   Response ask(const Request& request, std::int16_t version) {
     auto response = client().ask<Response>(request, version);
@@ -51,11 +25,6 @@ class KafkaGroupsTest : public testing::Test {
     return response ? *std::move(response) : Response{};
   }
 
-  void make(Bytes name) {
-    CreateTopicsRequest request;
-    request.topics.push_back({.name = name, .partitions = 2, .replication_factor = 1});
-    EXPECT_EQ(ask<CreateTopicsResponse>(request, 7).topics.at(0).error_code, 0);
-  }
   static JoinGroupRequest join_request(Bytes member, Bytes metadata = "topics") {
     JoinGroupRequest request{.group_id = kGroup,
                              .session_timeout_ms = 10'000,
@@ -97,12 +66,17 @@ class KafkaGroupsTest : public testing::Test {
                4)
         .error_code;
   }
-  std::int16_t commit(Bytes member, std::int32_t generation, std::int64_t offset,
-                      Bytes topic = "t") {
+  static OffsetCommitRequest commit_request(Bytes member, std::int32_t generation,
+                                            std::int64_t offset, Bytes topic = "t") {
     OffsetCommitRequest request{
         .group_id = kGroup, .generation_id = generation, .member_id = member};
     request.topics.push_back(
         {.name = topic, .partitions = {{.index = 1, .offset = offset, .metadata = "note"}}});
+    return request;
+  }
+  std::int16_t commit(Bytes member, std::int32_t generation, std::int64_t offset,
+                      Bytes topic = "t") {
+    auto request = commit_request(member, generation, offset, topic);
     return ask<OffsetCommitResponse>(request, 8).topics.at(0).partitions.at(0).error_code;
   }
   std::int64_t committed(Bytes topic = "t") {
@@ -128,13 +102,6 @@ class KafkaGroupsTest : public testing::Test {
     request.members.push_back({.member_id = member});
     return ask<LeaveGroupResponse>(request, 4).members.at(0).error_code;
   }
-
-  io::World world_;
-  SilentLog log_;
-  TestLoop loop_;
-  ServerOptions options_;
-  std::unique_ptr<Server> server_;
-  std::unique_ptr<KafkaClient> client_;
 };
 
 TEST_F(KafkaGroupsTest, the_coordinator_is_this_node) {
@@ -165,10 +132,7 @@ TEST_F(KafkaGroupsTest, a_member_commits_and_goes_on_after_a_restart) {
   EXPECT_EQ(commit("", -1, 9), 25);  // somebody is in the group
   EXPECT_EQ(commit(joined.member_id, joined.generation_id, 9, "absent"), 3);
   EXPECT_EQ(state_of_group(), "Stable");
-  stop();
-  world_.node(0).crash(io::CrashKind::kPowerCut);
-  (void)world_.node(0).restart();
-  start();
+  crash(io::CrashKind::kPowerCut);
   EXPECT_EQ(committed(), 7);
   EXPECT_EQ(heartbeat(joined.member_id, joined.generation_id), 0);
   EXPECT_EQ(ask<SyncGroupResponse>(sync_request(joined), 5).assignment, "topics");
@@ -218,7 +182,7 @@ TEST_F(KafkaGroupsTest, offsets_belong_to_the_topic_that_they_were_committed_for
   DeleteTopicsRequest doomed;
   doomed.topics.push_back({.name = "t"});
   EXPECT_EQ(ask<DeleteTopicsResponse>(doomed, 6).topics.at(0).error_code, 0);
-  make("t");
+  make("t", 2);
   EXPECT_EQ(committed(), -1);
   EXPECT_EQ(commit("", -1, 6), 0);
   EXPECT_EQ(committed(), 6);
@@ -226,14 +190,12 @@ TEST_F(KafkaGroupsTest, offsets_belong_to_the_topic_that_they_were_committed_for
 
 TEST_F(KafkaGroupsTest, offsets_of_an_empty_group_are_forgotten_in_time) {
   EXPECT_EQ(commit("", -1, 5), 0);
-  world_.run_for(options_.kafka.groups.offsets_retention / 2);
+  world_.run_for(options_.groups.offsets_retention / 2);
   client_ = connect();  // the connection was idle for too long
   EXPECT_EQ(committed(), 5);
-  stop();
-  (void)world_.node(0).restart();
-  start();
+  crash(io::CrashKind::kKill);
   EXPECT_EQ(committed(), 5);
-  world_.run_for(options_.kafka.groups.offsets_retention / 2 + 11min);
+  world_.run_for(options_.groups.offsets_retention / 2 + 11min);
   client_ = connect();
   EXPECT_EQ(committed(), -1);
   EXPECT_EQ(delete_group(), 69);
@@ -242,21 +204,17 @@ TEST_F(KafkaGroupsTest, offsets_of_an_empty_group_are_forgotten_in_time) {
 TEST_F(KafkaGroupsTest, a_removed_group_stays_away) {
   EXPECT_EQ(commit("", -1, 5), 0);
   EXPECT_EQ(delete_group(), 0);
-  stop();
-  (void)world_.node(0).restart();
-  start();
+  crash(io::CrashKind::kKill);
   EXPECT_EQ(state_of_group(), "Dead");
   EXPECT_EQ(delete_group(), 69);
 }
 
 TEST_F(KafkaGroupsTest, groups_and_what_they_keep_are_limited) {
-  stop();
-  options_.kafka.groups.members_max = 1;
-  options_.kafka.groups.bytes_max = 1000;
-  options_.kafka.groups.groups_max = 2;
-  options_.kafka.groups.group_id_bytes_max = 20;
-  (void)world_.node(0).restart();
-  start();
+  options_.groups.members_max = 1;
+  options_.groups.bytes_max = 1000;
+  options_.groups.groups_max = 2;
+  options_.groups.group_id_bytes_max = 20;
+  restart();
   auto join = [&](Bytes group, Bytes metadata, std::int16_t version = 3) {
     auto request = join_request("", metadata);
     request.group_id = group;
@@ -293,6 +251,85 @@ TEST_F(KafkaGroupsTest, requests_that_are_refused_leave_no_group) {
   EXPECT_EQ(ask<ListGroupsResponse>(ListGroupsRequest{}, 4).groups.size(), 1u);
   world_.run_for(11s);
   EXPECT_TRUE(ask<ListGroupsResponse>(ListGroupsRequest{}, 4).groups.empty());
+}
+
+// Whichever comes first, what is told then is what a crash leaves.
+TEST_F(KafkaGroupsTest, a_commit_and_a_removal_at_once_leave_what_was_told) {
+  DeleteGroupsRequest removal;
+  removal.groups.push_back(kGroup);
+  std::set<std::int64_t> seen;
+  for (int i = 0; i < 40; ++i) {
+    auto other = connect();
+    ASSERT_EQ(commit("", -1, 1), 0);
+    ASSERT_TRUE(client().send(commit_request("", -1, 2), 8).has_value());
+    world_.run_for(50us * i);
+    ASSERT_TRUE(other->send(removal, 2).has_value());
+    ASSERT_TRUE(client().receive<OffsetCommitResponse>(8).has_value());
+    ASSERT_TRUE(other->receive<DeleteGroupsResponse>(2).has_value());
+    other.reset();
+    auto told = committed();
+    seen.insert(told);
+    crash(io::CrashKind::kPowerCut);
+    ASSERT_EQ(committed(), told) << i;
+  }
+  EXPECT_FALSE(seen.contains(1));
+}
+
+// Their deadlines are found without a look at each of them.
+TEST_F(KafkaGroupsTest, many_groups_end_in_their_time) {
+  constexpr int kGroups = 1000;
+  for (int i = 0; i < kGroups; ++i) {
+    auto request = join_request("");
+    auto name = fmt::format("group {}", i);
+    request.group_id = name;
+    request.session_timeout_ms = i % 2 == 0 ? 10'000 : 60'000;
+    ASSERT_EQ(ask<JoinGroupResponse>(request, 9).error_code, 79);
+  }
+  auto groups = [&] { return ask<ListGroupsResponse>(ListGroupsRequest{}, 4).groups.size(); };
+  EXPECT_EQ(groups(), std::size_t{kGroups});
+  world_.run_for(11s);
+  EXPECT_EQ(groups(), std::size_t{kGroups} / 2);
+  world_.run_for(50s);
+  EXPECT_EQ(groups(), 0u);
+}
+
+TEST_F(KafkaGroupsTest, native_clients_see_move_and_remove_groups) {
+  TestClient native(loop_, server_->native_address());
+  EXPECT_EQ(native.ask("GROUPS"), "[]");
+  EXPECT_EQ(native.ask("GROUP workers"), "ERR unknown group workers");
+  EXPECT_EQ(native.ask("GROUPDELETE workers"), "ERR unknown group workers");
+  EXPECT_EQ(native.ask("GROUPSET t 0=0,1=1 workers"), "ERR offset out of range 0..0");
+  EXPECT_EQ(native.ask("GROUPSET t 2=0 workers"), "ERR unknown topic t/2");
+  EXPECT_EQ(native.ask("GROUPSET no 0=0 workers"), "ERR unknown topic no");
+  EXPECT_EQ(native.ask("GROUPS"), "[]") << "nothing was set";
+  EXPECT_EQ(native.ask("PUT t/1 x"), "OK");
+  EXPECT_EQ(native.ask("GROUPSET t 0=0,1=1 workers"), "OK");
+  native.close();
+  crash(io::CrashKind::kPowerCut);
+  EXPECT_EQ(committed(), 1);
+  TestClient again(loop_, server_->native_address());
+  EXPECT_EQ(again.ask("GROUPS"), R"([{"name":"workers","state":"Empty","protocol_type":""}])");
+  EXPECT_EQ(again.ask("GROUP workers"),
+            R"({"name":"workers","state":"Empty","protocol_type":"","protocol":"","members":[],)"
+            R"("offsets":[{"topic":"t","partition":0,"offset":0,"log_start":0,"high_watermark":0,)"
+            R"("lag":0,"metadata":""},{"topic":"t","partition":1,"offset":1,"log_start":0,)"
+            R"("high_watermark":1,"lag":0,"metadata":""}]})");
+  // What the leader assigned is read where it is a consumer's, and passed over where it is not.
+  auto joined = join_alone();
+  auto request = sync_request(joined);
+  constexpr Bytes kAssignment("\0\0\0\0\0\1\0\1t\0\0\0\1\0\0\0\1\xff\xff\xff\xff", 21);
+  request.assignments.at(0).assignment = kAssignment;
+  EXPECT_EQ(ask<SyncGroupResponse>(request, 5).error_code, 0);
+  auto told = again.ask("GROUP workers");
+  EXPECT_TRUE(told.contains(R"("partitions":[{"topic":"t","partition":1}])")) << told;
+  EXPECT_TRUE(told.contains(R"("state":"Stable","protocol_type":"consumer","protocol":"range")"))
+      << told;
+  EXPECT_EQ(again.ask("GROUPSET t 0=0 workers"), "ERR group has members workers");
+  EXPECT_EQ(again.ask("GROUPDELETE workers"), "ERR group has members workers");
+  EXPECT_EQ(leave(joined.member_id), 0);
+  EXPECT_EQ(again.ask("GROUPDELETE workers"), "OK");
+  EXPECT_EQ(committed(), -1);
+  again.close();
 }
 
 TEST_F(KafkaGroupsTest, the_stream_of_groups_is_no_topic) {

@@ -6,6 +6,7 @@
 
 #include "frontend/kafka/handlers.h"
 #include "server/kafka_fixture.h"
+#include "wire/kafka/groups.h"
 #include "wire/kafka/recode.h"
 
 namespace walrus::server {
@@ -30,6 +31,21 @@ class KafkaHostileTest : public KafkaTest {
   }
   bool tells(Bytes line) const {
     return server_->metrics_page().find(std::string(line) + "\n") != std::string::npos;
+  }
+  // What requests and responses hold.
+  std::int64_t held() const {
+    constexpr Bytes kName = "\nwalrus_kafka_held_bytes ";
+    auto page = server_->metrics_page();
+    auto at = page.find(kName);
+    return at == std::string::npos ? -1 : std::stoll(page.substr(at + kName.size()));
+  }
+  // Of a request of which nothing comes but its size and the first bytes.
+  std::unique_ptr<KafkaClient> begin_request(std::int32_t bytes) {
+    auto peer = connect();
+    std::string frame(kLengthBytes, '\0');
+    store_be(frame.data(), bytes);
+    EXPECT_TRUE(peer->send_raw(frame + "begins").has_value());
+    return peer;
   }
   bool alive() {
     auto answer = client_->ask<MetadataResponse>(MetadataRequest{}, 1);
@@ -162,6 +178,88 @@ TEST_F(KafkaHostileTest, who_does_not_read_is_cut_off) {
   world_.run_for(10s);
   EXPECT_TRUE(tells("walrus_kafka_connections 1"));
   EXPECT_TRUE(tells("walrus_kafka_held_bytes 0"));
+}
+
+// However many connections begin a request: what does not fit is not read, but for one.
+TEST_F(KafkaHostileTest, requests_are_read_when_there_is_memory_for_them) {
+  options_.kafka.memory_bytes_max = 4 << 20;
+  options_.kafka.session.body_timeout = 5s;
+  start();
+  make("t");
+  std::vector<std::unique_ptr<KafkaClient>> peers;
+  for (int i = 0; i < 10; ++i) peers.push_back(begin_request(2 << 20));
+  world_.run_for(1s);
+  EXPECT_EQ(held(), 6 << 20);
+  // What is small goes on.
+  EXPECT_TRUE(client_->ask<HeartbeatResponse>(HeartbeatRequest{.group_id = "g"}, 4).has_value());
+  EXPECT_EQ(produce("t", batch_of({"small"})).error_code, 0);
+  // A large one has its turn as soon as those before it are gone.
+  auto large = produce("t", batch_of({std::string(100'000, 'x')}));
+  EXPECT_EQ(large.error_code, 0);
+  for (auto& peer : peers) EXPECT_EQ(peer->rest(), "");
+  EXPECT_EQ(held(), 0);
+  EXPECT_TRUE(alive());
+}
+
+// A request that is larger than all the memory there is: one at a time.
+TEST_F(KafkaHostileTest, a_request_beyond_the_limit_is_read_alone) {
+  options_.kafka.memory_bytes_max = 1000;
+  start();
+  make("t");
+  for (int i = 0; i < 3; ++i)
+    EXPECT_EQ(produce("t", batch_of({std::string(100'000, 'x')})).error_code, 0);
+  EXPECT_EQ(held(), 0);
+  EXPECT_TRUE(alive());
+}
+
+// Who waits for more holds what was read so far, and gives it up when there is no room left.
+TEST_F(KafkaHostileTest, what_a_waiting_fetch_has_read_is_held) {
+  options_.kafka.memory_bytes_max = 4 << 20;
+  start();
+  make("t");
+  for (int i = 0; i < 2; ++i)
+    EXPECT_EQ(produce("t", batch_of({std::string(1'000'000, 'x')})).error_code, 0);
+  auto request = fetch_request("t", 0, 600'000);
+  request.bytes_min = request.bytes_max = request.topics[0].partitions[0].bytes_max = 50 << 20;
+  auto waiting = connect();
+  ASSERT_TRUE(waiting->send(request, 12).has_value());
+  world_.run_for(1s);
+  EXPECT_GT(held(), 2'000'000);
+  EXPECT_LT(held(), 2'100'000);
+  for (int i = 0; i < 4; ++i)
+    EXPECT_EQ(produce("t", batch_of({std::string(1'000'000, 'x')})).error_code, 0);
+  auto answer = waiting->receive<FetchResponse>(12);
+  ASSERT_TRUE(answer.has_value());
+  auto records = answer->topics.at(0).partitions.at(0).records->size();
+  EXPECT_GT(records, 3'000'000u);
+  EXPECT_LE(records, 4u << 20);
+  EXPECT_EQ(held(), 0);
+}
+
+// Asking for the same again and again makes no response larger.
+TEST_F(KafkaHostileTest, what_is_named_again_is_told_once) {
+  start();
+  make("t", 100);
+  constexpr std::size_t kTimes = 20'000;
+  MetadataRequest metadata{.topics = std::vector<MetadataRequest::Topic>(kTimes, {.name = "t"})};
+  auto described = client_->ask<MetadataResponse>(metadata, 12);
+  ASSERT_TRUE(described.has_value());
+  EXPECT_EQ(described->topics.size(), 1u);
+  DescribeConfigsRequest configs{
+      .resources = std::vector<DescribeConfigsRequest::Resource>(kTimes, {.type = 2, .name = "t"})};
+  auto told = client_->ask<DescribeConfigsResponse>(configs, 4);
+  ASSERT_TRUE(told.has_value());
+  EXPECT_EQ(told->resources.size(), 1u);
+  DescribeGroupsRequest groups{.groups = std::vector<Bytes>(kTimes, "g")};
+  auto members = client_->ask<DescribeGroupsResponse>(groups, 5);
+  ASSERT_TRUE(members.has_value());
+  EXPECT_EQ(members->groups.size(), 1u);
+  OffsetFetchRequest offsets{.groups =
+                                 std::vector<OffsetFetchRequest::Group>(kTimes, {.group_id = "g"})};
+  auto committed = client_->ask<OffsetFetchResponse>(offsets, 8);
+  ASSERT_TRUE(committed.has_value());
+  EXPECT_EQ(committed->groups.size(), 1u);
+  EXPECT_TRUE(alive());
 }
 
 // What is held by some leaves less for others: one batch in any case.

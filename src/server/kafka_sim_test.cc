@@ -6,10 +6,9 @@
 
 #include <gtest/gtest.h>
 
-#include "io/sim/sim_world.h"
 #include "record/batch.h"
 #include "server/kafka_client.h"
-#include "server/server.h"
+#include "server/sim_server.h"
 #include "wire/kafka/cluster.h"
 #include "wire/kafka/data.h"
 #include "wire/kafka/groups.h"
@@ -20,34 +19,17 @@ namespace {
 
 using namespace wire::kafka;
 
-struct Faults {
-  io::CrashKind crash = io::CrashKind::kKill;
-  double reset = 0;  // of links, per piece
-};
-
-class ProducerRun {
+class ProducerRun : private SimServer {
  public:
   ProducerRun(std::uint64_t seed, const Faults& faults)
-      : faults_(faults),
-        world_(seed, {.nodes = 2, .link = {.reset = faults.reset}}),
-        loop_(world_.node(1).env()) {
-    options_ = small_options("/data");
-    options_.native.listen = world_.node(0).host() + ":9091";
-    options_.kafka.listen = world_.node(0).host() + ":9092";
-    options_.admin_listen = world_.node(0).host() + ":9094";
-    options_.engine.user.journal_bytes_max = 1 << 20;
-    options_.engine.user.batch_bytes_max = 64 << 10;
-    options_.engine.user.in_flight_bytes_max = 256 << 10;
-    options_.engine.journal_file_bytes_min = 256 << 10;
-    options_.engine.journal_file_bytes_max = 256 << 10;
+      : SimServer(seed, {.reset = faults.reset}), faults_(faults) {
+    options_.kafka.listen = address(9092);
+    use_tiny_journals();
   }
-  ~ProducerRun() {
-    drop_clients();
-    server_.reset();
-  }
+  ~ProducerRun() { drop_clients(); }
 
   void go(int operations) {
-    start();
+    start_server();
     for (int i = 0; i < operations && !failed(); ++i) {
       if (world_.random() % 20 == 0)
         world_.node(0).crash_after_ops(1 + world_.random() % 60, faults_.crash);
@@ -81,25 +63,9 @@ class ProducerRun {
     return testing::Test::HasFatalFailure() || testing::Test::HasNonfatalFailure();
   }
 
-  void start() {
-    for (int attempt = 0; attempt < 100; ++attempt) {
-      auto server = Server::start(world_.node(0).env(), options_, log_);
-      if (server) {
-        server_ = std::move(*server);
-        return;
-      }
-      ASSERT_TRUE(world_.node(0).crashed()) << server.error().message;  // crashed while starting
-      world_.node(0).restart();
-      ++crashes_;
-    }
-    FAIL() << "it never starts";
-  }
   void restart() {
     drop_clients();
-    server_.reset();
-    world_.node(0).restart();
-    ++crashes_;
-    start();
+    restart_server();
   }
   void drop_clients() {
     producer_.reset();
@@ -244,15 +210,10 @@ class ProducerRun {
   }
 
   Faults faults_;
-  io::World world_;
-  SilentLog log_;
-  TestLoop loop_;
-  ServerOptions options_;
-  std::unique_ptr<Server> server_;
   std::unique_ptr<KafkaClient> producer_, consumer_;
   std::deque<Batch> unanswered_;
   std::size_t sent_ = 0;  // of unanswered_, on this connection
-  std::int64_t producer_id_ = -1, stored_ = 0, consumed_ = 0, crashes_ = 0;
+  std::int64_t producer_id_ = -1, stored_ = 0, consumed_ = 0;
   std::int64_t commit_sent_ = -1, commit_acknowledged_ = -1;
   std::int32_t next_sequence_ = 0;
   Uuid topic_id_{};
@@ -279,14 +240,7 @@ TEST_P(KafkaSimTest, every_record_is_stored_once_in_order_where_it_was_answered)
   EXPECT_GE(stored, static_cast<std::int64_t>(kSeeds) * 50);
 }
 
-INSTANTIATE_TEST_SUITE_P(, KafkaSimTest,
-                         testing::Values(Faults{.crash = io::CrashKind::kKill},
-                                         Faults{.crash = io::CrashKind::kPowerCut},
-                                         Faults{.crash = io::CrashKind::kKill, .reset = 0.01}),
-                         [](const auto& info) {
-                           auto name = info.param.crash == io::CrashKind::kKill ? "kill" : "cut";
-                           return std::string(name) + (info.param.reset > 0 ? "_resets" : "");
-                         });
+INSTANTIATE_TEST_SUITE_P(, KafkaSimTest, kEachFault, fault_name);
 
 }  // namespace
 }  // namespace walrus::server

@@ -330,6 +330,11 @@ TEST_F(KafkaTest, settings_are_told_and_changed) {
   EXPECT_EQ(describe(2, "absent").error_code, 3);
   EXPECT_EQ(find(describe(4, "1"), "num.partitions").value, "1");
   EXPECT_EQ(find(describe(4, "1"), "num.partitions").read_only, true);
+  EXPECT_EQ(find(describe(4, "1"), "advertised.listeners").value,
+            "PLAINTEXT://" + options_.kafka.listen);
+  EXPECT_EQ(find(describe(4, "1"), "connections.max.reauth.ms").value, "0");
+  EXPECT_EQ(find(describe(4, "1"), "offsets.retention.minutes").value, "10080");
+  EXPECT_EQ(find(describe(4, "1"), "group.max.size").value, "10000");
   EXPECT_EQ(describe(4, "7").error_code, 42);
   anew.resources[0].type = 4;
   EXPECT_EQ(client().ask<AlterConfigsResponse>(anew, 2)->resources.at(0).error_code, 42);

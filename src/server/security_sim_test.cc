@@ -8,10 +8,8 @@
 #include <set>
 
 #include "base/coding.h"
-#include "io/sim/sim_world.h"
 #include "net/test_certificates.h"
-#include "server/server.h"
-#include "server/test_client.h"
+#include "server/sim_server.h"
 #include "wire/native/request.h"
 
 namespace walrus::server {
@@ -22,11 +20,6 @@ namespace sasl = wire::sasl;
 
 constexpr auto kSha256 = sasl::ScramMechanism::kSha256;
 constexpr Bytes kAdmin = "admin", kAdminPassword = "root";
-
-struct Faults {
-  io::CrashKind crash = io::CrashKind::kKill;
-  double reset = 0;  // of links, per piece
-};
 
 // What may be true of each user: its password, "" for: there is no such user.
 class UsersModel {
@@ -55,22 +48,14 @@ class UsersModel {
   std::map<std::string, std::set<std::string>> may_;
 };
 
-class UsersRun {
+class UsersRun : private SimServer {
  public:
-  UsersRun(std::uint64_t seed, const Faults& faults)
-      : faults_(faults), world_(seed, {.nodes = 2}), loop_(world_.node(1).env()) {
+  UsersRun(std::uint64_t seed, const Faults& faults) : SimServer(seed), faults_(faults) {
     auto& env = world_.node(0).env();
     auto ca = net::make_certificate({.common_name = "CA", .ca = true}, env.wall());
     auto own = net::make_certificate(
         {.common_name = "server", .names = "IP:" + world_.node(0).host()}, env.wall(), &ca);
-    options_ = small_options("/data");
-    options_.native.listen = world_.node(0).host() + ":9091";
-    options_.admin_listen = world_.node(0).host() + ":9094";
-    options_.engine.user.journal_bytes_max = 1 << 20;
-    options_.engine.user.batch_bytes_max = 64 << 10;
-    options_.engine.user.in_flight_bytes_max = 256 << 10;
-    options_.engine.journal_file_bytes_min = 256 << 10;
-    options_.engine.journal_file_bytes_max = 256 << 10;
+    use_tiny_journals();
     options_.security.tls.files = net::write_test_files(env.disk(), "/tls", "server", ca, own);
     EXPECT_TRUE(env.disk().sync_directory("/").has_value());
     options_.security.tls.files.ca.clear();
@@ -81,14 +66,11 @@ class UsersRun {
     EXPECT_TRUE(client.has_value());
     tls_ = *client;
   }
-  ~UsersRun() {
-    admin_.reset();
-    server_.reset();
-  }
+  ~UsersRun() { admin_.reset(); }
 
   void go(int operations) {
     // The first user, while nobody is asked; then everybody is.
-    start();
+    start_server();
     admin_ = connect();
     ASSERT_NE(admin_, nullptr);
     ASSERT_EQ(admin_->ask(change("USERADD", kAdmin, kAdminPassword)), "OK");
@@ -96,7 +78,7 @@ class UsersRun {
     ASSERT_TRUE(server_->stop().has_value());
     server_.reset();
     options_.security.native.mechanisms = {sasl::Mechanism::kScramSha256};
-    start();
+    start_server();
     world_.network().set_all_links({.reset = faults_.reset});
     for (int i = 0; i < operations && !failed(); ++i) {
       if (world_.random() % 10 == 0)
@@ -128,25 +110,9 @@ class UsersRun {
   static bool failed() {
     return testing::Test::HasFatalFailure() || testing::Test::HasNonfatalFailure();
   }
-  void start() {
-    for (int attempt = 0; attempt < 100; ++attempt) {
-      auto server = Server::start(world_.node(0).env(), options_, log_);
-      if (server) {
-        server_ = std::move(*server);
-        return;
-      }
-      ASSERT_TRUE(world_.node(0).crashed()) << server.error().message;  // crashed while starting
-      world_.node(0).restart();
-      ++crashes_;
-    }
-    FAIL() << "it never starts";
-  }
   void restart() {
     admin_.reset();
-    server_.reset();
-    world_.node(0).restart();
-    ++crashes_;
-    start();
+    restart_server();
   }
   void broken() {
     admin_.reset();
@@ -262,15 +228,10 @@ class UsersRun {
   }
 
   Faults faults_;
-  io::World world_;
-  SilentLog log_;
-  TestLoop loop_;
-  ServerOptions options_;
   std::shared_ptr<net::TlsClient> tls_;
-  std::unique_ptr<Server> server_;
   std::unique_ptr<TestClient> admin_;
   UsersModel model_;
-  std::int64_t crashes_ = 0, changes_ = 0, logins_ = 0;
+  std::int64_t changes_ = 0, logins_ = 0;
 };
 
 class SecuritySimTest : public testing::TestWithParam<Faults> {};
@@ -295,14 +256,7 @@ TEST_P(SecuritySimTest, users_are_what_was_acknowledged) {
   EXPECT_GE(logins, static_cast<std::int64_t>(kSeeds) * 2);
 }
 
-INSTANTIATE_TEST_SUITE_P(, SecuritySimTest,
-                         testing::Values(Faults{.crash = io::CrashKind::kKill},
-                                         Faults{.crash = io::CrashKind::kPowerCut},
-                                         Faults{.crash = io::CrashKind::kKill, .reset = 0.01}),
-                         [](const auto& info) {
-                           auto name = info.param.crash == io::CrashKind::kKill ? "kill" : "cut";
-                           return std::string(name) + (info.param.reset > 0 ? "_resets" : "");
-                         });
+INSTANTIATE_TEST_SUITE_P(, SecuritySimTest, kEachFault, fault_name);
 
 }  // namespace
 }  // namespace walrus::server

@@ -169,6 +169,7 @@ int serve(const Config& config, const Report& report) {
   StderrLog log(config.quiet());
   auto& env = io::real_env();
   auto options = server_options(config, get_nprocs());
+  options.reload = &reload_asked_for();
   if (auto fitted = fit_open_files(options, log); !fitted)
     return failed(report, "serve", fitted.error());
   auto server = Server::start(env, options, log);

@@ -47,6 +47,7 @@ Result<void> Server::open() {
     loops.push_back(loops_.back().get());
   }
   broker_ = std::make_unique<broker::Broker>(*engine_, loops, options_.broker);
+  groups_ = std::make_shared<broker::Groups>(*engine_, *loops_[0], options_.groups);
   return open_security();
 }
 
@@ -76,6 +77,7 @@ broker::PortSecurity Server::security_of(const PortSecurityOptions& port) const 
 Result<void> Server::bind() {
   auto native = options_.native;
   native.session.security = security_of(options_.security.native);
+  native.session.groups = groups_;
   if (options_.security.native.tls) native.tls = tls_.get();
   WALRUS_ASSIGN(native_, frontend::native::NativeServer::listen(*broker_, metrics_, native));
   if (!options_.kafka.listen.empty()) WALRUS_TRY(bind_kafka());
@@ -93,6 +95,7 @@ Result<void> Server::bind_kafka() {
   auto options = options_.kafka;
   options.session.node.uuid = identity->uuid;
   options.session.security = security_of(options_.security.kafka);
+  options.session.groups = groups_;
   if (options_.security.kafka.tls) options.tls = tls_.get();
   WALRUS_ASSIGN(kafka_, frontend::kafka::KafkaServer::listen(*broker_, metrics_, options));
   return {};
@@ -157,12 +160,19 @@ io::Nanos Server::watch() {
     log_line(log_, LogLevel::kError, "storage_failed", {{"error", failure.error()}});
     wake_.set();
   }
+  watch_certificates();
+  return options_.watch_interval;
+}
+
+void Server::watch_certificates() {
+  bool asked = options_.reload != nullptr && options_.reload->exchange(false);
+  if (asked && !tls_) log_line(log_, LogLevel::kInfo, "nothing_to_reload");
+  if (asked && tls_) tls_->reload();
   auto now = env_.mono();
   if (tls_ && now - certificates_looked_at_ >= options_.certificate_interval) {
     certificates_looked_at_ = now;
     tls_->refresh();
   }
-  return options_.watch_interval;
 }
 
 Result<void> Server::stop() {
@@ -186,6 +196,7 @@ boost::asio::awaitable<void> Server::drain(Server* server, Event* drained) {
 
 io::Task<void> Server::drain_all() {
   auto ended = co_await native_->stop(options_.drain_timeout);
+  groups_->stop();
   if (kafka_) {
     auto kafka_ended = co_await kafka_->stop(options_.drain_timeout);
     if (ended) ended = std::move(kafka_ended);

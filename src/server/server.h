@@ -44,12 +44,16 @@ struct ServerOptions {
   frontend::native::NativeOptions native{};
   frontend::kafka::KafkaOptions kafka{};  // an empty address: no such port
   SecurityOptions security{};
+  broker::GroupOptions groups{};
   std::string admin_listen = "127.0.0.1:9094";
   std::size_t loops = 1;
   std::int64_t disk_free_bytes_min = 256 << 20;
   io::Nanos watch_interval = std::chrono::milliseconds(100);  // of the disk and of health
   io::Nanos certificate_interval = std::chrono::seconds(1);   // looked at for changes
   io::Nanos drain_timeout = std::chrono::seconds(10);
+  // Set by whoever wants the certificates read again now, a signal handler too; the log says what
+  // became of it. Outlives the server.
+  std::atomic<bool>* reload = nullptr;
 };
 
 class Server {
@@ -83,6 +87,7 @@ class Server {
   void run_loops();
   void stop_loops();
   io::Nanos watch();
+  void watch_certificates();
   Result<void> ready() const;
   static boost::asio::awaitable<void> drain(Server*, Event*);
   io::Task<void> drain_all();
@@ -96,8 +101,9 @@ class Server {
   std::unique_ptr<broker::Broker> broker_;
   std::shared_ptr<broker::Users> users_;  // shared with the sessions
   std::shared_ptr<broker::AuthJournal> auth_journal_;
-  std::unique_ptr<net::TlsServer> tls_;  // none: no port asks for it
-  io::Nanos certificates_looked_at_{};   // on the watcher
+  std::shared_ptr<broker::Groups> groups_;  // shared with the sessions
+  std::unique_ptr<net::TlsServer> tls_;     // none: no port asks for it
+  io::Nanos certificates_looked_at_{};      // on the watcher
   std::unique_ptr<frontend::native::NativeServer> native_;
   std::unique_ptr<frontend::kafka::KafkaServer> kafka_;
   std::unique_ptr<frontend::admin::AdminServer> admin_;

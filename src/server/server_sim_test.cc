@@ -6,14 +6,10 @@
 #include <map>
 #include <set>
 
-#include "io/sim/sim_world.h"
-#include "server/server.h"
-#include "server/test_client.h"
+#include "server/sim_server.h"
 
 namespace walrus::server {
 namespace {
-
-constexpr auto kPort = ":9091";
 
 // What one producer and one consumer may see; the latter sends some requests at a time.
 class QueueModel {
@@ -73,30 +69,13 @@ class QueueModel {
   bool crashed_ = false;
 };
 
-struct Faults {
-  io::CrashKind crash = io::CrashKind::kKill;
-  double reset = 0;  // of links, per piece
-};
-
-class QueueRun {
+class QueueRun : private SimServer {
  public:
   QueueRun(std::uint64_t seed, const Faults& faults)
-      : faults_(faults),
-        world_(seed, {.nodes = 2, .link = {.reset = faults.reset}}),
-        loop_(world_.node(1).env()) {
-    options_ = small_options("/data");
-    options_.native.listen = world_.node(0).host() + kPort;
-    options_.admin_listen = world_.node(0).host() + ":9094";
-    options_.engine.user.journal_bytes_max = 1 << 20;
-    options_.engine.user.batch_bytes_max = 64 << 10;
-    options_.engine.user.in_flight_bytes_max = 256 << 10;
-    options_.engine.journal_file_bytes_min = 256 << 10;
-    options_.engine.journal_file_bytes_max = 256 << 10;
+      : SimServer(seed, {.reset = faults.reset}), faults_(faults) {
+    use_tiny_journals();
   }
-  ~QueueRun() {
-    client_.reset();
-    server_.reset();
-  }
+  ~QueueRun() { client_.reset(); }
 
   void go(int operations) {
     start();
@@ -114,7 +93,6 @@ class QueueRun {
     EXPECT_TRUE(empty);
     // Drained and told so: a crash brings nothing back.
     world_.node(0).crash(faults_.crash);
-    model_.crashed();
     restart();
     EXPECT_TRUE(get());
   }
@@ -123,26 +101,14 @@ class QueueRun {
 
  private:
   void start() {
-    for (int attempt = 0; attempt < 100; ++attempt) {
-      auto server = Server::start(world_.node(0).env(), options_, log_);
-      if (server) {
-        server_ = std::move(*server);
-        break;
-      }
-      ASSERT_TRUE(world_.node(0).crashed()) << server.error().message;  // crashed while starting
-      world_.node(0).restart();
-      model_.crashed();
-      ++crashes_;
-    }
-    ASSERT_NE(server_, nullptr);
-    connect();
+    start_server();
+    if (server_) connect();
   }
   void restart() {
     client_.reset();
-    server_.reset();
-    world_.node(0).restart();
-    ++crashes_;
-    start();
+    model_.crashed();
+    restart_server();
+    if (server_) connect();
   }
   void connect() {
     client_ = std::make_unique<TestClient>(loop_, options_.native.listen, Connect::kMayFail);
@@ -151,12 +117,8 @@ class QueueRun {
   }
   // The connection has ended: reset, or the server died.
   void broken() {
-    if (world_.node(0).crashed()) {
-      model_.crashed();
-      restart();
-    } else {
-      connect();
-    }
+    if (world_.node(0).crashed()) restart();
+    else connect();
   }
   void put(const std::string& value) {
     auto reply = client_->ask("PUT t " + value);
@@ -186,14 +148,8 @@ class QueueRun {
   }
 
   Faults faults_;
-  io::World world_;
-  SilentLog log_;
-  TestLoop loop_;
-  ServerOptions options_;
-  std::unique_ptr<Server> server_;
   std::unique_ptr<TestClient> client_;
   QueueModel model_;
-  std::int64_t crashes_ = 0;
 };
 
 class ServerSimTest : public testing::TestWithParam<Faults> {};
@@ -216,62 +172,43 @@ TEST_P(ServerSimTest, get_skips_nothing_and_repeats_nothing_after_empty) {
   EXPECT_GE(acked, kSeeds * 20);
 }
 
-INSTANTIATE_TEST_SUITE_P(, ServerSimTest,
-                         testing::Values(Faults{.crash = io::CrashKind::kKill},
-                                         Faults{.crash = io::CrashKind::kPowerCut},
-                                         Faults{.crash = io::CrashKind::kKill, .reset = 0.01}),
-                         [](const auto& info) {
-                           auto name = info.param.crash == io::CrashKind::kKill ? "kill" : "cut";
-                           return std::string(name) + (info.param.reset > 0 ? "_resets" : "");
-                         });
+INSTANTIATE_TEST_SUITE_P(, ServerSimTest, kEachFault, fault_name);
 
-// A server and a client of one simulated world, without faults but those that the test asks for.
-class SimulatedServer {
- public:
-  SimulatedServer() : world(1, {.nodes = 2}), loop(world.node(1).env()) {
-    auto options = small_options("/data");
-    options.native.listen = world.node(0).host() + kPort;
-    options.admin_listen = world.node(0).host() + ":9094";
-    options.disk_free_bytes_min = 1 << 20;
-    auto started = Server::start(world.node(0).env(), options, log);
-    EXPECT_TRUE(started.has_value()) << started.error().message;
-    if (started) server = std::move(*started);
+// Without faults but those that the test asks for.
+class StorageTest : public testing::Test, protected SimServer {
+ protected:
+  StorageTest() {
+    options_.disk_free_bytes_min = 1 << 20;
+    start_server();
   }
-
-  io::World world;
-  SilentLog log;
-  TestLoop loop;
-  std::unique_ptr<Server> server;
 };
 
-TEST(StorageTest, failed_sync_ends_the_server_and_acknowledges_nothing) {
-  SimulatedServer it;
-  ASSERT_NE(it.server, nullptr);
-  TestClient client(it.loop, it.server->native_address());
+TEST_F(StorageTest, failed_sync_ends_the_server_and_acknowledges_nothing) {
+  ASSERT_NE(server_, nullptr);
+  TestClient client(loop_, server_->native_address());
   EXPECT_EQ(client.ask("REGISTER t"), "OK");
   EXPECT_EQ(client.ask("PUT t a"), "OK");
-  it.world.node(0).disk().options().faults.sync_error = 1;
+  world_.node(0).disk().options().faults.sync_error = 1;
   EXPECT_EQ(client.ask("PUT t b"), "ERR storage failed");
   EXPECT_EQ(client.ask("PUT t c"), "ERR storage failed");
-  auto ended = it.server->wait();
+  auto ended = server_->wait();
   ASSERT_FALSE(ended.has_value());
   EXPECT_EQ(ended.error().code, Code::kIo);
   client.close();
 }
 
-TEST(StorageTest, appends_stop_below_the_watermark_and_go_on_above_it) {
-  SimulatedServer it;
-  ASSERT_NE(it.server, nullptr);
-  TestClient client(it.loop, it.server->native_address());
+TEST_F(StorageTest, appends_stop_below_the_watermark_and_go_on_above_it) {
+  ASSERT_NE(server_, nullptr);
+  TestClient client(loop_, server_->native_address());
   EXPECT_EQ(client.ask("REGISTER t"), "OK");
-  auto& disk = it.world.node(0).disk().options();
+  auto& disk = world_.node(0).disk().options();
   auto capacity = disk.capacity_bytes;
   disk.capacity_bytes = 0;
-  it.world.run_for(std::chrono::seconds(2));
+  world_.run_for(std::chrono::seconds(2));
   EXPECT_EQ(client.ask("PUT t a"), "ERR storage full");
   EXPECT_EQ(client.ask("GET t"), "EMPTY");
   disk.capacity_bytes = capacity;
-  it.world.run_for(std::chrono::seconds(2));
+  world_.run_for(std::chrono::seconds(2));
   EXPECT_EQ(client.ask("PUT t a"), "OK");
   client.close();
 }

@@ -115,8 +115,8 @@ ServerOptions server_options(const Config& config, int cores) {
   node.auto_create_topics = config.boolean("kafka.auto_create_topics");
   node.partitions_default = static_cast<std::int32_t>(config.integer("kafka.partitions_default"));
 
-  kafka.groups.initial_delay = Millis(config.integer("kafka.group_initial_delay_ms"));
-  kafka.groups.offsets_retention = Millis(config.integer("kafka.offsets_retention_ms"));
+  options.groups.initial_delay = Millis(config.integer("kafka.group_initial_delay_ms"));
+  options.groups.offsets_retention = Millis(config.integer("kafka.offsets_retention_ms"));
 
   native.newcomers_max = static_cast<std::size_t>(config.integer("limits.newcomers_max"));
   kafka.newcomers_max = native.newcomers_max;

@@ -12,6 +12,7 @@ namespace {
 // Signal handlers see nothing but statics.
 std::atomic<Event*> stop_event{nullptr};
 std::atomic<bool> asked_to_stop{false};
+std::atomic<bool> asked_to_reload{false};
 
 constexpr std::string_view kBusMessage =
     "walrus: storage: a mapped journal page could not be read or written (SIGBUS): the disk "
@@ -21,6 +22,8 @@ extern "C" void on_stop(int signal) {
   if (asked_to_stop.exchange(true)) _exit(128 + signal);  // the second time: at once
   if (auto* event = stop_event.load()) event->set();
 }
+
+extern "C" void on_reload(int) { asked_to_reload.store(true); }
 
 // BUS_ADRERR and BUS_MCEERR_*: a page of a mapping that has no memory behind it. The journal is the
 // only file that is written through a mapping. Anything else is a bug and dies as one.
@@ -42,12 +45,18 @@ void stop_on_signal(Event& stop) {
   if (asked_to_stop.load()) stop.set();
 }
 
+std::atomic<bool>& reload_asked_for() { return asked_to_reload; }
+
 void install_signal_handlers() {
   struct sigaction action{};
   action.sa_handler = on_stop;
   action.sa_flags = SA_RESTART;
   sigaction(SIGTERM, &action, nullptr);
   sigaction(SIGINT, &action, nullptr);
+  struct sigaction hangup{};
+  hangup.sa_handler = on_reload;
+  hangup.sa_flags = SA_RESTART;
+  sigaction(SIGHUP, &hangup, nullptr);
   struct sigaction ignore{};
   ignore.sa_handler = SIG_IGN;
   sigaction(SIGPIPE, &ignore, nullptr);

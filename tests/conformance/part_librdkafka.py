@@ -1,14 +1,18 @@
-"""The test suite of librdkafka: each of the tests that need a broker, on its own, two at a time."""
+"""The test suite of librdkafka: each of the tests that need a broker, on its own, two at a time;
+those that need TLS or SASL against servers that ask for it."""
 
 import concurrent.futures
 import json
 import os
+import pathlib
 import re
 import subprocess
+import tempfile
 import time
 
 import peers
 import suite
+from authority import Authority
 
 TESTS = """
 0001 0002 0003 0005 0007 0008 0011 0012 0013 0014 0015 0017 0018 0019 0020 0021 0022 0026
@@ -19,6 +23,12 @@ TESTS = """
 0127 0129 0130 0132 0135 0137 0138 0139 0140 0142 0170 0171 0172 0173 0174 0175 0176 0177
 0178 0179 0180 0181 0184 0185 0190
 """.split()
+SECURED = ("0097", "0135", "0142")
+USER = ("tester", "a password of the tests")
+# The parts of a test that need no feature that is missing (share groups, transactions), by their
+# names in its log; none: all of it.
+SUBTESTS = {"0135": ("do_test:",),
+            "0142": ("do_test_consumer:", "do_test_producer:", "do_test_reauth_failure:")}
 SECONDS = 400  # for one test, on a machine that is busy
 AT_ONCE = 2
 # Kafka's scripts that some tests call, by the classes behind them.
@@ -53,18 +63,19 @@ def reason(log, state):
     return lines[-1][:300] if lines else "it said nothing"
 
 
-def run_one(number, source, node):
+def run_one(number, source, node, conf=(), more_env=None):
     """Runs one test-runner: [(outcome, name, reason, seconds)]."""
     home = suite.OUT / f"librdkafka/{number}"
     home.mkdir(parents=True, exist_ok=True)
-    (home / "test.conf").write_text(
-        f"bootstrap.servers={node.kafka}\ntest.topic.prefix=t{number}\n")
+    lines = (f"bootstrap.servers={node.kafka}", f"test.topic.prefix=t{number}", *conf)
+    (home / "test.conf").write_text("\n".join(lines) + "\n")
     report, log = home / "report.json", home / "log"
     report.unlink(missing_ok=True)
     env = {**os.environ, "TESTS": number, "RDKAFKA_TEST_CONF": str(home / "test.conf"),
            "TEST_REPORT": str(report), "TEST_KAFKA_VERSION": "4.0.0", "CI": "1",
            "LD_LIBRARY_PATH": f"{source}/src:{source}/src-cpp",
-           "KAFKA_PATH": str(suite.OUT / "librdkafka"), "BROKERS": node.kafka}
+           "KAFKA_PATH": str(suite.OUT / "librdkafka"), "BROKERS": node.kafka,
+           **(more_env or {})}
     began = time.monotonic()
     with open(log, "wb") as out:
         process = subprocess.Popen(["./test-runner", "-p1", "-Q"], cwd=source / "tests",
@@ -85,7 +96,8 @@ def run_one(number, source, node):
     return told or [("FAIL", number, f"no test ran, see {log}", seconds)]
 
 
-def run_all(tally, source, node):
+def choose(tally):
+    """The tests that are to run."""
     chosen = []
     for number in TESTS:
         why = tally.excluded("librdkafka", number)
@@ -93,6 +105,10 @@ def run_all(tally, source, node):
             tally.add("SKIP", number, why)
         elif not tally.only or any(number == word[:4] for word in tally.only):
             chosen.append(number)
+    return chosen
+
+
+def run_all(tally, source, node, chosen):
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
         running = [pool.submit(run_one, number, source, node) for number in chosen]
         for done in running:
@@ -100,8 +116,62 @@ def run_all(tally, source, node):
                 tally.add(outcome, name, why, seconds)
 
 
+def key_forms(home):
+    """A server's certificate and a client's in every form that the suite reads: the server's files,
+    the client's configuration, and the environment that names the forms. The client's is not asked
+    for: the alert by which a stranger's is refused is another than Java's."""
+    ca = Authority(home)
+    certificate, key = ca.sign("server", "/CN=server")
+    public, private = ca.sign("client", "/CN=client")
+    password = "use_strong_password"
+    locked, pkcs = ca.path("client.locked.key"), ca.path("client.p12")
+    ca.openssl("pkey", "-in", private, "-aes256", "-passout", f"pass:{password}", "-out", locked)
+    ca.openssl("pkcs12", "-export", "-in", public, "-inkey", private, "-certfile", ca.pem,
+               "-passout", f"pass:{password}", "-out", pkcs)
+    ca.openssl("x509", "-in", public, "-outform", "DER", "-out", "client.der")
+    ca.openssl("pkey", "-in", private, "-outform", "DER", "-out", "client.key.der")
+    ca.openssl("x509", "-in", ca.pem, "-outform", "DER", "-out", "ca.der")
+    other = Authority(home, "other")
+    cas = home / "all-cas.pem"
+    cas.write_text("".join(pathlib.Path(one.pem).read_text() for one in (other, ca)))
+    conf = ("security.protocol=ssl", f"ssl.ca.location={ca.pem}",
+            f"ssl.certificate.location={public}", f"ssl.key.location={locked}",
+            f"ssl.key.password={password}")
+    env = {"SSL_pkcs": pkcs, "SSL_pub_der": ca.path("client.der"), "SSL_pub_pem": public,
+           "SSL_priv_der": ca.path("client.key.der"), "SSL_priv_pem": locked,
+           "SSL_ca_der": ca.path("ca.der"), "SSL_ca_pem": ca.pem, "SSL_all_cas_pem": str(cas),
+           "SSL_password": password, "SSL_client_auth": "requested"}
+    return (f"security.certificate={certificate}", f"security.key={key}"), conf, env
+
+
+def run_secured(tally, source, number):
+    if tally.against == "kafka":
+        tally.add("SKIP", number, "the Kafka node is set up without TLS and SASL")
+        return
+    with tempfile.TemporaryDirectory(prefix="walrus-keys-") as home:
+        user, env = None, {}
+        if number == "0097":
+            settings, conf, env = key_forms(pathlib.Path(home))
+        else:
+            settings, user = ("security.sasl=SCRAM-SHA-256", "security.session_ms=5000"), USER
+            conf = ("security.protocol=sasl_plaintext", "sasl.mechanism=SCRAM-SHA-256",
+                    f"sasl.username={USER[0]}", f"sasl.password={USER[1]}")
+        for part in SUBTESTS.get(number, ("",)):
+            chosen = {"SUBTESTS": part} if part else {}
+            with suite.server(tally.against, *settings, user=user) as node:
+                for outcome, name, why, seconds in run_one(number, source, node, conf,
+                                                           {**env, **chosen}):
+                    tally.add(outcome, f"{name}.{part[:-1]}" if part else name, why, seconds)
+
+
 def cases(tally):
     source = peers.librdkafka()
     write_scripts(suite.OUT / "librdkafka")
-    with suite.server(tally.against) as node:
-        run_all(tally, source, node)
+    chosen = choose(tally)
+    plain = [number for number in chosen if number not in SECURED]
+    if plain:
+        with suite.server(tally.against) as node:
+            run_all(tally, source, node, plain)
+    for number in chosen:
+        if number in SECURED:
+            run_secured(tally, source, number)

@@ -74,17 +74,23 @@ class Tally:
 
 
 @contextlib.contextmanager
-def server(against):
+def server(against, *settings, user=None):
     """A server with an empty directory and four partitions by default. Groups wait a moment for
-    more members before they begin, because some tests expect their first two to begin together."""
+    more members before they begin, because some tests expect their first two to begin together.
+    `settings` and `user`, a name and a password, are Walrus's."""
     with tempfile.TemporaryDirectory(prefix="walrus-conformance-") as directory:
         if against == "kafka":
             node = kafka_node.KafkaNode(pathlib.Path(directory) / "kafka", num_partitions=4,
                                         group_initial_rebalance_delay_ms=500)
         else:
+            settings = ("kafka.partitions_default=4", "kafka.group_initial_delay_ms=500", *settings)
             node = walrus.Server(pathlib.Path(directory) / "data",
-                                 "--set", "kafka.partitions_default=4",
-                                 "--set", "kafka.group_initial_delay_ms=500")
+                                 *(word for one in settings for word in ("--set", one)))
+            if user:
+                done = walrus.walrus("user", "add", user[0], "--data-dir", node.directory,
+                                     "--new-password-file", "-", input=user[1].encode() + b"\n")
+                if done.returncode:
+                    raise AssertionError(f"user add: {done.stderr.decode()}")
         node.start()
         try:
             yield node

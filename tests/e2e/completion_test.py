@@ -11,6 +11,7 @@ COMPLETED = (
     ("walrus prod", "walrus produce"),
     ("walrus topic cr", "walrus topic create"),
     ("walrus consume ord", "walrus consume orders"),
+    ("walrus group describe bil", "walrus group describe billing"),
     ("walrus get orders --wa", "walrus get orders --wait-ms"),
     ("walrus get orders --js", "walrus get orders --json"),
     ("walrus produce orders --compression gz", "walrus produce orders --compression gzip"),
@@ -25,6 +26,7 @@ class Completion(ServerTest):
     def setUp(self):
         super().setUp()
         self.server.ok("topic", "create", "orders")
+        self.server.ok("group", "reset", "billing", "orders", "--to", "earliest")
         self.work = self.path("work")
         os.mkdir(self.work)
         with open(os.path.join(self.work, "data-file"), "w") as file:

@@ -8,6 +8,7 @@ import pathlib
 import re
 import resource
 import shutil
+import signal
 import socket
 import ssl
 import struct
@@ -15,41 +16,11 @@ import subprocess
 import tempfile
 import unittest
 
+from authority import Authority
 from walrus import (BINARY, DEADLINE, Native, Server, Terminal, environment, main, wait_until,
                     walrus)
 
 ALICE, SECRET = "alice", "correct horse battery"
-
-
-class Authority:
-    """A CA of its own in a directory, and what it signs: NAME.pem, NAME.key."""
-
-    def __init__(self, directory, name="ca"):
-        self.directory = pathlib.Path(directory)
-        self.name = name
-        self.openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30",
-                     "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.pem")
-
-    def openssl(self, *words):
-        subprocess.run(["openssl", *words], cwd=self.directory, check=True, capture_output=True)
-
-    def path(self, name):
-        return str(self.directory / name)
-
-    @property
-    def pem(self):
-        return self.path(f"{self.name}.pem")
-
-    def sign(self, name, subject, days=30, names="IP:127.0.0.1,DNS:localhost"):
-        self.openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", subject,
-                     "-keyout", f"{name}.key", "-out", f"{name}.csr")
-        extensions = self.directory / f"{name}.ext"
-        extensions.write_text(f"subjectAltName={names}\n" if names else "")
-        # No validity in the past by the `x509` of OpenSSL 3.0 but by a negative number of days.
-        self.openssl("x509", "-req", "-in", f"{name}.csr", "-CA", f"{self.name}.pem", "-CAkey",
-                     f"{self.name}.key", "-CAcreateserial", "-days", str(days), "-extfile",
-                     str(extensions), "-out", f"{name}.pem")
-        return self.path(f"{name}.pem"), self.path(f"{name}.key")
 
 
 class SecurityTest(unittest.TestCase):
@@ -384,6 +355,24 @@ class Tls(SecurityTest):
         self.assertNotEqual(after, before)
         self.assertEqual(ask(b"PUT live still"), b"OK")
         self.goes_through(self.kafka_flags("ssl"), "live")
+
+    def test_sighup_reads_the_certificate_now(self):
+        self.start(users=False)
+        before = self.connect_tls(self.server.addr).getpeercert()["serialNumber"]
+        certificate, key = self.ca.sign("next", "/CN=next")
+        self.server.process.send_signal(signal.SIGHUP)
+        self.logged("certificate_reloaded")  # the same again
+        self.replace(self.key, pathlib.Path(key).read_text(encoding="utf-8"))
+        self.replace(self.certificate, pathlib.Path(certificate).read_text(encoding="utf-8"))
+        self.server.process.send_signal(signal.SIGHUP)
+        self.logged("(?s)certificate_reloaded.*certificate_reloaded")
+        after = self.connect_tls(self.server.addr).getpeercert()["serialNumber"]
+        self.assertNotEqual(after, before)
+        self.server.stop()
+        self.start(tls=False, users=False)
+        self.server.process.send_signal(signal.SIGHUP)
+        self.logged("nothing_to_reload")
+        self.assertIsNone(self.server.process.poll())
 
     def replace(self, path, text):
         with open(path + ".new", "w", encoding="utf-8") as file:

@@ -34,12 +34,29 @@ GroupError Groups::check_room(const std::string& group) const {
   return room ? GroupError::kNone : GroupError::kGroupFull;
 }
 
+void Groups::drop(Places::iterator place) {
+  if (auto due = place->second->due) deadlines_.erase({*due, place->first});
+  groups_.erase(place);
+}
+
 // A request that was refused leaves no group behind.
 void Groups::drop_untouched(const std::string& group) {
   auto found = groups_.find(group);
   if (found == groups_.end()) return;
   const auto& one = *found->second;
-  if (one.group.untouched() && one.offsets.empty()) groups_.erase(found);
+  if (one.group.untouched() && one.offsets.empty() && one.committing == 0) drop(found);
+}
+
+// Whether it, or what it has committed, may be removed. A commit that is on its way to the disk
+// would come back after a restart.
+Result<void> Groups::check_idle(const std::string& group) const {
+  auto found = groups_.find(group);
+  if (found == groups_.end()) return fail(Code::kNotFound, "no group {}", group);
+  const auto& one = *found->second;
+  if (one.group.state() != GroupState::kEmpty)
+    return fail(Code::kBusy, "group {} has members", group);
+  if (one.committing > 0) return fail(Code::kBusy, "group {} is being committed to", group);
+  return {};
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -98,6 +115,11 @@ Result<void> Groups::load() {
     if (fetched.next <= from) break;
     from = fetched.next;
   }
+  for (auto at = groups_.begin(); at != groups_.end();) {
+    const auto& id = (at++)->first;
+    schedule(id);
+    drop_untouched(id);
+  }
   return {};
 }
 
@@ -113,7 +135,7 @@ Result<void> Groups::apply(Bytes key_bytes, std::optional<Bytes> value) {
     return {};
   }
   if (!value) {
-    groups_.erase(key.group);
+    if (auto found = groups_.find(key.group); found != groups_.end()) drop(found);
     return {};
   }
   WALRUS_ASSIGN(auto snapshot, decode_group(*value));
@@ -133,14 +155,16 @@ Result<log::Appended> Groups::append(std::span<const GroupRecord> records) {
 }
 
 // What `records` gives at the moment at which there is room for it; nothing: there is nothing to
-// do.
-io::Task<void> Groups::store(std::function<std::vector<GroupRecord>()> records) {
+// do. What is removed by them is gone at once, so that nothing that comes later is removed as well.
+io::Task<void> Groups::store(std::function<Records()> records) {
   while (true) {
     auto all = records();
     if (all.empty()) co_return Result<void>();
     auto appended = append(all);
     io::Signal signal(loop_);
     if (appended) {
+      for (const auto& record : all)
+        if (!record.value) WALRUS_CO_TRY(apply(record.key, std::nullopt));
       engine_.when_done(appended->pending, signal.setter());
       co_return co_await signal.wait();
     }
@@ -170,13 +194,13 @@ void Groups::act(const std::string& group, GroupActions actions) {
   answer(syncs_, actions.syncs);
   if (actions.persist)
     loop_.spawn(persist(shared_from_this(), group, entry(group).group.generation()));
-  changed_->open();
+  schedule(group);
 }
 
 // Writes the snapshot of this moment: one that had to wait for room must not overwrite a newer one.
 boost::asio::awaitable<void> Groups::persist(std::shared_ptr<Groups> self, std::string group,
                                              std::int32_t generation) {
-  auto stored = co_await self->store([self, group, generation]() -> std::vector<GroupRecord> {
+  auto stored = co_await self->store([self, group, generation]() -> Records {
     auto found = self->groups_.find(group);
     if (found == self->groups_.end()) return {};
     const auto& it = found->second->group;
@@ -193,56 +217,63 @@ boost::asio::awaitable<void> Groups::persist(std::shared_ptr<Groups> self, std::
 
 boost::asio::awaitable<void> Groups::watch(std::shared_ptr<Groups> self) {
   while (!self->stopped_) {
-    // What falls due after this moment is still to come for next_deadline().
     auto now = self->now();
-    self->tick_all(now);
+    self->tick_due(now);
     if (now >= self->next_expiry_) {
       self->next_expiry_ = now + kExpiryInterval;
       self->loop_.spawn(expire(self));
     }
     auto next = self->next_expiry_;
-    for (const auto& [id, one] : self->groups_)
-      if (auto due = one->group.next_deadline(now)) next = std::min(next, *due);
+    if (!self->deadlines_.empty()) next = std::min(next, self->deadlines_.begin()->first);
     co_await self->changed_->wait(next - now);
   }
 }
 
-void Groups::tick_all(GroupTime now) {
-  std::vector<std::string> ids;
-  for (const auto& [id, one] : groups_) ids.push_back(id);
-  for (const auto& id : ids) {
-    auto actions = groups_.at(id)->group.tick(now);
-    bool idle = actions.joins.empty() && actions.syncs.empty() && !actions.persist;
-    if (!idle) act(id, std::move(actions));
-    else drop_untouched(id);
+// Signs of life only move a deadline further away, and are not told here: what comes too early
+// finds out when it comes.
+void Groups::schedule(const std::string& group) {
+  auto found = groups_.find(group);
+  if (found == groups_.end()) return;
+  auto& one = *found->second;
+  auto due = one.group.next_deadline(now());
+  if (!due || (one.due && *one.due <= *due)) return;
+  if (one.due) deadlines_.erase({*one.due, group});
+  one.due = due;
+  deadlines_.emplace(*due, group);
+  if (deadlines_.begin()->second == group) changed_->open();
+}
+
+void Groups::tick_due(GroupTime now) {
+  while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
+    auto id = deadlines_.extract(deadlines_.begin()).value().second;
+    auto& one = *groups_.at(id);
+    one.due.reset();
+    act(id, one.group.tick(now));
+    drop_untouched(id);
   }
 }
 
 // Offsets that were committed long ago, of groups in which nobody has been for as long; and groups
 // of which nothing is left then.
-std::vector<GroupRecord> Groups::expired() {
-  std::vector<GroupRecord> records;
+Groups::Records Groups::expired() const {
+  Records records;
   auto oldest = engine_.trusted_ms() - options_.offsets_retention.count();
-  for (auto at = groups_.begin(); at != groups_.end();) {
-    auto& [id, one] = *at;
-    bool idle = one->group.state() == GroupState::kEmpty && one->empty_since_ms <= oldest &&
-                !one->group.next_deadline(now());
-    if (idle)
-      std::erase_if(one->offsets, [&](const auto& item) {
-        if (item.second.committed_ms > oldest) return false;
-        records.push_back(offset_tombstone(id, item.first.first, item.first.second));
-        return true;
-      });
-    bool gone = idle && one->offsets.empty();
-    if (gone) records.push_back(group_tombstone(id));
-    at = gone ? groups_.erase(at) : std::next(at);
+  for (const auto& [id, one] : groups_) {
+    bool idle = check_idle(id) && one->empty_since_ms <= oldest && !one->group.next_deadline(now());
+    if (!idle) continue;
+    std::size_t left = 0;
+    for (const auto& [place, offset] : one->offsets) {
+      if (offset.committed_ms > oldest) ++left;
+      else records.push_back(offset_tombstone(id, place.first, place.second));
+    }
+    if (left == 0) records.push_back(group_tombstone(id));
   }
   return records;
 }
 
 boost::asio::awaitable<void> Groups::expire(std::shared_ptr<Groups> self) {
   // What fails is written with the next change, or expires again after a restart.
-  (void)co_await self->store([records = self->expired()] { return records; });
+  (void)co_await self->store([self] { return self->expired(); });
 }
 
 std::string Groups::new_member_id(const JoinEvent& event) {
@@ -294,6 +325,7 @@ io::Task<GroupError> Groups::leave(std::string group, MemberEvent event) {
   if (found == groups_.end()) co_return GroupError::kUnknownMember;
   auto error = GroupError::kNone;
   act(group, found->second->group.leave(event, now(), error));
+  drop_untouched(group);
   co_return error;
 }
 
@@ -304,25 +336,26 @@ io::Task<GroupError> Groups::commit(std::string group, MemberEvent event,
                                     std::vector<CommittedOffset> offsets) {
   WALRUS_CO_TRY(co_await open());
   if (auto error = check_room(group); error != GroupError::kNone) co_return error;
-  auto error = entry(group).group.check_commit(event, now());
-  if (error != GroupError::kNone) {
-    drop_untouched(group);
-    co_return error;
-  }
-  std::vector<GroupRecord> records;
+  ++entry(group).committing;  // it stays there until this is answered
+  Records records;
   for (const auto& one : offsets) records.push_back(offset_record(group, one));
-  if (records.empty()) co_return GroupError::kNone;
-  // Those of one loop become durable in the order in which they are appended,
-  // and are applied so.
-  auto stored = co_await store([records = std::move(records)] { return records; });
-  if (!stored && stored.error().code == Code::kClosed)
-    co_return std::unexpected(std::move(stored).error());
-  if (!stored)
-    co_return stored.error().code == Code::kTooLarge ? GroupError::kTooLarge
-                                                     : GroupError::kNotAvailable;
-  auto& to = entry(group).offsets;
-  for (auto& one : offsets) to[{one.topic, one.partition}] = std::move(one);
-  co_return GroupError::kNone;
+  // Who is fenced while it waits for room commits nothing.
+  auto error = GroupError::kNone;
+  auto stored = co_await store([&] {
+    error = entry(group).group.check_commit(event, now());
+    return error == GroupError::kNone ? records : Records();
+  });
+  auto& it = entry(group);
+  --it.committing;
+  // Those of one loop become durable in the order in which they are appended, and are applied so.
+  auto& to = it.offsets;
+  if (stored && error == GroupError::kNone)
+    for (auto& one : offsets) to[{one.topic, one.partition}] = std::move(one);
+  drop_untouched(group);
+  if (stored) co_return error;
+  if (stored.error().code == Code::kClosed) co_return std::unexpected(std::move(stored).error());
+  co_return stored.error().code == Code::kTooLarge ? GroupError::kTooLarge
+                                                   : GroupError::kNotAvailable;
 }
 
 io::Task<std::vector<CommittedOffset>> Groups::committed(std::string group) {
@@ -361,28 +394,34 @@ io::Task<std::optional<GroupSummary>> Groups::describe(std::string group) {
 
 io::Task<void> Groups::remove(std::string group) {
   WALRUS_CO_TRY(co_await open());
-  auto found = groups_.find(group);
-  if (found == groups_.end()) co_return fail(Code::kNotFound, "no group {}", group);
-  if (found->second->group.state() != GroupState::kEmpty)
-    co_return fail(Code::kBusy, "group {} has members", group);
-  std::vector<GroupRecord> records{group_tombstone(group)};
-  for (const auto& [place, one] : found->second->offsets)
-    records.push_back(offset_tombstone(group, place.first, place.second));
-  groups_.erase(found);
-  co_return co_await store([records = std::move(records)] { return records; });
+  Result<void> idle;
+  auto stored = co_await store([&] {
+    Records records;
+    idle = check_idle(group);
+    if (!idle) return records;
+    for (const auto& [place, one] : groups_.at(group)->offsets)
+      records.push_back(offset_tombstone(group, place.first, place.second));
+    records.push_back(group_tombstone(group));
+    return records;
+  });
+  co_return idle ? stored : idle;
 }
 
 io::Task<void> Groups::remove_offsets(std::string group, std::vector<CommittedOffset> doomed) {
   WALRUS_CO_TRY(co_await open());
-  auto found = groups_.find(group);
-  if (found == groups_.end()) co_return fail(Code::kNotFound, "no group {}", group);
-  if (found->second->group.state() != GroupState::kEmpty)
-    co_return fail(Code::kBusy, "group {} has members", group);
-  std::vector<GroupRecord> records;
-  for (const auto& one : doomed)
-    if (found->second->offsets.erase({one.topic, one.partition}) > 0)
-      records.push_back(offset_tombstone(group, one.topic, one.partition));
-  co_return co_await store([records = std::move(records)] { return records; });
+  Result<void> idle;
+  auto stored = co_await store([&] {
+    Records records;
+    idle = check_idle(group);
+    if (!idle) return records;
+    const auto& known = groups_.at(group)->offsets;
+    for (const auto& one : doomed)
+      if (known.contains({one.topic, one.partition}))
+        records.push_back(offset_tombstone(group, one.topic, one.partition));
+    return records;
+  });
+  drop_untouched(group);
+  co_return idle ? stored : idle;
 }
 
 void Groups::stop() {

@@ -13,12 +13,16 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "broker/broker.h"
 #include "broker/group/group.h"
 #include "broker/group/records.h"
+#include "broker/run_on.h"
 #include "io/network.h"
 #include "log/engine.h"
 
@@ -36,6 +40,7 @@ class Groups : public std::enable_shared_from_this<Groups> {
   ~Groups();
 
   io::Loop& loop() { return loop_; }
+  const GroupOptions& options() const { return options_; }
   // Reads what is durable, once; every other call does it first. kCorrupt: a
   // record is not ours.
   io::Task<void> open();
@@ -48,13 +53,13 @@ class Groups : public std::enable_shared_from_this<Groups> {
   io::Task<GroupError> leave(std::string group, MemberEvent);
 
   io::Task<GroupError> commit(std::string group, MemberEvent, std::vector<CommittedOffset>);
-  io::Task<std::vector<CommittedOffset>> committed(std::string group);
+  io::Task<std::vector<CommittedOffset>> committed(std::string group);  // by topic and partition
 
   io::Task<std::vector<GroupSummary>> list();
   io::Task<std::optional<GroupSummary>> describe(std::string group);
-  // With its offsets. kNotFound; kBusy: somebody is in it.
+  // With its offsets. kNotFound; kBusy: somebody is in it, or is committing to it.
   io::Task<void> remove(std::string group);
-  // Of each, topic and partition count. kNotFound; kBusy: somebody is in the group.
+  // Of each, topic and partition count. Errors as of remove().
   io::Task<void> remove_offsets(std::string group, std::vector<CommittedOffset>);
 
   void stop();  // answers everything that waits with kNotAvailable
@@ -64,7 +69,11 @@ class Groups : public std::enable_shared_from_this<Groups> {
     Group group;
     std::map<std::pair<std::string, std::int32_t>, CommittedOffset> offsets{};
     std::int64_t empty_since_ms = 0;  // 0: nobody was ever in it
+    int committing = 0;               // commits that are not answered yet
+    std::optional<GroupTime> due{};   // its place in deadlines_
   };
+  using Places = std::map<std::string, std::unique_ptr<Entry>>;
+  using Records = std::vector<GroupRecord>;
   template <class Answer>
   struct Waiting {
     Answer answer{};
@@ -75,10 +84,12 @@ class Groups : public std::enable_shared_from_this<Groups> {
   Result<void> apply(Bytes key, std::optional<Bytes> value);
   Entry& entry(const std::string& group);
   GroupError check_room(const std::string& group) const;
+  void drop(Places::iterator);
   void drop_untouched(const std::string& group);
+  Result<void> check_idle(const std::string& group) const;
   GroupTime now() const;
   Result<log::Appended> append(std::span<const GroupRecord>);
-  io::Task<void> store(std::function<std::vector<GroupRecord>()> records);
+  io::Task<void> store(std::function<Records()> records);
   void act(const std::string& group, GroupActions);
   template <class Answer>
   static void answer(std::map<Ticket, Waiting<Answer>*>&, std::vector<Answer>&);
@@ -88,16 +99,19 @@ class Groups : public std::enable_shared_from_this<Groups> {
   static boost::asio::awaitable<void> persist(std::shared_ptr<Groups>, std::string group,
                                               std::int32_t generation);
   static boost::asio::awaitable<void> watch(std::shared_ptr<Groups>);
-  void tick_all(GroupTime now);
+  void schedule(const std::string& group);
+  void tick_due(GroupTime now);
   static boost::asio::awaitable<void> expire(std::shared_ptr<Groups>);
-  std::vector<GroupRecord> expired();
+  Records expired() const;
   std::string new_member_id(const JoinEvent&);
 
   log::Engine& engine_;
   io::Loop& loop_;
   const GroupOptions options_;
   std::optional<log::StreamRef> stream_;
-  std::map<std::string, std::unique_ptr<Entry>> groups_;
+  Places groups_;
+  // When each group wants to be looked at; it may be too early, never too late.
+  std::set<std::pair<GroupTime, std::string>> deadlines_;
   std::map<Ticket, Waiting<JoinAnswer>*> joins_;
   std::map<Ticket, Waiting<SyncAnswer>*> syncs_;
   Ticket last_ticket_ = 0;
@@ -106,5 +120,15 @@ class Groups : public std::enable_shared_from_this<Groups> {
   bool opened_ = false, opening_ = false, stopped_ = false, watching_ = false;
   std::vector<std::move_only_function<void(Result<void>)>> openers_;
 };
+
+// Calls a method of the coordinator from any loop: there, and back with its result.
+template <class T, class... P>
+io::Task<T> ask_groups(io::Loop& here, std::shared_ptr<Groups> groups,
+                       io::Task<T> (Groups::*method)(P...), std::type_identity_t<P>... arguments) {
+  return run_on<T>(here, groups->loop(),
+                   [groups, method, ... arguments = std::move(arguments)]() mutable {
+                     return (groups.get()->*method)(std::move(arguments)...);
+                   });
+}
 
 }  // namespace walrus::broker

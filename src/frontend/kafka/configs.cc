@@ -6,6 +6,7 @@
 #include "broker/topic_config.h"
 #include "frontend/kafka/errors.h"
 #include "frontend/kafka/handlers.h"
+#include "frontend/kafka/mentions.h"
 
 namespace walrus::frontend::kafka {
 namespace {
@@ -41,6 +42,7 @@ std::vector<KafkaConfig> node_configs(Call call) {
       setting("delete.topic.enable", "true", ConfigType::kBoolean),
       setting("node.id", std::to_string(node.node_id), ConfigType::kInt),
       setting("num.partitions", std::to_string(node.partitions_default), ConfigType::kInt)};
+  if (node.settings) list.insert(list.end(), node.settings->begin(), node.settings->end());
   for (const auto& one : broker::list_kafka_config(defaults(call), defaults(call)))
     if (auto name = broker::node_setting_name(one.name); !name.empty())
       list.push_back(setting(name, one.value, one.type));
@@ -175,18 +177,17 @@ broker::Local::Change steps_of(Call call, std::vector<Step> steps, bool anew) {
   };
 }
 
-bool is_unclear(const IncrementalAlterConfigsRequest::Config& config,
-                const std::vector<IncrementalAlterConfigsRequest::Config>& all) {
-  return (!config.value && config.operation != kDelete) ||
-         std::ranges::count(all, config.name, &IncrementalAlterConfigsRequest::Config::name) > 1;
-}
-
 }  // namespace
 
 io::Task<DescribeConfigsResponse> describe_configs(Call call, DescribeConfigsRequest request) {
   DescribeConfigsResponse response;
+  auto key = [](const DescribeConfigsRequest::Resource& one) {
+    return std::pair(one.type, one.name);
+  };
+  Mentions<std::pair<std::int8_t, Bytes>> mentions(request.resources, key);
   for (const auto& asked : request.resources)
-    response.resources.push_back(describe_resource(call, asked, request.include_synonyms));
+    if (mentions.first(key(asked)))
+      response.resources.push_back(describe_resource(call, asked, request.include_synonyms));
   co_return response;
 }
 
@@ -196,8 +197,10 @@ io::Task<IncrementalAlterConfigsResponse> incremental_alter_configs(
   for (const auto& asked : request.resources) {
     std::vector<Step> steps;
     bool unclear = false;
+    Mentions<Bytes> mentions(asked.configs, &IncrementalAlterConfigsRequest::Config::name);
     for (const auto& config : asked.configs) {
-      unclear = unclear || is_unclear(config, asked.configs);
+      unclear = unclear || (!config.value && config.operation != kDelete) ||
+                mentions.mention(config.name) != Mention::kOnce;
       steps.push_back(
           {.name = std::string(config.name),
            .operation = config.operation,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/check.h"
 #include "frontend/kafka/errors.h"
 #include "frontend/kafka/fetch_session.h"
 #include "frontend/kafka/handlers.h"
@@ -24,15 +25,24 @@ void refuse(FetchResponse::Partition& to, ErrorCode code) {
   to.records = Bytes();  // never null: librdkafka takes that for a broken response
 }
 
-// What is read, in order; what is answered to it; and where the one goes into the other.
+// What is read, in order; what is answered to it; and where the one goes into the other. Holds the
+// memory of what was read until it goes, which it does when the answer takes that over.
 class Reading {
  public:
   Reading(Call call, const FetchRequest& request) : call_(call) {
     plan.bytes_min = std::max(request.bytes_min, 0);
     plan.bytes_max = std::clamp<std::int64_t>(request.bytes_max, 0, call.node.fetch_bytes_max);
     plan.wait = std::min<io::Nanos>(Millis(std::max(request.wait_max_ms, 0)), call.node.wait_max);
-    if (call.memory != nullptr)
-      plan.room = [memory = call.memory] { return memory->bytes_max - memory->bytes.load(); };
+    if (call.memory == nullptr) return;
+    plan.room = [memory = call.memory] { return memory->left(); };
+    plan.hold = [this](std::int64_t bytes) {
+      held_ += bytes;
+      call_.memory->bytes += bytes;
+    };
+  }
+  Reading(const Reading&) = delete;
+  ~Reading() {
+    if (call_.memory != nullptr) call_.memory->bytes -= held_;
   }
 
   void add_all(const FetchRequest& request) {
@@ -107,6 +117,7 @@ class Reading {
   Call call_;
   Result<broker::TopicRef> topic_ = fail(Code::kNotFound, "no topic");  // that is added to
   std::vector<Place> places_;
+  std::int64_t held_ = 0;
 };
 
 // Leaves what the client knows already out of the answer.
@@ -127,7 +138,7 @@ std::int32_t make_session(Call call, const FetchRequest& request, const FetchRes
 
 }  // namespace
 
-io::Task<void> fetch(Call call, Bytes body, std::string& to) {
+io::Task<void> fetch(Call call, Bytes body, Output& to) {
   WALRUS_CO_ASSIGN(auto request, decode<FetchRequest>(body, call.version));
   auto turn = call.fetch_sessions.begin(request, call.version >= kTopicIds,
                                         call.local.engine().env().mono());
@@ -146,7 +157,15 @@ io::Task<void> fetch(Call call, Bytes body, std::string& to) {
   if (turn.error != ErrorCode::kNone) response = {.error_code = number(turn.error)};
   else if (turn.session) reduce(*turn.session, response);
   else if (turn.wanted) response.session_id = make_session(call, request, response);
-  encode(to, response, call.version);
+  std::vector<Aside> asides;
+  encode(to.text, response, call.version, &asides);
+  auto part = parts.begin();  // the response has them in the same order
+  for (const auto& aside : asides) {
+    part = std::find_if(part, parts.end(),
+                        [&](const auto& one) { return one.bytes.data() == aside.bytes.data(); });
+    CHECK(part != parts.end());
+    to.pieces.push_back({.at = aside.at, .bytes = std::move(part->bytes)});
+  }
   co_return Result<void>();
 }
 

@@ -4,9 +4,9 @@
 
 #include <algorithm>
 
-#include "broker/run_on.h"
 #include "frontend/kafka/errors.h"
 #include "frontend/kafka/handlers.h"
+#include "frontend/kafka/mentions.h"
 
 namespace walrus::frontend::kafka {
 namespace {
@@ -36,15 +36,10 @@ std::optional<std::string> owned(const std::optional<Bytes>& text) {
   return text ? std::optional(std::string(*text)) : std::nullopt;
 }
 
-// The coordinator lives on one loop; each call goes there and comes back.
 template <class T, class... P>
 io::Task<T> ask(Call call, io::Task<T> (broker::Groups::*method)(P...),
                 std::type_identity_t<P>... arguments) {
-  auto groups = call.groups;
-  return broker::run_on<T>(call.local.loop(), groups->loop(),
-                           [groups, method, ... arguments = std::move(arguments)]() mutable {
-                             return (groups.get()->*method)(std::move(arguments)...);
-                           });
+  return broker::ask_groups(call.local.loop(), call.groups, method, std::move(arguments)...);
 }
 
 // What ails the coordinator passes: clients ask again.
@@ -193,18 +188,19 @@ io::Task<OffsetCommitResponse> offset_commit(Call call, OffsetCommitRequest requ
   for (const auto& asked : request.topics) {
     auto& topic = response.topics.emplace_back();
     topic.name = asked.name;
+    auto found = find_topic(call.local, asked.name);
     for (const auto& part : asked.partitions) {
       auto& to = topic.partitions.emplace_back();
       to.index = part.index;
       auto metadata = part.metadata.value_or(Bytes());
-      if (!find_partition(call.local, asked.name, part.index))
+      if (!find_partition(found, part.index))
         to.error_code = number(ErrorCode::kUnknownTopicOrPartition);
       else if (metadata.size() > kMetadataBytesMax)
         to.error_code = number(ErrorCode::kOffsetMetadataTooLarge);
       else
         offsets.push_back({.topic = std::string(asked.name),
                            .partition = part.index,
-                           .topic_id = current_topic_id(call, asked.name),
+                           .topic_id = log::stream_id((*found)->partitions[0]),
                            .offset = part.offset,
                            .leader_epoch = part.leader_epoch,
                            .metadata = std::string(metadata),
@@ -243,7 +239,8 @@ std::vector<OffsetFetchResponse::Topic> fetch_all(
   return topics;
 }
 
-// Of what was never committed: offset -1, an empty string, no error.
+// Of what was never committed: offset -1, an empty string, no error. `offsets`: by topic and
+// partition.
 std::vector<OffsetFetchResponse::Topic> fetch_some(
     Call call, const std::vector<broker::CommittedOffset>& offsets,
     const std::vector<OffsetFetchRequest::Topic>& asked) {
@@ -257,10 +254,12 @@ std::vector<OffsetFetchResponse::Topic> fetch_some(
       part.index = index;
       part.offset = -1;
       part.metadata = "";
-      auto found = std::ranges::find_if(offsets, [&](const auto& one) {
-        return one.topic == topic.name && one.partition == index && one.topic_id == id;
-      });
-      if (found == offsets.end()) continue;
+      auto found = std::ranges::lower_bound(
+          offsets, std::pair(topic.name, index), {},
+          [](const auto& one) { return std::pair(Bytes(one.topic), one.partition); });
+      if (found == offsets.end() || found->topic != topic.name || found->partition != index ||
+          found->topic_id != id)
+        continue;
       part.offset = found->offset;
       part.leader_epoch = found->leader_epoch;
       part.metadata = found->metadata;
@@ -292,7 +291,9 @@ io::Task<OffsetFetchResponse> offset_fetch(Call call, OffsetFetchRequest request
     response.error_code = group.error_code;
     co_return response;
   }
+  Mentions<Bytes> mentions(request.groups, &OffsetFetchRequest::Group::group_id);
   for (const auto& one : request.groups) {
+    if (!mentions.first(one.group_id)) continue;
     WALRUS_CO_ASSIGN(auto group, co_await fetch_group(call, std::string(one.group_id), one.topics));
     response.groups.push_back(std::move(group));
   }
@@ -331,7 +332,9 @@ io::Task<ListGroupsResponse> list_groups(Call call, ListGroupsRequest request) {
 
 io::Task<DescribeGroupsResponse> describe_groups(Call call, DescribeGroupsRequest request) {
   DescribeGroupsResponse response;
+  Mentions<Bytes> mentions(request.groups);
   for (auto id : request.groups) {
+    if (!mentions.first(id)) continue;
     auto& to = response.groups.emplace_back();
     to.group_id = id;
     auto group = co_await ask(call, &broker::Groups::describe, std::string(id));
@@ -393,10 +396,10 @@ io::Task<OffsetDeleteResponse> offset_delete(Call call, OffsetDeleteRequest requ
   for (const auto& topic : request.topics) {
     auto& to = response.topics.emplace_back();
     to.name = topic.name;
+    auto found = find_topic(call.local, topic.name);
     for (const auto& part : topic.partitions) {
       auto code = subscribed ? ErrorCode::kGroupSubscribedToTopic : ErrorCode::kNone;
-      if (!find_partition(call.local, topic.name, part.index))
-        code = ErrorCode::kUnknownTopicOrPartition;
+      if (!find_partition(found, part.index)) code = ErrorCode::kUnknownTopicOrPartition;
       to.partitions.push_back({.index = part.index, .error_code = number(code)});
     }
   }

@@ -10,34 +10,41 @@ namespace {
 
 // Decodes, calls, encodes.
 template <class Request, auto handle>
-io::Task<void> serve(Call call, Bytes body, std::string& to) {
+io::Task<void> serve(Call call, Bytes body, Output& to) {
   WALRUS_CO_ASSIGN(auto request, wire::kafka::decode<Request>(body, call.version));
   WALRUS_CO_ASSIGN(auto response, co_await handle(call, std::move(request)));
-  wire::kafka::encode(to, response, call.version);
+  wire::kafka::encode(to.text, response, call.version);
   co_return Result<void>();
 }
 
 template <class Request, auto handle>
 constexpr Handler handler(wire::kafka::Versions versions) {
-  return {Request::kKey, versions, versions, serve<Request, handle>};
+  return {Request::kKey, versions, versions, false, serve<Request, handle>};
+}
+
+template <class Request, auto handle>
+constexpr Handler wide_handler(wire::kafka::Versions versions) {
+  auto made = handler<Request, handle>(versions);
+  made.wide = true;
+  return made;
 }
 
 using namespace wire::kafka;
 
 constexpr std::array kHandlers{
-    Handler{kProduceKey, {0, 11}, {3, 11}, nullptr},  // see begin_produce()
-    Handler{FetchRequest::kKey, {4, 17}, {4, 17}, fetch},
+    Handler{kProduceKey, {0, 11}, {3, 11}},  // see begin_produce()
+    Handler{FetchRequest::kKey, {4, 17}, {4, 17}, false, fetch},
     handler<ListOffsetsRequest, list_offsets>({1, 10}),
-    handler<MetadataRequest, metadata>({0, 12}),
+    wide_handler<MetadataRequest, metadata>({0, 12}),
     handler<FindCoordinatorRequest, find_coordinator>({0, 4}),
     handler<JoinGroupRequest, join_group>({0, 9}),
     handler<SyncGroupRequest, sync_group>({0, 5}),
     handler<HeartbeatRequest, heartbeat>({0, 4}),
     handler<LeaveGroupRequest, leave_group>({0, 5}),
     handler<OffsetCommitRequest, offset_commit>({2, 9}),
-    handler<OffsetFetchRequest, offset_fetch>({1, 9}),
-    handler<ListGroupsRequest, list_groups>({0, 5}),
-    handler<DescribeGroupsRequest, describe_groups>({0, 5}),
+    wide_handler<OffsetFetchRequest, offset_fetch>({1, 9}),
+    wide_handler<ListGroupsRequest, list_groups>({0, 5}),
+    wide_handler<DescribeGroupsRequest, describe_groups>({0, 5}),
     handler<DeleteGroupsRequest, delete_groups>({0, 2}),
     handler<OffsetDeleteRequest, offset_delete>({0, 0}),
     handler<SaslHandshakeRequest, sasl_handshake>({0, 1}),
@@ -47,19 +54,19 @@ constexpr std::array kHandlers{
     handler<DeleteRecordsRequest, delete_records>({0, 2}),
     handler<InitProducerIdRequest, init_producer_id>({0, 5}),
     handler<OffsetForLeaderEpochRequest, offset_for_leader_epoch>({2, 4}),
-    handler<DescribeConfigsRequest, describe_configs>({1, 4}),
+    wide_handler<DescribeConfigsRequest, describe_configs>({1, 4}),
     handler<AlterConfigsRequest, alter_configs>({0, 2}),
     handler<IncrementalAlterConfigsRequest, incremental_alter_configs>({0, 1}),
     handler<SaslAuthenticateRequest, sasl_authenticate>({0, 2}),
     handler<CreatePartitionsRequest, create_partitions>({0, 3}),
-    handler<DescribeLogDirsRequest, describe_log_dirs>({1, 4}),
+    wide_handler<DescribeLogDirsRequest, describe_log_dirs>({1, 4}),
     handler<ElectLeadersRequest, elect_leaders>({0, 2}),
     handler<AlterPartitionReassignmentsRequest, alter_partition_reassignments>({0, 0}),
     handler<ListPartitionReassignmentsRequest, list_partition_reassignments>({0, 0}),
     handler<DescribeUserScramCredentialsRequest, describe_users>({0, 0}),
     handler<AlterUserScramCredentialsRequest, alter_users>({0, 0}),
     handler<DescribeClusterRequest, describe_cluster>({0, 1}),
-    handler<DescribeTopicPartitionsRequest, describe_topic_partitions>({0, 0}),
+    wide_handler<DescribeTopicPartitionsRequest, describe_topic_partitions>({0, 0}),
 };
 
 ApiVersionsResponse served_versions() {
@@ -148,12 +155,13 @@ Result<broker::TopicRef> find_topic(Call call, const Uuid& id) {
   return call.local.find_id(*stream);
 }
 
-Result<log::StreamRef> find_partition(broker::Local& local, Bytes topic, std::int32_t partition) {
-  WALRUS_ASSIGN(auto found, find_topic(local, topic));
+Result<log::StreamRef> find_partition(const Result<broker::TopicRef>& topic,
+                                      std::int32_t partition) {
+  if (!topic) return std::unexpected(topic.error());
   auto place = static_cast<std::size_t>(partition);
-  if (partition < 0 || place >= found->partitions.size())
-    return fail(Code::kNotFound, "unknown topic {}/{}", topic, partition);
-  return found->partitions[place];
+  if (partition < 0 || place >= (*topic)->partitions.size())
+    return fail(Code::kNotFound, "unknown topic {}/{}", (*topic)->name, partition);
+  return (*topic)->partitions[place];
 }
 
 std::int16_t check_leader_epoch(Call call, const log::StreamRef& stream, std::int32_t asked) {

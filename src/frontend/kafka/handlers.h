@@ -4,8 +4,10 @@
 // the loop of its connection, and reaches topics through broker::Local only.
 
 #include <atomic>
+#include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "broker/auth/authentication.h"
 #include "broker/broker.h"
@@ -33,12 +35,39 @@ struct NodeOptions {
   std::int32_t partitions_max = 4096;             // of one topic
   std::int64_t fetch_bytes_max = 55 << 20;        // of one response, whatever a client asks for
   io::Nanos wait_max = std::chrono::minutes(30);  // of one request, whatever a client asks for
+  // Of the node, by Kafka's names, beside what is above and what its topics have by default; shared
+  // by all sessions.
+  std::shared_ptr<const std::vector<broker::KafkaConfig>> settings{};
 };
 
-// Requests and responses of all sessions, taken together.
+// Requests and responses of all sessions, taken together. One request at a time may go beyond the
+// limit, so that each is read at last.
 struct SessionMemory {
   std::int64_t bytes_max = 1 << 30;
   std::atomic<std::int64_t> bytes{0};
+  std::atomic<bool> overdrawn{false};
+  std::int64_t left() const { return bytes_max - bytes.load(std::memory_order_relaxed); }
+};
+
+// Responses in order, not yet written. Long records stay in the string that they were read into,
+// and go out at their place in the text.
+struct Output {
+  struct Piece {
+    std::size_t at = 0;
+    std::string bytes{};
+  };
+  std::string text{};
+  std::vector<Piece> pieces{};  // by place
+
+  bool empty() const { return text.empty(); }
+  std::size_t size() const { return text.size() + beside(0); }
+  // Of the pieces from that place on.
+  std::size_t beside(std::size_t start) const {
+    std::size_t bytes = 0;
+    for (auto piece = pieces.rbegin(); piece != pieces.rend() && piece->at >= start; ++piece)
+      bytes += piece->bytes.size();
+    return bytes;
+  }
 };
 
 // One request under way. Views live until it is answered.
@@ -48,7 +77,7 @@ struct Call {
   broker::Interrupt& interrupt;            // the connection ends: stop waiting
   std::shared_ptr<broker::Groups> groups;  // on its own loop
   FetchSessions& fetch_sessions;           // of this loop
-  const SessionMemory* memory = nullptr;   // none: without a limit
+  SessionMemory* memory = nullptr;         // none: without a limit
   const broker::PortSecurity& security;
   broker::Authentication& authentication;  // the connection's
   std::int16_t version = 0;
@@ -62,8 +91,10 @@ struct Handler {
   // What ApiVersions tells, and what is served of it: librdkafka before 2.11 compresses only if
   // Produce begins at 0, although it asks for 7.
   wire::kafka::Versions advertised{}, served{};
+  // The response may be far larger than the request: it waits for memory like one to be read.
+  bool wide = false;
   // Appends the response's body. An error: the request is malformed, and the connection ends.
-  io::Task<void> (*handle)(Call, Bytes body, std::string& to) = nullptr;
+  io::Task<void> (*handle)(Call, Bytes body, Output& to) = nullptr;
 };
 std::span<const Handler> handlers();
 const Handler* find_handler(std::int16_t key);
@@ -128,8 +159,8 @@ io::Task<wire::kafka::DescribeUserScramCredentialsResponse> describe_users(
 io::Task<wire::kafka::AlterUserScramCredentialsResponse> alter_users(
     Call, wire::kafka::AlterUserScramCredentialsRequest);
 
-// Fetch answers with views of what it has read, and so appends its response itself.
-io::Task<void> fetch(Call, Bytes body, std::string& to);
+// Fetch hands over what it has read, and so appends its response itself.
+io::Task<void> fetch(Call, Bytes body, Output& to);
 // The answer to ApiVersions in a version that is not served: in version 0, for the client to learn.
 void append_unsupported_version(std::string& to);
 
@@ -158,8 +189,8 @@ bool valid_topic_name(Bytes);
 // kNotFound: also what is no name, or no id, of a topic.
 Result<broker::TopicRef> find_topic(broker::Local&, Bytes name);
 Result<broker::TopicRef> find_topic(Call, const wire::kafka::Uuid&);
-// The partition of a topic by its number, as clients give it.
-Result<log::StreamRef> find_partition(broker::Local&, Bytes topic, std::int32_t partition);
+// The partition of a topic that was looked for, by its number, as clients give it.
+Result<log::StreamRef> find_partition(const Result<broker::TopicRef>&, std::int32_t partition);
 // kNone, or what is wrong with the leader epoch that a client believes in; -1: it does not say.
 std::int16_t check_leader_epoch(Call, const log::StreamRef&, std::int32_t asked);
 

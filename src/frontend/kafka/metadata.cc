@@ -5,6 +5,7 @@
 
 #include "frontend/kafka/errors.h"
 #include "frontend/kafka/handlers.h"
+#include "frontend/kafka/mentions.h"
 
 namespace walrus::frontend::kafka {
 namespace {
@@ -77,7 +78,12 @@ io::Task<MetadataResponse> metadata(Call call, MetadataRequest request) {
     co_return response;
   }
   bool create = request.allow_auto_topic_creation && call.node.auto_create_topics;
+  auto key = [](const MetadataRequest::Topic& topic) {
+    return std::pair(topic.id, topic.id.is_zero() ? topic.name.value_or(Bytes()) : Bytes());
+  };
+  Mentions<std::pair<Uuid, Bytes>> mentions(*request.topics, key);
   for (const auto& asked : *request.topics) {
+    if (!mentions.first(key(asked))) continue;
     // Java's client sends an empty name beside an id.
     if (!asked.name || !asked.id.is_zero()) {
       response.topics.push_back(describe_id(call, asked.id));

@@ -1,10 +1,9 @@
 // ListOffsets, OffsetForLeaderEpoch, DeleteRecords: where a partition begins, ends and changed
 // hands.
 
-#include <algorithm>
-
 #include "frontend/kafka/errors.h"
 #include "frontend/kafka/handlers.h"
+#include "frontend/kafka/mentions.h"
 
 namespace walrus::frontend::kafka {
 namespace {
@@ -41,14 +40,14 @@ bool is_known(std::int64_t timestamp, std::int16_t version) {
   }
 }
 
-ListOffsetsResponse::Partition list_one(Call call, Bytes topic,
+ListOffsetsResponse::Partition list_one(Call call, const Result<broker::TopicRef>& topic,
                                         const ListOffsetsRequest::Partition& asked) {
   ListOffsetsResponse::Partition to{.index = asked.index};
   auto refuse = [&](const Error& error) {
     to.error_code = number(partition_error(error));
     return to;
   };
-  auto stream = find_partition(call.local, topic, asked.index);
+  auto stream = find_partition(topic, asked.index);
   if (!stream) return refuse(stream.error());
   auto bounds = call.local.engine().bounds(*stream);
   if (!bounds) return refuse(bounds.error());
@@ -66,9 +65,10 @@ ListOffsetsResponse::Partition list_one(Call call, Bytes topic,
 }
 
 OffsetForLeaderEpochResponse::Partition end_of_epoch(
-    Call call, Bytes topic, const OffsetForLeaderEpochRequest::Partition& asked) {
+    Call call, const Result<broker::TopicRef>& topic,
+    const OffsetForLeaderEpochRequest::Partition& asked) {
   OffsetForLeaderEpochResponse::Partition to{.index = asked.index};
-  auto stream = find_partition(call.local, topic, asked.index);
+  auto stream = find_partition(topic, asked.index);
   auto bounds = stream ? call.local.engine().bounds(*stream)
                        : Result<log::Bounds>(std::unexpected(stream.error()));
   if (!bounds) {
@@ -91,11 +91,11 @@ OffsetForLeaderEpochResponse::Partition end_of_epoch(
   return to;
 }
 
-io::Task<DeleteRecordsResponse::Partition> trim_one(Call call, Bytes topic,
+io::Task<DeleteRecordsResponse::Partition> trim_one(Call call, Result<broker::TopicRef> topic,
                                                     DeleteRecordsRequest::Partition asked) {
   constexpr std::int64_t kHighWatermark = -1;
   DeleteRecordsResponse::Partition to{.index = asked.index, .low_watermark = -1};
-  auto stream = find_partition(call.local, topic, asked.index);
+  auto stream = find_partition(topic, asked.index);
   auto bounds = stream ? call.local.engine().bounds(*stream)
                        : Result<log::Bounds>(std::unexpected(stream.error()));
   Result<void> result;
@@ -120,15 +120,14 @@ io::Task<ListOffsetsResponse> list_offsets(Call call, ListOffsetsRequest request
   for (const auto& asked : request.topics) {
     auto& topic = response.topics.emplace_back();
     topic.name = asked.name;
+    auto found = find_topic(call.local, asked.name);
+    Mentions<std::int32_t> mentions(asked.partitions, &ListOffsetsRequest::Partition::index);
     for (const auto& partition : asked.partitions) {
-      if (std::ranges::count(asked.partitions, partition.index,
-                             &ListOffsetsRequest::Partition::index) == 1) {
-        topic.partitions.push_back(list_one(call, asked.name, partition));
-      } else if (!std::ranges::count(topic.partitions, partition.index,
-                                     &ListOffsetsResponse::Partition::index)) {
+      auto mention = mentions.mention(partition.index);
+      if (mention == Mention::kOnce) topic.partitions.push_back(list_one(call, found, partition));
+      if (mention == Mention::kRepeated)
         topic.partitions.push_back(
             {.index = partition.index, .error_code = number(ErrorCode::kInvalidRequest)});
-      }
     }
   }
   co_return response;
@@ -140,8 +139,9 @@ io::Task<OffsetForLeaderEpochResponse> offset_for_leader_epoch(
   for (const auto& asked : request.topics) {
     auto& topic = response.topics.emplace_back();
     topic.name = asked.name;
+    auto found = find_topic(call.local, asked.name);
     for (const auto& partition : asked.partitions)
-      topic.partitions.push_back(end_of_epoch(call, asked.name, partition));
+      topic.partitions.push_back(end_of_epoch(call, found, partition));
   }
   co_return response;
 }
@@ -151,8 +151,9 @@ io::Task<DeleteRecordsResponse> delete_records(Call call, DeleteRecordsRequest r
   for (const auto& asked : request.topics) {
     auto& topic = response.topics.emplace_back();
     topic.name = asked.name;
+    auto found = find_topic(call.local, asked.name);
     for (const auto& partition : asked.partitions) {
-      WALRUS_CO_ASSIGN(auto trimmed, co_await trim_one(call, asked.name, partition));
+      WALRUS_CO_ASSIGN(auto trimmed, co_await trim_one(call, found, partition));
       topic.partitions.push_back(trimmed);
     }
   }

@@ -50,11 +50,12 @@ std::vector<Topic> judge_each(Call call, const Asked& asked, Judge judge) {
   for (const auto& topic : asked) {
     auto& to = topics.emplace_back();
     to.name = topic.name;
+    auto found = find_topic(call.local, topic.name);
     for (const auto& partition : topic.partitions) {
       auto& one = to.partitions.emplace_back();
       auto judgement = judge(partition);
       one.index = judgement.index;
-      if (!find_partition(call.local, topic.name, judgement.index))
+      if (!find_partition(found, judgement.index))
         judgement = {one.index, ErrorCode::kUnknownTopicOrPartition, "unknown topic or partition"};
       one.error_code = number(judgement.code);
       if (one.error_code != 0) one.error_message = std::string(judgement.why);

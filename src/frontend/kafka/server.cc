@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "broker/topic_config.h"
 #include "frontend/entrance.h"
 #include "io/address.h"
 
@@ -24,6 +25,46 @@ Result<void> set_advertised(NodeOptions& node, const std::string& advertise,
   return {};
 }
 
+std::string protocol_of(const KafkaOptions& options) {
+  bool asks = !options.session.security.mechanisms.empty();
+  return fmt::format("{}{}", asks ? "SASL_" : "", options.tls != nullptr ? "SSL" : "PLAINTEXT");
+}
+
+// What clients and tools ask a broker for beside its topics' defaults. Listed as what they are now.
+std::vector<broker::KafkaConfig> node_settings(const KafkaOptions& options, Bytes listening) {
+  using broker::ConfigType;
+  std::vector<broker::KafkaConfig> list;
+  auto add = [&list](Bytes name, ConfigType type, const auto& value) {
+    list.push_back({.name = std::string(name), .value = fmt::format("{}", value), .type = type});
+  };
+  auto millis = [](auto time) { return std::chrono::floor<Millis>(time).count(); };
+  const auto& session = options.session;
+  const auto& groups = session.groups->options();
+  auto protocol = protocol_of(options);
+  add("advertised.listeners", ConfigType::kString,
+      fmt::format("{}://{}:{}", protocol, session.node.host, session.node.port));
+  add("listeners", ConfigType::kString, fmt::format("{}://{}", protocol, listening));
+  std::vector<Bytes> mechanisms;
+  for (auto mechanism : session.security.mechanisms)
+    mechanisms.push_back(mechanism_name(mechanism));
+  add("sasl.enabled.mechanisms", ConfigType::kList, fmt::format("{}", fmt::join(mechanisms, ",")));
+  add("connections.max.reauth.ms", ConfigType::kLong, millis(session.security.session_lifetime));
+  add("connections.max.idle.ms", ConfigType::kLong, millis(session.idle_timeout));
+  add("max.connections", ConfigType::kInt, options.connections_max);
+  add("max.connections.per.ip", ConfigType::kInt, options.connections_per_address_max);
+  add("socket.request.max.bytes", ConfigType::kInt, session.request_bytes_max);
+  add("fetch.max.bytes", ConfigType::kInt, session.node.fetch_bytes_max);
+  add("max.incremental.fetch.session.cache.slots", ConfigType::kInt,
+      options.fetch_sessions.sessions_max);
+  add("group.initial.rebalance.delay.ms", ConfigType::kInt, millis(groups.initial_delay));
+  add("group.min.session.timeout.ms", ConfigType::kInt, millis(groups.session_timeout_min));
+  add("group.max.session.timeout.ms", ConfigType::kInt, millis(groups.session_timeout_max));
+  add("group.max.size", ConfigType::kInt, groups.members_max);
+  add("offsets.retention.minutes", ConfigType::kInt,
+      std::chrono::floor<std::chrono::minutes>(groups.offsets_retention).count());
+  return list;
+}
+
 FetchSessionOptions share(FetchSessionOptions of_all, std::size_t loops) {
   of_all.sessions_max = std::max<std::size_t>(1, of_all.sessions_max / loops);
   of_all.partitions_max = std::max<std::size_t>(1, of_all.partitions_max / loops);
@@ -38,8 +79,8 @@ KafkaServer::KafkaServer(broker::Broker& broker, Metrics& metrics, KafkaOptions 
       options_(std::move(options)),
       acceptor_(std::move(acceptor)),
       sessions_(broker.loops()),
-      fetch_sessions_(broker.loops(),
-                      FetchSessions(share(options_.fetch_sessions, broker.loops()))),
+      session_loops_(broker.loops(),
+                     SessionLoop{FetchSessions(share(options_.fetch_sessions, broker.loops()))}),
       newcomers_(broker.loops(),
                  net::Newcomers(std::max<std::size_t>(options_.newcomers_max / broker.loops(), 1))),
       metrics_(metrics),
@@ -50,8 +91,8 @@ KafkaServer::KafkaServer(broker::Broker& broker, Metrics& metrics, KafkaOptions 
                                  "Requests that were refused or ended their connection."}),
                 metrics.counter({"walrus_kafka_received", "Bytes received.", "bytes"}),
                 metrics.counter({"walrus_kafka_sent", "Bytes of responses sent.", "bytes"})} {
-  options_.session.groups =
-      std::make_shared<broker::Groups>(broker.engine(), broker.local(0).loop(), options_.groups);
+  options_.session.node.settings = std::make_shared<const std::vector<broker::KafkaConfig>>(
+      node_settings(options_, acceptor_->address()));
   options_.session.counters = &counters_;
   options_.session.memory = &memory_;
   memory_.bytes_max = options_.memory_bytes_max;
@@ -89,7 +130,7 @@ void KafkaServer::serve(std::size_t loop, std::unique_ptr<io::Connection> connec
                                        .tls = options_.tls,
                                        .asks = !options_.session.security.mechanisms.empty()});
   connection = entrance.secure(broker_.local(loop).loop(), std::move(connection));
-  auto session = std::make_shared<Session>(broker_.local(loop), fetch_sessions_[loop],
+  auto session = std::make_shared<Session>(broker_.local(loop), session_loops_[loop],
                                            std::move(connection), options_.session);
   std::weak_ptr weak(session);
   entrance.enter([weak] {
@@ -112,8 +153,6 @@ void KafkaServer::serve(std::size_t loop, std::unique_ptr<io::Connection> connec
 io::Task<void> KafkaServer::stop(io::Nanos timeout) {
   stopping_ = true;
   acceptor_->close();
-  auto groups = options_.session.groups;
-  groups->loop().post([groups] { groups->stop(); });
   for (std::size_t i = 0; i < broker_.loops(); ++i) {
     auto& local = broker_.local(i);
     local.loop().post([this, i, &local] {

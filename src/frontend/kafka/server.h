@@ -27,7 +27,6 @@ struct KafkaOptions {
   net::TlsServer* tls = nullptr;            // none: plain text; outlives the server
   std::size_t newcomers_max = 1'024;        // connections that have not proven anything yet
   SessionOptions session{};
-  broker::GroupOptions groups{};
 };
 
 class KafkaServer {
@@ -50,7 +49,7 @@ class KafkaServer {
   KafkaOptions options_;
   std::unique_ptr<net::Acceptor> acceptor_;
   std::vector<std::set<std::shared_ptr<Session>>> sessions_;  // each set on its loop only
-  std::vector<FetchSessions> fetch_sessions_;                 // likewise
+  std::vector<SessionLoop> session_loops_;                    // likewise
   std::vector<net::Newcomers> newcomers_;                     // likewise
   Metrics& metrics_;
   Gauge& connections_;

@@ -17,6 +17,8 @@ constexpr std::size_t kSlotsMax = 1024;           // requests of one connection 
 constexpr std::size_t kWriteBytes = 64 << 10;     // responses are gathered up to this
 constexpr std::size_t kFirstBodyBytes = 1 << 20;  // memory follows what really arrives
 constexpr io::Nanos kMemoryPause = std::chrono::milliseconds(10);
+// As large as what keeps groups together, and asks for records: these go on whatever others hold.
+constexpr std::size_t kSmallBytes = 4 << 10;
 constexpr std::int16_t kApiVersionsKey = 18;
 constexpr Bytes kHttpHint =
     "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n"
@@ -31,10 +33,10 @@ void resize_raw(std::string& bytes, std::size_t size) {
 
 }  // namespace
 
-Session::Session(broker::Local& local, FetchSessions& fetch_sessions,
+Session::Session(broker::Local& local, SessionLoop& loop,
                  std::unique_ptr<io::Connection> connection, const SessionOptions& options)
     : local_(local),
-      fetch_sessions_(fetch_sessions),
+      loop_(loop),
       connection_(std::move(connection)),
       options_(options),
       authentication_(options_.security, local.engine().env(), connection_->peer()),
@@ -77,6 +79,8 @@ boost::asio::awaitable<void> Session::run_writer(std::shared_ptr<Session> self) 
 
 void Session::end_coroutine() {
   if (--coroutines_ > 0) return;
+  for (auto& slot : slots_) settle(slot.overdraws);
+  settle(overdraws_);
   slots_.clear();
   hold(-held_);
   if (ended_) std::exchange(ended_, nullptr)();
@@ -107,7 +111,6 @@ io::Task<void> Session::read_requests() {
     first_ = false;
     buffer_start_ += wire::kafka::kLengthBytes;
     WALRUS_CO_TRY(co_await wait_for_room(static_cast<std::size_t>(size)));
-    hold(size);
     WALRUS_CO_ASSIGN(auto frame, co_await read_body(static_cast<std::size_t>(size)));
     WALRUS_CO_TRY(co_await take_request(std::move(frame)));
   }
@@ -172,18 +175,52 @@ bool Session::is_served(const wire::kafka::RequestHeader& header) const {
   return (authentication_.done() && !authentication_.expired()) || open_to_strangers(header.key);
 }
 
+// Until the request may be read; it is held then.
 io::Task<void> Session::wait_for_room(std::size_t size) {
-  while (!broken_ && !slots_.empty()) {
-    auto* memory = options_.memory;
-    bool fits = memory == nullptr ||
-                memory->bytes.load(std::memory_order_relaxed) + static_cast<std::int64_t>(size) <=
-                    memory->bytes_max;
-    if (fits && slots_.size() < kSlotsMax) break;
-    // What others give back is not told here: looked at again soon.
-    (void)co_await room_->wait(fits ? io::Nanos::max() : kMemoryPause);
+  auto bytes = static_cast<std::int64_t>(size);
+  while (!broken_ && slots_.size() >= kSlotsMax) (void)co_await room_->wait(io::Nanos::max());
+  if (slots_.empty() && size <= kSmallBytes) {
+    hold(bytes);
+    co_return Result<void>();
   }
-  if (broken_) co_return fail(Code::kClosed, "connection broken");
+  WALRUS_CO_ASSIGN(bool admitted, co_await wait_for_memory(
+                                      *room_, [this, bytes] { return admit(bytes, overdraws_); }));
+  if (!admitted) co_return fail(Code::kClosed, "stopping");
   co_return Result<void>();
+}
+
+// In turn with the others of this loop. False: not admitted, the session is being stopped.
+io::Task<bool> Session::wait_for_memory(io::Gate& gate, std::function<bool()> admit) {
+  auto& queue = loop_.memory_queue;
+  if (queue.empty() && admit()) co_return true;
+  auto place = queue.insert(queue.end(), &gate);
+  bool admitted = false;
+  while (!broken_ && !stopping_ && !admitted) {
+    // Only the first one looks, and looks again soon: what others give back is not told here.
+    bool first = place == queue.begin();
+    admitted = first && admit();
+    if (!admitted) (void)co_await gate.wait(first ? kMemoryPause : io::Nanos::max());
+  }
+  queue.erase(place);
+  if (!queue.empty()) queue.front()->open();
+  if (broken_) co_return fail(Code::kClosed, "connection broken");
+  co_return admitted;
+}
+
+bool Session::admit(std::int64_t size, bool& overdraws) {
+  auto* memory = options_.memory;
+  if (memory != nullptr && memory->left() < size && !overdraws) {
+    if (memory->overdrawn.exchange(true, std::memory_order_relaxed)) return false;
+    overdraws = true;
+  }
+  hold(size);
+  return true;
+}
+
+// Another may go beyond the limit.
+void Session::settle(bool& overdraws) {
+  if (std::exchange(overdraws, false))
+    options_.memory->overdrawn.store(false, std::memory_order_relaxed);
 }
 
 // A stranger's first bytes: HTTP gets a sentence, a client of the native protocol an error in its
@@ -191,7 +228,7 @@ io::Task<void> Session::wait_for_room(std::size_t size) {
 bool Session::foreign_protocol(Bytes start) {
   for (Bytes method : {"GET ", "POST", "HEAD", "PUT ", "DELE", "OPTI", "PRI "}) {
     if (!start.starts_with(method)) continue;
-    out_ += kHttpHint;
+    out_.text += kHttpHint;
     return true;
   }
   if (start.starts_with("\x16\x03")) {  // a handshake record
@@ -205,13 +242,13 @@ bool Session::foreign_protocol(Bytes start) {
                     return c >= 'A' && c <= 'Z';
                   });
   if (!capitals || load_le<std::uint32_t>(start.data()) > kNativeFrameMax) return false;
-  wire::native::append_error(out_, kNativeHint);
+  wire::native::append_error(out_.text, kNativeHint);
   return true;
 }
 
 io::Task<void> Session::take_request(std::string frame) {
   if (options_.counters != nullptr) options_.counters->requests.add();
-  slots_.push_back({.frame = std::move(frame)});
+  slots_.push_back({.frame = std::move(frame), .overdraws = std::exchange(overdraws_, false)});
   auto& slot = slots_.back();  // a deque does not move its elements when others are added
   if (raw_tokens_) {
     slot.token = true;
@@ -245,6 +282,7 @@ io::Task<void> Session::take_request(std::string frame) {
 // Malformed: those before it are answered, then the connection ends.
 void Session::drop_last() {
   hold(-std::ssize(slots_.back().frame));
+  settle(slots_.back().overdraws);
   slots_.pop_back();
   --unproduced_;
   if (options_.counters != nullptr) options_.counters->errors.add();
@@ -255,6 +293,7 @@ void Session::set_produced(Slot& slot, Produced produced) {
   slot.produced = std::move(produced);
   // The records are in the journal.
   hold(-std::ssize(slot.frame));
+  settle(slot.overdraws);
   slot.frame = {};
   slot.request.body = {};
 }
@@ -264,7 +303,7 @@ Call Session::call_of(const Slot& slot) {
           .node = options_.node,
           .interrupt = interrupt_,
           .groups = options_.groups,
-          .fetch_sessions = fetch_sessions_,
+          .fetch_sessions = loop_.fetch_sessions,
           .memory = options_.memory,
           .security = options_.security,
           .authentication = authentication_,
@@ -276,6 +315,7 @@ Call Session::call_of(const Slot& slot) {
 
 void Session::pop() {
   hold(-std::ssize(slots_.front().frame));
+  settle(slots_.front().overdraws);
   slots_.pop_front();
   room_->open();
 }
@@ -334,8 +374,8 @@ io::Task<void> Session::answer_produced() {
     if (slot.produced->failed && options_.counters != nullptr) options_.counters->errors.add();
     if (slot.produced->answered) {
       auto start = begin_response(slot);
-      wire::kafka::encode(out_, slot.produced->response, slot.request.header.version);
-      wire::kafka::finish_frame(out_, start);
+      wire::kafka::encode(out_.text, slot.produced->response, slot.request.header.version);
+      wire::kafka::finish_frame(out_.text, start);
     } else if (slot.produced->failed) {
       // Nobody waits for a response: this is how the client learns of it.
       WALRUS_CO_TRY(co_await flush());
@@ -350,19 +390,21 @@ io::Task<void> Session::answer_produced() {
 io::Task<void> Session::answer_request() {
   WALRUS_CO_TRY(co_await flush());
   auto& slot = slots_.front();
+  if (slot.handler != nullptr && slot.handler->wide)
+    WALRUS_CO_TRY(co_await wait_for_memory(*work_, [&] { return admit(0, slot.overdraws); }));
   auto start = begin_response(slot);
   if (slot.handler == nullptr) {
-    append_unsupported_version(out_);
+    append_unsupported_version(out_.text);
   } else {
     auto call = call_of(slot);
     auto result = co_await slot.handler->handle(call, slot.request.body, out_);
     if (!result) {
-      out_.resize(start);
+      out_.text.resize(start);
       if (options_.counters != nullptr) options_.counters->errors.add();
       co_return result;
     }
   }
-  wire::kafka::finish_frame(out_, start);
+  wire::kafka::finish_frame(out_.text, start, out_.beside(start));
   if (slot.request.header.key == wire::kafka::SaslHandshakeRequest::kKey)
     raw_tokens_ = slot.request.header.version == 0 && authentication_.under_way();
   --unproduced_;
@@ -379,8 +421,8 @@ io::Task<void> Session::answer_token() {
     co_await local_.loop().sleep(options_.security.failure_delay);
     co_return std::unexpected(std::move(token).error());
   }
-  append_be(out_, static_cast<std::int32_t>(token->size()));
-  out_ += *token;
+  append_be(out_.text, static_cast<std::int32_t>(token->size()));
+  out_.text += *token;
   raw_tokens_ = authentication_.under_way();
   --unproduced_;
   pop();
@@ -388,28 +430,41 @@ io::Task<void> Session::answer_token() {
 }
 
 std::size_t Session::begin_response(const Slot& slot) {
-  auto start = out_.size();
+  auto start = out_.text.size();
   const auto& header = slot.request.header;
   auto version = slot.handler == nullptr ? std::int16_t{0} : header.version;
-  wire::kafka::append_response_header(out_, *slot.request.api, version, header.correlation_id);
+  wire::kafka::append_response_header(out_.text, *slot.request.api, version, header.correlation_id);
   return start;
 }
 
 io::Task<void> Session::flush() {
   if (out_.empty()) co_return Result<void>();
   if (broken_) co_return fail(Code::kClosed, "connection broken");
-  auto bytes = std::exchange(out_, {});
-  auto size = std::ssize(bytes);
-  hold(size);
-  auto result = co_await connection_->write(bytes, options_.write_timeout);
-  hold(-size);
-  if (options_.counters != nullptr) options_.counters->sent_bytes.add(bytes.size());
+  auto out = std::exchange(out_, {});
+  auto size = out.size();
+  hold(static_cast<std::int64_t>(size));
+  auto result = co_await write(out);
+  hold(-static_cast<std::int64_t>(size));
+  if (options_.counters != nullptr) options_.counters->sent_bytes.add(size);
   room_->open();
   if (result && out_.empty()) {  // keeps the buffer, unless it grew large
-    bytes.clear();
-    if (bytes.capacity() <= 2 * kWriteBytes) out_ = std::move(bytes);
+    out.text.clear();
+    if (out.text.capacity() <= 2 * kWriteBytes) out_.text = std::move(out.text);
   }
   co_return result;
+}
+
+io::Task<void> Session::write(const Output& out) {
+  auto& env = local_.engine().env();
+  auto deadline = env.mono() + options_.write_timeout;
+  auto left = [&] { return std::max(deadline - env.mono(), io::Nanos(0)); };
+  std::size_t done = 0;
+  for (const auto& [at, bytes] : out.pieces) {
+    WALRUS_CO_TRY(co_await connection_->write(Bytes(out.text).substr(done, at - done), left()));
+    WALRUS_CO_TRY(co_await connection_->write(bytes, left()));
+    done = at;
+  }
+  co_return co_await connection_->write(Bytes(out.text).substr(done), left());
 }
 
 }  // namespace walrus::frontend::kafka

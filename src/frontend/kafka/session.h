@@ -12,13 +12,14 @@
 // version that is not served end the connection, as Kafka does, except ApiVersions.
 // On a port that asks for it nothing is served before the client has proven who it is, but what it
 // proves it with: a request at a time, each small, all of it within a short time.
-// Memory: a request is read only once its size fits into what all sessions may hold; a session that
-// holds nothing may always read one. A Fetch reads no more than what is left of it, but for the one
-// batch that always goes. A response that its peer does not read within write_timeout ends the
-// connection.
+// Memory: a request is read only once its size fits into what all sessions may hold, in the order
+// in which they came to its loop; but for small ones, and one at a time that goes beyond the limit.
+// A Fetch reads no more than what is left of it, but for the one batch that always goes. A response
+// that its peer does not read within write_timeout ends the connection.
 
 #include <deque>
 #include <functional>
+#include <list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -49,9 +50,18 @@ struct SessionOptions {
   SessionMemory* memory = nullptr;
 };
 
+// The sessions of a loop that wait for memory, the first one first: what wakes each.
+using MemoryQueue = std::list<io::Gate*>;
+
+// What the sessions of a loop share, on that loop.
+struct SessionLoop {
+  FetchSessions fetch_sessions;
+  MemoryQueue memory_queue{};
+};
+
 class Session : public std::enable_shared_from_this<Session> {
  public:
-  Session(broker::Local&, FetchSessions&, std::unique_ptr<io::Connection>, const SessionOptions&);
+  Session(broker::Local&, SessionLoop&, std::unique_ptr<io::Connection>, const SessionOptions&);
   ~Session();
   // Serves until the peer ends or breaks; then calls `ended`, on the loop. `admitted`: once, when
   // the peer has proven who it is, if it is asked and ever does.
@@ -66,8 +76,9 @@ class Session : public std::enable_shared_from_this<Session> {
     wire::kafka::RequestFrame request{};
     const Handler* handler = nullptr;  // none: ApiVersions in a version that is not served
     std::optional<Produced> produced{};
-    bool encoding = false;  // by the reader, which may wait for room in the journal
-    bool token = false;     // of an authentication that began with a handshake of version 0
+    bool encoding = false;   // by the reader, which may wait for room in the journal
+    bool token = false;      // of an authentication that began with a handshake of version 0
+    bool overdraws = false;  // it is the one that goes beyond the limit of memory
     bool is_produce() const { return handler != nullptr && handler->handle == nullptr; }
   };
 
@@ -77,6 +88,9 @@ class Session : public std::enable_shared_from_this<Session> {
   io::Task<bool> fill(std::size_t size, io::Nanos timeout);
   io::Task<std::string> read_body(std::size_t size);
   io::Task<void> wait_for_room(std::size_t size);
+  io::Task<bool> wait_for_memory(io::Gate&, std::function<bool()> admit);
+  bool admit(std::int64_t size, bool& overdraws);
+  void settle(bool& overdraws);
   io::Task<void> wait_for_answers();
   io::Nanos time_left(io::Nanos usual) const;
   bool valid_size(std::int32_t size) const;
@@ -93,13 +107,14 @@ class Session : public std::enable_shared_from_this<Session> {
   io::Task<void> answer_request();
   io::Task<void> answer_token();
   io::Task<void> flush();
+  io::Task<void> write(const Output&);
   Call call_of(const Slot&);
   std::size_t begin_response(const Slot&);
   void pop();
   void hold(std::int64_t change);
 
   broker::Local& local_;
-  FetchSessions& fetch_sessions_;
+  SessionLoop& loop_;
   std::unique_ptr<io::Connection> connection_;
   const SessionOptions options_;
   std::function<void()> ended_, admitted_;
@@ -111,9 +126,10 @@ class Session : public std::enable_shared_from_this<Session> {
   std::string buffer_;  // bytes received, not yet cut into requests
   std::size_t buffer_start_ = 0, buffer_end_ = 0;
   std::deque<Slot> slots_;
-  std::size_t unproduced_ = 0;      // slots not encoded yet: a Produce behind them waits
-  std::int64_t held_ = 0;           // of this session in SessionMemory
-  std::string out_;                 // responses in order, not yet written
+  std::size_t unproduced_ = 0;  // slots not encoded yet: a Produce behind them waits
+  std::int64_t held_ = 0;       // of this session in SessionMemory
+  bool overdraws_ = false;      // as Slot::overdraws, of the request that is being read
+  Output out_;
   std::unique_ptr<io::Gate> room_;  // for the reader: less waits than before
   std::unique_ptr<io::Gate> work_;  // for the writer: a slot, or an end
   bool reading_ = true, broken_ = false, stopping_ = false, first_ = true, writer_idle_ = false;

@@ -5,6 +5,7 @@
 #include "broker/topic_config.h"
 #include "frontend/kafka/errors.h"
 #include "frontend/kafka/handlers.h"
+#include "frontend/kafka/mentions.h"
 
 namespace walrus::frontend::kafka {
 namespace {
@@ -152,11 +153,9 @@ io::Task<CreatePartitionsResponse::Topic> grow_one(Call call, CreatePartitionsRe
   co_return to;
 }
 
-// A topic that a request names more than once is refused, and told of once.
+// A topic that a request names more than once.
 template <class Topic>
 void refuse_twice(std::vector<Topic>& answers, Bytes name) {
-  auto told = [&](const Topic& one) { return one.name == name; };
-  if (std::ranges::any_of(answers, told)) return;
   auto& to = answers.emplace_back();
   to.name = std::string(name);
   to.error_code = number(ErrorCode::kInvalidRequest);
@@ -167,11 +166,11 @@ void refuse_twice(std::vector<Topic>& answers, Bytes name) {
 
 io::Task<CreatePartitionsResponse> create_partitions(Call call, CreatePartitionsRequest request) {
   CreatePartitionsResponse response;
+  Mentions<Bytes> mentions(request.topics, &CreatePartitionsRequest::Topic::name);
   for (const auto& asked : request.topics) {
-    if (std::ranges::count(request.topics, asked.name, &CreatePartitionsRequest::Topic::name) > 1) {
-      refuse_twice(response.topics, asked.name);
-      continue;
-    }
+    auto mention = mentions.mention(asked.name);
+    if (mention == Mention::kRepeated) refuse_twice(response.topics, asked.name);
+    if (mention != Mention::kOnce) continue;
     WALRUS_CO_ASSIGN(auto topic, co_await grow_one(call, asked, request.validate_only));
     response.topics.push_back(std::move(topic));
   }
@@ -180,11 +179,11 @@ io::Task<CreatePartitionsResponse> create_partitions(Call call, CreatePartitions
 
 io::Task<CreateTopicsResponse> create_topics(Call call, CreateTopicsRequest request) {
   CreateTopicsResponse response;
+  Mentions<Bytes> mentions(request.topics, &CreateTopicsRequest::Topic::name);
   for (const auto& asked : request.topics) {
-    if (std::ranges::count(request.topics, asked.name, &CreateTopicsRequest::Topic::name) > 1) {
-      refuse_twice(response.topics, asked.name);
-      continue;
-    }
+    auto mention = mentions.mention(asked.name);
+    if (mention == Mention::kRepeated) refuse_twice(response.topics, asked.name);
+    if (mention != Mention::kOnce) continue;
     WALRUS_CO_ASSIGN(auto topic, co_await create_one(call, asked, request.validate_only));
     response.topics.push_back(std::move(topic));
   }
@@ -196,12 +195,11 @@ io::Task<DeleteTopicsResponse> delete_topics(Call call, DeleteTopicsRequest requ
   if (call.version < kById)
     for (auto name : request.names) request.topics.push_back({.name = name});
   DeleteTopicsResponse response;
+  Mentions<std::optional<Bytes>> mentions(request.topics, &DeleteTopicsRequest::Topic::name);
   for (const auto& asked : request.topics) {
-    if (asked.name &&
-        std::ranges::count(request.topics, asked.name, &DeleteTopicsRequest::Topic::name) > 1) {
-      refuse_twice(response.topics, *asked.name);
-      continue;
-    }
+    auto mention = asked.name ? mentions.mention(asked.name) : Mention::kOnce;
+    if (mention == Mention::kRepeated) refuse_twice(response.topics, *asked.name);
+    if (mention != Mention::kOnce) continue;
     WALRUS_CO_ASSIGN(auto topic, co_await delete_one(call, asked));
     response.topics.push_back(std::move(topic));
   }

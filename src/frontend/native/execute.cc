@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "broker/run_on.h"
+#include "frontend/native/groups.h"
 #include "frontend/native/json.h"
 #include "frontend/native/session.h"
 #include "frontend/native/target.h"
@@ -293,6 +294,21 @@ struct Session::Executor {
       broker::note_user_changed(session.options_.security, name, session.user(),
                                 session.connection_->peer());
     co_return answer_ok(changed, name);
+  }
+  GroupCall groups() const { return {local, session.options_.groups}; }
+  Done operator()(wire::native::ListGroups) {
+    co_return answer_text(co_await list_groups(groups()), "");
+  }
+  Done operator()(wire::native::DescribeGroup request) {
+    co_return answer_text(co_await describe_group(groups(), std::string(request.group)), "");
+  }
+  Done operator()(wire::native::SetGroup request) {
+    std::string topic(request.topic);
+    co_return answer_ok(
+        co_await set_group(groups(), topic, request.offsets, std::string(request.group)), topic);
+  }
+  Done operator()(wire::native::DeleteGroup request) {
+    co_return answer_ok(co_await delete_group(groups(), std::string(request.group)), "");
   }
   // Appends and GET never come here.
   template <class T>

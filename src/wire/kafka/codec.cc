@@ -27,6 +27,7 @@ void encode_tagged(std::string& to, std::span<const Field> fields, const void* m
   for (const auto& field : fields) {
     if (!travels(field)) continue;
     std::string value;
+    context.asides = nullptr;
     field.operations->encode(value, read(field, message), of_field(field, context));
     append_uvarint(to, static_cast<std::uint64_t>(field.tag));
     append_string(to, value);

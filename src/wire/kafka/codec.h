@@ -49,10 +49,18 @@ struct Uuid {
   auto operator<=>(const Uuid&) const = default;
 };
 
+// Records that go out beside what is encoded, at this place of it.
+struct Aside {
+  std::size_t at = 0;
+  Bytes bytes{};
+};
+constexpr std::size_t kAsideBytesMin = 16 << 10;  // shorter ones are cheaper to copy
+
 struct Context {
   std::int16_t version = 0;
   bool flexible = false;
-  bool nullable = false;  // the value at hand, in this version
+  bool nullable = false;                 // the value at hand, in this version
+  std::vector<Aside>* asides = nullptr;  // where long records are put; none: they are encoded
 };
 
 // What a message is decoded from.
@@ -130,13 +138,16 @@ constexpr const Api& api_of() {
 }
 
 inline Context context(const Api& api, std::int16_t version) {
-  return {.version = version, .flexible = version >= api.flexible_from, .nullable = false};
+  return {.version = version, .flexible = version >= api.flexible_from};
 }
 
 // The body of a message, without its header.
 template <class Message>
-void encode(std::string& to, const Message& message, std::int16_t version) {
-  encode_fields(to, table_of<Message>(), &message, context(api_of<Message>(), version));
+void encode(std::string& to, const Message& message, std::int16_t version,
+            std::vector<Aside>* asides = nullptr) {
+  auto how = context(api_of<Message>(), version);
+  how.asides = asides;
+  encode_fields(to, table_of<Message>(), &message, how);
 }
 
 // kVersion, kCorrupt. Bytes left over are ignored, as Kafka does: librdkafka 2.15 leaves three

@@ -55,8 +55,9 @@ void append_response_header(std::string& to, const Api& api, std::int16_t versio
   if (has_response_tags(api, version)) to.push_back('\0');
 }
 
-void finish_frame(std::string& to, std::size_t start) {
-  store_be(to.data() + start, static_cast<std::int32_t>(to.size() - start - kLengthBytes));
+void finish_frame(std::string& to, std::size_t start, std::size_t beside) {
+  auto size = to.size() - start - kLengthBytes + beside;
+  store_be(to.data() + start, static_cast<std::int32_t>(size));
 }
 
 Result<ResponseFrame> parse_response(Bytes bytes, const Api& api, std::int16_t version) {

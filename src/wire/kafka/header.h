@@ -36,10 +36,10 @@ Result<RequestFrame> parse_request(Bytes frame);
 void append_request_header(std::string& to, const RequestHeader&);
 
 // Room for the length, the correlation id, and tags; finish_frame() sets the length of the frame
-// that begins at `start`.
+// that begins at `start`, of which so many bytes go out beside.
 void append_response_header(std::string& to, const Api&, std::int16_t version,
                             std::int32_t correlation_id);
-void finish_frame(std::string& to, std::size_t start);
+void finish_frame(std::string& to, std::size_t start, std::size_t beside = 0);
 // The body of a response frame, after its length. kCorrupt.
 struct ResponseFrame {
   std::int32_t correlation_id = 0;

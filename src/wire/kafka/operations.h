@@ -57,7 +57,9 @@ struct OperationsOf {
         if (!context.flexible) bytes = bytes.substr(0, std::numeric_limits<std::int16_t>::max());
       }
       encode_size(to, bytes.size(), prefix, plain);
-      to += bytes;
+      if (raw && context.asides != nullptr && bytes.size() >= kAsideBytesMin)
+        context.asides->push_back({.at = to.size(), .bytes = bytes});
+      else to += bytes;
     } else if constexpr (Inner<T>::vector) {
       encode_size(to, value.size(), Prefix::kBytes, plain);
       for (const auto& one : value)

@@ -45,6 +45,12 @@ inline constexpr Bytes kInvalidUserName = "invalid user name";
 inline constexpr Bytes kInvalidCredential = "invalid credential";
 inline std::string user_exists(Bytes user) { return fmt::format("user exists {}", user); }
 inline std::string unknown_user(Bytes user) { return fmt::format("unknown user {}", user); }
+// Consumer groups.
+inline constexpr Bytes kInvalidGroupName = "invalid group name";
+inline std::string unknown_group(Bytes group) { return fmt::format("unknown group {}", group); }
+inline std::string group_has_members(Bytes group) {
+  return fmt::format("group has members {}", group);
+}
 // Storage and limits.
 inline constexpr Bytes kStorageFull = "storage full";
 inline constexpr Bytes kStorageFailed = "storage failed";

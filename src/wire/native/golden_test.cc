@@ -64,6 +64,10 @@ const Request kRequests[] = {
     AddUser{"alice", {{kSha256, credential(32)}, {kSha512, credential(64)}}},
     SetUser{"alice", {{kSha512, credential(64)}}},
     DeleteUser{"alice"},
+    ListGroups{},
+    DescribeGroup{"my group"},
+    SetGroup{"logs", {{0, 5}, {3, 12}}, "my group"},
+    DeleteGroup{"my group"},
 };
 
 TEST(GoldenTest, requests_encode_to_the_golden_bytes) {

@@ -186,6 +186,8 @@ Error error_of(Bytes text) {
       {"topic exists ", Code::kExists},
       {"user exists ", Code::kExists},
       {"unknown user ", Code::kNotFound},
+      {"unknown group ", Code::kNotFound},
+      {"group has members ", Code::kBusy},
       // Also where it was proven and the time for that is over: connecting again proves it again.
       {text::kAuthenticationRequired, Code::kClosed},
       {"expected offset ", Code::kMismatch},

@@ -78,6 +78,8 @@ TEST(ReplyTest, error_texts_carry_the_code_a_caller_acts_on) {
   EXPECT_EQ(error_of("unknown topic t").code, Code::kNotFound);
   EXPECT_EQ(error_of(text::unknown_consumer("c")).code, Code::kNotFound);
   EXPECT_EQ(error_of(text::topic_exists("t")).code, Code::kExists);
+  EXPECT_EQ(error_of(text::unknown_group("g")).code, Code::kNotFound);
+  EXPECT_EQ(error_of(text::group_has_members("g")).code, Code::kBusy);
   EXPECT_EQ(error_of(text::expected_offset(1, 2)).code, Code::kMismatch);
   EXPECT_EQ(error_of(text::out_of_range(0, 5)).code, Code::kOutOfRange);
   EXPECT_EQ(error_of(text::kStorageFull).code, Code::kNoSpace);

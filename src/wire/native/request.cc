@@ -25,6 +25,16 @@ Bytes without_trailing_whitespace(Bytes text) {
   return last == Bytes::npos ? Bytes() : text.substr(0, last + 1);
 }
 
+Result<std::int64_t> parse_number(Bytes token) {
+  if (!is_utf8(token)) return refuse(text::kInvalidUtf8);
+  std::int64_t value = 0;
+  auto [end, error] = std::from_chars(token.begin(), token.end(), value);
+  if (token.empty() || token[0] < '0' || token[0] > '9' || error != std::errc() ||
+      end != token.end())
+    return refuse(text::invalid_number(token.size() > 64 ? token.substr(0, 64) : token));
+  return value;
+}
+
 // Takes tokens off the front of the text behind the command; one space separates.
 class Tokens {
  public:
@@ -91,16 +101,6 @@ class Tokens {
   }
 
  private:
-  static Result<std::int64_t> parse_number(Bytes token) {
-    if (!is_utf8(token)) return refuse(text::kInvalidUtf8);
-    std::int64_t value = 0;
-    auto [end, error] = std::from_chars(token.begin(), token.end(), value);
-    if (token.empty() || token[0] < '0' || token[0] > '9' || error != std::errc() ||
-        end != token.end())
-      return refuse(text::invalid_number(token.size() > 64 ? token.substr(0, 64) : token));
-    return value;
-  }
-
   Bytes command_;
   std::optional<Bytes> rest_;  // behind the last space; none: nothing follows
 };
@@ -312,6 +312,49 @@ Result<Request> parse_delete_user(Tokens& tokens) {
   return request;
 }
 
+Result<Bytes> parse_group_name(Tokens& tokens) {
+  auto name = tokens.rest();
+  if (!name || name->empty()) return tokens.missing("a group");
+  if (name->size() > kGroupBytesMax) return refuse(text::kInvalidGroupName);
+  return *name;
+}
+
+template <class T>
+Result<Request> parse_group(Tokens& tokens) {
+  T request;
+  WALRUS_ASSIGN(request.group, parse_group_name(tokens));
+  return request;
+}
+
+Result<GroupOffset> parse_group_offset(Bytes item) {
+  auto equals = item.find('=');
+  if (equals == Bytes::npos) return refuse(text::kUnexpectedArgument);
+  WALRUS_ASSIGN(auto partition, parse_number(item.substr(0, equals)));
+  if (partition >= kPartitionsMax) return refuse(text::invalid_number(item.substr(0, equals)));
+  WALRUS_ASSIGN(auto offset, parse_number(item.substr(equals + 1)));
+  return GroupOffset{static_cast<std::int32_t>(partition), offset};
+}
+
+// Each partition once, so that what is set does not hang on an order.
+Result<Request> parse_set_group(Tokens& tokens) {
+  SetGroup request;
+  WALRUS_ASSIGN(request.topic, tokens.topic());
+  auto list = tokens.next();
+  if (!list || list->empty()) return tokens.missing("an offset");
+  std::array<bool, kPartitionsMax> seen{};
+  for (Bytes rest = *list;;) {
+    auto comma = rest.find(',');
+    WALRUS_ASSIGN(auto one, parse_group_offset(rest.substr(0, comma)));
+    auto& named = seen[static_cast<std::size_t>(one.partition)];
+    if (std::exchange(named, true)) return refuse(text::kUnexpectedArgument);
+    request.offsets.push_back(one);
+    if (comma == Bytes::npos) break;
+    rest.remove_prefix(comma + 1);
+  }
+  WALRUS_ASSIGN(request.group, parse_group_name(tokens));
+  return request;
+}
+
 struct Command {
   Bytes name;
   bool payload;  // what follows is not text as a whole: nothing is trimmed, nothing checked
@@ -371,6 +414,15 @@ constexpr std::array kCommands{
     Command{"USERSET", false, parse_user<SetUser>,
             "USERSET user credential... -> OK\n  Replaces the user's credentials.\n"},
     Command{"USERDELETE", false, parse_delete_user, "USERDELETE user -> OK\n"},
+    Command{"GROUPS", false, parse_plain<ListGroups>,
+            "GROUPS -> JSON array\n  The consumer groups of Kafka clients.\n"},
+    Command{"GROUP", false, parse_group<DescribeGroup>,
+            "GROUP group -> JSON\n  Members, and offsets with how far they lag behind.\n"},
+    Command{"GROUPSET", false, parse_set_group,
+            "GROUPSET topic partition=offset[,partition=offset]... group -> OK\n"
+            "  Where a group without members reads on.\n"},
+    Command{"GROUPDELETE", false, parse_group<DeleteGroup>,
+            "GROUPDELETE group -> OK\n  Removes a group without members, and its offsets.\n"},
     Command{"HELP", false, parse_help, "HELP [command] -> text\n"},
 };
 
@@ -466,6 +518,16 @@ struct Encoder {
     append_credentials(to, r.credentials);
   }
   void operator()(const DeleteUser& r) const { append_format(to, "USERDELETE {}", r.name); }
+  void operator()(const ListGroups&) const { to.append("GROUPS"); }
+  void operator()(const DescribeGroup& r) const { to.append("GROUP ").append(r.group); }
+  void operator()(const SetGroup& r) const {
+    append_format(to, "GROUPSET {} ", r.topic);
+    for (const auto& one : r.offsets)
+      append_format(to, "{}{}={}", &one == &r.offsets.front() ? "" : ",", one.partition,
+                    one.offset);
+    to.append(" ").append(r.group);
+  }
+  void operator()(const DeleteGroup& r) const { to.append("GROUPDELETE ").append(r.group); }
   void operator()(const Create& r) const {
     append_format(to, "CREATE {}", r.topic);
     append_settings(to, r.settings);

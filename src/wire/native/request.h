@@ -18,6 +18,7 @@ namespace walrus::wire::native {
 
 constexpr std::size_t kTopicNameBytesMax = 249;
 constexpr std::int32_t kPartitionsMax = 4096;
+constexpr std::size_t kGroupBytesMax = 1024;  // of a consumer group's name
 constexpr std::int64_t kReadBytesDefault = 256 << 10;
 constexpr std::int64_t kWaitMillisMax = 300'000;  // a longer wait is cut to this
 
@@ -157,10 +158,35 @@ struct DeleteUser {
   Bytes name{};
   bool operator==(const DeleteUser&) const = default;
 };
+// Consumer groups of Kafka clients. A group's name is the last word and goes to the end of the
+// text: it may have spaces.
+struct ListGroups {
+  bool operator==(const ListGroups&) const = default;
+};
+struct DescribeGroup {
+  Bytes group{};
+  bool operator==(const DescribeGroup&) const = default;
+};
+struct GroupOffset {  // where the group reads a partition on
+  std::int32_t partition = 0;
+  std::int64_t offset = 0;
+  bool operator==(const GroupOffset&) const = default;
+};
+struct SetGroup {  // GROUPSET topic <partition>=<offset>[,...] group: all of them or none
+  Bytes topic{};
+  std::vector<GroupOffset> offsets{};
+  Bytes group{};
+  bool operator==(const SetGroup&) const = default;
+};
+struct DeleteGroup {
+  Bytes group{};
+  bool operator==(const DeleteGroup&) const = default;
+};
 
 using Request = std::variant<Register, Put, Get, State, Metrics, Append, AppendAt, Producer, Batch,
                              Read, ReadBatch, Poll, Commit, List, Delete, Help, Create, Configure,
-                             Describe, Find, Auth, ListUsers, AddUser, SetUser, DeleteUser>;
+                             Describe, Find, Auth, ListUsers, AddUser, SetUser, DeleteUser,
+                             ListGroups, DescribeGroup, SetGroup, DeleteGroup>;
 
 // The error's message is the text of the reply, without `ERR `.
 Result<Request> parse_request(Bytes body);

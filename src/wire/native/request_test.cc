@@ -66,6 +66,19 @@ INSTANTIATE_TEST_SUITE_P(
         ErrorCase{"USERADD alice SCRAM-SHA-256:4096:c2FsdA==:AA==:AA==", "invalid credential"},
         ErrorCase{"USERSET alice SCRAM-SHA-1:4096:c2FsdA==:AA==:AA==", "invalid credential"},
         ErrorCase{"USERDELETE alice bob", "unexpected argument"},
+        ErrorCase{"GROUPS a", "unexpected argument"}, ErrorCase{"GROUP", "GROUP requires a group"},
+        ErrorCase{"GROUP ", "GROUP requires a group"},
+        ErrorCase{"GROUPDELETE", "GROUPDELETE requires a group"},
+        ErrorCase{"GROUPSET", "GROUPSET requires a topic"},
+        ErrorCase{"GROUPSET a/1 0=1 g", "invalid topic name"},
+        ErrorCase{"GROUPSET a", "GROUPSET requires an offset"},
+        ErrorCase{"GROUPSET a 0=1", "GROUPSET requires a group"},
+        ErrorCase{"GROUPSET a 0 g", "unexpected argument"},
+        ErrorCase{"GROUPSET a 0=1, g", "unexpected argument"},
+        ErrorCase{"GROUPSET a 0=1,0=1 g", "unexpected argument"},
+        ErrorCase{"GROUPSET a 0=-1 g", "invalid number -1"},
+        ErrorCase{"GROUPSET a x=1 g", "invalid number x"},
+        ErrorCase{"GROUPSET a 4096=1 g", "invalid number 4096"},
         ErrorCase{"METRICS a", "unexpected argument"},
         ErrorCase{"GET a 1 2", "unexpected argument"},
         ErrorCase{"STATE a b", "unexpected argument"},
@@ -87,6 +100,16 @@ INSTANTIATE_TEST_SUITE_P(
         ErrorCase{"COMMIT a b", "COMMIT requires an offset"},
         ErrorCase{"DELETE", "DELETE requires a topic"},
         ErrorCase{"FIND t", "FIND requires a timestamp"}));
+
+TEST(RequestTest, a_group_has_spaces_and_a_limit) {
+  auto request = parse_request("GROUPSET logs 0=5,3=9223372036854775807 my own group\n");
+  ASSERT_TRUE(request.has_value());
+  EXPECT_EQ(std::get<SetGroup>(*request),
+            (SetGroup{"logs", {{0, 5}, {3, 9223372036854775807}}, "my own group"}));
+  std::string name(kGroupBytesMax, 'g');
+  EXPECT_EQ(error("GROUP " + name), "");
+  EXPECT_EQ(error("GROUP " + name + "g"), "invalid group name");
+}
 
 TEST(RequestTest, payload_is_kept_exactly) {
   auto request = parse_request("PUT t  a b \0\xff\r\n "sv);
