@@ -227,8 +227,9 @@ TEST_P(TlsTransportTest, client_with_a_bad_certificate_is_refused_with_the_reaso
       EXPECT_FALSE(end);
       EXPECT_EQ(end.error().code, Code::kInvalid);
       EXPECT_THAT(end.error().message, HasSubstr("the peer refuses this certificate"));
+      connection.close();
+      EXPECT_TRUE(co_await t.until([&] { return one.failures() == failures; }));
       EXPECT_THAT(one.log.lines(), HasSubstr(bad.as_client));
-      EXPECT_EQ(one.failures(), failures);
     }
     co_await t.others_live(*server, 1);
   }(*this));
@@ -245,6 +246,8 @@ TEST_P(TlsTransportTest, who_shows_none_or_speaks_an_older_tls_is_refused) {
     EXPECT_TRUE(co_await nobody.handshake(5s));
     char bytes[10];
     EXPECT_EQ((co_await nobody.read_some(bytes, 5s)).error().code, Code::kInvalid);
+    nobody.close();
+    EXPECT_TRUE(co_await t.until([&] { return one.failures() == 1; }));
     EXPECT_THAT(one.log.lines(), HasSubstr("peer did not return a certificate"));
 
     const auto old =
@@ -253,6 +256,8 @@ TEST_P(TlsTransportTest, who_shows_none_or_speaks_an_older_tls_is_refused) {
     auto second = co_await t.loop().connect(server->address(), 5s);
     TlsConnection older(t.world(), t.loop(), *std::move(second), *old, anybody());
     EXPECT_THAT((co_await older.handshake(5s)).error().message, HasSubstr("protocol version"));
+    older.close();
+    EXPECT_TRUE(co_await t.until([&] { return one.failures() == 2; }));
     EXPECT_THAT(one.log.lines(), HasSubstr("unsupported protocol"));
     co_await t.others_live(*server, 1);
   }(*this));
