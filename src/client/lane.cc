@@ -115,6 +115,7 @@ io::Task<net::LaneResult> send_on(Sending& sending) {
   if (carrier.tls() != nullptr) {
     WALRUS_CO_ASSIGN(lane.to, co_await find_receiver(sending));
   }
+  if (*stopped) co_return fail(Code::kClosed, "stopped");
   lane.timeout = deadline - env.mono();
   const NodeId guest{env.random() | net::kGuestBit};
   WALRUS_CO_ASSIGN(const auto rpc,

@@ -103,7 +103,8 @@ class Cert(unittest.TestCase):
                       ("node", self.directory, "--node-id", "x"),
                       ("node", self.directory, "--node-id", "1", "--address", "a b"),
                       ("node", self.directory, "--node-id", "1", "--address", "*.example"),
-                      ("ca", self.directory, "--days", "0"), ("ca", self.directory, "--node-id", "1"),
+                      ("ca", self.directory, "--days", "0"),
+                      ("ca", self.directory, "--node-id", "1"),
                       ("sign", self.directory)):
             self.fails(2, *words)
         self.assertIn("a cluster is 1 to 63",

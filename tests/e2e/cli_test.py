@@ -251,8 +251,8 @@ class Failures(ServerTest):
             self.assertNotRegex(text, rf"(?m)^\s+{verb}\b")
             self.assertEqual(walrus(verb).returncode, 2)
         for verb in ("serve", "topic", "put", "get", "state", "metrics", "produce", "consume",
-                     "log", "backup", "restore", "lane", "cert", "user", "shell", "bench", "completion",
-                     "version"):
+                     "log", "backup", "restore", "lane", "cert", "user", "shell", "bench",
+                     "completion", "version"):
             self.assertRegex(text, rf"(?m)^\s+{verb}\b")
             self.assertEqual(walrus(verb, "--help").returncode, 0)
 

@@ -222,8 +222,8 @@ class SecureLane(LaneTest):
         receiver = self.secure_receiver()
         path = self.file("file", 40 * MIB)
         sender = subprocess.Popen(
-            [str(word) for word in (BINARY, "lane", "send", path, "--to", receiver.address, "--json",
-                                    "--rate", 20 * MIB, *self.flags(2))],
+            [str(word) for word in (BINARY, "lane", "send", path, "--to", receiver.address,
+                                    "--json", "--rate", 20 * MIB, *self.flags(2))],
             stdout=subprocess.PIPE, env=environment())
         part = self.into / "file.part"
         wait_until(lambda: part.exists() and part.stat().st_size > 9 * MIB, "bytes")
