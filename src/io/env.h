@@ -52,7 +52,10 @@ class File {
   virtual Result<void> write_direct(std::int64_t position, Bytes) = 0;
 };
 
-enum class Open { kRead, kWrite, kCreate };  // kWrite: reads too; kCreate: must not exist yet
+// kWrite: reads too; kCreate: must not exist yet; kCreatePrivate: the same, and none but its owner
+// may read it.
+enum class Open { kRead, kWrite, kCreate, kCreatePrivate };
+constexpr bool creates(Open how) { return how == Open::kCreate || how == Open::kCreatePrivate; }
 
 struct Entry {
   std::string name;
