@@ -24,11 +24,10 @@ namespace walrus::raft {
 struct HostOptions {
   NodeId self{};
   std::uint64_t seed = 0;  // 0: drawn from Env::random(); of election timeouts
-  // Messages of all groups that are sent together, at most; RpcOptions::message_bytes_max is at
-  // least this and kBundleOverheadBytes more.
-  std::size_t bundle_bytes_max = 768 << 10;
-  // What waits for the disk over all groups, before proposals are refused (kBusy).
-  std::uint64_t write_queue_bytes_max = 256 << 20;
+  // Elections and heartbeats are looked at so often; at most half of any group's heartbeat.
+  io::Nanos tick = std::chrono::milliseconds(10);
+  // Messages of all groups to one node that are sent together, at most, if each is smaller.
+  std::size_t bundle_bytes_max = 256 << 10;
   io::Nanos full_disk_retry = std::chrono::milliseconds(100);
   LogSink* log = nullptr;  // groups that fail, disks that are full
 };
@@ -39,29 +38,39 @@ struct HostStats {
   std::uint64_t snapshots_taken = 0, snapshots_installed = 0, snapshot_bytes_written = 0;
 };
 
+class HostState;
+
 class Host {
  public:
-  // Registers its methods with the Rpc. kInvalid: options. Removes what a crash left behind of
-  // groups that were being removed.
+  // Registers its methods with the Rpc: kRaftBundle, kRaftReadIndex. kInvalid: options. Removes
+  // what a crash left behind of groups that were being removed.
   static Result<std::unique_ptr<Host>> start(io::Env&, io::Loop&, log::Engine&, net::Rpc&,
                                              const HostOptions&);
-  virtual ~Host() = default;  // what still waits ends as kUnknown or kClosed before it returns
+  ~Host();  // what still waits ends as kUnknown or kClosed before it returns
+  Host(const Host&) = delete;
+  Host& operator=(const Host&) = delete;
 
   // Opens the group as it is on the disk; if it is not, founds or joins it as the options say. The
   // node takes part when this is done; its Machine may still be restoring.
-  //   kExists: it is open; kInvalid: options; kCorrupt, kVersion: what is stored; kIo, kNoSpace.
-  virtual io::Task<Node*> open(GroupId, NodeOptions, std::unique_ptr<Machine>) = 0;
-  // Stops the node: what waits ends as kUnknown. What was being written is written.
-  virtual io::Task<void> close(GroupId) = 0;
+  //   kExists: it is open; kInvalid: options; kCorrupt, kVersion: what is stored; kBusy, kNoSpace,
+  //   kIo: the disk; kClosed.
+  io::Task<Node*> open(GroupId, NodeOptions, std::unique_ptr<Machine>);
+  // Stops the node: what waits ends as kUnknown or kClosed. What is being written is written, what
+  // waits for a full disk is not. kNotFound.
+  io::Task<void> close(GroupId);
   // Closes it and removes all that is stored of it; durable when done. This node must not be a
-  // member any more, or the group must be over: it forgets its votes. kNotFound.
-  virtual io::Task<void> remove(GroupId) = 0;
+  // member any more, or the group must be over: it forgets its votes. kNotFound: nothing stored.
+  io::Task<void> remove(GroupId);
   // Closes all.
-  virtual io::Task<void> stop() = 0;
+  io::Task<void> stop();
 
-  virtual Node* find(GroupId) = 0;                   // open; else null
-  virtual std::vector<GroupId> stored() const = 0;   // on the disk, in order
-  virtual HostStats stats() const = 0;
+  Node* find(GroupId);                  // open; else null
+  std::vector<GroupId> stored() const;  // on the disk, in order
+  HostStats stats() const;
+
+ private:
+  explicit Host(std::shared_ptr<HostState>);
+  const std::shared_ptr<HostState> state_;  // shared with coroutines and callbacks
 };
 
 }  // namespace walrus::raft

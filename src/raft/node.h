@@ -87,6 +87,8 @@ struct NodeOptions {
   std::function<void(const NodeStatus&)> on_change{};
 };
 
+class NodeState;
+
 class Node {
  public:
   using ProposalDone = std::move_only_function<void(Proposal)>;
@@ -95,37 +97,43 @@ class Node {
   template <class T>
   using Awaitable = boost::asio::awaitable<T>;
 
-  virtual ~Node() = default;
-  virtual GroupId group() const = 0;
+  explicit Node(std::shared_ptr<NodeState>);  // by a Host
+  ~Node();
+  GroupId group() const;
 
   // Ends within the timeout. Only a leader accepts: on another node ask Proposal::leader there.
   // Commands of one node are applied in the order of their propose() calls, if they are.
-  virtual void propose(std::string command, Nanos timeout, ProposalDone) = 0;
-  virtual void change_members(std::vector<MemberChange>, Nanos timeout, ProposalDone) = 0;
+  void propose(std::string command, Nanos timeout, ProposalDone);
+  Awaitable<Proposal> propose(std::string command, Nanos timeout);
+
+  // Ends when the change is over: a joint configuration has been left.
+  void change_members(std::vector<MemberChange>, Nanos timeout, ProposalDone);
+  Awaitable<Proposal> change_members(std::vector<MemberChange>, Nanos timeout);
 
   // Done when the Machine has applied what a read of this level has to see: the index it has
   // applied. On any member, learners too: a follower asks the leader for the index. kTimeout: no
-  // leader was found or the Machine did not get so far; kBusy; kClosed: stopped; kIo: failed.
-  virtual void read(ReadLevel, Nanos timeout, ReadDone) = 0;
+  // leader answered, or the Machine did not get so far; kBusy: reads_max wait; kClosed: stopped;
+  // kIo: failed.
+  void read(ReadLevel, Nanos timeout, ReadDone);
+  io::Task<Index> read(ReadLevel, Nanos timeout);
 
   // Leadership goes to that voter (nobody: the one that is furthest). Done when this node knows of
   // the new leader. kTimeout: it leads still, or does not know who does; kMismatch: it does not
-  // lead.
-  virtual void transfer(NodeId to, Nanos timeout, Done) = 0;
-
-  // Now, whatever the log's size. Done when it is durable; {} at once if nothing is new.
-  virtual void snapshot(Done) = 0;
-
-  // Runs where the Machine's calls run, between two of them, behind those that wait already.
-  virtual void at_machine(std::move_only_function<void(Machine&)>) = 0;
-
-  virtual NodeStatus status() const = 0;
-
-  // The same as coroutines.
-  Awaitable<Proposal> propose(std::string command, Nanos timeout);
-  Awaitable<Proposal> change_members(std::vector<MemberChange>, Nanos timeout);
-  io::Task<Index> read(ReadLevel, Nanos timeout);
+  // lead; kBusy: it is under way already; kInvalid: no voter.
+  void transfer(NodeId to, Nanos timeout, Done);
   io::Task<void> transfer(NodeId to, Nanos timeout);
+
+  // Takes a snapshot as soon as possible, whatever the log's size.
+  void take_snapshot();
+
+  // Runs where the Machine's calls run, between two of them, behind those that wait already. Not
+  // at all if the node stops or fails before.
+  void at_machine(std::move_only_function<void(Machine&)>);
+
+  NodeStatus status() const;
+
+ private:
+  const std::shared_ptr<NodeState> state_;  // shared with its coroutines
 };
 
 }  // namespace walrus::raft
