@@ -2,8 +2,8 @@
 
 namespace walrus::net {
 
-FileWorker::FileWorker(io::Env& env, io::Loop& loop)
-    : loop_(loop), worker_(env.start_worker("walrus-files", [this] { return step(); })) {}
+FileWorker::FileWorker(io::Env& env, io::Loop& loop, std::string name)
+    : loop_(loop), worker_(env.start_worker(std::move(name), [this] { return step(); })) {}
 
 FileWorker::~FileWorker() {
   worker_.reset();
@@ -28,6 +28,7 @@ io::Nanos FileWorker::step() {
     queue_.pop_front();
   }
   next.call();
+  next.call = nullptr;  // what it keeps is gone when its caller goes on
   next.done({});
   return io::Nanos(0);
 }
