@@ -35,8 +35,10 @@ struct Segment {
   SegmentId id{};
   Epoch epoch{};  // of its writer; its batches carry it
   SegmentState state = SegmentState::kOpen;
-  Offset base{}, end{};            // end: sealed, the first offset after it; before that == base
-  NodeId leader{};                 // its writer; once sealed, who that was
+  Offset base{}, end{};  // end: sealed, the first offset after it; before that == base
+  NodeId leader{};       // its writer; once sealed, who that was
+  // Open, sealing: the life of the leader that it was opened for; another one never writes (R42).
+  std::uint64_t leader_incarnation = 0;
   std::vector<NodeId> replicas{};  // E: the writer first when opened; no node twice
   std::uint32_t min_copies = 1;    // E was no smaller when it was opened
   std::uint64_t bytes = 0;         // sealed: as its writer or recoverer counted them

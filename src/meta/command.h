@@ -11,10 +11,10 @@
 //   reply    version u8 = 1 | count | outcome * count
 //   outcome  refusal u8 | version | value
 //
-// Integers are uvarints, times and offsets zig-zag varints, strings have their size before them,
-// lists their count, optional values a byte. A field that is added later stands at the end of its
-// change: it is absent in older bytes, and may be sent only at its feature level. A kind of change
-// that the program does not know is refused.
+// The fields of each stand in layout.h. Integers are uvarints, times and offsets zig-zag varints,
+// strings have their size before them, lists their count, optional values a byte. A field that is
+// added later stands at the end of its change: it is absent in older bytes, and may be sent only at
+// its feature level. A kind of change that the program does not know is refused.
 
 #include <variant>
 
@@ -64,7 +64,7 @@ struct ConfigureCluster {
 // to this directory, and all that it tried since then. A directory that does not know the node's
 // newest incarnation is an old copy, and is treated as wiped, as another directory is: what the
 // node held is lost, `intact_from` is raised. (Incarnations of two copies differ, because the low
-// half of each is random.) A joining or active node stays so, a drained one becomes joining.
+// half of each is random.) Its state stays.
 struct RegisterNode {
   NodeId node{};
   Version expected{};  // of the node; 0: it is new
@@ -188,14 +188,18 @@ struct SetLogStart {
   bool operator==(const SetLogStart&) const = default;
 };
 
-// The replica set of a sealed segment (R29, R31) becomes those of its copies that are intact, and
+// The replica sets of sealed segments (R29, R31) become those of their copies that are intact, and
 // `added`, which hold checked copies now, without `dropped`. At least one intact copy was there
-// before, and as many as `min_copies` are there after, if so many were there before.
+// before, and as many as the segment's min_copies are there after, if so many were there before.
 struct MoveCopies {
+  struct Move {
+    SegmentId segment{};
+    std::vector<NodeId> added{}, dropped{};
+    bool operator==(const Move&) const = default;
+  };
   PartitionId partition{};
   Version expected{};
-  SegmentId segment{};
-  std::vector<NodeId> added{}, dropped{};
+  std::vector<Move> moves{};  // segments rise; all or none
   bool operator==(const MoveCopies&) const = default;
 };
 

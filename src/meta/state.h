@@ -10,6 +10,7 @@
 // which who saw version n learns what changed since (`changes_since`).
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -144,7 +145,7 @@ struct Load {
   std::uint32_t tails = 0;   // tails that it is a replica of
   std::uint64_t sealed = 0;  // sealed segments that it is a replica of
   std::uint64_t sealed_bytes = 0;
-  bool empty() const { return tails == 0 && sealed == 0; }
+  bool empty() const { return *this == Load{}; }
   bool operator==(const Load&) const = default;
 };
 
@@ -157,6 +158,9 @@ struct Changes {
   std::vector<Uuid> topics{}, deleted{};
   std::vector<PartitionId> partitions{};
 };
+
+// By node, ids rise.
+using Loads = std::vector<std::pair<NodeId, Load>>;
 
 struct State {
   Version version{};
@@ -173,7 +177,7 @@ struct State {
   Map<Uuid, Tombstone> tombstones{};
   Map<PartitionId, Partition> partitions{};
   Map<std::string, User> users{};
-  Map<NodeId, Load> loads{};  // derived
+  std::shared_ptr<const Loads> loads = std::make_shared<const Loads>();  // of nodes that have any
 
   const Topic* find_topic(Bytes name) const;
   const Node* find_node(NodeId id) const { return nodes.find(id); }
