@@ -146,6 +146,7 @@ class Sweep {
 
 int run(const Arguments& arguments) {
   auto world = arguments.world == "raft"     ? raft_world()
+               : arguments.world == "meta"   ? meta_world()
                : arguments.world == "groups" ? groups_world()
                                              : log_world();
   if (arguments.list_families || arguments.list_least) return list_names(world, arguments);
@@ -159,10 +160,11 @@ int main(int argc, char** argv) {
   walrus::sim::Arguments arguments;
   CLI::App app(
       "Runs simulated worlds against a model: the engine on a disk that fails (log), consumer "
-      "groups "
-      "and a producer of a server that does (groups), a Raft group (raft).");
+      "groups and a producer of a server that does (groups), a Raft group (raft), the metadata of "
+      "a "
+      "cluster (meta).");
   app.add_option("--world", arguments.world, "which world")
-      ->check(CLI::IsMember({"log", "groups", "raft"}));
+      ->check(CLI::IsMember({"log", "groups", "raft", "meta"}));
   auto* seed = app.add_option("--seed", arguments.seed, "run this seed alone");
   app.add_option("--seeds", arguments.seeds, "how many seeds")->excludes(seed);
   app.add_option("--first", arguments.first, "the first of them")->excludes(seed);

@@ -2,6 +2,7 @@
 
 #include "groups_run.h"
 #include "log_run.h"
+#include "meta_run.h"
 #include "outcome.h"
 #include "raft_run.h"
 
@@ -64,6 +65,10 @@ World log_world() {
 
 World groups_world() {
   return {"groups", run_tallied<GroupsRun>, [] { return groups_families(); }, {}};
+}
+
+World meta_world() {
+  return {"meta", run_tallied<MetaRun>, [] { return meta_families(); }, {}};
 }
 
 World raft_world() {

@@ -45,7 +45,7 @@ class Applier {
   Outcome change(const MoveCopies&);
   Refusal check_place(const Placement&, const Topic&) const;
   Refusal check_seal(const Seal&, const Partition&, const Topic&) const;
-  Refusal check_move(const MoveCopies::Move&, const Segment&) const;
+  Refusal check_move(const CopyMove&, const Segment&) const;
   Refusal check_moves(const MoveCopies&, const Partition&) const;
   SegmentId open(Partition&, const Placement&, const Topic&);
   void trim(Partition&);

@@ -170,7 +170,7 @@ Outcome Applier::change(const SetLogStart& change) {
   return done(state_.version);
 }
 
-Refusal Applier::check_move(const MoveCopies::Move& change, const Segment& segment) const {
+Refusal Applier::check_move(const CopyMove& change, const Segment& segment) const {
   auto intact = [&](NodeId node) {
     return contains(segment.replicas, node) && state_.intact(segment, node);
   };

@@ -159,6 +159,13 @@ struct BeginSeal {
   bool operator==(const BeginSeal&) const = default;
 };
 
+// R41. A topic of durability fsync needs the operator who accepts it.
+struct AcceptedLoss {
+  Offset known{};  // up to where records were acknowledged, as far as anybody knows; above the end
+  std::string accepted_by{};
+  bool operator==(const AcceptedLoss&) const = default;
+};
+
 // Decides a segment's end, once (R22), and opens the next one in the same step (R24). From open:
 // by its writer, with its epoch, where it has acknowledged (R27). From sealing: by its recoverer,
 // with the recovery's epoch. `end` is at least the log start. Value: the id of `next`, or 0.
@@ -169,13 +176,7 @@ struct Seal {
   Epoch epoch{};
   Offset end{};
   std::uint64_t bytes = 0;
-  // R41: only from sealing. A topic of durability fsync needs the operator who accepts it.
-  struct Loss {
-    Offset known{};  // up to where records were acknowledged, as far as anybody knows; above `end`
-    std::string accepted_by{};
-    bool operator==(const Loss&) const = default;
-  };
-  std::optional<Loss> loss{};
+  std::optional<AcceptedLoss> loss{};  // only from sealing
   std::optional<Placement> next{};
   bool operator==(const Seal&) const = default;
 };
@@ -191,15 +192,15 @@ struct SetLogStart {
 // The replica sets of sealed segments (R29, R31) become those of their copies that are intact, and
 // `added`, which hold checked copies now, without `dropped`. At least one intact copy was there
 // before, and as many as the segment's min_copies are there after, if so many were there before.
+struct CopyMove {
+  SegmentId segment{};
+  std::vector<NodeId> added{}, dropped{};
+  bool operator==(const CopyMove&) const = default;
+};
 struct MoveCopies {
-  struct Move {
-    SegmentId segment{};
-    std::vector<NodeId> added{}, dropped{};
-    bool operator==(const Move&) const = default;
-  };
   PartitionId partition{};
   Version expected{};
-  std::vector<Move> moves{};  // segments rise; all or none
+  std::vector<CopyMove> moves{};  // segments rise; all or none
   bool operator==(const MoveCopies&) const = default;
 };
 

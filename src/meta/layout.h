@@ -119,8 +119,8 @@ struct Fields<BeginSeal> {
                                       &BeginSeal::recoverer};
 };
 template <>
-struct Fields<Seal::Loss> {
-  static constexpr std::tuple members{&Seal::Loss::known, &Seal::Loss::accepted_by};
+struct Fields<AcceptedLoss> {
+  static constexpr std::tuple members{&AcceptedLoss::known, &AcceptedLoss::accepted_by};
 };
 template <>
 struct Fields<Seal> {
@@ -134,9 +134,8 @@ struct Fields<SetLogStart> {
                                       &SetLogStart::log_start};
 };
 template <>
-struct Fields<MoveCopies::Move> {
-  static constexpr std::tuple members{&MoveCopies::Move::segment, &MoveCopies::Move::added,
-                                      &MoveCopies::Move::dropped};
+struct Fields<CopyMove> {
+  static constexpr std::tuple members{&CopyMove::segment, &CopyMove::added, &CopyMove::dropped};
 };
 template <>
 struct Fields<MoveCopies> {

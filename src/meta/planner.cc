@@ -51,7 +51,7 @@ class Draft {
                                                               const Segment&);
 
   void plan_repair(const PartitionId&, const Partition&, const Segment&);
-  void drop_copies(const PartitionId&, const Partition&, MoveCopies::Move);
+  void drop_copies(const PartitionId&, const Partition&, CopyMove);
   void plan_copy(const PartitionId&, const Segment&, NodeId replaces);
   std::optional<NodeId> choose_source(const Segment&) const;
   std::optional<NodeId> choose_target(const PartitionId&, const Segment&);
@@ -123,7 +123,7 @@ void Draft::plan_nodes() {
 }
 
 void Draft::plan_tails() {
-  image_.partitions.each([this](const PartitionId& id, const Partition& partition) {
+  image_.partitions.each([this](const PartitionId&, const Partition& partition) {
     if (partition.tail && partition.tail->state == SegmentState::kSealing)
       ++recovering_[partition.tail->recoverer];
   });
@@ -274,7 +274,7 @@ void Draft::plan_repair(const PartitionId& id, const Partition& partition, const
 }
 
 // All of a partition in one change, since each change makes the others outdated.
-void Draft::drop_copies(const PartitionId& id, const Partition& partition, MoveCopies::Move move) {
+void Draft::drop_copies(const PartitionId& id, const Partition& partition, CopyMove move) {
   auto* last = plan_.changes.empty() ? nullptr : std::get_if<MoveCopies>(&plan_.changes.back());
   if (!last || last->partition != id || last->moves.size() >= kMovesMax) {
     plan_.changes.push_back(MoveCopies{id, partition.version, {}});
@@ -339,12 +339,16 @@ void Draft::note(const Copy& copy) {
 }  // namespace
 
 std::vector<Command> commands(const Plan& plan, Time now, const PlanLimits& limits) {
+  constexpr std::size_t kBytesMax = kCommandBytesMax / 2;  // and one change more
   std::vector<Command> made;
-  for (std::size_t begin = 0; begin < plan.changes.size(); begin += limits.changes_max) {
-    auto end = std::min(begin + limits.changes_max, plan.changes.size());
-    made.push_back({.time = now,
-                    .changes = {plan.changes.begin() + static_cast<std::ptrdiff_t>(begin),
-                                plan.changes.begin() + static_cast<std::ptrdiff_t>(end)}});
+  std::size_t bytes = 0;
+  for (const auto& change : plan.changes) {
+    if (made.empty() || made.back().changes.size() >= limits.changes_max || bytes > kBytesMax) {
+      made.push_back({.time = now});
+      bytes = 0;
+    }
+    made.back().changes.push_back(change);
+    bytes += encode(Command{.changes = {change}}).size();
   }
   return made;
 }
