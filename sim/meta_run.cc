@@ -75,7 +75,7 @@ void MetaRun::apply(const std::string& bytes, const Command* command) {
   State before = state_;
   log_.push_back(bytes);
   ++tally_.operations;
-  auto reply = parse_reply(meta::apply(state_, bytes));
+  auto reply = parse_reply(apply_encoded(state_, bytes));
   if (!reply) return fail("a reply can be read", reply.error().message);
   if (command) check_outcomes(*command, *reply);
   else if (*reply != std::vector{Outcome{.refusal = Refusal::kMalformed}})
@@ -170,7 +170,7 @@ void MetaRun::follow() {
 void MetaRun::check_replay() {
   hit("replay");
   State again;
-  for (const auto& bytes : log_) meta::apply(again, bytes);
+  for (const auto& bytes : log_) apply_encoded(again, bytes);
   if (fingerprint(again) != fingerprint(state_)) fail("the log gives the state", "it does not");
 }
 

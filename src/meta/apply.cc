@@ -23,7 +23,7 @@ std::vector<Outcome> apply(State& state, const Command& command) {
   return outcomes;
 }
 
-std::string apply(State& state, Bytes bytes) {
+std::string apply_encoded(State& state, Bytes bytes) {
   auto command = parse_command(bytes);
   if (!command) return encode_reply({{.refusal = Refusal::kMalformed}});
   return encode_reply(apply(state, *command));

@@ -256,7 +256,7 @@ struct Outcome {
 // One outcome per change. Pure: the same state and command give the same state and outcomes.
 std::vector<Outcome> apply(State&, const Command&);
 // The bytes of a command, whatever they are; the bytes of its reply.
-std::string apply(State&, Bytes command);
+std::string apply_encoded(State&, Bytes command);
 
 std::string encode(const Command&);
 // kCorrupt, kVersion, kTooLarge: not a command as a whole. A change that is malformed or unknown is

@@ -153,8 +153,7 @@ class Checker {
   void check(const std::string& name, const Segment& segment) {
     found_.require(segment.id > SegmentId{} && segment.id < state_.next_segment,
                    "R1: {} has segment {} that was not issued", name, segment.id.value);
-    found_.require(ids_.insert(segment.id).second, "R1: segment {} is there twice",
-                   segment.id.value);
+    ids_.push_back(segment.id);
     found_.require(segment.copied >= segment.id && segment.copied < state_.next_segment,
                    "R29: segment {} was copied at a time that never was", segment.id.value);
     found_.require(!segment.replicas.empty() && segment.replicas.size() <= kReplicasMax &&
@@ -162,12 +161,12 @@ class Checker {
                    "R29: segment {} is on no node, or on too many", segment.id.value);
     found_.require(state_.nodes.contains(segment.leader), "segment {} of a leader that never was",
                    segment.id.value);
-    std::set<NodeId> nodes(segment.replicas.begin(), segment.replicas.end());
-    found_.require(nodes.size() == segment.replicas.size(), "segment {} is twice on a node",
-                   segment.id.value);
-    for (auto node : nodes)
+    for (auto node : segment.replicas) {
+      found_.require(std::ranges::count(segment.replicas, node) == 1,
+                     "segment {} is twice on a node", segment.id.value);
       found_.require(state_.nodes.contains(node), "segment {} is on node {} that never was",
                      segment.id.value, node.value);
+    }
   }
 
   void follows(const std::string& name, const Segment& before, const Segment& segment, bool first) {
@@ -191,6 +190,8 @@ class Checker {
                    "limit: too many objects");
     found_.require(state_.next_producer >= 0 && state_.next_segment > SegmentId{},
                    "a counter that went wrong");
+    std::ranges::sort(ids_);
+    found_.require(std::ranges::adjacent_find(ids_) == ids_.end(), "R1: a segment is there twice");
     std::erase_if(loads_, [](const auto& load) { return load.second.empty(); });
     found_.require(std::ranges::equal(*state_.loads, loads_,
                                       [](const auto& a, const auto& b) {
@@ -210,7 +211,7 @@ class Checker {
   const State& state_;
   Finding found_{};
   std::set<Uuid> directories_{};
-  std::set<SegmentId> ids_{};
+  std::vector<SegmentId> ids_{};
   std::map<NodeId, Load> loads_{};
   std::size_t partitions_ = 0;
 };

@@ -69,7 +69,7 @@ const Placer::Candidate* Placer::choose_better(const PartitionId& partition, con
     const auto* to = find(*home(partition));
     return to->id != from.id && to->settled ? to : nullptr;
   }
-  if (spread_ != Spread::kLoad || !overloaded(from, By::kLeads)) return nullptr;
+  if (spread_ != Spread::kLoad || percent(from, By::kLeads) <= 100) return nullptr;
   const Candidate* best = nullptr;
   for (const auto& to : nodes_) {
     if (!to.settled || to.id == from.id) continue;
@@ -77,6 +77,7 @@ const Placer::Candidate* Placer::choose_better(const PartitionId& partition, con
       best = &to;
   }
   if (!best) return nullptr;
+  if (!overloaded(from, By::kLeads) && percent(*best, By::kLeads) >= kIdlePercent) return nullptr;
   bool better = (std::uint64_t{best->load.leads} + 1) * from.capacity <=
                 (std::uint64_t{from.load.leads} - 1) * best->capacity;
   return better ? best : nullptr;
@@ -90,7 +91,7 @@ std::optional<Placement> Placer::follow(const PartitionId& partition, const Topi
     bool full = place.replicas.size() >= topic.replication_factor;
     if (!follower || full || contains(place.replicas, node)) continue;
     if (spread_ == Spread::kLoad && !overloaded(*follower, By::kTails) &&
-        same_rack(*follower, place.replicas) == 0)
+        same_rack(*follower, place.replicas) <= fewest_in_rack(place.replicas))
       place.replicas.push_back(node);
   }
   auto placed = fill(partition, topic, std::move(place));
@@ -182,6 +183,14 @@ std::optional<Placement> Placer::fill(const PartitionId& partition, const Topic&
   if (place.replicas.size() < topic.min_copies) return std::nullopt;
   count(place.leader, place.replicas, true);
   return place;
+}
+
+// The best that a choice could do for racks.
+std::size_t Placer::fewest_in_rack(std::span<const NodeId> has) const {
+  auto fewest = SIZE_MAX;
+  for (const auto& node : nodes_)
+    if (!contains(has, node.id)) fewest = std::min(fewest, same_rack(node, has));
+  return fewest;
 }
 
 void Placer::count(NodeId leader, std::span<const NodeId> replicas, bool there) {

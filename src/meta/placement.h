@@ -38,11 +38,12 @@ class Placer {
   // before counts as load. None: fewer nodes are eligible than min_copies.
   std::optional<Placement> place(const PartitionId&, const Topic&);
   // For the segment that follows `tail` on a planned roll: who is eligible and does not carry more
-  // than the mean by kOverload stays, of internal topics whoever is eligible (R27).
+  // than the mean by kOverloadPercent stays, of internal topics whoever is eligible (R27).
   std::optional<Placement> place_next(const PartitionId&, const Topic&, const Segment& tail);
   // For the segment that follows `tail` if a roll now would spread leaders better: away from a node
-  // that writes more than the mean by kOverload, to a settled one that writes less even with it; of
-  // an internal topic, back home. None: it would not. Who does so again and again comes to an end.
+  // that writes more than its share, to a settled one that writes less even with it, if one of them
+  // is far from it (kOverloadPercent, kIdlePercent); of an internal topic, back home. None: it
+  // would not. Who does so again and again comes to an end.
   std::optional<Placement> place_better(const PartitionId&, const Topic&, const Segment& tail);
   // One more node for a sealed segment whose copies are on `has`; none: there is none.
   std::optional<NodeId> place_copy(const PartitionId&, std::span<const NodeId> has,
@@ -77,6 +78,7 @@ class Placer {
                                   NodeId leader);
   std::optional<Placement> fill(const PartitionId&, const Topic&, Placement);
   std::size_t same_rack(const Candidate&, std::span<const NodeId> has) const;
+  std::size_t fewest_in_rack(std::span<const NodeId> has) const;
   void count(NodeId leader, std::span<const NodeId> replicas, bool there);
 
   const State& image_;
@@ -84,6 +86,6 @@ class Placer {
   std::vector<Candidate> nodes_{};  // eligible, ids rise
 };
 
-constexpr std::uint64_t kOverloadPercent = 120;
+constexpr std::uint64_t kOverloadPercent = 120, kIdlePercent = 80;  // of a node's share
 
 }  // namespace walrus::meta

@@ -37,8 +37,7 @@ class Draft {
 
  private:
   std::vector<Alive> find_alive();
-  const Sight* sight(NodeId) const;
-  bool alive(NodeId) const;
+  bool alive(NodeId node) const { return alive_.contains(node); }
   bool away(NodeId, Nanos longer_than) const;
   bool draining(NodeId) const;
 
@@ -65,6 +64,8 @@ class Draft {
   const PlanLimits& limits_;
   const std::set<PartitionId> wanted_;
   std::map<NodeId, const Sight*> sights_{};
+  // The life that answers is the one that metadata knows; another one has not registered yet.
+  std::set<NodeId> alive_{};
   Placer placer_;
   Plan plan_{};
   std::map<NodeId, std::size_t> recovering_{};  // segments, by who has been told to
@@ -76,28 +77,21 @@ class Draft {
 
 std::vector<Alive> Draft::find_alive() {
   std::vector<Alive> found;
-  for (const auto& seen : observed_.nodes) sights_[seen.node] = &seen;
-  for (const auto& seen : observed_.nodes)
-    if (alive(seen.node)) found.push_back({seen.node, seen.since >= limits_.return_after});
+  for (const auto& seen : observed_.nodes) {
+    sights_[seen.node] = &seen;
+    const auto* node = image_.nodes.find(seen.node);
+    if (!seen.alive || !node || node->state == NodeState::kRemoved ||
+        node->incarnation != seen.incarnation)
+      continue;
+    alive_.insert(seen.node);
+    found.push_back({seen.node, seen.since >= limits_.return_after});
+  }
   return found;
 }
 
-const Sight* Draft::sight(NodeId node) const {
-  auto found = sights_.find(node);
-  return found == sights_.end() ? nullptr : found->second;
-}
-
-// The life that answers is the one that metadata knows; another one has not registered yet.
-bool Draft::alive(NodeId id) const {
-  const auto* seen = sight(id);
-  const auto* node = image_.nodes.find(id);
-  return seen && seen->alive && node && node->state != NodeState::kRemoved &&
-         node->incarnation == seen->incarnation;
-}
-
 bool Draft::away(NodeId node, Nanos longer_than) const {
-  const auto* seen = sight(node);
-  return !alive(node) && seen && !seen->alive && seen->since >= longer_than;
+  auto seen = sights_.find(node);
+  return seen != sights_.end() && !seen->second->alive && seen->second->since >= longer_than;
 }
 
 bool Draft::draining(NodeId id) const {
@@ -258,6 +252,10 @@ void Draft::plan_repair(const PartitionId& id, const Partition& partition, const
   std::vector<NodeId> leaving;
   std::size_t staying = 0;
   bool lost = false;
+  if (!choose_source(segment)) {
+    stick(Stuck::Why::kNoCopy, id, segment.id);
+    return;
+  }
   for (auto node : segment.replicas) {
     if (!image_.intact(segment, node)) lost = true;
     else if (draining(node) || away(node, limits_.repair_after)) leaving.push_back(node);
@@ -286,10 +284,6 @@ void Draft::drop_copies(const PartitionId& id, const Partition& partition, CopyM
 void Draft::plan_copy(const PartitionId& id, const Segment& segment, NodeId replaces) {
   if (copied_.contains(segment.id)) return;
   auto from = choose_source(segment);
-  if (!from) {
-    stick(Stuck::Why::kNoCopy, id, segment.id);
-    return;
-  }
   if (copies_ >= limits_.copies_max || sending_[*from] >= limits_.copies_node_max) return;
   auto to = choose_target(id, segment);
   if (!to || receiving_[*to] >= limits_.copies_node_max) return;
