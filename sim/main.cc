@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstdio>
+#include <map>
 
 #include "io/sim/sim_random.h"
 #include "outcome.h"
@@ -145,12 +146,17 @@ class Sweep {
 };
 
 int run(const Arguments& arguments) {
-  auto world = arguments.world == "raft"     ? raft_world()
-               : arguments.world == "groups" ? groups_world()
-               : arguments.world == "node"   ? node_world()
-                                             : log_world();
+  auto worlds = all_worlds();
+  auto& world = *std::ranges::find(worlds, arguments.world, &World::name);
   if (arguments.list_families || arguments.list_least) return list_names(world, arguments);
   return Sweep(std::move(world), arguments).run();
+}
+
+// Of --world: which there are, and what they are.
+std::map<std::string, std::string> world_texts() {
+  std::map<std::string, std::string> texts;
+  for (const World& world : all_worlds()) texts[world.name] = world.what;
+  return texts;
 }
 
 }  // namespace
@@ -158,13 +164,11 @@ int run(const Arguments& arguments) {
 
 int main(int argc, char** argv) {
   walrus::sim::Arguments arguments;
-  CLI::App app(
-      "Runs simulated worlds against a model: the engine on a disk that fails (log), consumer "
-      "groups "
-      "and a producer of a server that does (groups), a Raft group's core (raft), processes with "
-      "the driver of several groups (node).");
-  app.add_option("--world", arguments.world, "which world")
-      ->check(CLI::IsMember({"log", "groups", "raft", "node"}));
+  CLI::App app("Runs simulated worlds against a model.");
+  const auto worlds = walrus::sim::world_texts();
+  std::string what = "which world:";
+  for (const auto& [name, text] : worlds) what += "\n" + name + ": " + text;
+  app.add_option("--world", arguments.world, what)->check(CLI::IsMember(worlds));
   auto* seed = app.add_option("--seed", arguments.seed, "run this seed alone");
   app.add_option("--seeds", arguments.seeds, "how many seeds")->excludes(seed);
   app.add_option("--first", arguments.first, "the first of them")->excludes(seed);

@@ -28,16 +28,13 @@ struct Outcome {
 
 // One seed of a world. `operations` is for worlds whose length is not a time.
 struct World {
-  std::string name{};
+  std::string name{}, what{};
   Outcome (*run)(std::uint64_t seed, std::int64_t operations, bool narrate) = nullptr;
   std::vector<std::string> (*families)() = nullptr;
   // Averages a seed that a long run has to reach, by the row's name.
   std::vector<std::pair<std::string, std::int64_t>> least_per_seed{};
 };
 
-World log_world();
-World groups_world();
-World node_world();
-World raft_world();
+std::vector<World> all_worlds();
 
 }  // namespace walrus::sim

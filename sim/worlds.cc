@@ -2,6 +2,7 @@
 
 #include "groups_run.h"
 #include "log_run.h"
+#include "meta_run.h"
 #include "node_run.h"
 #include "outcome.h"
 #include "raft_run.h"
@@ -59,23 +60,34 @@ std::vector<std::string> raft_families() {
 
 }  // namespace
 
-World log_world() {
-  return {"log", run_tallied<LogRun>, [] { return fault_families(); }, {}};
-}
-
-World groups_world() {
-  return {"groups", run_tallied<GroupsRun>, [] { return groups_families(); }, {}};
-}
-
-World node_world() {
-  return {"node", run_tallied<NodeRun>, [] { return node_families(); }, {}};
-}
-
-World raft_world() {
-  return {"raft",
-          run_raft,
-          raft_families,
-          {{"commands", 200}, {"elections", 5}, {"snapshots", 20}, {"member steps", 3}}};
+std::vector<World> all_worlds() {
+  return {
+      {"log",
+       "the engine on a disk that fails",
+       run_tallied<LogRun>,
+       [] { return fault_families(); },
+       {}},
+      {"groups",
+       "consumer groups and a producer of a server that does",
+       run_tallied<GroupsRun>,
+       [] { return groups_families(); },
+       {}},
+      {"raft",
+       "the core of a Raft group",
+       run_raft,
+       raft_families,
+       {{"commands", 200}, {"elections", 5}, {"snapshots", 20}, {"member steps", 3}}},
+      {"node",
+       "processes with the driver of several Raft groups",
+       run_tallied<NodeRun>,
+       [] { return node_families(); },
+       {}},
+      {"meta",
+       "the metadata of a cluster",
+       run_tallied<MetaRun>,
+       [] { return meta_families(); },
+       {}},
+  };
 }
 
 }  // namespace walrus::sim

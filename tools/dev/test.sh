@@ -60,11 +60,14 @@ run_full() {
     --world raft --first 20001 --seeds 100000 --twice-every 100 || true
   timed long-node counted long-node python3 tools/dev/sim_sweep.py build/release/bin/walrus_sim \
     --world node --first 101 --seeds 3000 --twice-every 100 || true
+  timed long-meta counted long-meta python3 tools/dev/sim_sweep.py build/release/bin/walrus_sim \
+    --world meta --first 10001 --seeds 100000 --twice-every 100 || true
   timed mutants counted mutants ./dev mutants log || true
   timed spec counted spec ./dev spec || true
   timed mutants-groups counted mutants-groups ./dev mutants groups || true
   timed mutants-raft counted mutants-raft ./dev mutants raft || true
   timed mutants-node counted mutants-node ./dev mutants node || true
+  timed mutants-meta counted mutants-meta ./dev mutants meta || true
   timed long-fuzz counted long-fuzz ./dev fuzz --seconds 60 || true
   timed long-crash counted long-crash ./dev crash --kills 200 --power-cuts 200 || true
   finish_tally

@@ -35,6 +35,7 @@
 
 #include "base/coding.h"
 #include "base/result.h"
+#include "base/uuid.h"
 #include "wire/kafka/api.h"
 
 namespace walrus::wire::kafka {
@@ -43,11 +44,7 @@ constexpr std::size_t kDecodedBytesMax = 64 << 20;  // of the arrays of one mess
 // authorized_operations that nobody asked for.
 constexpr std::int32_t kOperationsUnknown = std::numeric_limits<std::int32_t>::min();
 
-struct Uuid {
-  std::array<char, 16> bytes{};
-  bool is_zero() const { return *this == Uuid{}; }
-  auto operator<=>(const Uuid&) const = default;
-};
+using walrus::Uuid;
 
 // Records that go out beside what is encoded, at this place of it.
 struct Aside {

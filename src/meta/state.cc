@@ -1,0 +1,37 @@
+#include "meta/state.h"
+
+#include <algorithm>
+
+namespace walrus::meta {
+
+const Topic* State::find_topic(Bytes name) const {
+  const auto* id = topic_names.find(name);
+  return id ? topics.find(*id) : nullptr;
+}
+
+Load State::load(NodeId node) const {
+  auto found = std::ranges::lower_bound(*loads, node, {}, &Loads::value_type::first);
+  return found != loads->end() && found->first == node ? found->second : Load{};
+}
+
+bool State::intact(const Segment& segment, NodeId id) const {
+  const auto* node = nodes.find(id);
+  return node && node->state != NodeState::kRemoved && segment.copied >= node->intact_from;
+}
+
+Changes State::changes_since(Version seen) const {
+  Changes changes;
+  if (seen < forgotten || seen > version) return {.whole = true};
+  changes.cluster = cluster.version > seen;
+  changes.users = users_version > seen;
+  nodes.changed_since(seen.value, [&](auto id, const auto&) { changes.nodes.push_back(id); });
+  topics.changed_since(seen.value,
+                       [&](const auto& id, const auto&) { changes.topics.push_back(id); });
+  tombstones.changed_since(seen.value,
+                           [&](const auto& id, const auto&) { changes.deleted.push_back(id); });
+  partitions.changed_since(seen.value,
+                           [&](const auto& id, const auto&) { changes.partitions.push_back(id); });
+  return changes;
+}
+
+}  // namespace walrus::meta
