@@ -3,7 +3,7 @@
 
 #include "cli/output.h"
 #include "cli/progress.h"
-#include "client/runner.h"
+#include "io/runner.h"
 #include "io/address.h"
 #include "net/lane.h"
 
@@ -67,7 +67,7 @@ Result<int> send(const Globals& globals, const SendFlags& flags) {
   auto& env = io::real_env();
   Progress progress(env, globals);
   net::TcpTransport transport;
-  client::Runner runner(env);
+  io::Runner runner(env);
   net::LaneSend lane{.to = net::kLaneReceiver,
                      .name = name,
                      .bytes_per_s = flags.rate,
@@ -135,7 +135,7 @@ Result<int> receive(const Globals& globals, ReceiveFlags flags) {
   };
   net::TcpTransport transport;
   Receiver receiver;
-  client::Runner runner(env);
+  io::Runner runner(env);
   WALRUS_ASSIGN(const auto address, about(what, runner.run<std::string>([&] {
                   return receive_on(env, runner.loop(), transport, flags, receiver);
                 })));
