@@ -69,10 +69,10 @@ class Snapshot {
 };
 
 // Called by one thread at a time, except Snapshot::write(). A command that the state does not allow
-// is answered by a reply that says so. What apply() or restore() throws, or an error of restore(),
-// fails this group on this node: nothing later is applied here, ServiceStatus::failure says why,
-// other groups and nodes go on. What query() throws fails that question; of snapshot(), and
-// an error of write(), that snapshot, which is tried again later.
+// is answered by a reply that says so. What any of these throws, and what restore() or
+// Snapshot::write() returns as an error of their own, fails this group on this node: nothing later
+// is applied here, ServiceStatus::failure says why, other groups and nodes go on. Only query() may
+// throw: that fails the question.
 class StateMachine {
  public:
   virtual ~StateMachine() = default;

@@ -46,7 +46,7 @@ void append_body(std::string& to, const Failed& body) {
 }
 void append_body(std::string& to, const ProposeAnswer& body) {
   append_uvarint(to, body.outcomes.size());
-  for (const auto& outcome : body.outcomes) append_outcome(to, outcome);
+  for (const auto& [refused, index, text] : body.outcomes) append_outcome(to, refused, index, text);
 }
 void append_body(std::string& to, const QueryAnswer& body) {
   append_uvarint(to, body.index);
@@ -252,10 +252,10 @@ Result<T> whole(const Parser& from, T value, Bytes what) {
 
 }  // namespace
 
-void append_outcome(std::string& to, const CommandOutcome& outcome) {
-  append_byte(to, static_cast<unsigned>(outcome.refused));
-  append_uvarint(to, outcome.index);
-  append_string(to, outcome.text);
+void append_outcome(std::string& to, Code refused, std::uint64_t index, Bytes text) {
+  append_byte(to, static_cast<unsigned>(refused));
+  append_uvarint(to, index);
+  append_string(to, text);
 }
 
 Result<CommandOutcome> parse_outcome(Bytes bytes) {

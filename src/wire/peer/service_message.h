@@ -112,7 +112,7 @@ using ServiceAnswer = std::variant<Failed, ProposeAnswer, QueryAnswer, SessionAn
                                    ServiceStatus>;
 
 // One outcome, as a raft::Machine replies and a ProposeAnswer holds it.
-void append_outcome(std::string& to, const CommandOutcome&);
+void append_outcome(std::string& to, Code refused, std::uint64_t index, Bytes text);
 Result<CommandOutcome> parse_outcome(Bytes);
 
 void append_service_request(std::string& to, const ServiceRequest&);
