@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "walrus/node_id.h"
 
 namespace walrus::net {
 
@@ -16,10 +17,12 @@ struct ClusterId {
 };
 std::string to_string(const ClusterId&);  // 32 hexadecimal digits
 
-struct NodeId {
-  std::uint64_t value = 0;
-  auto operator<=>(const NodeId&) const = default;
-};
+using walrus::NodeId;
+
+// An id with this bit is of a guest: it names a process for as long as it runs, and no node. Drawn
+// at random, and never proved by a certificate.
+constexpr std::uint64_t kGuestBit = std::uint64_t{1} << 63;
+constexpr bool is_guest(NodeId id) { return (id.value & kGuestBit) != 0; }
 
 // Which life of a node: higher each time that its process starts. Who issues it keeps it on disk.
 struct Incarnation {

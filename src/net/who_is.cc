@@ -23,16 +23,14 @@ struct Answer {
 std::string hello_of(const Identity& self, std::uint64_t link) {
   const RpcOptions defaults;
   std::string body, bytes;
-  append_hello(body, {.from = self.node,
-                      .link = link,
-                      .limits = {.message_bytes_max =
-                                     static_cast<std::uint32_t>(defaults.message_bytes_max),
-                                 .bulk_window = static_cast<std::uint32_t>(defaults.bulk_window),
-                                 .control_window =
-                                     static_cast<std::uint32_t>(defaults.control_window),
-                                 .stream_window =
-                                     static_cast<std::uint32_t>(defaults.stream_window),
-                                 .streams_max = static_cast<std::uint32_t>(defaults.streams_max)}});
+  append_hello(
+      body, {.from = self.node,
+             .link = link,
+             .limits = {.message_bytes_max = static_cast<std::uint32_t>(defaults.message_bytes_max),
+                        .bulk_window = static_cast<std::uint32_t>(defaults.bulk_window),
+                        .control_window = static_cast<std::uint32_t>(defaults.control_window),
+                        .stream_window = static_cast<std::uint32_t>(defaults.stream_window),
+                        .streams_max = static_cast<std::uint32_t>(defaults.streams_max)}});
   append_frame(bytes, {.type = FrameType::kHello, .incarnation = self.incarnation}, self.cluster,
                body);
   return bytes;
@@ -70,9 +68,8 @@ struct Asker {
 };
 
 io::Task<Answer> ask(std::shared_ptr<Asker> asker, std::uint64_t link) {
-  WALRUS_CO_ASSIGN(auto channel,
-                   co_await asker->transport.connect(asker->loop, asker->address, NodeId{},
-                                                     asker->left()));
+  WALRUS_CO_ASSIGN(auto channel, co_await asker->transport.connect(asker->loop, asker->address,
+                                                                   NodeId{}, asker->left()));
   const auto hello = hello_of(asker->self, link);
   WALRUS_CO_TRY(co_await channel.bytes->write(hello, asker->left()));
   std::string received;
@@ -119,8 +116,7 @@ io::Task<Found> who_is(io::Env& env, io::Loop& loop, Transport& transport, std::
   auto asker = std::make_shared<Asker>(
       Asker{env, loop, transport, address, self, moment_after(env.mono(), timeout)});
   auto found = co_await find(asker);
-  if (!found)
-    co_return fail(found.error().code, "{}: {}", address, found.error().message);
+  if (!found) co_return fail(found.error().code, "{}: {}", address, found.error().message);
   co_return found;
 }
 

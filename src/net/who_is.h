@@ -12,9 +12,9 @@ struct Found {
   NodeId node{};  // as it says, and as its certificate does where the transport proves it
 };
 
-// Asks with a greeting of no cluster, whose refusal names the right one, and again with that. `self`
-// is who asks. kCorrupt: what is there does not speak the peer protocol; kMismatch: it is another
-// node than its certificate says; kTimeout, and what connecting gives.
+// Asks with a greeting of no cluster, whose refusal names the right one, and again with that.
+// `self` is who asks. kCorrupt: what is there does not speak the peer protocol; kMismatch: it is
+// another node than its certificate says; kTimeout, and what connecting gives.
 io::Task<Found> who_is(io::Env&, io::Loop&, Transport&, std::string address, Identity self,
                        io::Nanos timeout);
 

@@ -140,7 +140,7 @@ Result<Outcome> Fold::apply_one(const raft::Command& entry) {
     return sessions_.open(entry.at.index, open->ttl_ms);
   const auto& proposed = std::get<wire::peer::ProposeCommand>(command.body);
   if (auto known = sessions_.admit(proposed)) {
-    repeats_.fetch_add(known->index != 0 ? 1 : 0, std::memory_order_relaxed);
+    if (known->index != 0) ++counts_->repeats;
     return *std::move(known);
   }
   const ApplyContext context{.index = entry.at.index,
@@ -150,16 +150,16 @@ Result<Outcome> Fold::apply_one(const raft::Command& entry) {
                              .session = proposed.session};
   WALRUS_ASSIGN(auto reply,
                 guarded("apply()", [&] { return user_->apply(proposed.command, context); }));
-  commands_.fetch_add(1, std::memory_order_relaxed);
+  ++counts_->commands;
   auto outcome = outcome_of(entry.at.index, std::move(reply));
   sessions_.keep(proposed, outcome);
   return outcome;
 }
 
 void Fold::reached(std::uint64_t index) {
-  session_count_.store(sessions_.size(), std::memory_order_relaxed);
-  index_.store(index, std::memory_order_release);
-  if (applied_) applied_(index);
+  counts_->sessions = sessions_.size();
+  counts_->applied_index = index;
+  if (on_reached_) on_reached_();
 }
 
 Result<std::string> Fold::query(Bytes question) const {

@@ -9,7 +9,7 @@
 // as is an entry that is none of ours; after it nothing but the destructor may be called.
 //
 // Calls come as raft/machine.h says; query() between two of them. What freeze() returns is used on
-// another thread meanwhile. applied_index() and the counts: any thread.
+// another thread meanwhile.
 
 #include <atomic>
 #include <functional>
@@ -22,12 +22,19 @@
 
 namespace walrus::service {
 
+// What others may know of a Fold at any time. Any thread.
+struct FoldCounts {
+  // Of the last command, or of the snapshot: entries behind it that are no commands do not count.
+  std::atomic<std::uint64_t> applied_index{0};
+  std::atomic<std::uint64_t> commands{0}, repeats{0}, sessions{0};
+};
+
 class Fold final : public raft::Machine {
  public:
-  // `applied`: called behind each apply() and restore(), on their thread, with the new index.
-  explicit Fold(std::unique_ptr<StateMachine> user,
-                std::function<void(std::uint64_t index)> applied = {})
-      : user_(std::move(user)), applied_(std::move(applied)) {}
+  // `reached`: called behind each apply() and restore(), on their thread.
+  Fold(std::unique_ptr<StateMachine> user, std::shared_ptr<FoldCounts> counts,
+       std::function<void()> reached = {})
+      : user_(std::move(user)), counts_(std::move(counts)), on_reached_(std::move(reached)) {}
 
   Result<void> apply(std::span<const raft::Command>, std::vector<std::string>& replies) override;
   Result<std::unique_ptr<raft::Frozen>> freeze() override;
@@ -35,11 +42,7 @@ class Fold final : public raft::Machine {
   Result<std::string> query(Bytes question) const;  // kInvalid: it threw
 
   const SessionTable& sessions() const { return sessions_; }
-  // Of the last command, or of the snapshot: entries behind it that are no commands do not count.
-  std::uint64_t applied_index() const { return index_.load(std::memory_order_acquire); }
-  std::uint64_t commands() const { return commands_.load(std::memory_order_relaxed); }
-  std::uint64_t repeats() const { return repeats_.load(std::memory_order_relaxed); }
-  std::size_t session_count() const { return session_count_.load(std::memory_order_relaxed); }
+  std::uint64_t applied_index() const { return counts_->applied_index; }
 
  private:
   Result<Outcome> apply_one(const raft::Command&);
@@ -47,9 +50,8 @@ class Fold final : public raft::Machine {
 
   SessionTable sessions_{};
   const std::unique_ptr<StateMachine> user_;
-  const std::function<void(std::uint64_t)> applied_;
-  std::atomic<std::uint64_t> index_{0}, commands_{0}, repeats_{0};
-  std::atomic<std::size_t> session_count_{0};
+  const std::shared_ptr<FoldCounts> counts_;  // shared with who reads them
+  const std::function<void()> on_reached_;
 };
 
 }  // namespace walrus::service

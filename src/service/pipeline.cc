@@ -49,8 +49,7 @@ std::optional<ProposeRequest> Pipeline::next() {
   return request;
 }
 
-Pipeline::Progress Pipeline::take(const ProposeRequest& request,
-                                  Result<wire::peer::ServiceAnswer> answer) {
+Pipeline::Progress Pipeline::take(const Sent& sent, Result<wire::peer::ServiceAnswer> answer) {
   CHECK(under_way_ > 0);
   --under_way_;
   Progress progress;
@@ -59,12 +58,11 @@ Pipeline::Progress Pipeline::take(const ProposeRequest& request,
   auto* proposed = answer ? std::get_if<wire::peer::ProposeAnswer>(&*answer) : nullptr;
   std::size_t known = 0;
   if (proposed != nullptr) {
-    known = std::min(proposed->outcomes.size(), request.commands.size());
+    known = std::min(proposed->outcomes.size(), sent.count);
     for (std::size_t i = 0; i < known && !progress.over; ++i)
-      take_outcome(request, i, std::move(proposed->outcomes[i]), progress);
+      take_outcome(sent, i, std::move(proposed->outcomes[i]), progress);
   }
-  for (; known < request.commands.size() && !progress.over; ++known)
-    send_again(request.first + known, progress);
+  for (; known < sent.count && !progress.over; ++known) send_again(sent.first + known, progress);
   while (!commands_.empty() && commands_.front().state == State::kAnswered) {
     commands_.pop_front();
     ++first_;
@@ -72,14 +70,14 @@ Pipeline::Progress Pipeline::take(const ProposeRequest& request,
   return progress;
 }
 
-void Pipeline::take_outcome(const ProposeRequest& request, std::size_t place,
-                            CommandOutcome&& outcome, Progress& progress) {
-  const auto sequence = request.first + place;
+void Pipeline::take_outcome(const Sent& sent, std::size_t place, CommandOutcome&& outcome,
+                            Progress& progress) {
+  const auto sequence = sent.first + place;
   auto* command = at(sequence);
   if (command == nullptr || command->state == State::kAnswered) return;
   // Not applied, and it may be yet. A gap is closed by sending what is before it; if all of that
   // had its answers already when this one was sent, it is not the session's gap.
-  const bool gap = outcome.refused == Code::kMismatch && sequence != request.answered + 1;
+  const bool gap = outcome.refused == Code::kMismatch && sequence != sent.answered + 1;
   if (gap || outcome.refused == Code::kBusy) return send_again(sequence, progress);
   const bool applied = outcome.index != 0;
   // The reply is not kept: the command itself was applied.

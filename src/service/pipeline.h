@@ -1,9 +1,9 @@
 #pragma once
-// Pipeline: the commands of one session that have no answer yet, in order, and which of them to send
-// next. Commands are sent in batches, a few under way at once; what comes back unanswered is sent
-// again from the first one on, because the session table takes no command before its predecessor.
-// A command that was ever sent stays until its outcome is known: what follows it could not be
-// applied without it.
+// Pipeline: the commands of one session that have no answer yet, in order, and which of them to
+// send next. Commands are sent in batches, a few under way at once; what comes back unanswered is
+// sent again from the first one on, because the session table takes no command before its
+// predecessor. A command that was ever sent stays until its outcome is known: what follows it could
+// not be applied without it.
 //
 // Pure: no I/O, no clock. Owner: a Channel, on its loop.
 
@@ -48,11 +48,18 @@ class Pipeline {
   };
   struct Progress {
     std::vector<Answered> answered{};
-    bool again = false;            // something is to be sent again: wait a little before next()
+    bool again = false;           // something is to be sent again: wait a little before next()
     std::optional<Error> over{};  // the session is; so are all its commands
   };
+  // Which commands a request held.
+  struct Sent {
+    std::uint64_t answered = 0, first = 0;
+    std::size_t count = 0;
+    explicit Sent(const wire::peer::ProposeRequest& request)
+        : answered(request.answered), first(request.first), count(request.commands.size()) {}
+  };
   // What came of a request that next() gave: each of them is told once.
-  Progress take(const wire::peer::ProposeRequest&, Result<wire::peer::ServiceAnswer>);
+  Progress take(const Sent&, Result<wire::peer::ServiceAnswer>);
 
  private:
   enum class State : std::uint8_t { kWaiting, kSent, kAnswered };
@@ -63,8 +70,7 @@ class Pipeline {
     bool ever_sent = false;
   };
   Command* at(std::uint64_t sequence);
-  void take_outcome(const wire::peer::ProposeRequest&, std::size_t place,
-                    wire::peer::CommandOutcome&&, Progress&);
+  void take_outcome(const Sent&, std::size_t place, wire::peer::CommandOutcome&&, Progress&);
   void send_again(std::uint64_t sequence, Progress&);
 
   const std::uint64_t session_;

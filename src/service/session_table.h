@@ -27,8 +27,8 @@
 namespace walrus::service {
 
 constexpr std::size_t kSessionsMax = 1 << 16;
-constexpr std::size_t kOutcomesMax = 2'048;               // kept, of one session
-constexpr std::uint64_t kOutcomeBytesMax = 16 << 20;      // kept, of one session, when one begins
+constexpr std::size_t kOutcomesMax = 2'048;                 // kept, of one session
+constexpr std::uint64_t kOutcomeBytesMax = 16 << 20;        // kept, of one session, when one begins
 constexpr std::uint64_t kOutcomeBytesTotalMax = 256 << 20;  // kept, of all
 constexpr std::size_t kReplyBytesMax = 1 << 20;
 
@@ -76,8 +76,8 @@ class SessionTable {
  private:
   struct Session {
     std::int64_t ttl_ms = 0, used_ms = 0;
-    std::uint64_t last = 0;              // sequence
-    std::deque<Outcome> outcomes{};      // of the sequences up to `last`
+    std::uint64_t last = 0;          // sequence
+    std::deque<Outcome> outcomes{};  // of the sequences up to `last`
     std::uint64_t outcome_bytes = 0;
     std::int64_t over_ms() const { return used_ms + ttl_ms; }
     bool operator==(const Session&) const = default;

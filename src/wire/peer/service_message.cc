@@ -56,6 +56,7 @@ void append_body(std::string& to, const SessionAnswer& body) {
   append_uvarint(to, body.session);
   append_uvarint(to, body.last_sequence);
   append_uvarint(to, body.index);
+  append_uvarint(to, body.command_bytes_max);
 }
 void append_body(std::string&, const DoneAnswer&) {}
 void append_body(std::string& to, const ServiceStatus& body) {
@@ -199,6 +200,7 @@ SessionAnswer parse_session(Parser& from) {
   body.session = from.positive();
   body.last_sequence = from.number();
   body.index = from.number();
+  body.command_bytes_max = from.number();
   return body;
 }
 ServiceStatus parse_status(Parser& from) {

@@ -1,9 +1,9 @@
 #pragma once
 // What is asked of a member of a service, by the others and by clients, and its answers. Pure.
 //
-// A request travels as a call of the peer protocol (docs/peer-protocol.md), which knows the cluster,
-// the caller and a checksum; the answer is the reply of that call. Integers are uvarints unless a
-// size is given; a string is its size and its bytes.
+// A request travels as a call of the peer protocol (docs/peer-protocol.md), which knows the
+// cluster, the caller and a checksum; the answer is the reply of that call. Integers are uvarints
+// unless a size is given; a string is its size and its bytes.
 //
 //   request  version u8 = 1 | kind u8 | flags u8 (1 forwarded) | body by kind
 //     1 propose        session | answered | first sequence | count | (string) * count
@@ -17,7 +17,7 @@
 //     0 failed         code u8 | flags u8 (1 again) | string
 //     1 proposed       count | outcome * count
 //     2 answer         index | string
-//     3 session        session | last sequence | index
+//     3 session        session | last sequence | index | command bytes max
 //     4 done           nothing
 //     5 status         name | cluster | self | leader | role u8 | term | commit | applied |
 //                      snapshot | log bytes | sessions | count | member * count | failure
@@ -38,7 +38,7 @@ constexpr std::size_t kServiceNameBytesMax = 255;
 
 struct ProposeRequest {
   std::uint64_t session = 0, answered = 0, first = 0;  // answered < first
-  std::vector<std::string> commands{};                 // of the sequences from `first`, at least one
+  std::vector<std::string> commands{};  // of the sequences from `first`, at least one
   bool operator==(const ProposeRequest&) const = default;
 };
 struct QueryRequest {
@@ -102,14 +102,16 @@ struct QueryAnswer {
   bool operator==(const QueryAnswer&) const = default;
 };
 struct SessionAnswer {
-  std::uint64_t session = 0, last_sequence = 0, index = 0;  // index: what the session has seen
+  std::uint64_t session = 0, last_sequence = 0;
+  std::uint64_t index = 0;              // what a read of the session has to see
+  std::uint64_t command_bytes_max = 0;  // of one command
   bool operator==(const SessionAnswer&) const = default;
 };
 struct DoneAnswer {
   bool operator==(const DoneAnswer&) const = default;
 };
-using ServiceAnswer = std::variant<Failed, ProposeAnswer, QueryAnswer, SessionAnswer, DoneAnswer,
-                                   ServiceStatus>;
+using ServiceAnswer =
+    std::variant<Failed, ProposeAnswer, QueryAnswer, SessionAnswer, DoneAnswer, ServiceStatus>;
 
 // One outcome, as a raft::Machine replies and a ProposeAnswer holds it.
 void append_outcome(std::string& to, Code refused, std::uint64_t index, Bytes text);
