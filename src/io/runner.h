@@ -53,7 +53,7 @@ class Runner {
     Result<T> result = fail(Code::kClosed, "not answered");
   };
   template <class T>
-  static boost::asawaitable<void> finish(Task<T> task, Done<T> done) {
+  static boost::asio::awaitable<void> finish(Task<T> task, Done<T> done) {
     done(co_await std::move(task));
   }
 

@@ -485,6 +485,10 @@ void Engine::when_done(const Pending& pending, Done<void> done) {
   pending.shard->when_done(pending, std::move(done));
 }
 
+bool Engine::is_done(const Pending& pending) const {
+  return !pending.shard || pending.shard->is_done(pending);
+}
+
 Result<void> Engine::wait(const Pending& pending) {
   if (!pending.shard) return {};
   return pending.shard->wait(pending);

@@ -87,7 +87,13 @@ struct FetchOptions {
 
 // Small state of a stream: last value by key, in the journal with everything else and in the
 // manifest at a checkpoint. The names are those of the system streams that hold it.
-enum class Table : std::uint8_t { kCatalog = 1, kCursors = 2, kClean = 3, kProducers = 4 };
+enum class Table : std::uint8_t {
+  kCatalog = 1,
+  kCursors = 2,
+  kClean = 3,
+  kProducers = 4,
+  kRaft = 5
+};
 
 class Engine {
  public:
@@ -134,6 +140,7 @@ class Engine {
   void when_room(const StreamRef&, Done<void>);
 
   void when_done(const Pending&, Done<void>);
+  bool is_done(const Pending&) const;
   // Blocks. A lone caller runs the sync itself instead of waking the flusher.
   Result<void> wait(const Pending&);
 

@@ -2,8 +2,8 @@
 
 namespace walrus::net {
 
-FileWorker::FileWorker(io::Env& env, io::Loop& loop)
-    : loop_(loop), worker_(env.start_worker("walrus-files", [this] { return step(); })) {}
+FileWorker::FileWorker(io::Env& env, io::Loop& loop, std::string name)
+    : loop_(loop), worker_(env.start_worker(std::move(name), [this] { return step(); })) {}
 
 FileWorker::~FileWorker() {
   worker_.reset();

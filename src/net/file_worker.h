@@ -1,11 +1,13 @@
 #pragma once
-// FileWorker: a thread for file calls, so that a loop never waits for a disk. Jobs run one after
+// FileWorker: a thread for file calls, so that a loop never waits for a disk, and for whatever else
+// takes long. Jobs run one after
 // the other, in the order in which they were started. Made and used on one loop; a job keeps what
 // it uses by shared ownership, because who waits for it may be gone before it runs.
 
 #include <deque>
 #include <functional>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "base/event.h"
@@ -15,7 +17,7 @@ namespace walrus::net {
 
 class FileWorker {
  public:
-  FileWorker(io::Env&, io::Loop&);
+  FileWorker(io::Env&, io::Loop&, std::string name = "walrus-files");
   ~FileWorker();  // the job that runs is finished, the others answer kClosed
   FileWorker(const FileWorker&) = delete;
   FileWorker& operator=(const FileWorker&) = delete;

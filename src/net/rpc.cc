@@ -123,6 +123,8 @@ bool Rpc::connected(NodeId id) const {
   return peer != nullptr && peer->link != nullptr;
 }
 
+std::size_t Rpc::message_bytes_max() const { return state_->options.message_bytes_max; }
+
 RpcStats Rpc::stats() const { return state_->stats; }
 
 }  // namespace walrus::net

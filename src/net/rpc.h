@@ -179,6 +179,7 @@ class Rpc {
 
   const std::string& address() const;  // with the port really bound; empty: does not listen
   bool connected(NodeId) const;
+  std::size_t message_bytes_max() const;  // of the options
   RpcStats stats() const;
 
  private:

@@ -174,8 +174,13 @@ void Core::handle(Tick&) {
   if (may_campaign()) campaign(true, false);
 }
 
+// At multiples of the interval, so that those of all groups of a process fall together.
+Instant Core::next_heartbeat() const {
+  return (now_ / options_.heartbeat + 1) * options_.heartbeat;
+}
+
 void Core::tick_leader() {
-  heartbeat_at_ = now_ + options_.heartbeat;
+  heartbeat_at_ = next_heartbeat();
   // Check quorum (thesis §6.2): a leader that no majority hears makes room, and its clients look
   // on.
   if (now_ - std::max(quorum_time(), elected_at_) > options_.election_timeout_max) {

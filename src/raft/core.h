@@ -152,6 +152,7 @@ class Core {
   void on(const Message&, VoteReply&);
   void on(NodeId from, TimeoutNow&);
   void tick_leader();
+  Instant next_heartbeat() const;
   void hard_state_is_durable();
   void finish();
   void put_writes();

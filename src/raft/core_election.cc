@@ -152,7 +152,7 @@ void Core::become_leader() {
   leader_ = options_.id;
   votes_.clear();
   elected_at_ = now_;
-  heartbeat_at_ = now_ + options_.heartbeat;
+  heartbeat_at_ = next_heartbeat();
   sent_timeout_now_ = false;
   transfer_to_ = NodeId{};
   steps_aside_ = false;

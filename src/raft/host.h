@@ -33,8 +33,9 @@ struct HostOptions {
 };
 
 struct HostStats {
-  std::uint64_t steps = 0, writes = 0, bundles_sent = 0, messages_sent = 0, bundles_received = 0,
-                messages_received = 0, messages_dropped = 0;  // dropped: damaged, or of no group
+  std::uint64_t steps = 0, writes = 0, bundles_sent = 0, bundles_refused = 0, messages_sent = 0,
+                bundles_received = 0, messages_received = 0,
+                messages_dropped = 0;  // dropped: damaged, or of no group
   std::uint64_t snapshots_taken = 0, snapshots_installed = 0, snapshot_bytes_written = 0;
 };
 

@@ -28,9 +28,9 @@ struct Command {
 class SnapshotSink {
  public:
   virtual ~SnapshotSink() = default;
-  // Takes any number of bytes; blocks while the disk has no room for more. After an error (kNoSpace,
-  // kIo, kClosed: the node stops, or has something newer) the view should give up with it: the
-  // group lives on and tries again later.
+  // Takes any number of bytes; blocks while the disk has no room for more. After an error
+  // (kNoSpace, kIo, kClosed: the node stops, or has something newer) the view should give up with
+  // it: the group lives on and tries again later.
   virtual Result<void> write(Bytes) = 0;
 };
 

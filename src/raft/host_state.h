@@ -1,0 +1,86 @@
+#pragma once
+// The inside of a Host: the turn that steps its nodes, the tick, what goes out and comes in.
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "net/file_worker.h"
+#include "raft/host.h"
+#include "raft/mailbox.h"
+#include "raft/node_state.h"
+#include "raft/writer.h"
+
+namespace walrus::raft {
+
+class HostState : public std::enable_shared_from_this<HostState> {
+ public:
+  HostState(io::Env&, io::Loop&, log::Engine&, net::Rpc&, const HostOptions&);
+  Result<void> start();
+  void shut();
+
+  static io::Task<Node*> open(std::shared_ptr<HostState>, GroupId, NodeOptions,
+                              std::unique_ptr<Machine>);
+  static io::Task<void> close(std::shared_ptr<HostState>, GroupId);
+  static io::Task<void> remove(std::shared_ptr<HostState>, GroupId);
+  static io::Task<void> stop(std::shared_ptr<HostState>);
+  Node* find(GroupId);
+  std::vector<GroupId> stored() const;
+
+  // ---- For nodes ----
+  void mark(NodeState&);  // it has events: to be stepped in the turn to come
+  void write(Writer::Order);
+  void send(GroupId, const Message&, net::Priority);
+  void learn(const Membership&);  // addresses
+  void log(LogLevel, Bytes event, GroupId, Bytes why);
+  net::FileWorker& files() { return *files_; }
+  net::FileWorker& machines() { return *machines_; }
+  // Waits until all of them are durable.
+  static io::Task<void> durable(std::shared_ptr<HostState>, std::vector<log::Pending>);
+
+  io::Env& env;
+  io::Loop& loop;
+  log::Engine& engine;
+  net::Rpc& rpc;
+  const HostOptions options;
+  HostStats stats{};
+  bool stopped = false;
+
+ private:
+  struct Opened {
+    std::shared_ptr<NodeState> state{};
+    std::unique_ptr<Node> node{};
+  };
+  struct Outbox {
+    std::string bundles[2]{};  // by priority
+  };
+
+  Result<void> check(const NodeOptions&) const;
+  NodeOptions complete(NodeOptions, GroupId);
+  void post_turn();
+  void turn();
+  static io::Task<Node*> load(std::shared_ptr<HostState>, GroupId, NodeOptions,
+                              std::unique_ptr<Machine>);
+  void flush(NodeId, Outbox&, net::Priority);
+  void take_bundle(net::Request);
+  void take_message(NodeId from, GroupId, Bytes, const std::shared_ptr<const std::string>& body);
+  static io::Task<std::string> answer_read_index(std::shared_ptr<HostState>, net::Request);
+  static boost::asio::awaitable<void> run_ticks(std::shared_ptr<HostState>);
+  std::size_t limit_of(net::Priority) const;
+
+  Mailbox mailbox_;
+  std::unique_ptr<Writer> writer_{};
+  std::unique_ptr<net::FileWorker> files_{}, machines_{};
+  std::map<GroupId, Opened> nodes_{};
+  std::vector<GroupId> opening_{};
+  std::vector<std::shared_ptr<NodeState>> marked_{};
+  bool turn_posted_ = false, turn_runs_ = false;
+  Actions actions_{};  // of the step that runs; its memory is used again
+  std::vector<Writer::Order> orders_{};
+  std::map<NodeId, Outbox> outboxes_{};
+  std::map<NodeId, std::string> addresses_{};
+  std::unique_ptr<io::Gate> ticking_{};
+};
+
+}  // namespace walrus::raft

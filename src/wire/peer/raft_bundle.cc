@@ -1,0 +1,83 @@
+#include "wire/peer/raft_bundle.h"
+
+#include "base/coding.h"
+
+namespace walrus::wire::peer {
+namespace {
+
+constexpr std::uint8_t kVersion = 1;
+
+Result<Decoder> open_versioned(Bytes bytes, const char* what) {
+  Decoder from(bytes);
+  auto version = from.le<std::uint8_t>();
+  if (!version) return fail(Code::kCorrupt, "malformed {}", what);
+  if (*version != kVersion)
+    return fail(Code::kVersion, "{} of version {}, this node knows {}", what, *version, kVersion);
+  return from;
+}
+
+}  // namespace
+
+void begin_bundle(std::string& to) { to.push_back(static_cast<char>(kVersion)); }
+
+// The size is written when the message is there: one byte for most, more are moved for.
+void append_bundled(std::string& to, std::uint64_t group, const RaftMessage& message) {
+  append_le(to, group);
+  auto at = to.size();
+  to.push_back('\0');
+  append_raft_message(to, message);
+  auto size = to.size() - at - 1;
+  if (size < 0x80) {
+    to[at] = static_cast<char>(size);
+    return;
+  }
+  char bytes[kVarintBytesMax];
+  auto length = static_cast<std::size_t>(store_uvarint(bytes, size) - bytes);
+  to.replace(at, 1, bytes, length);
+}
+
+Result<BundleReader> BundleReader::open(Bytes bundle) {
+  WALRUS_ASSIGN(auto from, open_versioned(bundle, "raft bundle"));
+  return BundleReader(from.rest());
+}
+
+Result<bool> BundleReader::next(Bundled& out) {
+  if (rest_.empty()) return false;
+  Decoder from(rest_);
+  out.group = from.le<std::uint64_t>().value_or(0);
+  out.message = from.string().value_or(Bytes{});
+  if (!from.ok()) return fail(Code::kCorrupt, "malformed raft bundle");
+  rest_ = from.rest();
+  return true;
+}
+
+std::string encode_read_index_request(const ReadIndexRequest& request) {
+  std::string to(1, static_cast<char>(kVersion));
+  to.push_back(request.lease ? 1 : 0);
+  append_le(to, request.group);
+  return to;
+}
+
+Result<ReadIndexRequest> parse_read_index_request(Bytes bytes) {
+  WALRUS_ASSIGN(auto from, open_versioned(bytes, "read index request"));
+  auto flags = from.le<std::uint8_t>().value_or(0xff);
+  ReadIndexRequest request{.lease = flags == 1, .group = from.le<std::uint64_t>().value_or(0)};
+  if (!from.ok() || !from.at_end() || flags > 1)
+    return fail(Code::kCorrupt, "malformed read index request");
+  return request;
+}
+
+std::string encode_read_index_reply(Index index) {
+  std::string to(1, static_cast<char>(kVersion));
+  append_uvarint(to, index);
+  return to;
+}
+
+Result<Index> parse_read_index_reply(Bytes bytes) {
+  WALRUS_ASSIGN(auto from, open_versioned(bytes, "read index reply"));
+  auto index = from.uvarint();
+  if (!index || !from.at_end()) return fail(Code::kCorrupt, "malformed read index reply");
+  return *index;
+}
+
+}  // namespace walrus::wire::peer
