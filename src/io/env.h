@@ -48,7 +48,10 @@ class File {
   virtual void start_writeback(std::int64_t from, std::int64_t to) = 0;
 };
 
-enum class Open { kRead, kWrite, kCreate };  // kWrite: reads too; kCreate: must not exist yet
+// kWrite: reads too; kCreate: must not exist yet; kCreatePrivate: the same, and none but its owner
+// may read it.
+enum class Open { kRead, kWrite, kCreate, kCreatePrivate };
+constexpr bool creates(Open how) { return how == Open::kCreate || how == Open::kCreatePrivate; }
 
 struct Entry {
   std::string name;

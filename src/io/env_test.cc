@@ -44,6 +44,15 @@ TEST_P(EnvTest, open_tells_a_missing_from_an_existing_file) {
   EXPECT_TRUE(disk().open(path("a"), Open::kRead));
 }
 
+TEST_P(EnvTest, a_private_file_is_its_owners_alone) {
+  ASSERT_TRUE(disk().open(path("a"), Open::kCreatePrivate));
+  EXPECT_EQ(disk().open(path("a"), Open::kCreatePrivate).error().code, Code::kExists);
+  if (simulated()) return;  // which has no owners
+  struct stat status{};
+  ASSERT_EQ(::stat(path("a").c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777, 0600U);
+}
+
 TEST_P(EnvTest, an_error_names_call_file_and_reason) {
   const auto missing = disk().open(path("nothing"), Open::kRead);
   EXPECT_THAT(missing.error().message, HasSubstr("open " + path("nothing").string()));

@@ -103,7 +103,7 @@ class MemoryDisk final : public io::Disk {
   Result<std::unique_ptr<io::File>> open(const io::Path& path, io::Open how) override {
     auto name = path.string();
     auto found = state.names.find(name);
-    if (how != io::Open::kCreate) {
+    if (!io::creates(how)) {
       if (found == state.names.end()) return fail(Code::kNotFound, "{}: not found", name);
       return std::make_unique<MemoryFile>(state, found->second);
     }

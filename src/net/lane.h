@@ -23,7 +23,8 @@
 
 namespace walrus::net {
 
-// Of lanes that are no part of a cluster (`walrus lane`): the receiver is node 1.
+// Of lanes that are no part of a cluster (walrus/lane.h): senders are guests, and the receiver is
+// node 1, or the node of its certificate.
 constexpr ClusterId kLaneCluster{0x77616c7275732d6c, 0x616e650000000000};
 constexpr NodeId kLaneReceiver{1};
 
@@ -68,7 +69,7 @@ struct LaneSend {
 io::Task<LaneResult> send_lane(io::Env&, io::Loop&, Rpc&, FileWorker&, LaneSend);
 
 struct LaneReceived {
-  NodeId from{};
+  NodeId from{};  // as its certificate proves, else as it calls itself
   std::string name{};
   io::Path path{};
   std::int64_t size = 0;
@@ -78,7 +79,8 @@ struct LaneReceived {
 struct LaneReceiverOptions {
   io::Path directory{};  // made if need be; nothing outside of it is touched
   std::int64_t bytes_max = std::int64_t{64} << 30;  // of one object
-  std::int64_t free_bytes_min = 256 << 20;          // left on the disk besides the object
+  std::int64_t directory_bytes_max = 0;     // of all files in the directory, this one; 0: no limit
+  std::int64_t free_bytes_min = 256 << 20;  // left on the disk besides the object
   std::int64_t sync_bytes = 8 << 20;
   std::size_t transfers_max = 8;  // at once
   io::Nanos silence_max = std::chrono::seconds(30);

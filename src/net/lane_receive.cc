@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::int64_t kWriteBytes = 1 << 20;  // gathered for one write
 constexpr std::int64_t kHashBytes = 1 << 20;   // read at once to hash what is there
+constexpr Bytes kPart = ".part";               // of the name of an object that is not whole
 
 io::Path parent_of(const io::Path& path) {
   return path.has_parent_path() ? path.parent_path() : io::Path(".");
@@ -28,15 +29,19 @@ Result<void> make_directory(io::Disk& disk, const io::Path& path) {
   return {};
 }
 
+// Objects under way besides the one that asks, with the sizes that they will have.
+using Others = std::map<std::string, std::int64_t>;
+
 // The object on this node's disk. Used by jobs of the FileWorker, one after the other.
 class Target {
  public:
-  Target(io::Disk& disk, const LaneReceiverOptions& options, LaneOffer offer)
+  Target(io::Disk& disk, const LaneReceiverOptions& options, LaneOffer offer, Others others)
       : disk_(disk),
         options_(options),
         offer_(std::move(offer)),
+        others_(std::move(others)),
         path_(options.directory / offer_.name),
-        part_(options.directory / (offer_.name + ".part")) {}
+        part_(options.directory / fmt::format("{}{}", offer_.name, kPart)) {}
 
   // What is there already of the object: all of it, a durable beginning, or nothing.
   Result<LaneStart> open() {
@@ -44,6 +49,7 @@ class Target {
     WALRUS_ASSIGN(const bool whole, disk_.exists(path_));
     if (whole) return open_whole();
     WALRUS_ASSIGN(const bool begun, disk_.exists(part_));
+    WALRUS_TRY(check_directory());
     if (begun) WALRUS_TRY(open_part());
     WALRUS_ASSIGN(const auto free, disk_.free_bytes(options_.directory));
     if (free - (offer_.size - position_) < options_.free_bytes_min)
@@ -115,6 +121,22 @@ class Target {
     return LaneStart{position_, sha_.digest()};
   }
 
+  // Of the objects under way counts what they will be, of the others what they are.
+  Result<void> check_directory() const {
+    if (options_.directory_bytes_max == 0) return {};
+    auto left = options_.directory_bytes_max;
+    for (const auto& [name, size] : others_) left -= std::min(left, size);
+    WALRUS_ASSIGN(const auto entries, disk_.list(options_.directory));
+    for (const auto& entry : entries) {
+      auto name = entry.name;
+      if (name.ends_with(kPart)) name.resize(name.size() - kPart.size());
+      if (name != offer_.name && !others_.contains(name)) left -= std::min(left, entry.size);
+    }
+    if (offer_.size <= left) return {};
+    return fail(Code::kNoSpace, "{}: {} bytes, {} are left of the directory's {}", offer_.name,
+                offer_.size, left, options_.directory_bytes_max);
+  }
+
   Result<void> open_part() {
     WALRUS_ASSIGN(file_, disk_.open(part_, io::Open::kWrite));
     WALRUS_ASSIGN(const auto size, file_->size());
@@ -157,6 +179,7 @@ class Target {
   io::Disk& disk_;
   const LaneReceiverOptions options_;
   const LaneOffer offer_;
+  const Others others_;
   const io::Path path_, part_;
   std::unique_ptr<io::File> file_;
   bool whole_ = false;
@@ -198,7 +221,7 @@ struct LaneReceiver::State {
   io::Env& env;
   FileWorker& worker;
   const LaneReceiverOptions options;
-  std::set<std::string> active{};
+  Others active{};  // all that are under way
 
   static io::Task<void> serve(std::shared_ptr<State>, Request, Stream&);
   io::Task<LaneReceived> receive(const Request&, LaneOffer, Stream&);
@@ -225,7 +248,7 @@ io::Task<void> LaneReceiver::State::serve(std::shared_ptr<State> self, Request r
   if (self->active.size() >= self->options.transfers_max)
     co_return fail(Code::kBusy, "{} transfers are under way", self->active.size());
   const auto name = offer.name;
-  if (!self->active.insert(name).second)
+  if (!self->active.emplace(name, offer.size).second)
     co_return fail(Code::kBusy, "{}: its transfer is under way", name);
   auto received = co_await self->receive(request, std::move(offer), stream);
   self->active.erase(name);
@@ -237,7 +260,9 @@ io::Task<void> LaneReceiver::State::serve(std::shared_ptr<State> self, Request r
 
 io::Task<LaneReceived> LaneReceiver::State::receive(const Request& request, LaneOffer offer,
                                                     Stream& stream) {
-  auto target = std::make_shared<Target>(env.disk(), options, offer);
+  auto others = active;
+  others.erase(offer.name);
+  auto target = std::make_shared<Target>(env.disk(), options, offer, std::move(others));
   WALRUS_CO_ASSIGN(const auto start,
                    co_await worker.run<LaneStart>([target] { return target->open(); }));
   WALRUS_CO_TRY(co_await stream.write(encode(start), options.silence_max));
@@ -254,7 +279,7 @@ io::Task<LaneReceived> LaneReceiver::State::receive(const Request& request, Lane
   WALRUS_CO_TRY(co_await incoming.end());
   WALRUS_CO_ASSIGN(const auto digest, co_await worker.run<Sha256Digest>(
                                           [target, expected] { return target->finish(expected); }));
-  co_return LaneReceived{.from = request.from,
+  co_return LaneReceived{.from = request.proved.value_or(request.from),
                          .name = offer.name,
                          .path = target->path(),
                          .size = offer.size,

@@ -12,6 +12,7 @@ namespace {
 constexpr std::int64_t kPieceBytes = 256 << 10;  // read, and written to the stream, at once
 constexpr io::Nanos kRetryMin = std::chrono::milliseconds(50), kRetryMax = std::chrono::seconds(2);
 constexpr io::Nanos kOpenTimeout = std::chrono::seconds(5);
+constexpr io::Nanos kTick = std::chrono::milliseconds(100);  // how often who waits looks up
 
 class FileSource final : public LaneSource {
  public:
@@ -51,15 +52,16 @@ struct Reading {
 };
 
 FileWorker::Job<std::string> read_piece(FileWorker& worker, std::shared_ptr<Reading> reading,
-                                        std::int64_t end) {
-  return worker.start<std::string>([reading = std::move(reading), end]() -> Result<std::string> {
-    const auto size = std::min(kPieceBytes, end - reading->position);
-    std::string piece(static_cast<std::size_t>(size), '\0');
-    WALRUS_TRY(reading->source->read(reading->position, piece));
-    reading->sha.update(piece);
-    reading->position += size;
-    return piece;
-  });
+                                        std::int64_t end, std::int64_t most = kPieceBytes) {
+  return worker.start<std::string>(
+      [reading = std::move(reading), end, most]() -> Result<std::string> {
+        const auto size = std::min(most, end - reading->position);
+        std::string piece(static_cast<std::size_t>(size), '\0');
+        WALRUS_TRY(reading->source->read(reading->position, piece));
+        reading->sha.update(piece);
+        reading->position += size;
+        return piece;
+      });
 }
 
 // One attempt: the stream, and what the receiver has said on it. Shared with the coroutine that
@@ -144,12 +146,13 @@ class Sender {
     WALRUS_CO_TRY(co_await stream.write(encode_from(reading->position), what_.silence_max));
     const auto begun = env_.mono();
     std::int64_t poured = 0;
+    const auto most = piece_bytes();
     std::optional<FileWorker::Job<std::string>> next;
-    if (reading->position < size) next = read_piece(worker_, reading, size);
+    if (reading->position < size) next = read_piece(worker_, reading, size, most);
     while (next) {
       WALRUS_CO_ASSIGN(auto piece, co_await std::move(*next).wait());
       next.reset();
-      if (reading->position < size) next = read_piece(worker_, reading, size);
+      if (reading->position < size) next = read_piece(worker_, reading, size, most);
       if (cancelled()) co_return fail(Code::kClosed, "cancelled");
       if (env_.mono() >= deadline_) co_return fail(Code::kTimeout, "not sent in time");
       poured += std::ssize(piece);
@@ -165,12 +168,19 @@ class Sender {
     co_return Result<void>();
   }
 
+  // At a low rate a few pieces a second, or the receiver would hear nothing for too long.
+  std::int64_t piece_bytes() const {
+    if (what_.bytes_per_s <= 0) return kPieceBytes;
+    return std::clamp<std::int64_t>(what_.bytes_per_s / 4, 1, kPieceBytes);
+  }
+
   // Sleeps until so many bytes may have been sent.
   boost::asio::awaitable<void> throttle(io::Nanos begun, std::int64_t poured) {
     if (what_.bytes_per_s <= 0) co_return;
     const auto seconds = static_cast<double>(poured) / static_cast<double>(what_.bytes_per_s);
     const auto due = begun + io::Nanos(static_cast<std::int64_t>(seconds * 1e9));
-    if (due > env_.mono()) co_await loop_.sleep(std::min(due, deadline_) - env_.mono());
+    while (!cancelled() && env_.mono() < std::min(due, deadline_))
+      co_await loop_.sleep(std::min(std::min(due, deadline_) - env_.mono(), kTick));
   }
 
   static boost::asio::awaitable<void> listen(Sender& self, std::shared_ptr<Attempt> attempt,

@@ -217,6 +217,59 @@ TEST_P(LaneTest, limits_are_told_before_anything_is_made) {
   }(*this));
 }
 
+TEST_P(LaneTest, a_directory_has_a_limit_of_its_own) {
+  open([](LaneReceiverOptions& o) { o.directory_bytes_max = 100'000; });
+  run([](LaneTest& t) -> Awaitable<void> {
+    t.plant("there", bytes_of(30'000));
+    t.plant("left.part", bytes_of(20'000));
+    EXPECT_TRUE(co_await t.send(t.lane("x", bytes_of(40'000))));
+    const auto full = co_await t.send(t.lane("y", bytes_of(10'001)));
+    EXPECT_EQ(full.error().code, Code::kNoSpace);
+    EXPECT_EQ(full.error().message, "y: 10001 bytes, 10000 are left of the directory's 100000");
+    EXPECT_FALSE(t.content("y.part"));
+    EXPECT_TRUE(co_await t.send(t.lane("x", bytes_of(40'000))));  // what is there stays so
+    EXPECT_TRUE(co_await t.send(t.lane("y", bytes_of(10'000))));
+    // A beginning is counted once, as what it will be.
+    EXPECT_EQ((co_await t.send(t.lane("left", bytes_of(20'001)))).error().code, Code::kNoSpace);
+    EXPECT_TRUE(co_await t.send(t.lane("left", bytes_of(20'000))));
+    co_await t.close();
+  }(*this));
+}
+
+Awaitable<void> send_aside(LaneTest& t, LaneSend what, std::optional<Result<LaneResult>>& end) {
+  end.emplace(co_await t.send(std::move(what)));
+}
+
+TEST_P(LaneTest, objects_under_way_count_as_what_they_will_be) {
+  open([](LaneReceiverOptions& o) { o.directory_bytes_max = 1'000'000; });
+  run([](LaneTest& t) -> Awaitable<void> {
+    auto slow = t.lane("slow", bytes_of(900'000));
+    slow.bytes_per_s = 1 << 20;
+    std::optional<Result<LaneResult>> end;
+    t.loop().spawn(send_aside(t, std::move(slow), end));
+    EXPECT_TRUE(co_await t.until([&] { return t.content("slow.part").has_value(); }));
+    EXPECT_EQ((co_await t.send(t.lane("x", bytes_of(100'001)))).error().code, Code::kNoSpace);
+    EXPECT_TRUE(co_await t.send(t.lane("y", bytes_of(100'000))));
+    EXPECT_FALSE(end);
+    EXPECT_TRUE(co_await t.until([&] { return end.has_value(); }));
+    EXPECT_TRUE(*end);
+    co_await t.close();
+  }(*this));
+}
+
+TEST_P(LaneTest, a_low_rate_is_no_silence) {
+  open([](LaneReceiverOptions& o) { o.silence_max = 500ms; });
+  run([](LaneTest& t) -> Awaitable<void> {
+    auto what = t.lane("x", bytes_of(1'500));
+    what.bytes_per_s = 1'000;
+    what.silence_max = 500ms;
+    const auto result = co_await t.send(std::move(what));
+    EXPECT_TRUE(result) << result.error().message;
+    if (result) EXPECT_EQ(result->sent, 1'500);
+    co_await t.close();
+  }(*this));
+}
+
 TEST_P(LaneTest, a_disk_without_room_is_reported) {
   open([](LaneReceiverOptions& o) { o.free_bytes_min = std::int64_t{1} << 60; });
   run([](LaneTest& t) -> Awaitable<void> {

@@ -196,6 +196,7 @@ Result<void> Link::take_request(const Frame& frame) {
   Request request{
       .from = terms_.peer,
       .incarnation = terms_.incarnation,
+      .proved = terms_.proved,
       .method = frame.header.method,
       .body = std::string(call.payload),
       .deadline = moment_after(state_->env.mono(), std::chrono::milliseconds(call.timeout_ms)),

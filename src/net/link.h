@@ -27,7 +27,8 @@ struct LinkTerms {
   std::uint64_t nonce = 0;
   bool connected = false;  // by this node
   PeerLimits theirs{};
-  std::string remote{};  // address, as the connection says
+  std::string remote{};            // address, as the connection says
+  std::optional<NodeId> proved{};  // as Channel has it
 };
 
 class Link : public std::enable_shared_from_this<Link> {

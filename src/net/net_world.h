@@ -18,6 +18,7 @@
 #include "io/sim/sim_world.h"
 #include "net/lane.h"
 #include "net/rpc.h"
+#include "net/tls_transport.h"
 
 namespace walrus::net {
 
@@ -45,10 +46,12 @@ class FlippingTransport final : public Transport {
   double probability_;
 };
 
-struct NetNode {  // one life of a node's process; what refers to the Rpc goes before it
+// One life of a node's process; what refers to the Rpc goes before it.
+struct NetNode {
   io::Env* env = nullptr;
   std::unique_ptr<io::Loop> loop{};
   std::unique_ptr<FlippingTransport> transport{};
+  std::unique_ptr<TlsTransport> tls{};  // around it, if the world has TLS
   std::unique_ptr<FileWorker> worker{};
   std::unique_ptr<Rpc> rpc{};
   std::unique_ptr<LaneReceiver> receiver{};
@@ -58,7 +61,8 @@ class NetWorld {
  public:
   static constexpr int kNodes = 3;
 
-  explicit NetWorld(std::uint64_t seed);
+  // With TLS the bytes differ from run to run: a seed repeats the plan, not the trace.
+  explicit NetWorld(std::uint64_t seed, bool tls = false);
   ~NetWorld();
   void go(int slices);  // faults and load, then healing and the demand for progress
 
@@ -75,6 +79,8 @@ class NetWorld {
 
  private:
   void start(int node);
+  void write_certificates();
+  Transport& secure(int node);
   void end_life(int node);
   void load(int node);
   void start_call(int node, int to);
@@ -91,7 +97,13 @@ class NetWorld {
   void finish(std::uint64_t tag, const Result<std::string>&);
   std::uint64_t draw(std::uint64_t below) { return world_.random() % below; }
 
+  class NoLog final : public LogSink {
+    void write(LogLevel, Bytes) override {}
+  };
+  NoLog log_;
+  Metrics metrics_;
   io::World world_;
+  const bool tls_;
   std::vector<NetNode> nodes_;
   std::vector<io::Nanos> paused_until_;
   std::map<int, io::Nanos> restarts_due_;

@@ -29,12 +29,14 @@
 // granted is cut off. What finds no room waits at the sender, within queue_bytes_max a peer.
 // Nothing else makes a reader stop reading, so that control messages are never stuck behind bulk.
 //
-// Identity. A frame of another cluster, of another node or incarnation than the handshake's, or
+// Identity. Where the Transport proves who is there, a node that calls itself another one is
+// refused. A frame of another cluster, of another node or incarnation than the handshake's, or
 // damaged, ends its connection. Of two lives of a node the later one is served, the earlier
 // refused.
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -67,6 +69,9 @@ struct RpcOptions {
   std::size_t connections_max = 1'024;      // accepted, those without a handshake included
   std::size_t connections_per_address_max = 256;
   std::size_t peers_max = 1'024;  // that connected without add_peer()
+  // Guests (net/identity.h) may come from any node whose certificate is good: several processes of
+  // one node at once, as lanes have them. Without it a node is who its certificate says.
+  bool guests = false;
   io::Nanos connect_timeout = std::chrono::seconds(3);
   io::Nanos handshake_timeout = std::chrono::seconds(5);
   io::Nanos write_timeout = std::chrono::seconds(10);  // in which the peer takes nothing
@@ -107,7 +112,8 @@ class Occupied {
 
 struct Request {
   NodeId from{};
-  Incarnation incarnation{};  // of the sender
+  Incarnation incarnation{};       // of the sender
+  std::optional<NodeId> proved{};  // the sender's node, by its certificate; none: nothing is proved
   Method method{};
   std::string body{};
   io::Nanos deadline{};  // by this node's Env::mono(); max: none

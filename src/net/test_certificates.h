@@ -41,6 +41,7 @@ struct TestCertificate {
 struct TestSubject {
   std::string common_name{};
   std::string names{};  // "DNS:localhost,IP:127.0.0.1"; empty: none
+  std::string usage{};  // "clientAuth"; empty: any
   bool ca = false;
   std::chrono::seconds begins{-3600}, ends{30 * 86400};  // from `now`
 };
@@ -73,6 +74,7 @@ inline TestCertificate make_certificate(const TestSubject& subject, Time now,
   };
   extend(NID_basic_constraints, subject.ca ? "critical,CA:TRUE" : "critical,CA:FALSE");
   if (!subject.names.empty()) extend(NID_subject_alt_name, subject.names);
+  if (!subject.usage.empty()) extend(NID_ext_key_usage, subject.usage);
   EXPECT_GT(X509_sign(x509, signer->key.get(), nullptr), 0);
   return made;
 }

@@ -8,6 +8,7 @@
 #include <deque>
 
 #include "base/check.h"
+#include "net/node_name.h"
 #include "net/openssl_handles.h"
 
 namespace walrus::net {
@@ -18,7 +19,8 @@ constexpr std::size_t kPieceBytes = 4 * kRecordBytes;  // encrypted before it is
 constexpr std::size_t kReceiveBytes = 16 << 10;
 constexpr std::size_t kFirstReceiveBytes = 1 << 10;    // of a peer that has not said anything yet
 constexpr std::size_t kHandshakeBytesMax = 128 << 10;  // of a peer
-constexpr char kHandshakeRecord = 0x16;
+constexpr char kAlertRecord = 0x15, kHandshakeRecord = 0x16;
+constexpr io::Nanos kPartingTimeout = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -44,7 +46,8 @@ struct TlsConnection::State {
   std::string received;      // the peer's bytes, on their way to `ssl`
   std::size_t handshake_bytes = 0;
   bool secured = false, closed = false;
-  std::optional<Error> broken;  // for good
+  std::optional<Error> broken;   // for good
+  std::optional<Error> refused;  // what options.judge said
 
   // Of one write at a time: whoever has something to send while another writes leaves it to that.
   bool flushing = false;
@@ -83,6 +86,19 @@ io::Nanos deadline_after(State& state, io::Nanos timeout) {
   return timeout >= io::Nanos::max() - now ? io::Nanos::max() : now + timeout;
 }
 
+// For OpenSSL's verification, certificate by certificate, the peer's own one last.
+int ask_judge(int good, X509_STORE_CTX* verified) {
+  if (good != 1 || X509_STORE_CTX_get_error_depth(verified) != 0) return good;
+  const auto* ssl =
+      static_cast<SSL*>(X509_STORE_CTX_get_ex_data(verified, SSL_get_ex_data_X509_STORE_CTX_idx()));
+  auto& state = *static_cast<State*>(SSL_get_app_data(ssl));
+  auto verdict = state.options.judge(uris_of(X509_STORE_CTX_get_current_cert(verified)));
+  if (verdict) return 1;
+  state.refused = std::move(verdict).error();
+  X509_STORE_CTX_set_error(verified, X509_V_ERR_CERT_REJECTED);
+  return 0;
+}
+
 void start_ssl(State& state) {
   state.ssl = SSL_new(state.context->get());
   auto* in = BIO_new(BIO_s_mem());
@@ -92,12 +108,17 @@ void start_ssl(State& state) {
   auto* rules = SSL_get0_param(state.ssl);
   X509_VERIFY_PARAM_set_time(
       rules, std::chrono::floor<std::chrono::seconds>(state.env.wall()).time_since_epoch().count());
+  SSL_set_app_data(state.ssl, &state);
+  if (state.options.judge)
+    SSL_set_verify(state.ssl, SSL_CTX_get_verify_mode(state.context->get()), ask_judge);
   if (state.context->is_server()) {
     SSL_set_accept_state(state.ssl);
     return;
   }
   SSL_set_connect_state(state.ssl);
   const auto& host = state.options.host;
+  CHECK(!host.empty() || state.options.judge);  // or anybody would do
+  if (host.empty()) return;
   if (X509_VERIFY_PARAM_set1_ip_asc(rules, host.c_str()) == 1) return;
   ERR_clear_error();
   X509_VERIFY_PARAM_set_hostflags(rules, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
@@ -152,13 +173,31 @@ io::Task<bool> receive(StateRef state, io::Nanos timeout) {
 }
 
 // Why the handshake failed, as far as it is known.
-std::string describe_failure(State& state) {
+Error handshake_failure(State& state) {
+  if (state.refused) {
+    (void)take_tls_errors();
+    return {state.refused->code,
+            fmt::format("{}: {}", state.plain->peer(), state.refused->message)};
+  }
   auto verified = SSL_get_verify_result(state.ssl);
   auto why = take_tls_errors();
   if (verified != X509_V_OK)
     why = fmt::format("{}{}{}", why, why.empty() ? "" : ": ",
                       X509_verify_cert_error_string(verified));
-  return why.empty() ? "not TLS" : why;
+  return {Code::kInvalid,
+          fmt::format("{}: TLS handshake: {}", state.plain->peer(), why.empty() ? "not TLS" : why)};
+}
+
+// The peer's own bytes are read before the close, so that it gets our last ones and no reset.
+boost::asio::awaitable<void> part(StateRef state) {
+  state->plain->shutdown_write();
+  const auto deadline = deadline_after(*state, kPartingTimeout);
+  char dropped[1 << 10];
+  for (std::size_t count = 0; count < kHandshakeBytesMax;) {
+    auto size = co_await state->plain->read_some(dropped, left_until(*state, deadline));
+    if (!size || *size == 0) co_return;
+    count += *size;
+  }
 }
 
 // The first bytes of a peer that does not speak TLS: it gets a word, if there is one.
@@ -167,28 +206,27 @@ io::Task<void> refuse_foreign(StateRef state, io::Nanos timeout) {
   if (state->options.foreign) answer = state->options.foreign(state->received);
   if (!answer.empty()) {
     (void)co_await state->plain->write(answer, timeout);
-    state->plain->shutdown_write();
-    // Its own bytes are read before the close, so that it gets the answer and no reset.
-    char dropped[512];
-    (void)co_await state->plain->read_some(dropped, timeout);
+    co_await part(state);
   }
   co_return fail(Code::kInvalid, "{}: the peer does not speak TLS", state->plain->peer());
 }
 
 io::Task<void> shake_hands(StateRef state, io::Nanos timeout) {
   auto deadline = std::min(state->deadline, deadline_after(*state, timeout));
-  bool first = state->context->is_server();
-  if (!first) start_ssl(*state);
+  const bool server = state->context->is_server();
+  bool heard = false;
+  if (!server) start_ssl(*state);
   while (true) {
     auto left = left_until(*state, deadline);
-    if (!first) {
+    if (state->ssl != nullptr) {
       ERR_clear_error();
       auto done = SSL_do_handshake(state->ssl);
       auto error = SSL_get_error(state->ssl, done);
       if (done != 1 && error != SSL_ERROR_WANT_READ) {
-        auto why = describe_failure(*state);
+        auto why = handshake_failure(*state);
         (void)co_await flush(state, left);  // the alert that says so
-        co_return fail(Code::kInvalid, "{}: TLS handshake: {}", state->plain->peer(), why);
+        if (server) co_await part(state);
+        co_return std::unexpected(std::move(why));
       }
       WALRUS_CO_TRY(co_await flush(state, left));
       if (done == 1) co_return Result<void>();
@@ -196,9 +234,10 @@ io::Task<void> shake_hands(StateRef state, io::Nanos timeout) {
     WALRUS_CO_ASSIGN(bool more, co_await receive(state, left));
     if (!more)
       co_return fail(Code::kIo, "{}: ended within the TLS handshake", state->plain->peer());
-    if (first && state->received[0] != kHandshakeRecord)
+    const char record = state->received[0];
+    if (!heard && record != kHandshakeRecord && (server || record != kAlertRecord))
       co_return co_await refuse_foreign(state, left);
-    first = false;
+    heard = true;
     if (state->handshake_bytes > kHandshakeBytesMax)
       co_return fail(Code::kInvalid, "{}: a TLS handshake without end", state->plain->peer());
   }
@@ -214,6 +253,22 @@ io::Task<void> secure(StateRef state, io::Nanos timeout) {
   co_return result;
 }
 
+// The peer's alert that it does not take our certificate.
+bool is_refusal(unsigned long error) {
+  if (ERR_GET_LIB(error) != ERR_LIB_SSL) return false;
+  switch (ERR_GET_REASON(error)) {
+    case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
+    case SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE:
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_REVOKED:
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED:
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN:
+    case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
+    case SSL_R_TLSV1_ALERT_ACCESS_DENIED:
+    case SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED: return true;
+    default: return false;
+  }
+}
+
 io::Task<std::size_t> read_on(StateRef state, std::span<char> to, io::Nanos timeout) {
   auto deadline = deadline_after(*state, timeout);
   if (state->closed) co_return state->fail_closed();
@@ -225,13 +280,16 @@ io::Task<std::size_t> read_on(StateRef state, std::span<char> to, io::Nanos time
     auto most = std::min<std::size_t>(to.size(), 1 << 30);
     auto size = SSL_read(state->ssl, to.data(), static_cast<int>(most));
     auto error = SSL_get_error(state->ssl, size);
+    const bool refused = size <= 0 && is_refusal(ERR_peek_error());
     auto why = size > 0 || error == SSL_ERROR_WANT_READ ? "" : take_tls_errors();
     // What the protocol itself has to say.
     if (has_output(*state)) WALRUS_CO_TRY(co_await flush(state, left_until(*state, deadline)));
     if (size > 0) co_return static_cast<std::size_t>(size);
     if (error == SSL_ERROR_ZERO_RETURN) co_return std::size_t{0};
     if (error != SSL_ERROR_WANT_READ) {
-      state->broken = Error{Code::kIo, fmt::format("{}: TLS: {}", state->plain->peer(), why)};
+      state->broken = Error{refused ? Code::kInvalid : Code::kIo,
+                            fmt::format("{}: TLS: {}{}", state->plain->peer(),
+                                        refused ? "the peer refuses this certificate: " : "", why)};
       continue;
     }
     WALRUS_CO_ASSIGN(bool more, co_await receive(state, left_until(*state, deadline)));

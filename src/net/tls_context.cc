@@ -3,10 +3,12 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 
 #include <ctime>
 
 #include "base/check.h"
+#include "net/node_name.h"
 #include "net/openssl_handles.h"
 
 namespace walrus::net {
@@ -38,16 +40,6 @@ std::unexpected<Error> refuse(const std::string& name, Bytes what) {
   return fail(Code::kInvalid, "{}: {}{}{}", name, what, why.empty() ? "" : ": ", why);
 }
 
-Time time_of(const ASN1_TIME* stored) {
-  std::tm parts{};
-  if (ASN1_TIME_to_tm(stored, &parts) != 1) return {};
-  std::chrono::year_month_day day{std::chrono::year(parts.tm_year + 1900),
-                                  std::chrono::month(static_cast<unsigned>(parts.tm_mon + 1)),
-                                  std::chrono::day(static_cast<unsigned>(parts.tm_mday))};
-  return std::chrono::sys_days(day) + std::chrono::hours(parts.tm_hour) +
-         std::chrono::minutes(parts.tm_min) + std::chrono::seconds(parts.tm_sec);
-}
-
 // A key that asks for a password: nobody is there to be asked.
 int no_password(char*, int, int, void*) { return 0; }
 
@@ -63,6 +55,16 @@ Result<CertificateHandle> next_certificate(const std::string& name, BIO* bio) {
 }
 
 }  // namespace
+
+Time time_of(const ASN1_TIME* stored) {
+  std::tm parts{};
+  if (ASN1_TIME_to_tm(stored, &parts) != 1) return {};
+  std::chrono::year_month_day day{std::chrono::year(parts.tm_year + 1900),
+                                  std::chrono::month(static_cast<unsigned>(parts.tm_mon + 1)),
+                                  std::chrono::day(static_cast<unsigned>(parts.tm_mday))};
+  return std::chrono::sys_days(day) + std::chrono::hours(parts.tm_hour) +
+         std::chrono::minutes(parts.tm_min) + std::chrono::seconds(parts.tm_sec);
+}
 
 std::string take_tls_errors() {
   std::string text;
@@ -142,6 +144,12 @@ Result<void> TlsContext::load(const TlsFiles& names, const TlsMaterial& material
   return {};
 }
 
+bool TlsContext::serves_both_sides() const {
+  auto* own = SSL_CTX_get0_certificate(context_);
+  return X509_check_purpose(own, X509_PURPOSE_SSL_SERVER, 0) == 1 &&
+         X509_check_purpose(own, X509_PURPOSE_SSL_CLIENT, 0) == 1;
+}
+
 Result<void> TlsContext::load_certificate(const std::string& name, const std::string& pem) {
   auto bio = open_memory(pem);
   WALRUS_ASSIGN(auto leaf, next_certificate(name, bio.get()));
@@ -149,6 +157,7 @@ Result<void> TlsContext::load_certificate(const std::string& name, const std::st
   if (SSL_CTX_use_certificate(context_, leaf.get()) != 1) return refuse(name, "cannot be used");
   begins_ = time_of(X509_get0_notBefore(leaf.get()));
   expires_ = time_of(X509_get0_notAfter(leaf.get()));
+  uris_ = uris_of(leaf.get());
   while (true) {
     WALRUS_ASSIGN(auto next, next_certificate(name, bio.get()));
     if (!next) return {};

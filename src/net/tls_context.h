@@ -10,10 +10,12 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "io/env.h"
 #include "walrus/tls.h"
 
+struct asn1_string_st;  // ASN1_TIME
 struct ssl_ctx_st;
 
 namespace walrus::net {
@@ -45,6 +47,8 @@ class TlsContext {
   ssl_ctx_st* get() const { return context_; }
   bool is_server() const { return server_; }
   Time expires() const { return expires_; }  // the own certificate; 1970: there is none
+  const std::vector<std::string>& uris() const { return uris_; }  // that it is for
+  bool serves_both_sides() const;  // whether it may be shown by servers and by clients
 
  private:
   explicit TlsContext(bool server);
@@ -56,7 +60,10 @@ class TlsContext {
   const bool server_;
   ssl_ctx_st* context_;
   Time expires_{}, begins_{};
+  std::vector<std::string> uris_{};
 };
+
+Time time_of(const asn1_string_st*);  // 1970: not a time
 
 // What OpenSSL has to say about the last failure of this thread, and forgets; "" if nothing.
 std::string take_tls_errors();

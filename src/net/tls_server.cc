@@ -7,8 +7,8 @@ namespace walrus::net {
 TlsServer::TlsServer(io::Env& env, LogSink& log, Metrics& metrics, const TlsServerOptions& options)
     : env_(env),
       log_(log),
-      metrics_(metrics),
       options_(options),
+      watch_(env.disk(), log, options.files),
       handshakes_(metrics.counter({"walrus_tls_handshakes", "TLS handshakes that succeeded."})),
       failures_(metrics.counter({"walrus_tls_handshake_failures", "TLS handshakes that failed."})),
       expires_(metrics.gauge({"walrus_tls_certificate_expires",
@@ -20,15 +20,13 @@ TlsServer::~TlsServer() = default;
 Result<std::unique_ptr<TlsServer>> TlsServer::open(io::Env& env, LogSink& log, Metrics& metrics,
                                                    const TlsServerOptions& options) {
   std::unique_ptr<TlsServer> server(new TlsServer(env, log, metrics, options));
-  WALRUS_ASSIGN(auto material, read_tls_files(env.disk(), options.files));
-  server->seen_ = material;
-  WALRUS_TRY(server->take(std::move(material)));
+  auto& made = *server;
+  WALRUS_TRY(made.watch_.open([&](const TlsMaterial& material) { return made.take(material); }));
   return server;
 }
 
-Result<void> TlsServer::take(TlsMaterial material) {
-  used_ = std::move(material);  // also what is broken: it is not tried again until it changes
-  WALRUS_ASSIGN(auto made, TlsContext::server(options_.files, used_, options_.client_certificate,
+Result<void> TlsServer::take(const TlsMaterial& material) {
+  WALRUS_ASSIGN(auto made, TlsContext::server(options_.files, material, options_.client_certificate,
                                               options_.version_min, env_.wall()));
   expires_.set(
       std::chrono::floor<std::chrono::seconds>(made->expires()).time_since_epoch().count());
@@ -37,23 +35,7 @@ Result<void> TlsServer::take(TlsMaterial material) {
 }
 
 void TlsServer::refresh() {
-  auto material = read_tls_files(env_.disk(), options_.files);
-  if (!material) {
-    if (!std::exchange(unreadable_, true))
-      log_line(log_, LogLevel::kError, "certificate_unreadable", {{"error", material.error()}});
-    return;
-  }
-  unreadable_ = false;
-  bool settled = *material == seen_;
-  seen_ = *material;
-  if (!settled || seen_ == used_) return;
-  auto taken = take(std::move(*material));
-  if (taken)
-    log_line(log_, LogLevel::kInfo, "certificate_reloaded",
-             {{"certificate", options_.files.certificate.string()}});
-  else
-    log_line(log_, LogLevel::kError, "certificate_refused",
-             {{"error", taken.error()}, {"hint", "the one before it serves on"}});
+  watch_.refresh([this](const TlsMaterial& material) { return take(material); });
 }
 
 std::unique_ptr<io::Connection> TlsServer::secure(io::Loop& loop,

@@ -2,10 +2,8 @@
 // TlsServer: what secures the connections of a node's ports, with certificates that may change.
 // TlsClient: the same for connections that are made. Shared by loops; any thread.
 //
-// Certificates are read again when their files change: refresh(), called every second or so. New
-// contents count when they were the same twice in a row, so that files that are just being written
-// are not taken for broken. What is broken is refused, with a log line, and the old certificate
-// serves on. Connections keep what they began with.
+// Certificates are read again when their files change: refresh(), called every second or so; see
+// net/tls_watch.h. Connections keep what they began with.
 
 #include <atomic>
 #include <memory>
@@ -15,6 +13,7 @@
 #include "base/log_line.h"
 #include "base/metrics.h"
 #include "net/tls_connection.h"
+#include "net/tls_watch.h"
 
 namespace walrus::net {
 
@@ -42,16 +41,14 @@ class TlsServer {
 
  private:
   TlsServer(io::Env&, LogSink&, Metrics&, const TlsServerOptions&);
-  Result<void> take(TlsMaterial);
+  Result<void> take(const TlsMaterial&);
   void failed(const char* port, const std::string& peer, const Error&);
 
   io::Env& env_;
   LogSink& log_;
-  Metrics& metrics_;
   const TlsServerOptions options_;
+  TlsWatch watch_;
   std::atomic<std::shared_ptr<const TlsContext>> context_;
-  TlsMaterial used_, seen_;  // seen_: at the last refresh()
-  bool unreadable_ = false;
   LogLimit limit_{10, std::chrono::seconds(10)};
   Counter& handshakes_;
   Counter& failures_;

@@ -15,7 +15,7 @@
 namespace walrus::io {
 namespace {
 
-constexpr mode_t kFileMode = 0644;
+constexpr mode_t kFileMode = 0644, kPrivateFileMode = 0600;
 
 std::unexpected<Error> fail_code(const std::error_code& code, const char* call, const Path& path) {
   return fail_errno(code.value(), call, path);
@@ -41,8 +41,9 @@ std::string pid_in(int fd) {
 
 Result<std::unique_ptr<File>> RealDisk::open(const Path& path, Open how) {
   int flags = O_CLOEXEC | (how == Open::kRead ? O_RDONLY : O_RDWR);
-  if (how == Open::kCreate) flags |= O_CREAT | O_EXCL;
-  Descriptor fd(::open(path.c_str(), flags, kFileMode));
+  if (creates(how)) flags |= O_CREAT | O_EXCL;
+  const auto mode = how == Open::kCreatePrivate ? kPrivateFileMode : kFileMode;
+  Descriptor fd(::open(path.c_str(), flags, mode));
   if (fd.get() < 0) return fail_errno(errno, "open", path);
   return std::make_unique<RealFile>(std::move(fd), path, how != Open::kRead);
 }

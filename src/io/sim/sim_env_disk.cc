@@ -35,10 +35,10 @@ Result<std::unique_ptr<File>> SimEnvDisk::open(const Path& path, Open how) {
       return fail_errno(EMFILE, "open", path);
     }
     auto inode = disk.find(path);
-    if (inode && how == Open::kCreate) return fail_errno(EEXIST, "open", path);
+    if (inode && creates(how)) return fail_errno(EEXIST, "open", path);
     if (inode && inode->directory() && how != Open::kRead) return fail_errno(EISDIR, "open", path);
     if (!inode) {
-      if (how != Open::kCreate || !disk.parent_of(path)) return fail_errno(ENOENT, "open", path);
+      if (!creates(how) || !disk.parent_of(path)) return fail_errno(ENOENT, "open", path);
       inode = disk.create(path, false);
     }
     return std::make_unique<SimFile>(incarnation_, std::move(inode), path, how != Open::kRead);
