@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "io/address.h"
-#include "net/timers.h"
+#include "net/who_is.h"
 #include "wire/peer/service_command.h"
 
 namespace walrus::service {

@@ -4,6 +4,7 @@
 
 #include "io/address.h"
 #include "io/runner.h"
+#include "net/tls_transport.h"
 #include "service/guest.h"
 #include "service/member.h"
 #include "service/session.h"
@@ -12,7 +13,6 @@
 namespace walrus {
 
 using service::Answering;
-using service::Member;
 
 namespace {
 
@@ -146,6 +146,7 @@ struct Service::Impl {
   }
 
   Result<void> start(std::unique_ptr<StateMachine> machine);
+  net::Transport& transport() { return tls ? static_cast<net::Transport&>(*tls) : tcp; }
   Result<service::Identity> find_identity();
   Result<void> stop(io::Nanos deadline);
   Result<void> ask(wire::peer::ChangeRequest request, Deadline deadline);
@@ -158,9 +159,10 @@ struct Service::Impl {
   Metrics metrics;
   std::unique_ptr<log::Engine> engine;
   net::TcpTransport tcp;
+  std::unique_ptr<net::TlsTransport> tls;  // none: plain TCP
   io::Runner runner;
   const std::shared_ptr<service::Gateway> gateway;  // shared with sessions
-  std::shared_ptr<Member> member;                   // shared with its coroutines
+  std::shared_ptr<service::Member> member;          // shared with its coroutines
   std::shared_ptr<service::Endpoint> endpoint;      // of the member; shared with sessions
   std::string address;
   bool stopped = false;
@@ -181,13 +183,17 @@ Result<void> Service::Impl::start(std::unique_ptr<StateMachine> machine) {
   log::EngineOptions stored;
   stored.user.root = options.data_dir;
   stored.user.shards = 1;
+  if (options.tls) {
+    WALRUS_ASSIGN(tls, net::TlsTransport::open(env, tcp, sink, metrics,
+                                               {.files = *options.tls, .self = options.id}));
+  }
   WALRUS_ASSIGN(engine, log::Engine::open(env, stored));
   WALRUS_ASSIGN(const auto identity, find_identity());
-  const service::MemberParts parts{env, runner.loop(), *engine, tcp, metrics, sink};
-  WALRUS_ASSIGN(member, gateway->run<std::shared_ptr<Member>>([&] {
-    return Member::start(parts, options, identity, std::move(machine));
+  const service::MemberParts parts{env, runner.loop(), *engine, transport(), metrics, sink};
+  WALRUS_ASSIGN(member, gateway->run<std::shared_ptr<service::Member>>([&] {
+    return service::Member::start(parts, options, identity, std::move(machine));
   }));
-  endpoint = Member::endpoint(member);
+  endpoint = service::Member::endpoint(member);
   address = member->address();
   return {};
 }
@@ -210,8 +216,9 @@ io::Task<service::Identity> Service::Impl::ask_members(Impl& impl, service::Iden
   constexpr io::Nanos kTimeout = std::chrono::seconds(2);
   Error last{Code::kTimeout, "nobody answered"};
   for (const auto& address : impl.options.join) {
-    auto found = co_await net::who_is(impl.gateway->env(), impl.runner.loop(), impl.tcp, address,
-                                      {{}, newcomer.node, {newcomer.incarnation}}, kTimeout);
+    auto found =
+        co_await net::who_is(impl.gateway->env(), impl.runner.loop(), impl.transport(), address,
+                             {{}, newcomer.node, {newcomer.incarnation}}, kTimeout);
     if (found) {
       newcomer.cluster = found->cluster;
       co_return newcomer;
@@ -321,21 +328,37 @@ namespace {
 
 // Everything of a session from outside; goes with its last handle.
 struct Outside {
-  explicit Outside(io::Env& env, std::vector<std::string> addresses)
-      : runner(env),
-        gateway(std::make_shared<service::Gateway>(env, runner.loop())),
-        guest(std::make_shared<service::Guest>(env, runner.loop(), tcp, std::move(addresses))) {}
+  static Result<std::shared_ptr<Outside>> make(io::Env& env, std::vector<std::string> addresses,
+                                               const std::optional<TlsFiles>& files) {
+    for (const auto& address : addresses)
+      WALRUS_TRY(check_address("connect", address, !files && !env.single_threaded()));
+    auto outside = std::make_shared<Outside>(env);
+    net::Transport* transport = &outside->tcp;
+    if (files) {
+      WALRUS_ASSIGN(outside->tls, net::TlsTransport::open(env, outside->tcp, outside->sink,
+                                                          outside->metrics, {.files = *files}));
+      transport = outside->tls.get();
+    }
+    outside->guest = std::make_shared<service::Guest>(env, outside->runner.loop(), *transport,
+                                                      std::move(addresses));
+    return outside;
+  }
+  explicit Outside(io::Env& env)
+      : runner(env), gateway(std::make_shared<service::Gateway>(env, runner.loop())) {}
   ~Outside() {
     gateway->close();
     runner.stop();
     channels.close();
-    guest->stop();
+    if (guest) guest->stop();
   }
 
+  FunctionSink sink{{}};
+  Metrics metrics;
   net::TcpTransport tcp;
+  std::unique_ptr<net::TlsTransport> tls;  // none: plain TCP
   io::Runner runner;
-  std::shared_ptr<service::Gateway> gateway;
-  std::shared_ptr<service::Guest> guest;  // shared with its coroutines and channels
+  std::shared_ptr<service::Gateway> gateway;  // shared with the session's handles
+  std::shared_ptr<service::Guest> guest;      // shared with its coroutines and channels
   service::Channels channels;
 };
 
@@ -353,20 +376,12 @@ io::Task<ServiceStatus> ask_status(Outside& outside, Deadline deadline) {
                                   {.body = wire::peer::StatusRequest{}}, moment(deadline)));
 }
 
-Result<void> check_outside(const io::Env& env, const std::vector<std::string>& addresses,
-                           const std::optional<TlsFiles>& tls) {
-  for (const auto& address : addresses)
-    WALRUS_TRY(check_address("connect", address, !tls && !env.single_threaded()));
-  return {};
-}
-
 }  // namespace
 
 Result<Session> service::connect(io::Env& env, std::vector<std::string> addresses,
                                  const std::optional<TlsFiles>& tls,
                                  std::optional<SessionPlace> place, Deadline deadline) {
-  WALRUS_TRY(check_outside(env, addresses, tls));
-  auto outside = std::make_shared<Outside>(env, std::move(addresses));
+  WALRUS_ASSIGN(auto outside, Outside::make(env, std::move(addresses), tls));
   WALRUS_ASSIGN(auto opened, outside->gateway->run<service::Opened>(
                                  [&] { return open_outside(*outside, place, moment(deadline)); }));
   return Session(std::make_shared<Session::Impl>(outside->gateway, std::move(opened.channel),
@@ -375,10 +390,8 @@ Result<Session> service::connect(io::Env& env, std::vector<std::string> addresse
 
 Result<ServiceStatus> service_status(const std::string& address, const std::optional<TlsFiles>& tls,
                                      Deadline deadline) {
-  auto& env = io::real_env();
-  WALRUS_TRY(check_outside(env, {address}, tls));
-  Outside outside(env, {address});
-  return outside.gateway->run<ServiceStatus>([&] { return ask_status(outside, deadline); });
+  WALRUS_ASSIGN(auto outside, Outside::make(io::real_env(), {address}, tls));
+  return outside->gateway->run<ServiceStatus>([&] { return ask_status(*outside, deadline); });
 }
 
 }  // namespace walrus
