@@ -147,6 +147,7 @@ class Sweep {
 int run(const Arguments& arguments) {
   auto world = arguments.world == "raft"     ? raft_world()
                : arguments.world == "groups" ? groups_world()
+               : arguments.world == "node"   ? node_world()
                                              : log_world();
   if (arguments.list_families || arguments.list_least) return list_names(world, arguments);
   return Sweep(std::move(world), arguments).run();
@@ -160,9 +161,10 @@ int main(int argc, char** argv) {
   CLI::App app(
       "Runs simulated worlds against a model: the engine on a disk that fails (log), consumer "
       "groups "
-      "and a producer of a server that does (groups), a Raft group (raft).");
+      "and a producer of a server that does (groups), a Raft group's core (raft), processes with "
+      "the driver of several groups (node).");
   app.add_option("--world", arguments.world, "which world")
-      ->check(CLI::IsMember({"log", "groups", "raft"}));
+      ->check(CLI::IsMember({"log", "groups", "raft", "node"}));
   auto* seed = app.add_option("--seed", arguments.seed, "run this seed alone");
   app.add_option("--seeds", arguments.seeds, "how many seeds")->excludes(seed);
   app.add_option("--first", arguments.first, "the first of them")->excludes(seed);

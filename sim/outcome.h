@@ -37,6 +37,7 @@ struct World {
 
 World log_world();
 World groups_world();
+World node_world();
 World raft_world();
 
 }  // namespace walrus::sim

@@ -2,6 +2,7 @@
 
 #include "groups_run.h"
 #include "log_run.h"
+#include "node_run.h"
 #include "outcome.h"
 #include "raft_run.h"
 
@@ -64,6 +65,10 @@ World log_world() {
 
 World groups_world() {
   return {"groups", run_tallied<GroupsRun>, [] { return groups_families(); }, {}};
+}
+
+World node_world() {
+  return {"node", run_tallied<NodeRun>, [] { return node_families(); }, {}};
 }
 
 World raft_world() {

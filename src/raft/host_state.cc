@@ -291,11 +291,11 @@ io::Task<Node*> HostState::open(std::shared_ptr<HostState> self, GroupId group, 
   if (self->stopped) co_return fail(Code::kClosed, "the host has stopped");
   options = self->complete(std::move(options), group);
   WALRUS_CO_TRY(self->check(options));
-  if (self->nodes_.contains(group) || std::ranges::contains(self->opening_, group))
+  if (self->nodes_.contains(group) || self->opening_.contains(group))
     co_return fail(Code::kExists, "raft group {:016x} is open", group.value);
-  self->opening_.push_back(group);
+  self->opening_.insert(group);
   auto opened = co_await load(self, group, std::move(options), std::move(machine));
-  std::erase(self->opening_, group);
+  self->opening_.erase(group);
   co_return opened;
 }
 
@@ -328,17 +328,17 @@ io::Task<void> HostState::close(std::shared_ptr<HostState> self, GroupId group) 
   auto state = found->second.state;
   state->shut();
   // Not to be opened again before nothing of it is written any more.
-  self->opening_.push_back(group);
+  self->opening_.insert(group);
   auto node = self->nodes_.extract(found);
   auto stopped = co_await state->stopped();
-  std::erase(self->opening_, group);
+  self->opening_.erase(group);
   co_return stopped;
 }
 
 io::Task<void> HostState::remove(std::shared_ptr<HostState> self, GroupId group) {
   if (self->nodes_.contains(group)) WALRUS_CO_TRY(co_await close(self, group));
   if (self->stopped) co_return fail(Code::kClosed, "the host has stopped");
-  if (std::ranges::contains(self->opening_, group))
+  if (self->opening_.contains(group))
     co_return fail(Code::kBusy, "raft group {:016x} is being opened", group.value);
   auto call = [&engine = self->engine, group] { return Store::remove(engine, group); };
   WALRUS_CO_ASSIGN(auto pending, co_await self->files_->run<std::vector<log::Pending>>(call));

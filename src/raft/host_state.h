@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -73,7 +74,7 @@ class HostState : public std::enable_shared_from_this<HostState> {
   std::unique_ptr<Writer> writer_{};
   std::unique_ptr<net::FileWorker> files_{}, machines_{};
   std::map<GroupId, Opened> nodes_{};
-  std::vector<GroupId> opening_{};
+  std::set<GroupId> opening_{};
   std::vector<std::shared_ptr<NodeState>> marked_{};
   bool turn_posted_ = false, turn_runs_ = false;
   Actions actions_{};  // of the step that runs; its memory is used again

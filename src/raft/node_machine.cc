@@ -82,9 +82,9 @@ boost::asio::awaitable<void> NodeState::run_machine(std::shared_ptr<NodeState> s
 }
 
 boost::asio::awaitable<void> NodeState::run_task(std::shared_ptr<NodeState> self, Task task) {
-  if (auto* one = std::get_if<ApplyTask>(&task)) co_await apply(self, std::move(*one));
-  else if (auto* one = std::get_if<RestoreTask>(&task)) co_await restore(self, std::move(*one));
-  else if (auto* one = std::get_if<CallTask>(&task)) co_await call(self, std::move(*one));
+  if (auto* batch = std::get_if<ApplyTask>(&task)) co_await apply(self, std::move(*batch));
+  else if (auto* given = std::get_if<RestoreTask>(&task)) co_await restore(self, std::move(*given));
+  else if (auto* asked = std::get_if<CallTask>(&task)) co_await call(self, std::move(*asked));
   else co_await freeze(self);
 }
 
@@ -112,7 +112,7 @@ boost::asio::awaitable<void> NodeState::apply(std::shared_ptr<NodeState> self, A
   if (commands) replies = co_await run_on<std::vector<std::string>>(self->runner_, call);
   if (!self->usable() || self->failure_) co_return;
   if (!replies) {
-    self->fail({replies.error().code, "apply: " + replies.error().message});
+    self->fail_with({replies.error().code, "apply: " + replies.error().message});
     co_return;
   }
   self->applied_batch(*shared, *std::move(replies));
@@ -180,7 +180,7 @@ boost::asio::awaitable<void> NodeState::restore(std::shared_ptr<NodeState> self,
   if (!self->usable() || self->failure_) co_return;
   self->restoring_ = false;
   if (!starts) {
-    self->fail({starts.error().code, "restore: " + starts.error().message});
+    self->fail_with({starts.error().code, "restore: " + starts.error().message});
     co_return;
   }
   // Now its pieces are known, and it can be sent to others.
@@ -202,7 +202,7 @@ boost::asio::awaitable<void> NodeState::freeze(std::shared_ptr<NodeState> self) 
   auto view = co_await run_on<View>(self->runner_, call);
   if (!self->usable() || self->failure_) co_return;
   if (view && *view) self->frozen(*std::move(view));
-  else self->fail({Code::kInvalid, "freeze: " + (view ? "no view" : view.error().message)});
+  else self->fail_with({Code::kInvalid, "freeze: " + (view ? "no view" : view.error().message)});
 }
 
 boost::asio::awaitable<void> NodeState::call(std::shared_ptr<NodeState> self, CallTask task) {

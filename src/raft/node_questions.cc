@@ -42,7 +42,7 @@ void NodeState::change_members(std::vector<MemberChange> changes, Nanos timeout,
 void NodeState::transfer(NodeId to, Nanos timeout, Node::Done done) {
   if (!usable()) {
     loop().post([done = std::move(done)]() mutable {
-      done(::walrus::fail(Code::kClosed, "the node has stopped"));
+      done(fail(Code::kClosed, "the node has stopped"));
     });
     return;
   }
@@ -76,7 +76,7 @@ void NodeState::answered(Asked asked, const Answer& answer) {
   if (answer.refusal == Refusal::kNone)
     transfers_.push_back({asked.deadline, std::move(asked.transferred)});
   else
-    asked.transferred(::walrus::fail(code, "transfer refused: {}", refusal_name(answer.refusal)));
+    asked.transferred(fail(code, "transfer refused: {}", refusal_name(answer.refusal)));
 }
 
 Proposal NodeState::refused(Refusal refusal) const {
@@ -95,10 +95,10 @@ void NodeState::settle_transfers() {
 void NodeState::read(ReadLevel level, Nanos timeout, Node::ReadDone done) {
   Result<Index> now = applied_.index;
   bool busy = reads_.size() + round_.size() + reads_behind_.size() >= options_.core.reads_max;
-  if (!usable()) now = ::walrus::fail(Code::kClosed, "the node has stopped");
-  else if (failure_) now = ::walrus::fail(Code::kIo, "{}", failure_->message);
+  if (!usable()) now = fail(Code::kClosed, "the node has stopped");
+  else if (failure_) now = fail(Code::kIo, "{}", failure_->message);
   else if (level != ReadLevel::kLocal && busy)
-    now = ::walrus::fail(Code::kBusy, "{} reads wait", options_.core.reads_max);
+    now = fail(Code::kBusy, "{} reads wait", options_.core.reads_max);
   if (!now || level == ReadLevel::kLocal) {
     loop().post([done = std::move(done), now = std::move(now)]() mutable { done(std::move(now)); });
     return;
@@ -125,7 +125,7 @@ void NodeState::start_reads() {
     auto state = self.lock();
     if (!state || number != state->round_number_) return;
     if (answer.refusal == Refusal::kNone) state->round_over(answer.index);
-    else state->round_over(::walrus::fail(Code::kBusy, "{}", refusal_name(answer.refusal)));
+    else state->round_over(fail(Code::kBusy, "{}", refusal_name(answer.refusal)));
   });
 }
 
@@ -205,7 +205,7 @@ void NodeState::expire(Instant now) {
   auto second = [](auto& one) -> auto& { return one.second; };
   auto read_late = [&](Reading& one) {
     calls.emplace_back([done = std::move(one.done)]() mutable {
-      done(::walrus::fail(Code::kTimeout, "the read was not confirmed in time"));
+      done(fail(Code::kTimeout, "the read was not confirmed in time"));
     });
   };
   auto unknown = [&](Node::ProposalDone& done, EntryId at) {
@@ -222,7 +222,7 @@ void NodeState::expire(Instant now) {
   take_expired(reads_behind_, now, next, second, [&](auto& one) { read_late(one.second); });
   take_expired(transfers_, now, next, itself, [&](Transferring& one) {
     calls.emplace_back([done = std::move(one.done)]() mutable {
-      done(::walrus::fail(Code::kTimeout, "leadership was not taken over in time"));
+      done(fail(Code::kTimeout, "leadership was not taken over in time"));
     });
   });
   next_deadline_ = next;
@@ -238,7 +238,7 @@ void NodeState::fail_waiting(Code code, const std::string& why) {
   };
   auto fail_one = [&](auto& done) {
     calls.emplace_back(
-        [done = std::move(done), code, why]() mutable { done(::walrus::fail(code, "{}", why)); });
+        [done = std::move(done), code, why]() mutable { done(fail(code, "{}", why)); });
   };
   for (auto& one : std::exchange(asked_, {})) {
     if (one.done) unknown(one.done, {});

@@ -106,7 +106,7 @@ void NodeState::snapshot_written(Result<SnapshotRef> written) {
   snapshotting_ = false;
   bool of_sink = builder_ && builder_->error();
   if (!of_sink && !failure_) {
-    fail({written.error().code, "snapshot: " + written.error().message});
+    fail_with({written.error().code, "snapshot: " + written.error().message});
     return;
   }
   snapshot_after_ = host_->env.mono() + kRetry;

@@ -100,7 +100,7 @@ void NodeState::job_done(Result<StoreJob> result, std::size_t place) {
     jobs_.pop_front();
     ++jobs_over_;
     if (!*job.result) {
-      fail(job.result->error());
+      fail_with(job.result->error());
       continue;
     }
     auto& done = **job.result;
@@ -118,7 +118,7 @@ void NodeState::job_done(Result<StoreJob> result, std::size_t place) {
   }
 }
 
-void NodeState::fail(const Error& error) {
+void NodeState::fail_with(const Error& error) {
   if (failure_ || !usable()) return;
   failure_ = error;
   host_->log(LogLevel::kError, "raft.group_failed", group_, error.message);

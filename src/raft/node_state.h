@@ -98,7 +98,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   void route(Message&);
   void note_reply(const Event&);
   void note_changes();
-  void fail(const Error&);
+  void fail_with(const Error&);
   void fail_waiting(Code, const std::string& why);
   bool usable() const { return core_ && !shut_; }
 

@@ -10,6 +10,7 @@
 #include "log/engine.h"
 #include "raft/machine.h"
 #include "raft/node.h"
+#include "raft/stored_format.h"
 
 namespace walrus::raft {
 

@@ -71,14 +71,16 @@ Result<Store::Loaded> Store::load(log::Engine& engine, const StoredGroup& expect
 
 Result<void> Store::load_state(Durable& durable, StoredInstall& install) {
   auto state = engine_.list_state(log_, log::Table::kRaft);
-  if (auto found = state.find(std::string(kHardStateKey)); found != state.end())
+  if (auto found = state.find(std::string(kHardStateKey)); found != state.end()) {
     WALRUS_ASSIGN(durable.hard_state, wire::peer::parse_hard_state(found->second));
+  }
   if (auto found = state.find(std::string(kSnapshotKey)); found != state.end()) {
     WALRUS_ASSIGN(install, parse_install(found->second));
     durable.snapshot = install.meta;
   }
-  if (auto found = state.find(std::string(kBaseKey)); found != state.end())
+  if (auto found = state.find(std::string(kBaseKey)); found != state.end()) {
     WALRUS_ASSIGN(base_, parse_base(found->second));
+  }
   durable.base = base_.base;
   snapshot_index_ = durable.snapshot.last.index;
   return {};
