@@ -7,8 +7,8 @@
 
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
+#include <vector>
 
 #include "net/timers.h"
 #include "service/endpoint.h"
@@ -64,10 +64,10 @@ class Channel : public std::enable_shared_from_this<Channel> {
 // The channels of a loop, which goes after them.
 class Channels {
  public:
-  void add(const std::shared_ptr<Channel>& channel) { channels_.insert(channel); }
+  void add(const std::shared_ptr<Channel>& channel) { channels_.push_back(channel); }
   void remove(const std::shared_ptr<Channel>& channel) {
     channel->close();
-    channels_.erase(channel);
+    std::erase(channels_, channel);
   }
   void close() {
     for (auto channels = std::exchange(channels_, {}); const auto& channel : channels)
@@ -75,7 +75,7 @@ class Channels {
   }
 
  private:
-  std::set<std::shared_ptr<Channel>> channels_{};
+  std::vector<std::shared_ptr<Channel>> channels_{};
 };
 
 }  // namespace walrus::service

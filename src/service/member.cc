@@ -23,6 +23,17 @@ Failed final_failure(Code code, std::string why) {
   return {.error = {code, std::move(why)}, .again = false};
 }
 
+// Replies that one message has no room for are asked for again: they are kept.
+void fit(ProposeAnswer& answer) {
+  std::size_t bytes = 0, count = 0;
+  for (const auto& outcome : answer.outcomes) {
+    bytes += outcome.text.size();
+    if (count > 0 && bytes > kReplyBytesMax) break;
+    ++count;
+  }
+  answer.outcomes.resize(count);
+}
+
 walrus::Role role_of(const raft::NodeStatus& status) {
   if (!status.failure.empty()) return walrus::Role::kFailed;
   switch (status.core.role) {
@@ -266,8 +277,8 @@ void Member::register_metrics() {
 io::Task<std::string> Member::on_call(std::shared_ptr<Member> self, net::Request request) {
   if (!self || self->stopped_) co_return fail(Code::kClosed, "the service stops");
   WALRUS_CO_ASSIGN(auto asked, parse_service_request(request.body));
-  WALRUS_CO_ASSIGN(const auto answer,
-                   co_await self->serve(std::move(asked), request.deadline, false));
+  WALRUS_CO_ASSIGN(auto answer, co_await self->serve(std::move(asked), request.deadline, false));
+  if (auto* proposed = std::get_if<ProposeAnswer>(&answer)) fit(*proposed);
   std::string bytes;
   append_service_answer(bytes, answer);
   co_return bytes;

@@ -20,8 +20,9 @@
 
 namespace walrus::service {
 
-constexpr net::Method kServiceCall{0x0300};  // a wire::peer::ServiceRequest; its ServiceAnswer
-constexpr raft::GroupId kServiceGroup{1};    // the only one of a cluster that a service founds
+constexpr net::Method kServiceCall{
+    wire::peer::kServiceCallMethod};       // a wire::peer::ServiceRequest; its ServiceAnswer
+constexpr raft::GroupId kServiceGroup{1};  // the only one of a cluster that a service founds
 
 struct MemberParts {
   io::Env& env;

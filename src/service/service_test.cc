@@ -107,6 +107,21 @@ TEST_P(ServiceTest, many_commands_under_way_are_applied_in_order) {
   EXPECT_EQ(wrong, 0);
 }
 
+TEST_P(ServiceTest, replies_that_no_message_can_hold_together_all_arrive) {
+  TestCluster cluster(*world_, 3, root_);
+  cluster.start_all();
+  auto session = cluster.at(cluster.follower()).session(soon());
+  ASSERT_TRUE(session);
+  std::atomic<int> answered = 0, right = 0;
+  for (int i = 0; i < 6; ++i)
+    session->propose_async("large 700000", soon(), [&](Result<std::string> reply) {
+      if (reply && reply->size() == 700'000) ++right;
+      ++answered;
+    });
+  EXPECT_TRUE(cluster.until([&] { return answered == 6; }));
+  EXPECT_EQ(right, 6);
+}
+
 TEST_P(ServiceTest, the_leader_goes_and_a_session_goes_on) {
   TestCluster cluster(*world_, 3, root_);
   cluster.start_all();

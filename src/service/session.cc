@@ -11,7 +11,8 @@ io::Nanos moment(Deadline deadline) { return deadline.time_since_epoch(); }
 // Posts `use` of the channel, or drops it with the Answering inside, which answers kClosed.
 void use_channel(const Session::Impl& session,
                  std::move_only_function<void(const std::shared_ptr<Channel>&)> use) {
-  session.gateway->post([channel = session.channel, use = std::move(use)]() mutable {
+  const auto gateway = session.gateway;  // the session may go within the call
+  gateway->post([channel = session.channel, use = std::move(use)]() mutable {
     if (const auto alive = channel.lock()) use(alive);
   });
 }

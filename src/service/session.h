@@ -2,7 +2,6 @@
 // What is behind a walrus::Session.
 
 #include <memory>
-#include <set>
 
 #include "service/channel.h"
 #include "service/gateway.h"

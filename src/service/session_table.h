@@ -51,7 +51,7 @@ class SessionTable {
   // The leader's time of the next command, which may lie behind: then time stands still. Sessions
   // whose time is over are gone.
   Time advance(Time leader_time);
-  Time time() const { return time_; }
+  Time now() const { return time_; }
 
   // The new session's id is the index of its entry. kBusy: there are too many.
   Outcome open(std::uint64_t index, std::uint64_t ttl_ms);

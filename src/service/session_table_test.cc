@@ -92,8 +92,8 @@ TEST_F(SessionTableTest, every_command_prolongs_it_a_repeat_too) {
 TEST_F(SessionTableTest, time_never_goes_back) {
   EXPECT_EQ(table.advance(at(500)), at(1'000));
   EXPECT_EQ(table.advance(at(1'001)), at(1'001));
-  EXPECT_EQ(table.advance(Time::max()), table.time());
-  EXPECT_EQ(table.advance(Time::min()), table.time());
+  EXPECT_EQ(table.advance(Time::max()), table.now());
+  EXPECT_EQ(table.advance(Time::min()), table.now());
 }
 
 TEST_F(SessionTableTest, too_many_replies_without_acknowledgement_are_refused_and_not_applied) {

@@ -227,7 +227,8 @@ class KeyValue(Service):
         self.assertEqual(client.ask("put a 1"), "ok")
         host, port = self.addresses[1].split(":")
         giant = b"WPP\x01\x04\x00\x00\x03" + b"\xff" * 4 + bytes(36)
-        for bytes_sent in (b"", b"GET / HTTP/1.1\r\n\r\n", os.urandom(5000), giant, b"WPP\x01" * 99):
+        for bytes_sent in (b"", b"GET / HTTP/1.1\r\n\r\n", os.urandom(5000), giant,
+                           b"WPP\x01" * 99):
             with socket.create_connection((host, int(port)), DEADLINE) as stranger:
                 stranger.sendall(bytes_sent)
                 stranger.shutdown(socket.SHUT_WR)

@@ -33,6 +33,7 @@
 
 namespace walrus::wire::peer {
 
+constexpr std::uint16_t kServiceCallMethod = 0x0300;
 constexpr std::size_t kProposalsMax = 1'024;  // of one request
 constexpr std::size_t kServiceNameBytesMax = 255;
 
