@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "io/sim/sim_random.h"
+
 namespace walrus::sim {
 namespace {
 

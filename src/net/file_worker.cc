@@ -28,6 +28,7 @@ io::Nanos FileWorker::step() {
     queue_.pop_front();
   }
   next.call();
+  next.call = nullptr;  // what it keeps is gone when its caller goes on
   next.done({});
   return io::Nanos(0);
 }

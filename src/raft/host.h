@@ -47,7 +47,9 @@ class Host {
   // what a crash left behind of groups that were being removed.
   static Result<std::unique_ptr<Host>> start(io::Env&, io::Loop&, log::Engine&, net::Rpc&,
                                              const HostOptions&);
-  ~Host();  // what still waits ends as kUnknown or kClosed before it returns
+  // What still waits ends as kUnknown or kClosed before it returns; calls of machines that run are
+  // waited for.
+  ~Host();
   Host(const Host&) = delete;
   Host& operator=(const Host&) = delete;
 

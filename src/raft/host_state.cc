@@ -68,8 +68,8 @@ Result<void> HostState::start() {
 
 void HostState::shut() {
   if (stopped) return;
-  for (auto& [group, one] : nodes_) one.state->shut();
   stopped = true;
+  for (const auto& state : states()) state->shut();
   mailbox_.close();
   writer_.reset();
   files_.reset();
@@ -78,6 +78,13 @@ void HostState::shut() {
   orders_.clear();
   ticking_->open();
   nodes_.clear();
+}
+
+std::vector<std::shared_ptr<NodeState>> HostState::states() const {
+  std::vector<std::shared_ptr<NodeState>> all;
+  all.reserve(nodes_.size());
+  for (const auto& [group, one] : nodes_) all.push_back(one.state);
+  return all;
 }
 
 // ---- Turns ----
@@ -134,7 +141,8 @@ boost::asio::awaitable<void> HostState::run_ticks(std::shared_ptr<HostState> sel
     co_await self->ticking_->wait((now / tick + 1) * tick - now);
     if (self->stopped) co_return;
     now = self->env.mono();
-    for (auto& [group, one] : self->nodes_) one.state->tick(now);
+    // What a tick calls may open and close groups.
+    for (const auto& state : self->states()) state->tick(now);
   }
 }
 

@@ -59,6 +59,7 @@ class HostState : public std::enable_shared_from_this<HostState> {
 
   Result<void> check(const NodeOptions&) const;
   NodeOptions complete(NodeOptions, GroupId);
+  std::vector<std::shared_ptr<NodeState>> states() const;
   void post_turn();
   void turn();
   static io::Task<Node*> load(std::shared_ptr<HostState>, GroupId, NodeOptions,

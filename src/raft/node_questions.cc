@@ -41,9 +41,8 @@ void NodeState::change_members(std::vector<MemberChange> changes, Nanos timeout,
 
 void NodeState::transfer(NodeId to, Nanos timeout, Node::Done done) {
   if (!usable()) {
-    loop().post([done = std::move(done)]() mutable {
-      done(fail(Code::kClosed, "the node has stopped"));
-    });
+    loop().post(
+        [done = std::move(done)]() mutable { done(fail(Code::kClosed, "the node has stopped")); });
     return;
   }
   asked_.push_back({.kind = Asked::Kind::kTransfer,
@@ -75,8 +74,7 @@ void NodeState::answered(Asked asked, const Answer& answer) {
                                                          : Code::kInvalid;
   if (answer.refusal == Refusal::kNone)
     transfers_.push_back({asked.deadline, std::move(asked.transferred)});
-  else
-    asked.transferred(fail(code, "transfer refused: {}", refusal_name(answer.refusal)));
+  else asked.transferred(fail(code, "transfer refused: {}", refusal_name(answer.refusal)));
 }
 
 Proposal NodeState::refused(Refusal refusal) const {

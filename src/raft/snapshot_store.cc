@@ -129,7 +129,8 @@ Result<void> SnapshotBuilder::append(Bytes bytes) {
     auto done = pieces_->append(bytes);
     if (done) break;
     if (done.error().code != Code::kBusy) return done;
-    auto room = std::make_shared<::walrus::Event>();  // shared with the callback, which may come later
+    // Shared with the callback, which may come later.
+    auto room = std::make_shared<::walrus::Event>();
     engine_.when_room(pieces_->stream(), [room](Result<void>) { room->set(); });
     (void)engine_.env().wait(*room, kRoomWait);
   }

@@ -85,9 +85,9 @@ TEST(StoredFormatTest, stream_names_say_group_and_snapshot) {
   EXPECT_EQ(parse_stream_name("__raft/0000000000000abc")->group, group);
   EXPECT_FALSE(parse_stream_name("__raft/0000000000000abc")->snapshot);
   EXPECT_EQ(parse_stream_name("__raft/0000000000000abc/12")->snapshot, 12);
-  for (const char* other : {"", "orders", "__raft/", "__raft/12", "__raft/000000000000zabc",
-                            "__raft/0000000000000abc/", "__raft/0000000000000abc/x",
-                            "__raft/0000000000000abc-1"})
+  for (const char* other :
+       {"", "orders", "__raft/", "__raft/12", "__raft/000000000000zabc", "__raft/0000000000000abc/",
+        "__raft/0000000000000abc/x", "__raft/0000000000000abc-1"})
     EXPECT_FALSE(parse_stream_name(other)) << other;
 }
 

@@ -23,7 +23,7 @@ TEST(IdentityTest, the_cluster_is_that_of_name_and_founders) {
 
 TEST(IdentityTest, the_golden_bytes_and_back) {
   const std::string golden(
-      "\x01\xef\xcd\xab\x89\x67\x45\x23\x01\x10\x32\x54\x76\x98\xba\xdc\xfe\xac\x02\x07\x02kv", 22);
+      "\x01\xef\xcd\xab\x89\x67\x45\x23\x01\x10\x32\x54\x76\x98\xba\xdc\xfe\xac\x02\x07\x02kv", 23);
   EXPECT_EQ(encode_identity(kIdentity), golden);
   EXPECT_EQ(parse_identity(golden).value(), kIdentity);
   for (std::size_t size = 0; size < golden.size(); ++size)

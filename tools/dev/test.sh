@@ -58,10 +58,13 @@ run_full() {
   timed long-sim-groups counted long-sim-groups ./dev sim --world groups --seeds 5000 || true
   timed long-raft counted long-raft python3 tools/dev/sim_sweep.py build/release/bin/walrus_sim \
     --world raft --first 20001 --seeds 100000 --twice-every 100 || true
+  timed long-node counted long-node python3 tools/dev/sim_sweep.py build/release/bin/walrus_sim \
+    --world node --first 101 --seeds 3000 --twice-every 100 || true
   timed mutants counted mutants ./dev mutants log || true
   timed spec counted spec ./dev spec || true
   timed mutants-groups counted mutants-groups ./dev mutants groups || true
   timed mutants-raft counted mutants-raft ./dev mutants raft || true
+  timed mutants-node counted mutants-node ./dev mutants node || true
   timed long-fuzz counted long-fuzz ./dev fuzz --seconds 60 || true
   timed long-crash counted long-crash ./dev crash --kills 200 --power-cuts 200 || true
   finish_tally
