@@ -7,8 +7,7 @@
 #include <set>
 #include <utility>
 
-#include "io/sim/sim_random.h"
-#include "service/test_machine.h"
+#include "service/test_faults.h"
 
 namespace walrus::service {
 namespace {
@@ -26,30 +25,31 @@ struct Client {
   bool waits = false, in_doubt = false;
   std::vector<std::uint64_t> replies{};
   std::uint64_t unknown = 0;
+  std::size_t before_the_end = 0;
 };
 
 class SimRun {
  public:
   explicit SimRun(std::uint64_t seed)
-      : world_(World::simulated(seed, kNodes)), random_(seed), cluster_(world_, kNodes, "/data") {
+      : world_(World::simulated(seed, kNodes)),
+        cluster_(world_, kNodes, "/data"),
+        faults_(world_, cluster_, kNodes) {
     cluster_.tweak([](ServiceOptions& options) { options.snapshot_after_bytes = 8'000; });
     cluster_.start_all();
-    for (std::uint64_t node = 1; node <= kNodes; ++node) up_.insert(NodeId{node});
   }
 
   void run(Millis time) {
     const auto end = world_.within(time);
     while (world_.within(0ms) < end) {
-      if (random_.chance(0.1)) disturb();
+      if (faults_.random().chance(0.1)) faults_.disturb();
       for (auto& client : clients_) drive(client);
-      world_.run_for(Millis(random_.between(1, 60)));
+      world_.run_for(Millis(faults_.random().between(1, 60)));
     }
   }
 
   void check() {
-    world_.heal();
-    world_.lose(0);
-    for (std::uint64_t node = 1; node <= kNodes; ++node) start(NodeId{node});
+    faults_.heal();
+    for (auto& client : clients_) client.before_the_end = client.replies.size();
     ASSERT_TRUE(cluster_.until([&] { return finish(); }, 60s)) << "seed " << world_.seed();
     auto session = cluster_.at(NodeId{1}).session(world_.within(20s));
     ASSERT_TRUE(session) << session.error().message;
@@ -78,31 +78,6 @@ class SimRun {
   std::uint64_t trace() const { return world_.trace_hash(); }
 
  private:
-  NodeId any_node() { return NodeId{static_cast<std::uint64_t>(random_.between(1, kNodes))}; }
-
-  void start(NodeId node) {
-    if (up_.insert(node).second) cluster_.start(node);
-  }
-
-  void disturb() {
-    const auto node = any_node();
-    switch (random_.between(0, 7)) {
-      case 0:
-      case 1:
-        if (up_.erase(node) == 0) return start(node);
-        world_.crash(node, random_.chance(0.5) ? Crash::kKill : Crash::kPowerCut);
-        return cluster_.stop(node);
-      case 2: return start(node);
-      case 3: return world_.isolate(node);
-      case 4: return world_.cut(node, any_node());
-      case 5: return world_.heal();
-      case 6: return world_.pause(node, Millis(random_.between(1, 2'000)));
-      default:
-        world_.lose(random_.chance(0.5) ? 0 : 0.05);
-        return world_.jump_clock(node, Millis(random_.between(-5'000, 5'000)));
-    }
-  }
-
   void drive(Client& client) {
     if (client.waits) return;
     if (!client.session && !connect(client)) return;
@@ -110,8 +85,8 @@ class SimRun {
   }
 
   bool connect(Client& client) {
-    const auto node = any_node();
-    if (!up_.contains(node)) return false;
+    const auto node = faults_.any_node();
+    if (!faults_.up(node)) return false;
     auto& service = cluster_.at(node);
     auto session =
         client.place.id == 0
@@ -142,18 +117,20 @@ class SimRun {
     });
   }
 
+  // One more answer for each client: then all of its earlier commands have theirs.
   bool finish() {
+    bool all = true;
     for (auto& client : clients_) {
+      if (client.replies.size() > client.before_the_end) continue;
+      all = false;
       drive(client);
-      if (client.waits || !client.session) return false;
     }
-    return true;
+    return all;
   }
 
   World world_;
-  io::SimRandom random_;
   TestCluster cluster_;
-  std::set<NodeId> up_{};
+  TestFaults faults_;
   std::array<Client, kClients> clients_{};
 };
 
