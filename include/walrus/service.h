@@ -171,12 +171,13 @@ class Session {
   // leaves a gap, or whose reply is not kept any more; nothing was applied.
   Result<std::string> propose(Bytes command, Deadline);
   // The same, without waiting for earlier ones, up to 1,024 and 16 MiB: then kBusy. `done` runs on
-  // the session's thread, or on this one if the answer is known at once: hand over, never block.
+  // the session's thread, or on this one if the answer is known at once: hand over, never block,
+  // and do not let go there of the last copy of a session of connect().
   void propose_async(Bytes command, Deadline,
                      std::move_only_function<void(Result<std::string>)> done);
   Result<std::string> query(Bytes question, Read, Deadline) const;
   std::uint64_t id() const;
-  std::uint64_t next_sequence() const;  // that the next command will have; begins with 1
+  std::uint64_t next_sequence() const;  // that the next command will have, from 1; 0: kClosed
 
   struct Impl;
   explicit Session(std::shared_ptr<Impl>);

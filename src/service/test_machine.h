@@ -6,7 +6,9 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstdlib>
+#include <functional>
 #include <map>
 #include <sstream>
 #include <stdexcept>
@@ -89,8 +91,10 @@ class TestMachine final : public StateMachine {
 
 class TestCluster {
  public:
-  TestCluster(World& world, int founders, const std::filesystem::path& root)
-      : world_(world), root_(root) {
+  using Make = std::function<std::unique_ptr<StateMachine>()>;
+  // Of TestMachines, unless told otherwise.
+  TestCluster(World& world, int founders, const std::filesystem::path& root, Make make = {})
+      : world_(world), root_(root), make_(std::move(make)) {
     for (auto& options : founders_of("test", world.peers(founders), root)) {
       options.world = &world;
       options_[options.id] = options;
@@ -108,7 +112,7 @@ class TestCluster {
     auto& tap = taps_[options.id];
     tap = std::make_shared<TestMachine::Tap>();
     tap->throws = throws;
-    auto service = Service::start(options, std::make_unique<TestMachine>(tap));
+    auto service = Service::start(options, make_ ? make_() : std::make_unique<TestMachine>(tap));
     ASSERT_TRUE(service) << service.error().message;
     services_.insert_or_assign(options.id, std::make_unique<Service>(*std::move(service)));
   }
@@ -148,6 +152,7 @@ class TestCluster {
  private:
   World& world_;
   const std::filesystem::path root_;
+  const Make make_;
   std::map<NodeId, ServiceOptions> options_{};
   std::map<NodeId, std::shared_ptr<TestMachine::Tap>> taps_{};
   std::map<NodeId, std::unique_ptr<Service>> services_{};
