@@ -3,7 +3,7 @@
 include(CMakePackageConfigHelpers)
 
 # --- the libraries ------------------------------------------------------------------------------
-# libwalrus_log is the engine, libwalrus what is public besides it: now the client.
+# libwalrus_log is the engine, libwalrus what is public besides it: services and the client.
 # walrus_library(NAME ROOMS room... LINK target... SYSTEM library...): libNAME from the rooms'
 # objects.
 function(walrus_library name)
@@ -58,7 +58,7 @@ endfunction()
 
 set(library_system fmt isal zstd lz4 z snappy)
 set(engine_rooms base io record log)
-set(client_rooms net wire client)
+set(client_rooms net wire raft service client)
 if(BUILD_SHARED_LIBS)
   # A shared library shows its public face only, so the client brings the rooms that it uses.
   list(PREPEND client_rooms base io record)

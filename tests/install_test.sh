@@ -26,7 +26,7 @@ fi
 say cmake --install "$build" --prefix "$prefix" >"$scratch/install.log"
 
 for expected in include/walrus/log.h include/walrus/c.h include/walrus/client.h \
-  include/walrus/lane.h \
+  include/walrus/lane.h include/walrus/service.h include/walrus/testing.h \
   lib/cmake/walrus/walrusConfig.cmake lib/pkgconfig/walrus.pc lib/pkgconfig/walrus_log.pc \
   bin/walrus share/man/man1/walrus.1 lib/systemd/system/walrus.service \
   share/bash-completion/completions/walrus share/zsh/site-functions/_walrus \
@@ -131,6 +131,34 @@ for cxx in clang++-19 g++-12; do
   done
   diff "$scratch/readme.out" - <<<"0 two herrings"
   diff "$scratch/tutorial.out" - < <(printf '%s\n' "0 hello" 0 1 2 3 4 5 6)
+done
+
+# The one-page tutorial of services is a whole program.
+code_of docs/kernel.md >"$scratch/counter.cc"
+for cxx in clang++-19 g++-12; do
+  say "$cxx" -std=c++23 $warnings "$scratch/counter.cc" -o "$scratch/counter" \
+    $(pkg-config --cflags --libs walrus)
+  rm -rf "$scratch/empty" && mkdir "$scratch/empty"
+  (cd "$scratch/empty" && "$scratch/counter") >"$scratch/counter.out"
+  diff "$scratch/counter.out" - < <(printf '%s\n' 1 2 3 4 4)
+done
+
+# The example services, one node each, as their users start them.
+for program in kv lock; do
+  mkfifo "$scratch/in" "$scratch/ready"
+  "$scratch/g++-12/$program" serve 1 "$scratch/$program" "1=127.117.3.1:9093" <"$scratch/in" \
+    >"$scratch/ready" &
+  server=$!
+  exec 7>"$scratch/in"
+  read -r -t 60 ready <"$scratch/ready" || fail "$program: no ready line"
+  if [[ $program == kv ]]; then asked=$'put fish herring\n?get fish' told=$'ok\nherring'
+  else asked=$'acquire door me 60000\nacquire door you 1' told=$'granted TOKEN\nheld me'; fi
+  diff <("$scratch/clang++-19/$program" client 127.117.3.1:9093 <<<"$asked" | tail -n +2 |
+    sed 's/granted [0-9]*$/granted TOKEN/') - <<<"$told"
+  exec 7>&-
+  wait "$server" || fail "$program ended with status $?"
+  server=""
+  rm "$scratch/in" "$scratch/ready"
 done
 
 say g++-12 -std=c++23 examples/embed.cc -o "$scratch/embed" \

@@ -59,6 +59,7 @@ void add_consume(CommandLine&);
 void add_log(CommandLine&);
 void add_backup(CommandLine&);
 void add_restore(CommandLine&);
+void add_service(CommandLine&);
 void add_lane(CommandLine&);
 void add_cert(CommandLine&);
 void add_shell(CommandLine&);

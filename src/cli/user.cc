@@ -6,7 +6,7 @@
 #include "cli/output.h"
 #include "cli/password.h"
 #include "cli/session.h"
-#include "client/runner.h"
+#include "io/runner.h"
 #include "log/directory.h"
 #include "wire/native/reply.h"
 #include "wire/native/request.h"
@@ -68,7 +68,7 @@ class Directory {
  private:
   explicit Directory(io::Env& env) : runner_(env) {}
   std::unique_ptr<log::Engine> engine_;
-  client::Runner runner_;
+  io::Runner runner_;
   std::shared_ptr<broker::Users> users_;
 };
 

@@ -10,12 +10,13 @@
 #include <optional>
 #include <string>
 
-#include "client/runner.h"
-#include "io/network.h"
+#include "io/runner.h"
 #include "walrus/client.h"
 #include "wire/native/frame.h"
 
 namespace walrus::client {
+
+using io::Done;
 
 struct ChannelOptions {
   std::string address;

@@ -19,7 +19,7 @@ struct Client::Impl {
   }
 
   ClientOptions options;
-  client::Runner runner;
+  io::Runner runner;
   std::shared_ptr<client::Channel> channel;
 
   Result<std::string> call(std::string frame, Millis wait) {

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "client/runner.h"
+#include "io/runner.h"
 #include "wire/native/frame.h"
 
 namespace walrus::client {
@@ -87,7 +87,7 @@ class FakeServer {
   std::shared_ptr<io::Listener> listener_;
   std::vector<io::Connection*> open_;
   std::atomic<int> connections_ = 0;
-  Runner runner_;
+  io::Runner runner_;
   std::string address_;
 };
 

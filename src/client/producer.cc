@@ -13,7 +13,7 @@ struct Producer::Impl {
     core->stop();
   }
 
-  client::Runner runner;
+  io::Runner runner;
   std::shared_ptr<client::ProduceCore> core;  // shared with its own coroutines
 };
 

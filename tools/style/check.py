@@ -22,8 +22,8 @@ import sys
 
 from source import Source, functions
 
-ROOMS = ("base io record log net wire raft meta replica tier table broker frontend server client"
-         " cli").split()
+ROOMS = ("base io record log net wire raft service meta replica tier table broker frontend server"
+         " client cli").split()
 CODE = {".h", ".cc", ".c"}
 SCRIPTS = {".py", ".sh", ".cmake"}
 COLUMNS, FUNCTION_LINES, FILE_LINES = 100, 70, 800

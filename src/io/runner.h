@@ -1,26 +1,26 @@
 #pragma once
 // Runner: a loop with a thread of its own, for callers who block. Everything of a connection lives
-// on the loop; the faces (Client, Producer) only hand work to it and wait.
+// on the loop; the faces (Client, Producer, Session) only hand work to it and wait.
 
 #include <memory>
 #include <utility>
 
 #include "io/network.h"
 
-namespace walrus::client {
+namespace walrus::io {
 
 template <class T>
 using Done = std::move_only_function<void(Result<T>)>;
 
 class Runner {
  public:
-  explicit Runner(io::Env& env);
+  explicit Runner(Env& env);
   ~Runner() { stop(); }
   Runner(const Runner&) = delete;
   Runner& operator=(const Runner&) = delete;
 
-  io::Env& env() { return env_; }
-  io::Loop& loop() { return *loop_; }
+  Env& env() { return env_; }
+  Loop& loop() { return *loop_; }
   // After it nothing runs on the loop; what is suspended there goes with the Runner.
   void stop();
 
@@ -34,13 +34,13 @@ class Runner {
         slot->event.set();
       });
     });
-    env_.wait(slot->event, io::Nanos::max());
+    env_.wait(slot->event, Nanos::max());
     return std::move(slot->result);
   }
 
   // The same for a coroutine.
   template <class T>
-  Result<T> run(std::move_only_function<io::Task<T>()> make) {
+  Result<T> run(std::move_only_function<Task<T>()> make) {
     return call<T>([this, make = std::move(make)](Done<T> done) mutable {
       loop_->spawn(finish<T>(make(), std::move(done)));
     });
@@ -53,13 +53,13 @@ class Runner {
     Result<T> result = fail(Code::kClosed, "not answered");
   };
   template <class T>
-  static boost::asio::awaitable<void> finish(io::Task<T> task, Done<T> done) {
+  static boost::asio::awaitable<void> finish(Task<T> task, Done<T> done) {
     done(co_await std::move(task));
   }
 
-  io::Env& env_;
-  std::unique_ptr<io::Loop> loop_;
-  std::unique_ptr<io::Worker> worker_;
+  Env& env_;
+  std::unique_ptr<Loop> loop_;
+  std::unique_ptr<Worker> worker_;
 };
 
-}  // namespace walrus::client
+}  // namespace walrus::io

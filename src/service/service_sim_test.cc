@@ -1,0 +1,158 @@
+// Services in a simulated world that crashes, cuts and pauses them: what was acknowledged is there
+// exactly once, all members agree, and a seed repeats its run.
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <set>
+#include <utility>
+
+#include "service/test_faults.h"
+
+namespace walrus::service {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr int kNodes = 3, kClients = 4;
+
+// A client of one command at a time, which keeps its place: where its node is gone it goes on with
+// the same command by another one. Unless an earlier command had no answer in time: that one is in
+// doubt as long as the session has not answered a later one, and so is the session without it.
+struct Client {
+  SessionPlace place{};  // id 0: it has no session
+  std::optional<Session> session{};
+  bool waits = false, in_doubt = false;
+  std::vector<std::uint64_t> replies{};
+  std::uint64_t unknown = 0;
+  std::size_t before_the_end = 0;
+};
+
+class SimRun {
+ public:
+  explicit SimRun(std::uint64_t seed)
+      : world_(World::simulated(seed, kNodes)),
+        cluster_(world_, kNodes, "/data"),
+        faults_(world_, cluster_, kNodes) {
+    cluster_.tweak([](ServiceOptions& options) { options.snapshot_after_bytes = 8'000; });
+    cluster_.start_all();
+  }
+
+  void run(Millis time) {
+    const auto end = world_.within(time);
+    while (world_.within(0ms) < end) {
+      if (faults_.random().chance(0.1)) faults_.disturb();
+      for (auto& client : clients_) drive(client);
+      world_.run_for(Millis(faults_.random().between(1, 60)));
+    }
+  }
+
+  void check() {
+    faults_.heal();
+    for (auto& client : clients_) client.before_the_end = client.replies.size();
+    ASSERT_TRUE(cluster_.until([&] { return finish(); }, 60s)) << "seed " << world_.seed();
+    auto session = cluster_.at(NodeId{1}).session(world_.within(20s));
+    ASSERT_TRUE(session) << session.error().message;
+    const auto sum = session->query("get n", Read::kLinearizable, world_.within(20s));
+    ASSERT_TRUE(sum) << sum.error().message;
+    std::set<std::uint64_t> replies;
+    std::uint64_t acknowledged = 0, unknown = 0;
+    for (const auto& client : clients_) {
+      EXPECT_TRUE(std::ranges::is_sorted(client.replies));
+      replies.insert(client.replies.begin(), client.replies.end());
+      acknowledged += client.replies.size();
+      unknown += client.unknown;
+    }
+    const auto applied = std::strtoull(sum->c_str(), nullptr, 10);
+    EXPECT_EQ(replies.size(), acknowledged) << "two commands got one reply";
+    EXPECT_GE(applied, acknowledged);
+    EXPECT_LE(applied, acknowledged + unknown);
+    EXPECT_GT(acknowledged, 20u);
+    for (std::uint64_t node = 1; node <= kNodes; ++node) {
+      auto there = cluster_.at(NodeId{node}).session(world_.within(20s));
+      ASSERT_TRUE(there) << there.error().message;
+      EXPECT_EQ(there->query("get n", Read::kSession, world_.within(20s)), *sum);
+      EXPECT_EQ(cluster_.at(NodeId{node}).status().failure, "");
+    }
+  }
+  std::uint64_t trace() const { return world_.trace_hash(); }
+
+ private:
+  void drive(Client& client) {
+    if (client.waits) return;
+    if (!client.session && !connect(client)) return;
+    propose(client);
+  }
+
+  bool connect(Client& client) {
+    const auto node = faults_.any_node();
+    if (!faults_.up(node)) return false;
+    auto& service = cluster_.at(node);
+    auto session =
+        client.place.id == 0
+            ? service.session(world_.within(500ms))
+            : service.resume(client.place.id, client.place.next_sequence, world_.within(500ms));
+    if (!session) return false;
+    client.session = *std::move(session);
+    client.place.id = client.session->id();
+    return true;
+  }
+
+  void propose(Client& client) {
+    client.place.next_sequence = client.session->next_sequence();
+    client.waits = true;
+    client.session->propose_async("add n 1", world_.within(2s), [&](Result<std::string> reply) {
+      client.waits = false;
+      if (reply) {
+        client.in_doubt = false;
+        client.replies.push_back(std::strtoull(reply->c_str(), nullptr, 10));
+        return;
+      }
+      const bool timeout = reply.error().code == Code::kTimeout;
+      EXPECT_TRUE(timeout || reply.error().code == Code::kClosed) << reply.error().message;
+      if (timeout || client.in_doubt) ++client.unknown;
+      if (timeout) client.in_doubt = true;
+      else if (std::exchange(client.in_doubt, false)) client.place = {};
+      if (!timeout) client.session.reset();
+    });
+  }
+
+  // One more answer for each client: then all of its earlier commands have theirs.
+  bool finish() {
+    bool all = true;
+    for (auto& client : clients_) {
+      if (client.replies.size() > client.before_the_end) continue;
+      all = false;
+      drive(client);
+    }
+    return all;
+  }
+
+  World world_;
+  TestCluster cluster_;
+  TestFaults faults_;
+  std::array<Client, kClients> clients_{};
+};
+
+class ServiceSimTest : public testing::TestWithParam<std::uint64_t> {};
+INSTANTIATE_TEST_SUITE_P(Seeds, ServiceSimTest,
+                         testing::Range(std::uint64_t{1}, std::uint64_t{21}));
+
+TEST_P(ServiceSimTest, acknowledged_commands_are_there_exactly_once) {
+  SimRun run(GetParam());
+  run.run(30s);
+  run.check();
+}
+
+TEST(ServiceSimTraceTest, the_same_seed_gives_the_same_run) {
+  std::uint64_t traces[2];
+  for (auto& trace : traces) {
+    SimRun run(77);
+    run.run(10s);
+    trace = run.trace();
+  }
+  EXPECT_EQ(traces[0], traces[1]);
+}
+
+}  // namespace
+}  // namespace walrus::service
