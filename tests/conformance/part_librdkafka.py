@@ -68,8 +68,8 @@ def reason(log, state):
 
 
 def run_one(number, source, node, conf=(), more_env=None):
-    """Runs one test-runner: [(outcome, name, reason, seconds)]. Quickly, which leaves out long parts
-    of some, but for those whose parts are named."""
+    """Runs one test-runner: [(outcome, name, reason, seconds)]. Quickly, which leaves out long
+    parts of some, but for those whose parts are named."""
     home = suite.OUT / f"librdkafka/{number}"
     home.mkdir(parents=True, exist_ok=True)
     lines = (f"bootstrap.servers={node.kafka}", f"test.topic.prefix=t{number}", *conf)
