@@ -169,7 +169,7 @@ class Groups(ServerTest):
 
 
 class WithoutKafka(ServerTest):
-    arguments = ("--kafka-listen", "")
+    arguments = ("--set", "kafka.listen=")
 
     def test_groups_are_there_all_the_same(self):
         self.server.ok("topic", "create", "t")

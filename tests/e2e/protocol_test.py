@@ -2,11 +2,13 @@
 """The native protocol by hand, byte by byte: replies, error texts, framing, limits of a request."""
 
 import json
+import re
 import socket
 import struct
 import threading
+import unittest
 
-from walrus import Native, ServerTest, main, wait_until
+from walrus import SOURCE, Native, ServerTest, main, wait_until
 
 
 class Replies(ServerTest):
@@ -222,6 +224,24 @@ class Queue(ServerTest):
             wait_until(drained, "the last record")
         self.assertEqual(rest, list(range(rest[0], 300)), "in order, without a gap")
         self.assertGreater(len(rest), 100)
+
+
+class WorkedBytes(unittest.TestCase):
+    def test_the_page_shows_whole_frames(self):
+        page = (SOURCE / "docs/native-protocol.md").read_text()
+        block = re.search(r"## Worked bytes\n\n```\n(.*?)```", page, re.S)[1]
+        frames = []
+        for line in block.splitlines():
+            shown, text = line[:18].rstrip(), line[18:].split("    ")[0] if line[18] != " " else ""
+            if text:
+                length, first = bytes.fromhex(text[:11]), bytes.fromhex(text[11:])
+                frames.append([shown, *struct.unpack("<I", length), first])
+            else:
+                frames[-1][2] += bytes.fromhex(line[31:].split("    ")[0])
+        self.assertGreater(len(frames), 12)
+        for shown, length, body in frames:
+            self.assertEqual(length, len(body), body)
+            self.assertTrue(body.decode().startswith(shown.replace("\u2423", " ")), body)
 
 
 if __name__ == "__main__":
