@@ -84,6 +84,7 @@ TEST_P(PrivateFiles, are_there_whole_or_not_at_all_after_a_power_cut) {
     io::World world(operation);
     auto& node = world.node(0);
     ASSERT_TRUE(node.env().disk().make_directory("/d"));
+    ASSERT_TRUE(node.env().disk().sync_directory("/"));
     const std::vector<PrivateFile> files = {{"/d/a.key", "the key"}, {"/d/a.pem", "the rest"}};
     node.crash_after_ops(operation, io::CrashKind::kPowerCut);
     const auto written = write_private_files(node.env().disk(), files, false);

@@ -72,6 +72,43 @@ TEST_P(TlsTransportTest, node_that_calls_itself_another_one_is_refused) {
   }(*this));
 }
 
+// Proves that somebody is there, whoever it is.
+class SayingTransport final : public Transport {
+ public:
+  explicit SayingTransport(NodeId says) : says_(says) {}
+  Result<std::unique_ptr<io::Listener>> listen(io::Loop& loop, const std::string& at) override {
+    return loop.listen(at);
+  }
+  io::Task<Channel> connect(io::Loop& loop, std::string to, NodeId, io::Nanos timeout) override {
+    WALRUS_CO_ASSIGN(auto connection, co_await loop.connect(std::move(to), timeout));
+    co_return Channel{.bytes = std::move(connection), .proved = says_};
+  }
+  io::Task<Channel> accepted(io::Loop&, std::unique_ptr<io::Connection> connection,
+                             io::Nanos) override {
+    co_return Channel{.bytes = std::move(connection), .proved = says_};
+  }
+
+ private:
+  const NodeId says_;
+};
+
+TEST_P(TlsTransportTest, a_welcome_of_another_node_than_was_proved_is_refused) {
+  const auto transport = std::make_unique<SayingTransport>(NodeId{5});
+  run([](TlsTransportTest& t, Transport& saying) -> Awaitable<void> {
+    auto b = t.start(t.hasty(2));
+    auto a = t.start_over(saying, t.hasty(1));
+    a->add_peer({2}, b->address());
+    const auto refused = co_await a->call({2}, kEcho, "x");
+    EXPECT_EQ(refused.error().code, Code::kMismatch);
+    EXPECT_THAT(refused.error().message,
+                HasSubstr("it is node 5, which says that it is another one"));
+    EXPECT_EQ(b->stats().served, 0U);
+    EXPECT_TRUE(co_await a->stop(5s));
+    a.reset();
+  }(*this, *transport));
+  loop_.reset();  // before the transport
+}
+
 TEST_P(TlsTransportTest, who_connects_refuses_another_node_than_the_one_it_means) {
   run([](TlsTransportTest& t) -> Awaitable<void> {
     auto &one = t.add_node(1), &two = t.add_node(2);
@@ -580,6 +617,8 @@ TEST_P(TlsTransportTest, new_files_that_are_no_good_change_nothing) {
     EXPECT_TRUE(co_await refused("names no node"));
     co_await t.others_live(*server, 1);
     EXPECT_THAT(one.log.lines(), Not(HasSubstr("certificate_reloaded")));
+    replace(t, one, t.signed_for(t.subject_of(1, "other")));
+    EXPECT_TRUE(co_await refused("it is of node 1 of cluster other, this is node 1 of cluster"));
     replace(t, one, t.signed_for(t.subject_of(1)));
     EXPECT_TRUE(co_await t.until([&] { return one.log.lines().contains("certificate_reloaded"); }));
     co_await t.others_live(*server, 1);
