@@ -20,7 +20,7 @@ int main(int count, char** arguments) {
     }
     bytes.resize(bytes.size() - kEndBytes);
     corpus.add(name, bytes);
-    for (std::size_t at = 8; at < bytes.size(); at += 37) {
+    for (std::size_t at = 8; at < bytes.size(); at += 9) {
       auto bad = bytes;
       bad[at] ^= 0x05;
       corpus.add(fmt::format("{}_bad_{:03}", name, at), bad);

@@ -438,8 +438,8 @@ Verdict MetaModel::compare_partition(const PartitionId& id, const ModelPartition
       is->losses_total != partition.losses.size() || is->tail.has_value() != partition.has_tail())
     return differs(where);
   std::vector<meta::Loss> newest(partition.losses.end() - static_cast<std::ptrdiff_t>(std::min(
-                                                        partition.losses.size(), kLossesMax)),
-                           partition.losses.end());
+                                                              partition.losses.size(), kLossesMax)),
+                                 partition.losses.end());
   if (is->losses != newest) return differs("losses of " + where);
   std::vector<Segment> segments;
   is->sealed.each([&](const Segment& segment) { segments.push_back(segment); });

@@ -3,7 +3,7 @@
 //
 // A partition of a year's age has thousands of sealed segments that hardly ever change. A chain
 // keeps them in blocks of up to kBlockSegments, each one string in which a segment is told by how
-// it differs from the one before it: about 15 bytes instead of 120. Copies share their blocks; a
+// it differs from the one before it: about 20 bytes instead of 150. Copies share their blocks; a
 // change copies one block and the list of blocks.
 //
 //   block    segment * count, the first one as if it followed a segment of zeros at offset `base`
