@@ -144,8 +144,8 @@ boost::asio::awaitable<void> NodeRun::reopen_group(NodeRun& run, std::size_t pla
 }
 
 void NodeRun::changed(std::size_t place, std::size_t group, const raft::NodeStatus& status) {
-  if (status.core.role == raft::Role::kLeader)
-    groups_[group].truth.leads(NodeId{place + 1}, status.core.term);
+  groups_[group].truth.seen(NodeId{place + 1}, status.core.term,
+                            status.core.role == raft::Role::kLeader);
   say(fmt::format("node {} group {}: role {} term {} leader {} commit {} {}", place + 1, group,
                   static_cast<int>(status.core.role), status.core.term, status.core.leader.value,
                   status.core.commit, status.failure));

@@ -114,7 +114,12 @@ void NodeTruth::restored(NodeId node, raft::EntryId last, const NodeMachineState
     fail("snapshot = replay", fmt::format("node {}: the snapshot at {}", node.value, last.index));
 }
 
-void NodeTruth::leads(NodeId node, raft::Term term) {
+void NodeTruth::seen(NodeId node, raft::Term term, bool leads) {
+  for (auto later = leaders_.upper_bound(term); later != leaders_.end(); ++later)
+    if (later->second == node)
+      fail("durable term",
+           fmt::format("node {} led term {} and is in {}", node.value, later->first, term));
+  if (!leads) return;
   auto [leader, first] = leaders_.try_emplace(term, node);
   if (leader->second != node)
     fail("election safety",

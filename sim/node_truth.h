@@ -3,6 +3,7 @@
 // machines, proposals, reads, leadership. Pure.
 //
 //   election safety        a term has at most one leader
+//   durable term           who led a term is never seen in an older one again
 //   state machine safety   replicas apply the same commands, in the same order, at the same places
 //   each once              a state machine is given each command once, behind its snapshot, in
 //   order snapshot = replay      a restored state is that of replaying to its place exactly once an
@@ -53,7 +54,7 @@ class NodeTruth {
   void applied(NodeId, raft::EntryId at, raft::Index before, const NodeCommand&,
                const NodeMachineState&);
   void restored(NodeId, raft::EntryId last, const NodeMachineState&);
-  void leads(NodeId, raft::Term);
+  void seen(NodeId, raft::Term, bool leads);
   void acknowledged(const NodeCommand&, const raft::Proposal&);
   void never(const NodeCommand&, const char* why);  // refused, or lost
   void read(raft::Index at_invocation, raft::Index served);

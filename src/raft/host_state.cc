@@ -69,22 +69,36 @@ Result<void> HostState::start() {
 void HostState::shut() {
   if (stopped) return;
   stopped = true;
-  for (const auto& state : states()) state->shut();
+  for (const auto& look : std::exchange(looks_, {}))
+    if (look.node) look.node->shut();
   mailbox_.close();
   writer_.reset();
   files_.reset();
   machines_.reset();
+  by_group_.clear();
   marked_.clear();
   orders_.clear();
   ticking_->open();
   nodes_.clear();
 }
 
-std::vector<std::shared_ptr<NodeState>> HostState::states() const {
-  std::vector<std::shared_ptr<NodeState>> all;
-  all.reserve(nodes_.size());
-  for (const auto& [group, one] : nodes_) all.push_back(one.state);
-  return all;
+void HostState::enter(const std::shared_ptr<NodeState>& state) {
+  auto free = std::ranges::find(looks_, nullptr, &Look::node);
+  state->slot = static_cast<std::size_t>(free - looks_.begin());
+  if (free == looks_.end()) looks_.emplace_back();
+  looks_[state->slot].node = state;
+  by_group_[state->group().value] = state.get();
+  look_at(*state);
+}
+
+void HostState::leave(NodeState& state) {
+  looks_[state.slot] = {};
+  by_group_.erase(state.group().value);
+}
+
+void HostState::look_at(NodeState& state) {
+  bool entered = state.slot < looks_.size() && looks_[state.slot].node.get() == &state;
+  if (entered) looks_[state.slot].at = state.next_look();
 }
 
 // ---- Turns ----
@@ -142,7 +156,11 @@ boost::asio::awaitable<void> HostState::run_ticks(std::shared_ptr<HostState> sel
     if (self->stopped) co_return;
     now = self->env.mono();
     // What a tick calls may open and close groups.
-    for (const auto& state : self->states()) state->tick(now);
+    for (std::size_t i = 0; i < self->looks_.size(); ++i) {
+      if (self->looks_[i].at > now) continue;
+      auto node = self->looks_[i].node;
+      node->tick(now);
+    }
   }
 }
 
@@ -213,8 +231,8 @@ void HostState::take_bundle(net::Request request) {
 
 void HostState::take_message(NodeId from, GroupId group, Bytes bytes,
                              const std::shared_ptr<const std::string>& body) {
-  auto found = nodes_.find(group);
-  if (found == nodes_.end()) {
+  auto found = by_group_.find(group.value);
+  if (found == by_group_.end()) {
     ++stats.messages_dropped;
     return;
   }
@@ -227,7 +245,7 @@ void HostState::take_message(NodeId from, GroupId group, Bytes bytes,
     return;
   }
   ++stats.messages_received;
-  found->second.state->push(Receive{*std::move(message)});
+  found->second->push(Receive{*std::move(message)});
 }
 
 io::Task<std::string> HostState::answer_read_index(std::shared_ptr<HostState> self,
@@ -325,6 +343,7 @@ io::Task<Node*> HostState::load(std::shared_ptr<HostState> self, GroupId group, 
   auto& opened = self->nodes_[group];
   opened.state = state;
   opened.node = std::make_unique<Node>(state);
+  self->enter(state);
   self->ticking_->open();
   co_return opened.node.get();
 }
@@ -335,6 +354,7 @@ io::Task<void> HostState::close(std::shared_ptr<HostState> self, GroupId group) 
     co_return fail(Code::kNotFound, "raft group {:016x} is not open", group.value);
   auto state = found->second.state;
   state->shut();
+  self->leave(*state);
   // Not to be opened again before nothing of it is written any more.
   self->opening_.insert(group);
   auto node = self->nodes_.extract(found);

@@ -5,6 +5,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "net/file_worker.h"
@@ -30,7 +31,8 @@ class HostState : public std::enable_shared_from_this<HostState> {
   std::vector<GroupId> stored() const;
 
   // ---- For nodes ----
-  void mark(NodeState&);  // it has events: to be stepped in the turn to come
+  void mark(NodeState&);     // it has events: to be stepped in the turn to come
+  void look_at(NodeState&);  // its next_look() may be another one
   void write(Writer::Order);
   void send(GroupId, const Message&, net::Priority);
   void learn(const Membership&);  // addresses
@@ -53,13 +55,20 @@ class HostState : public std::enable_shared_from_this<HostState> {
     std::shared_ptr<NodeState> state{};
     std::unique_ptr<Node> node{};
   };
+  // A tick looks at those whose time has come. Side by side, so that the others cost next to
+  // nothing.
+  struct Look {
+    Instant at = Instant::max();
+    std::shared_ptr<NodeState> node{};  // none: free
+  };
   struct Outbox {
     std::string bundles[2]{};  // by priority
   };
 
   Result<void> check(const NodeOptions&) const;
   NodeOptions complete(NodeOptions, GroupId);
-  std::vector<std::shared_ptr<NodeState>> states() const;
+  void enter(const std::shared_ptr<NodeState>&);
+  void leave(NodeState&);
   void post_turn();
   void turn();
   static io::Task<Node*> load(std::shared_ptr<HostState>, GroupId, NodeOptions,
@@ -75,6 +84,8 @@ class HostState : public std::enable_shared_from_this<HostState> {
   std::unique_ptr<Writer> writer_{};
   std::unique_ptr<net::FileWorker> files_{}, machines_{};
   std::map<GroupId, Opened> nodes_{};
+  std::unordered_map<std::uint64_t, NodeState*> by_group_{};  // the same, for messages
+  std::vector<Look> looks_{};
   std::set<GroupId> opening_{};
   std::vector<std::shared_ptr<NodeState>> marked_{};
   bool turn_posted_ = false, turn_runs_ = false;

@@ -22,15 +22,10 @@
 
 #include "io/network.h"
 #include "raft/core.h"
+#include "raft/group_id.h"
 #include "raft/machine.h"
 
 namespace walrus::raft {
-
-// Names a group among all of a cluster; never given to another one.
-struct GroupId {
-  std::uint64_t value = 0;
-  auto operator<=>(const GroupId&) const = default;
-};
 
 // How a proposal or a change of members ended.
 struct Proposal {

@@ -105,6 +105,7 @@ void NodeState::read(ReadLevel level, Nanos timeout, Node::ReadDone done) {
   next_deadline_ = std::min(next_deadline_, deadline);
   reads_.push_back({level == ReadLevel::kLease, deadline, std::move(done)});
   start_reads();
+  host_->look_at(*this);
 }
 
 // One round at a time answers all reads that were there when it began.
@@ -149,6 +150,7 @@ void NodeState::round_over(Result<Index> index) {
   if (!index) {
     std::ranges::move(reads_, std::back_inserter(round));
     reads_ = std::move(round);
+    host_->look_at(*this);
     return;
   }
   for (auto& one : round) {

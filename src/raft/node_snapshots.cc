@@ -110,6 +110,7 @@ void NodeState::snapshot_written(Result<SnapshotRef> written) {
     return;
   }
   snapshot_after_ = host_->env.mono() + kRetry;
+  host_->look_at(*this);
   host_->log(LogLevel::kWarning, "raft.snapshot_failed", group_, written.error().message);
 }
 

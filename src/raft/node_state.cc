@@ -64,6 +64,8 @@ void NodeState::step(Instant now, Actions& out) {
   }
   note_changes();
   if (!older_.empty()) release_snapshots();
+  maybe_snapshot();
+  host_->look_at(*this);
 }
 
 void NodeState::tick(Instant now) {
@@ -71,7 +73,16 @@ void NodeState::tick(Instant now) {
   if (now >= wake_at_) push(Tick{});
   if (now >= next_deadline_) expire(now);
   if (!reads_.empty()) start_reads();
+  if (now >= snapshot_after_) snapshot_after_ = {};
   maybe_snapshot();
+  host_->look_at(*this);
+}
+
+Instant NodeState::next_look() const {
+  if (!usable()) return Instant::max();
+  auto at = std::min(wake_at_, next_deadline_);
+  if (!reads_.empty()) return Instant{};  // at the next tick
+  return snapshot_after_ > Instant{} ? std::min(at, snapshot_after_) : at;
 }
 
 // ---- What it wants written ----
@@ -200,9 +211,8 @@ NodeStatus NodeState::status() const {
 // ---- The end ----
 
 void NodeState::shut() {
-  if (shut_) return;
+  if (std::exchange(shut_, true)) return;
   fail_waiting(Code::kClosed, "the node has stopped");
-  shut_ = true;
   events_.clear();
   if (builder_) builder_->stop();
   if (store_) store_->cancel();

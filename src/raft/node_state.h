@@ -31,8 +31,9 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   Result<void> start(Store::Loaded, Instant now);
   void push(Event);
   void step(Instant now, Actions&);
-  void tick(Instant now);  // what has waited too long; reads that found no leader
-  Instant wake_at() const { return wake_at_; }
+  void tick(
+      Instant now);  // at next_look(): its Core, what has waited too long, what is tried again
+  Instant next_look() const;
   void shut();               // answers everything that waits; nothing is taken any more
   io::Task<void> stopped();  // nothing of it runs or is written any more
   void disk_waits(std::string why) { waits_for_ = std::move(why); }
@@ -40,7 +41,8 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   GroupId group() const { return group_; }
   const Core* core() const { return core_.get(); }
   bool is_shut() const { return shut_; }
-  bool marked = false;  // it is among those that the Host's turn steps
+  bool marked = false;   // it is among those that the Host's turn steps
+  std::size_t slot = 0;  // of the Host's list of who is looked at when
 
   // ---- What its user does ----
   void propose(std::string, Nanos timeout, Node::ProposalDone);

@@ -9,7 +9,6 @@
 
 #include "log/engine.h"
 #include "raft/machine.h"
-#include "raft/node.h"
 #include "raft/stored_format.h"
 
 namespace walrus::raft {

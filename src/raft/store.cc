@@ -165,9 +165,19 @@ Result<void> Store::load_snapshots(Durable& durable, const StoredInstall& instal
   WALRUS_ASSIGN(incoming_, SnapshotPieces::open(engine_, std::move(stream)));
   if (incoming_->size() > incoming_meta_.size)
     return fail(Code::kCorrupt, "more of a snapshot than there is");
-  if (incoming_->size() > 0)
-    durable.unfinished = Durable::Unfinished{incoming_meta_, incoming_->size()};
+  if (incoming_->size() == 0) return {};
+  if (incoming_->size() == incoming_meta_.size && !is_what_arrived(incoming_meta_)) {
+    WALRUS_TRY(remove_stream(engine_, snapshot_stream_name(group_, *unfinished)));
+    incoming_.reset();
+    return {};
+  }
+  durable.unfinished = Durable::Unfinished{incoming_meta_, incoming_->size()};
   return {};
+}
+
+// Same id, same bytes: pieces of several senders have to be of one snapshot.
+bool Store::is_what_arrived(const SnapshotMeta& meta) const {
+  return snapshot_id(meta, incoming_->crc()) == meta.id;
 }
 
 Result<std::vector<log::Pending>> Store::remove(log::Engine& engine, GroupId group) {
@@ -296,8 +306,7 @@ Result<bool> Store::install(StoreJob& job) {
   } else {
     CHECK(incoming_ && incoming_meta_ == meta && incoming_->size() == meta.size);
     if (!pieces_are_durable()) return false;
-    // Same id, same bytes: pieces of several senders have to be of one snapshot.
-    if (snapshot_id(meta, incoming_->crc()) != meta.id) {
+    if (!is_what_arrived(meta)) {
       WALRUS_TRY(drop_incoming(job));
       return fail(Code::kCorrupt, "the snapshot at {} that arrived is not what its id names",
                   meta.last.index);

@@ -97,6 +97,7 @@ class Store {
   Result<bool> drop_incoming(StoreJob&);
   std::int64_t offset_of(Index) const;
   bool pieces_are_durable();
+  bool is_what_arrived(const SnapshotMeta&) const;
 
   log::Engine& engine_;
   const GroupId group_;

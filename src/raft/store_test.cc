@@ -273,7 +273,11 @@ TEST_P(StoreTest, what_a_crash_left_of_own_snapshots_goes) {
 
 TEST_P(StoreTest, remove_leaves_nothing) {
   piece(meta_of({2, 9}, "x"), 0, "x", true);
-  append(10, entries(2, {"a"}));
+  Writes writes;
+  writes.base = LogBase{{2, 9}, false};
+  writes.first = 10;
+  writes.entries = entries(2, {"a"});
+  write(writes);
   auto removed = Store::remove(*engine_, kGroup);
   ASSERT_TRUE(removed);
   for (const auto& place : *removed) ASSERT_TRUE(engine_->wait(place));

@@ -4,6 +4,7 @@
 
 #include "base/coding.h"
 #include "base/crc32c.h"
+#include "base/result.h"
 
 namespace walrus::raft {
 namespace {

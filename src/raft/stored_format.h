@@ -25,7 +25,7 @@
 #include <string_view>
 
 #include "raft/event.h"
-#include "raft/node.h"
+#include "raft/group_id.h"
 
 namespace walrus::raft {
 

@@ -1,6 +1,7 @@
 #include "raft/writer.h"
 
 #include <algorithm>
+#include <atomic>
 #include <utility>
 
 namespace walrus::raft {
@@ -102,6 +103,12 @@ void Writer::await_room(Line& line) {
     return;
   }
   if (std::exchange(line.told, true)) return;
+  // What is answered at once would say nothing: then the next retry looks again.
+  auto asking = std::make_shared<std::atomic<bool>>(true);  // shared with the callback
+  engine_.when_room(line.store->log_stream(), [asking, inbox = inbox_](const Result<void>&) {
+    if (!*asking) inbox->wake();
+  });
+  *asking = false;
   mailbox_.send([waits = waits_, group = line.store->group(), why = blocked.error.message] {
     (*waits)(group, why);
   });
