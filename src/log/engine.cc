@@ -60,7 +60,8 @@ struct Engine::Impl {
 
   Result<void> open();
   Result<void> make();
-  Result<void> sync_names();  // of the directory and what is in it
+  Result<void> sync_names();
+  void sync_names_above();
   Result<void> open_shards();
   Result<void> recover_shards();
   Result<void> open_beside_writer();
@@ -74,7 +75,8 @@ struct Engine::Impl {
   io::Env& env;
   EngineOptions options;
   io::Path root;
-  std::ptrdiff_t levels = 0;  // of a namespace below the directory that was given
+  std::ptrdiff_t parents_made = 0;  // by this open
+  std::ptrdiff_t levels = 0;        // of a namespace below the directory that was given
   Identity identity;
   std::unique_ptr<io::DirectoryLock> directory_lock;
   std::vector<std::unique_ptr<Shard>> shards;
@@ -103,6 +105,11 @@ Result<void> Engine::Impl::open() {
   root = options.user.root;
   bool read_only = options.user.read_only;
   if (!read_only) {
+    for (auto path = root.parent_path(); path.has_relative_path(); path = path.parent_path()) {
+      WALRUS_ASSIGN(const bool there, env.disk().exists(path));
+      if (there) break;
+      ++parents_made;
+    }
     WALRUS_TRY(env.disk().make_directory(root));
     WALRUS_TRY(read_identity(env, root));  // never a lock file in somebody else's directory
     WALRUS_ASSIGN(directory_lock, env.disk().lock(root / "LOCK"));
@@ -153,17 +160,28 @@ Result<void> Engine::Impl::make() {
     WALRUS_TRY(disk.sync_directory(root / name));
   }
   WALRUS_TRY(sync_names());
+  sync_names_above();
   return write_identity(env, root, identity);
 }
 
+// Of the directory, and of all parents that were made for it.
 Result<void> Engine::Impl::sync_names() {
   WALRUS_TRY(env.disk().sync_directory(root));
   auto path = root;
-  for (std::ptrdiff_t i = 0; i <= levels && path.has_parent_path(); ++i) {
+  for (std::ptrdiff_t i = 0; i <= std::max(levels, parents_made) && path.has_parent_path(); ++i) {
     path = path.parent_path();
     WALRUS_TRY(env.disk().sync_directory(path));
   }
   return {};
+}
+
+// An earlier open may have made parents and died before it synced their names. Which ones is not
+// known, and those that others made may be closed to us.
+void Engine::Impl::sync_names_above() {
+  for (auto path = root; path.has_parent_path() && path != path.parent_path();) {
+    path = path.parent_path();
+    (void)env.disk().sync_directory(path);
+  }
 }
 
 // A manifest may be replaced, and what it named unlinked, while it is read: then the next is read.

@@ -238,6 +238,34 @@ TEST_P(EngineSimTest, compacts_beside_appends_and_checkpoints) {
   EXPECT_LT(seen, kRecords / 2);
 }
 
+// Its directory is two levels below what was there, and the process dies once while it is made.
+TEST_P(EngineSimTest, parents_that_were_made_survive_a_power_cut) {
+  auto options = options_;
+  options.user.root = "/made/for/it";
+  for (std::uint64_t dies_after = 0; dies_after < 40; ++dies_after) {
+    io::World world(100 + dies_after);
+    auto& node = world.node(0);
+    if (dies_after > 0) {
+      node.crash_after_ops(dies_after, io::CrashKind::kKill);
+      (void)Engine::open(node.env(), options);
+      if (!node.crashed()) node.crash(io::CrashKind::kKill);
+    }
+    {
+      auto engine = Engine::open(node.restart(), options);
+      ASSERT_TRUE(succeeds(engine));
+      if (!(*engine)->find("t")) {
+        auto created = (*engine)->create("t", {});
+        ASSERT_TRUE(succeeds(created));
+        ASSERT_TRUE(succeeds((*engine)->wait(created->pending)));
+      }
+      node.crash(io::CrashKind::kPowerCut);
+    }
+    auto engine = Engine::open(node.restart(), options);
+    ASSERT_TRUE(succeeds(engine));
+    EXPECT_TRUE(succeeds((*engine)->find("t"))) << dies_after;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Journal, EngineSimTest, ::testing::Bool(),
                          [](const auto& mapped) { return mapped.param ? "mapped" : "written"; });
 

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <set>
 #include <utility>
@@ -34,7 +35,14 @@ class SimRun {
       : world_(World::simulated(seed, kNodes)),
         cluster_(world_, kNodes, "/data"),
         faults_(world_, cluster_, kNodes) {
-    cluster_.tweak([](ServiceOptions& options) { options.snapshot_after_bytes = 8'000; });
+    cluster_.tweak([this](ServiceOptions& options) {
+      options.snapshot_after_bytes = 8'000;
+      options.log = [this, id = options.id.value](Bytes line) {
+        log_ += "\n" + std::to_string(now_ms()) + " node " + std::to_string(id) + " " +
+                std::string(line);
+      };
+    });
+    cluster_.check_same = true;
     cluster_.start_all();
   }
 
@@ -50,7 +58,8 @@ class SimRun {
   void check() {
     faults_.heal();
     for (auto& client : clients_) client.before_the_end = client.replies.size();
-    ASSERT_TRUE(cluster_.until([&] { return finish(); }, 60s)) << "seed " << world_.seed();
+    ASSERT_TRUE(cluster_.until([&] { return finish(); }, 60s))
+        << "seed " << world_.seed() << story();
     auto session = cluster_.at(NodeId{1}).session(world_.within(20s));
     ASSERT_TRUE(session) << session.error().message;
     const auto sum = session->query("get n", Read::kLinearizable, world_.within(20s));
@@ -64,7 +73,7 @@ class SimRun {
       unknown += client.unknown;
     }
     const auto applied = std::strtoull(sum->c_str(), nullptr, 10);
-    EXPECT_EQ(replies.size(), acknowledged) << "two commands got one reply";
+    EXPECT_EQ(replies.size(), acknowledged) << "two commands got one reply" << story();
     EXPECT_GE(applied, acknowledged);
     EXPECT_LE(applied, acknowledged + unknown);
     EXPECT_GT(acknowledged, 20u);
@@ -99,12 +108,15 @@ class SimRun {
   }
 
   void propose(Client& client) {
-    client.place.next_sequence = client.session->next_sequence();
+    const auto next = client.session->next_sequence();
+    if (next == 0) return client.session.reset();  // its node has crashed
+    client.place.next_sequence = next;
     client.waits = true;
     client.session->propose_async("add n 1", world_.within(2s), [&](Result<std::string> reply) {
       client.waits = false;
       if (reply) {
         client.in_doubt = false;
+        ++client.place.next_sequence;
         client.replies.push_back(std::strtoull(reply->c_str(), nullptr, 10));
         return;
       }
@@ -115,6 +127,23 @@ class SimRun {
       else if (std::exchange(client.in_doubt, false)) client.place = {};
       if (!timeout) client.session.reset();
     });
+  }
+
+  std::int64_t now_ms() const {
+    return std::chrono::duration_cast<Millis>(world_.within(0ms).time_since_epoch()).count();
+  }
+  // What happened, and how it stands: for a failure's message.
+  std::string story() {
+    auto text = faults_.story() + log_;
+    for (std::uint64_t node = 1; node <= kNodes; ++node) {
+      const auto status = cluster_.at(NodeId{node}).status();
+      text += "\nnode " + std::to_string(node) + " " + role_name(status.role) + " term " +
+              std::to_string(status.term) + " leader " + std::to_string(status.leader.value) +
+              " commit " + std::to_string(status.commit_index) + " applied " +
+              std::to_string(status.applied_index) + " snapshot " +
+              std::to_string(status.snapshot_index) + " " + status.failure;
+    }
+    return text;
   }
 
   // One more answer for each client: then all of its earlier commands have theirs.
@@ -128,6 +157,7 @@ class SimRun {
     return all;
   }
 
+  std::string log_{};
   World world_;
   TestCluster cluster_;
   TestFaults faults_;

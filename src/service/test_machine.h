@@ -23,6 +23,7 @@ class TestMachine final : public StateMachine {
   struct Tap {  // what a test may do to a machine and see of it
     bool throws = false;
     std::uint64_t applied = 0, restored = 0, snapshots = 0;
+    std::function<void(const ApplyContext&, const std::string& reply)> on_apply{};
   };
   explicit TestMachine(std::shared_ptr<Tap> tap = std::make_shared<Tap>()) : tap_(std::move(tap)) {}
 
@@ -42,6 +43,7 @@ class TestMachine final : public StateMachine {
       return std::to_string(context.index) + " " + std::to_string(context.session) + " " +
              std::to_string(context.leader_time.time_since_epoch().count()) + " " +
              std::to_string(context.seed);
+    if (tap_->on_apply) tap_->on_apply(context, place);
     return place;
   }
   std::string query(Bytes question) const override {
@@ -112,6 +114,14 @@ class TestCluster {
     auto& tap = taps_[options.id];
     tap = std::make_shared<TestMachine::Tap>();
     tap->throws = throws;
+    if (check_same)
+      tap->on_apply = [this, id = options.id.value](const ApplyContext& context,
+                                                    const std::string& reply) {
+        const auto said = reply + " in term " + std::to_string(context.term);
+        const auto [first, fresh] = replies_.emplace(context.index, said);
+        EXPECT_EQ(first->second, said) << "node " << id << " applied " << context.index << " at "
+                                       << world_.within(Millis(0)).time_since_epoch().count();
+      };
     auto service = Service::start(options, make_ ? make_() : std::make_unique<TestMachine>(tap));
     ASSERT_TRUE(service) << service.error().message;
     services_.insert_or_assign(options.id, std::make_unique<Service>(*std::move(service)));
@@ -147,7 +157,8 @@ class TestCluster {
       if (id != leads && service->status().role == Role::kFollower) return id;
     return {};
   }
-  bool throws = false;  // machines of later starts do as they are told
+  bool throws = false;      // machines of later starts do as they are told
+  bool check_same = false;  // simulated: every node has the same reply at the same place
 
  private:
   World& world_;
@@ -155,6 +166,7 @@ class TestCluster {
   const Make make_;
   std::map<NodeId, ServiceOptions> options_{};
   std::map<NodeId, std::shared_ptr<TestMachine::Tap>> taps_{};
+  std::map<std::uint64_t, std::string> replies_{};  // by index
   std::map<NodeId, std::unique_ptr<Service>> services_{};
 };
 
