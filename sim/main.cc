@@ -89,7 +89,7 @@ class Sweep {
     ++failed_;
     std::printf("walrus_sim --world %s --seed %llu", world_.name.c_str(),
                 static_cast<unsigned long long>(seed));
-    if (world_.name != "raft")
+    if (world_.name != "raft" && world_.name != "cluster")
       std::printf(" --ops %lld", static_cast<long long>(arguments_.operations));
     std::printf("\n  %s: %s\n", one.violation->rule.c_str(), one.violation->detail.c_str());
     std::fflush(stdout);
@@ -145,9 +145,10 @@ class Sweep {
 };
 
 int run(const Arguments& arguments) {
-  auto world = arguments.world == "raft"     ? raft_world()
-               : arguments.world == "groups" ? groups_world()
-                                             : log_world();
+  auto world = arguments.world == "raft"      ? raft_world()
+               : arguments.world == "cluster" ? cluster_world()
+               : arguments.world == "groups"  ? groups_world()
+                                              : log_world();
   if (arguments.list_families || arguments.list_least) return list_names(world, arguments);
   return Sweep(std::move(world), arguments).run();
 }
@@ -160,13 +161,14 @@ int main(int argc, char** argv) {
   CLI::App app(
       "Runs simulated worlds against a model: the engine on a disk that fails (log), consumer "
       "groups "
-      "and a producer of a server that does (groups), a Raft group (raft).");
+      "and a producer of a server that does (groups), a Raft group (raft), segments that several "
+      "nodes hold (cluster).");
   app.add_option("--world", arguments.world, "which world")
-      ->check(CLI::IsMember({"log", "groups", "raft"}));
+      ->check(CLI::IsMember({"log", "groups", "raft", "cluster"}));
   auto* seed = app.add_option("--seed", arguments.seed, "run this seed alone");
   app.add_option("--seeds", arguments.seeds, "how many seeds")->excludes(seed);
   app.add_option("--first", arguments.first, "the first of them")->excludes(seed);
-  app.add_option("--ops", arguments.operations, "operations per seed; a raft seed takes 60 s");
+  app.add_option("--ops", arguments.operations, "operations per seed; raft and cluster go by time");
   app.add_option("--twice-every", arguments.twice_every,
                  "run each seed that this divides twice, to the same trace");
   app.add_flag("--narrate", arguments.narrate, "print every operation");

@@ -38,5 +38,6 @@ struct World {
 World log_world();
 World groups_world();
 World raft_world();
+World cluster_world();
 
 }  // namespace walrus::sim
