@@ -58,7 +58,8 @@ void ClusterRun::produce(std::size_t index) {
   auto most = producer.known ? plan_.in_flight : 1;
   if (!quiet_ && producer.batches.size() < most) make_batch(producer);
   for (auto& batch : producer.batches)
-    if (!batch.waiting || now() - batch.sent_at > kAnswerWithin) send(index, batch);
+    if (!batch.done && (!batch.waiting || now() - batch.sent_at > kAnswerWithin))
+      send(index, batch);
 }
 
 void ClusterRun::send(std::size_t index, SentBatch& batch) {
@@ -93,17 +94,22 @@ void ClusterRun::appended(Node&, Writer& writer, const Leader::Appended& answer)
   auto [index, sequence] = found->second;
   tries_.erase(found);
   auto& producer = producers_[index];
+  if (narrate_)
+    note(fmt::format("producer {} sequence {}: {} at {}, segment {}", producer.id, sequence,
+                     replica::refusal_name(answer.refusal), answer.offset,
+                     writer.core->segment().id.value));
   for (auto& batch : producer.batches) {
-    if (batch.first_sequence != sequence) continue;
+    if (batch.first_sequence != sequence || batch.done) continue;
     if (answer.refusal == Refusal::kNone)
       return acknowledge(index, batch, writer, answer.offset);
     if (answer.refusal == Refusal::kNoLease) hit(ClusterFamily::kNoLease);
     if (batch.ticket == answer.ticket) batch.waiting = false;
-    bool stuck = answer.refusal == Refusal::kOutOfOrder && &batch == &producer.batches.front();
-    if (stuck && !truth_.lost_records(producer.partition))
-      truth_.fail("R38 producers are known", fmt::format("producer {}: sequence {} is refused",
-                                                         producer.id, sequence));
-    if (stuck) start_anew(producer);
+    // A writer that is none any more may not know the newest batches. But it does not stay so.
+    bool head = &batch == &producer.batches.front();
+    if (answer.refusal != Refusal::kOutOfOrder || !head || ++producer.refused < 50) return;
+    if (truth_.lost_records(producer.partition)) return start_anew(producer);
+    truth_.fail("R38 producers are known", fmt::format("producer {}: sequence {} is refused",
+                                                       producer.id, sequence));
     return;
   }
 }
@@ -134,10 +140,10 @@ void ClusterRun::acknowledge(std::size_t index, SentBatch& batch, Writer& writer
   }
   tally_.acknowledged += batch.count;
   producer.known = true;
+  producer.refused = 0;
   producer.acknowledged_at = now();
-  auto sequence = batch.first_sequence;
-  std::erase_if(producer.batches,
-                [&](const SentBatch& one) { return one.first_sequence == sequence; });
+  batch.done = true;
+  while (!producer.batches.empty() && producer.batches.front().done) producer.batches.pop_front();
 }
 
 // Where records were lost, a producer's last ones may be among them; it begins again, and what was
@@ -145,7 +151,9 @@ void ClusterRun::acknowledge(std::size_t index, SentBatch& batch, Writer& writer
 void ClusterRun::start_anew(Producer& producer) {
   producer.id = ++next_producer_;
   producer.known = false;
+  producer.refused = 0;
   producer.next_sequence = 0;
+  std::erase_if(producer.batches, [](const SentBatch& batch) { return batch.done; });
   for (auto& batch : producer.batches) {
     batch.first_sequence = producer.next_sequence;
     producer.next_sequence += batch.count;

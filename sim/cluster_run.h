@@ -22,7 +22,7 @@ class ClusterRun final : public ClusterWorld {
 
     std::size_t padding = 0, history = 0;  // history: place of the first record in sent_
     Nanos invoked_at = -1, sent_at = -1;
-    bool waiting = false, resent_anew = false;
+    bool waiting = false, done = false;  // done: acknowledged; those before it are not all
     int tries = 0;
     replica::Ticket ticket = 0;                // of the try that runs
     std::optional<std::int64_t> answered{};    // an answer that the producer did not get
@@ -33,7 +33,7 @@ class ClusterRun final : public ClusterWorld {
     std::int32_t next_sequence = 0;
     std::deque<SentBatch> batches{};
     bool known = false;  // to the partition: one of its batches was acknowledged
-    std::uint32_t made = 0;
+    std::uint32_t made = 0, refused = 0;
     Nanos acknowledged_at = 0;
   };
   struct Reader {

@@ -190,6 +190,17 @@ void ClusterTruth::check_watermark(SegmentId segment, std::int64_t before, std::
 
 void ClusterTruth::check_stored(std::size_t node, const StoredCopy& copy, SegmentId segment,
                                 const replica::CopyWrite& write) {
+  check_batches(segment, write);
+  if (known_[segment].segment.durability == Durability::kFsync)
+    note_durable(node, segment, copy.written_end());
+}
+
+void ClusterTruth::note_durable(std::size_t node, SegmentId segment, std::int64_t end) {
+  auto& durable = known_[segment].durable[node];
+  durable = std::max(durable, end);
+}
+
+void ClusterTruth::check_batches(SegmentId segment, const replica::CopyWrite& write) {
   auto& known = known_[segment];
   for (const auto& batch : write.batches) {
     auto hash = hash_of(batch);
@@ -197,7 +208,6 @@ void ClusterTruth::check_stored(std::size_t node, const StoredCopy& copy, Segmen
     if (!fresh && at->second != std::pair{batch.next, hash})
       fail("I3 copies agree", fmt::format("segment {}, offset {}", segment.value, batch.base));
   }
-  known.durable[node] = std::max(known.durable[node], copy.written_end());
 }
 
 void ClusterTruth::check_read(SegmentId segment, std::int64_t offset,

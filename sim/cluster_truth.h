@@ -52,6 +52,8 @@ class ClusterTruth {
   void check_watermark(SegmentId, std::int64_t before, std::int64_t after);
   // What is durable on the node from now on, under the segment's durability.
   void check_stored(std::size_t node, const StoredCopy&, SegmentId, const replica::CopyWrite&);
+  void check_batches(SegmentId, const replica::CopyWrite&);
+  void note_durable(std::size_t node, SegmentId segment, std::int64_t end);
   void check_read(SegmentId, std::int64_t offset, const wire::peer::Batch&);
 
   std::int64_t acknowledged(SegmentId segment) const {

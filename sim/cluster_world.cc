@@ -75,7 +75,9 @@ void ClusterWorld::handle_node(Node& node, const Occasion& occasion) {
     return;
   }
   switch (occasion.kind) {
-    case Kind::kTick: tick(node); break;
+    case Kind::kTick:
+      if (now_ == node.tick_at) tick(node);  // else another one was needed earlier
+      break;
     case Kind::kParcel: receive(node, occasion.what); break;
     case Kind::kReply: take_reply(node, replies_[occasion.what]); break;
     case Kind::kSynced: synced(node); break;
@@ -283,9 +285,12 @@ void ClusterWorld::step_copy(Node& node, SegmentId id, Follower::Event event) {
   Follower::Event events[] = {std::move(event)};
   core.step(local(node), events, actions);
   truth_.check_watermark(id, before, core.watermark());
+  if (metadata_.find(id)->durability != Durability::kFsync)
+    truth_.note_durable(node.place, id, core.durable());
   found->second.wake = actions.wake_at;
   take_copy(node, id, actions);
   wake(node, actions.wake_at);
+  if (core.complete() && core.idle()) node.copies.erase(id);
 }
 
 void ClusterWorld::take_copy(Node& node, SegmentId id, Follower::Actions& actions) {
@@ -326,9 +331,7 @@ void ClusterWorld::write(Node& node, SegmentId id, replica::CopyWrite write) {
     at(now_ + 1000, Kind::kWritten, node.place, id.value << 32 | write.id, node.process);
   at(node.disk_free_at, Kind::kSynced, node.place, 0, node.process);
   node.disk.write({node.disk_free_at, id, segment.start, segment.durability, std::move(write)});
-  if (os) {
-    truth_.check_stored(node.place, node.disk.cached[id], id, node.disk.waiting.back().write);
-  }
+  if (os) truth_.check_batches(id, node.disk.waiting.back().write);
 }
 
 void ClusterWorld::synced(Node& node) {
@@ -404,8 +407,11 @@ void ClusterWorld::take_writer(Node& node, SegmentId id, Leader::Actions& action
     if (stored != node.disk.cached.end()) run = stored->second.read(what, false);
     step_writer(node, id, Leader::LogRead{one.replica, std::move(run)});
   }
-  if (rolls && writer.core->role() == Leader::Role::kWriter)
+  if (rolls && writer.core->role() == Leader::Role::kWriter) {
+    note(fmt::format("node {} wants to roll segment {}: {}", node.place + 1, id.value,
+                     static_cast<int>(actions.roll)));
     step_writer(node, id, Leader::Close{});
+  }
 }
 
 void ClusterWorld::send_close(Node& node, Writer& writer) {

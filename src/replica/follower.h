@@ -121,6 +121,9 @@ class Follower {
   bool failed() const { return failed_; }
   // Sealed, and all of it is here.
   bool complete() const { return state_.sealed_end && durable_ == *state_.sealed_end; }
+  // Everything that it wrote is on the disk, and it owes nothing: it may be closed, and opened again
+  // on what is there.
+  bool idle() const { return synced_ == last_write_ && fences_.empty() && !reply_.due; }
   const log::ProducerTable& producers() const { return producers_; }
   bool has_producers() const { return has_producers_; }
 

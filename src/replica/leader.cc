@@ -56,7 +56,8 @@ Leader::Leader(const Options& options, const Segment& segment,
   log_end_ = watermark_ = window_start_ = segment.start;
   for (auto id : segment.replicas) {
     replicas_.push_back({.id = id});
-    replicas_.back().match = replicas_.back().next = segment.start;
+    auto& replica = replicas_.back();
+    replica.match = replica.next = replica.watermark_told = replica.watermark_sent = segment.start;
   }
   if (previous) return;
   std::string bytes;
@@ -412,8 +413,9 @@ void Leader::want_roll() {
             now_ - replica.behind_since >= options_.away_max;
     away |= log_end_ - replica.match > options_.lag_records_max;
   }
-  bool full = log_end_ - segment_.start >= options_.records_max ||
-              bytes_ >= static_cast<std::uint64_t>(options_.bytes_max);
+  // By what is acknowledged: what is not yet may have to be sent to the next one again.
+  bool full = watermark_ - segment_.start >= options_.records_max ||
+              (watermark_ == log_end_ && bytes_ >= static_cast<std::uint64_t>(options_.bytes_max));
   out_->roll = full ? Roll::kFull
                : lost ? Roll::kReplicaLost
                : away ? Roll::kReplicaAway
