@@ -97,7 +97,9 @@ void ClusterDisk::synced() {
 }
 
 void ClusterDisk::kill(io::SimRandom& random) {
-  bool half = !waiting.empty() && random.chance(0.3);
+  // Half encoded is what nobody was told of as written.
+  bool half = !waiting.empty() && waiting.back().durability == Durability::kFsync &&
+              random.chance(0.3);
   while (waiting.size() > (half ? 1u : 0u)) synced();
   if (half && !apply(durable, waiting.front(), random.below(3))) torn = true;
   waiting.clear();

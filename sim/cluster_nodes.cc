@@ -129,10 +129,25 @@ void ClusterWorld::renew(Node& node) {
   ask(node, {.kind = node.incarnation > 0 ? Request::kRenew : Request::kRegister});
   auto next = static_cast<Nanos>(static_cast<double>(plan_.renew_every.count()) / node.rate);
   at(now_ + next, Kind::kRenew, node.place, 0, node.process);
+  if (node.incarnation > 0 && (calm_ || random_.chance(0.02))) scrub(node);
   // What is told to metadata until it says what became of it.
   for (auto& [id, writer] : node.writers)
     if (writer.close_at && now_ - writer.close_sent_at > plan_.renew_every.count())
       send_close(node, writer);
+}
+
+// Bytes that turned bad are found by looking at them.
+void ClusterWorld::scrub(Node& node) {
+  std::vector<std::pair<SegmentId, std::int64_t>> rotten;
+  for (const auto& [id, copy] : node.disk.durable)
+    if (!copy.rotten.empty()) rotten.emplace_back(id, *copy.rotten.begin());
+  for (auto [id, offset] : rotten) {
+    const auto& segment = *metadata_.find(id);
+    copy_of(node, id, segment.start, segment.durability);
+    step_copy(node, id, Follower::Damaged{offset});
+    if (node.image && segment.state == SegmentState::kSealed && node.copies.contains(id))
+      step_copy(node, id, Follower::Sealed{segment.end, segment.replicas});
+  }
 }
 
 // ---- The image ----

@@ -305,7 +305,10 @@ std::optional<std::string> ClusterRun::unsettled() {
                      found->second.written_end() == segment.end;
         if (segment.end == segment.start && found == node.disk.durable.end()) whole = true;
         if (!whole)
-          return fmt::format("segment {} is not whole on node {}", segment.id.value, id.value);
+          return fmt::format(
+              "segment {}..{} is not whole on node {}: {} of {}", segment.start, segment.end,
+              id.value, found == node.disk.durable.end() ? -1 : found->second.end(),
+              found == node.disk.durable.end() ? -1 : found->second.written_end());
       }
     }
   }
@@ -331,12 +334,21 @@ std::optional<std::string> ClusterRun::unsettled_tail(const Segment& segment) {
 }
 
 void ClusterRun::check_end() {
-  if (auto why = unsettled()) return truth_.fail("progress", *why);
+  if (auto why = unsettled()) {
+    if (narrate_)
+      for (auto& node : nodes_)
+        for (auto& [id, copy] : node->copies)
+          note(fmt::format("node {} segment {}: accepted {} durable {} watermark {} knowledge {} sealed {} promised {} producers {} whole {}",
+                           node->place + 1, id.value, copy.core->accepted(), copy.core->durable(),
+                           copy.core->watermark(), static_cast<int>(copy.core->state().knowledge),
+                           copy.core->state().sealed_end.value_or(-1), copy.core->state().promised.value, copy.core->has_producers(), copy.core->complete()));
+    return truth_.fail("progress", *why);
+  }
   for (std::size_t p = 0; p < plan_.partitions; ++p) {
     for (const auto& segment : metadata_.now().partitions[p].segments) {
-      const auto& first = nodes_[segment.replicas.front().value - 1]->disk.durable[segment.id];
+      const auto& first = nodes_[segment.replicas.front().value - 1]->disk.cached[segment.id];
       for (auto id : segment.replicas) {
-        const auto& copy = nodes_[id.value - 1]->disk.durable[segment.id];
+        const auto& copy = nodes_[id.value - 1]->disk.cached[segment.id];
         if (copy.batches != first.batches)
           return truth_.fail("replicas are equal",
                              fmt::format("segment {}: nodes {} and {} differ", segment.id.value,

@@ -166,6 +166,7 @@ void ClusterWorld::kill(Node& node) {
   if (!node.up) return;
   note(fmt::format("node {} is killed", node.place + 1));
   hit(ClusterFamily::kKill);
+  for (const auto& one : node.disk.waiting) truth_.check_batches(one.segment, one.write);
   node.disk.kill(random_);
   if (node.disk.torn) hit(ClusterFamily::kTornJournal);
   for (const auto& [id, copy] : node.disk.durable) truth_.check_stored(node.place, copy, id, {});

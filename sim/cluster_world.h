@@ -179,6 +179,7 @@ class ClusterWorld {
   void learn_sealed(Node&, const replica::Segment&);
   void open_writer(Node&, const ClusterChain&, const replica::Segment&);
   void renew(Node&);
+  void scrub(Node&);
   void control(Node&);
   void control_partition(Node&, std::size_t partition);
   // Disks.

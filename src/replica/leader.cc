@@ -97,7 +97,8 @@ Refusal Leader::refusal(const Append& append) const {
   if (!lease_.holds(now_)) return Refusal::kNoLease;
   if (!producers_known_) return Refusal::kNotReady;
   if (append.batch.size() > options_.batch_bytes_max) return Refusal::kInvalid;
-  if (window_bytes_ + append.batch.size() > options_.window_bytes_max) return Refusal::kBusy;
+  bool fits = window_bytes_ + append.batch.size() <= options_.window_bytes_max;
+  if (!fits && window_bytes_ > 0) return Refusal::kBusy;  // one always fits
   return Refusal::kNone;
 }
 
@@ -239,6 +240,11 @@ void Leader::on(const Message& message, const ReplicateReply& reply) {
     return;
   }
   if (reply.durable > log_end_ || reply.accepted > log_end_) return;  // nothing that was sent
+  if (reply.answer == Answer::kGap && reply.round < replica->round) return;  // overtaken
+  if (reply.accepted < replica->match && reply.round >= replica->round) {
+    replica->lost = true;  // it held more before: its disk is not what it was
+    return;
+  }
   replica->heard_at = now_;
   replica->match = std::max(replica->match, reply.durable);
   replica->behind_since = replica->match < log_end_ ? now_ : Instant::max();

@@ -174,7 +174,8 @@ void Sealer::on(Task& task, const Message& message, const ReplicateReply& reply)
     one->durable = reply.durable;
     one->knowledge = Knowledge::kLimbo;
   }
-  one->durable = std::max(one->durable, reply.durable);
+  if (reply.durable <= one->durable) return;
+  one->durable = reply.durable;
   task.copied_at.erase(message.from);
 }
 
