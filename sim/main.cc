@@ -90,7 +90,7 @@ class Sweep {
     ++failed_;
     std::printf("walrus_sim --world %s --seed %llu", world_.name.c_str(),
                 static_cast<unsigned long long>(seed));
-    if (world_.name != "raft")
+    if (world_.name != "raft" && world_.name != "cluster")
       std::printf(" --ops %lld", static_cast<long long>(arguments_.operations));
     std::printf("\n  %s: %s\n", one.violation->rule.c_str(), one.violation->detail.c_str());
     std::fflush(stdout);
@@ -172,7 +172,7 @@ int main(int argc, char** argv) {
   auto* seed = app.add_option("--seed", arguments.seed, "run this seed alone");
   app.add_option("--seeds", arguments.seeds, "how many seeds")->excludes(seed);
   app.add_option("--first", arguments.first, "the first of them")->excludes(seed);
-  app.add_option("--ops", arguments.operations, "operations per seed; a raft seed takes 60 s");
+  app.add_option("--ops", arguments.operations, "operations per seed; raft and cluster go by time");
   app.add_option("--twice-every", arguments.twice_every,
                  "run each seed that this divides twice, to the same trace");
   app.add_flag("--narrate", arguments.narrate, "print every operation");

@@ -1,5 +1,6 @@
 // The worlds as main.cc sees them.
 
+#include "cluster_run.h"
 #include "groups_run.h"
 #include "log_run.h"
 #include "meta_run.h"
@@ -58,6 +59,33 @@ std::vector<std::string> raft_families() {
   return names;
 }
 
+Outcome run_cluster(std::uint64_t seed, std::int64_t, bool narrate) {
+  ClusterRun one(seed);
+  one.narrate(narrate);
+  one.run();
+  const auto& tally = one.tally();
+  Outcome outcome{.rows = {{"events", tally.events},
+                           {"messages", tally.messages},
+                           {"acknowledged", tally.acknowledged},
+                           {"sealed", tally.sealed},
+                           {"reads", tally.reads},
+                           {"confirms", tally.confirms},
+                           {"crashes", tally.crashes},
+                           {"losses", tally.losses}},
+                  .trace = tally.trace,
+                  .violation = one.violation()};
+  for (std::size_t i = 0; i < kClusterFamilies; ++i)
+    outcome.hits[cluster_family_name(static_cast<ClusterFamily>(i))] = tally.hits[i];
+  return outcome;
+}
+
+std::vector<std::string> cluster_families() {
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < kClusterFamilies; ++i)
+    names.emplace_back(cluster_family_name(static_cast<ClusterFamily>(i)));
+  return names;
+}
+
 }  // namespace
 
 std::vector<World> all_worlds() {
@@ -87,6 +115,11 @@ std::vector<World> all_worlds() {
        run_tallied<MetaRun>,
        [] { return meta_families(); },
        {}},
+      {"cluster",
+       "segments that several nodes hold",
+       run_cluster,
+       cluster_families,
+       {{"acknowledged", 500}, {"sealed", 20}, {"reads", 300}, {"confirms", 50}}},
   };
 }
 

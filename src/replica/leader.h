@@ -1,0 +1,236 @@
+#pragma once
+// Leader: the single writer of one open segment, as a pure state machine: events in, actions out; no
+// I/O, no clock of its own. It assigns offsets, pushes batches to all replicas, counts what they
+// hold durably, acknowledges in order, and ends the segment at what it acknowledged.
+//
+// It holds no copy. The copy on its own node is a Follower that is told what the others are told,
+// answers as they do, is fenced as they are, and is not needed for a quorum (R43). So the driver
+// delivers messages to the own node, too.
+//
+// Owner: one driver, on one loop, with the Lease of the node. Not thread-safe; step() is never
+// entered again from within. Nothing of it is durable: a process that restarts has no Leader of a
+// segment that it led before (R42), and open() refuses to make one.
+//
+// Memory: batches behind what is acknowledged and is in the own log, which window_bytes_max bounds;
+// above it appends are refused. A replica that is further behind is read for from the own log, one
+// read at a time. Batches are views; none is copied per replica.
+
+#include <deque>
+#include <memory>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "log/producers.h"
+#include "record/batch.h"
+#include "replica/segment.h"
+
+namespace walrus::replica {
+
+using Ticket = std::uint64_t;  // the driver's name for what it asked
+
+enum class Acks : std::uint8_t { kNone, kLeader, kAll };
+
+enum class Refusal : std::uint8_t {
+  kNone,
+  kNotLeader,     // fenced, sealed, or on the way there: ask metadata who is next
+  kNoLease,       // not now; the writer cannot tell whether it still is one
+  kBusy,          // window_bytes_max or in flight: try again
+  kNotReady,      // the producer state of the segments before is not here yet
+  kInvalid,       // no sound batch
+  kOutOfOrder,    // of its producer's sequence
+  kStaleProducer, // a higher epoch of its producer is known
+  kMismatch,      // the expected offset is not the next
+  kUnknown,       // taken, and it is not known whether it will stay: send it again (R9)
+};
+const char* refusal_name(Refusal);
+
+class Leader {
+ public:
+  struct Options {
+    NodeId self{};
+    std::uint64_t incarnation = 0;  // of this process
+    Acks acks_min = Acks::kAll;     // what is asked for below it is treated as this
+    std::uint64_t window_bytes_max = 64 << 20;
+    std::uint64_t window_bytes_kept = 4 << 20;  // for replicas that are a little late
+    std::size_t confirms_max = 1 << 16;         // that wait for their round
+    std::uint64_t batch_bytes_max = 64 << 20;
+    std::uint64_t message_bytes_max = 1 << 20;    // batches a message; one always fits
+    std::uint64_t in_flight_bytes_max = 8 << 20;  // a replica; above it, wait for answers
+    std::size_t in_flight_messages_max = 64;
+    Nanos retry = std::chrono::milliseconds(500);        // without an answer
+    Nanos watermark_delay = std::chrono::milliseconds(2);  // R8: at most 5 ms
+    Nanos drain_max = std::chrono::milliseconds(50);  // of a planned roll; then close without
+    Nanos away_max = std::chrono::seconds(10);        // a replica, until a roll is asked for
+    std::int64_t lag_records_max = 1'000'000;  // a replica, until a roll is asked for
+    std::int64_t records_max = 1'000'000, bytes_max = 1 << 30;  // until a roll is asked for
+  };
+  // Where the producer state is to be had, if there were records before this segment.
+  struct Previous {
+    SegmentId segment{};
+    std::vector<NodeId> replicas{};
+  };
+
+  // ---- Events ----
+  struct Tick {};
+  struct Receive {
+    Message message{};
+  };
+  struct Append {
+    Ticket ticket = 0;
+    std::string batch{};  // one record batch v2 that record::validate() took
+    Acks acks = Acks::kAll;
+    std::optional<std::int64_t> expected_next{};
+  };
+  // Answered when Qa replicas confirmed that the segment is not fenced (R15).
+  struct Confirm {
+    Ticket ticket = 0;
+  };
+  // The answer to a LogRequest.
+  struct LogRead {
+    NodeId replica{};
+    Run run{};  // no batches: it cannot be read
+  };
+  struct Close {};    // a planned roll: drain, then end the segment at what is acknowledged (R27)
+  struct Deposed {};  // metadata says that the segment is not open any more
+  using Event = std::variant<Tick, Receive, Append, Confirm, LogRead, Close, Deposed>;
+
+  // ---- Actions ----
+  struct Appended {
+    Ticket ticket = 0;
+    Refusal refusal = Refusal::kNone;
+    std::int64_t offset = 0;  // of the first record
+  };
+  struct Confirmed {
+    Ticket ticket = 0;
+    Refusal refusal = Refusal::kNone;
+    std::int64_t watermark = 0;
+  };
+  struct LogRequest {
+    NodeId replica{};  // for whom
+    std::int64_t from = 0;
+    std::uint64_t bytes_max = 0;
+  };
+  enum class Roll : std::uint8_t { kNo, kFull, kReplicaAway, kReplicaLost };
+  struct Actions {
+    std::vector<Message> messages{};  // to the own node, too
+    std::vector<Appended> appended{};
+    std::vector<Confirmed> confirmed{};
+    std::vector<LogRequest> log_requests{};
+    // One compare-and-swap in metadata: still open -> sealed here, and the next one opened. Given
+    // once; repeat it until metadata says what became of the segment.
+    std::optional<std::int64_t> close_at{};
+    Roll roll = Roll::kNo;  // wanted; the driver decides, and sends Close
+    Instant wake_at{};      // send a Tick then
+
+    void clear();
+  };
+  enum class Role : std::uint8_t { kWriter, kDraining, kClosing, kDeposed };
+
+  // kInvalid: not this node's to write, or another life's of it (R1, R42). The lease outlives it.
+  static Result<std::unique_ptr<Leader>> open(const Options&, const Segment&,
+                                              const std::optional<Previous>&, const Lease&);
+  void step(Instant now, std::span<Event>, Actions&);
+
+  const Segment& segment() const { return segment_; }
+  Role role() const { return role_; }
+  std::int64_t watermark() const { return watermark_; }
+  std::int64_t log_end() const { return log_end_; }
+  std::uint64_t window_bytes() const { return window_bytes_; }
+  // Whether a FetchReply of this segment is for this leader.
+  bool waits_for(SegmentId segment) const {
+    return !producers_known_ && previous_ && previous_->segment == segment;
+  }
+
+ private:
+  struct InFlight {
+    std::int64_t end = 0;
+    std::uint64_t bytes = 0;
+  };
+  struct Replica {
+    NodeId id{};
+    std::int64_t match = 0;  // durable there; never falls
+    std::int64_t next = 0;   // to be sent
+    std::deque<InFlight> in_flight{};
+    std::uint64_t in_flight_bytes = 0;
+    Instant heard_at{}, sent_at{};
+    Instant behind_since = Instant::max();  // max(): it holds all
+    std::int64_t watermark_told = -1, watermark_sent = -1;  // told: and answered for
+    std::uint64_t sent_round = 0;  // of the newest message to it
+    Instant watermark_due = Instant::max();
+    std::uint64_t round = 0;  // the highest that it answered
+    Instant read_after{};  // the own log could not be read for it
+    bool reading = false, lost = false;
+  };
+  struct Waiting {
+    Ticket ticket = 0;
+    std::int64_t first = 0, end = 0;
+    Acks acks = Acks::kAll;
+  };
+  struct Asking {
+    Ticket ticket = 0;
+    std::uint64_t round = 0;
+  };
+
+  Leader(const Options&, const Segment&, const std::optional<Previous>&, const Lease&);
+
+  void handle(Tick&) {}
+  void handle(Receive&);
+  void handle(Append&);
+  void handle(Confirm&);
+  void handle(LogRead&);
+  void handle(Close&);
+  void handle(Deposed&) { depose(); }
+  void on(const Message&, const ReplicateReply&);
+  void on(const FetchReply&);
+
+  Refusal refusal(const Append&) const;
+  Refusal take(Append&);
+  Refusal check_producer(const record::BatchView&, std::optional<std::int64_t>& first) const;
+  void assign(Append&);
+  void wait(Waiting);
+  void advance();
+  void acknowledge();
+  void answer_confirms();
+  void replicate();
+  void replicate_to(Replica&);
+  bool send_batches(Replica&);
+  bool empty_is_due(const Replica&) const;
+  void send(Replica&, Run);
+  std::int64_t quorum_match() const;
+  void trim_window();
+  void fetch_producers();
+  void want_roll();
+  void try_close();
+  void depose();
+  void set_wake();
+  Replica* find(NodeId);
+
+  const Options options_;
+  const Segment segment_;
+  const std::optional<Previous> previous_;
+  const Lease& lease_;  // the node's, owned by the driver
+  Instant now_{};
+  Actions* out_ = nullptr;  // of the step that runs
+
+  Role role_ = Role::kWriter;
+  std::vector<Replica> replicas_{};
+  std::deque<Batch> window_{};  // up to log_end_
+  std::uint64_t window_bytes_ = 0, bytes_ = 0;
+  std::int64_t window_start_ = 0;
+  std::int64_t log_end_ = 0;
+  std::int64_t watermark_ = 0;  // never falls; once closing, it is the end
+  std::uint64_t round_ = 0;
+  std::deque<Waiting> waiting_{};  // ends rise
+  std::deque<Asking> asking_{};    // rounds rise
+  Instant drain_until_{};
+
+  log::ProducerTable producers_{};
+  std::optional<Payload> opening_{};  // the same, as it was at the start
+  bool producers_known_ = false;
+  std::size_t next_source_ = 0;
+  Instant fetch_at_{};
+};
+
+}  // namespace walrus::replica
