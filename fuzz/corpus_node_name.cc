@@ -43,6 +43,14 @@ int main(int count, char** arguments) {
         "walrus://a/node/9223372036854775808", "walrus://a-b.c/node/01", "walrus:///node/1",
         "walrus://a", "walrus:", "http://a/node/1", "walrus://a/node/1\n", "walrus://A/node/1"})
     corpus.add("uri_" + std::to_string(number++), std::string(1, '\0') + uri);
+  // Each beginning, and each with a letter that is not allowed there.
+  const std::string whole = "walrus://orders.prod/node/7";
+  for (std::size_t size = 0; size < whole.size(); ++size) {
+    auto changed = whole;
+    changed[size] = '%';
+    corpus.add("uri_" + std::to_string(number++), std::string(1, '\0') + whole.substr(0, size));
+    corpus.add("uri_" + std::to_string(number++), std::string(1, '\0') + changed);
+  }
   number = 0;
   for (const char* names :
        {"URI:walrus://orders.prod/node/7,DNS:localhost,IP:127.0.0.1", "DNS:localhost",

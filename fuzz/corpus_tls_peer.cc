@@ -32,6 +32,20 @@ struct End {
   SslHandle ssl;
 };
 
+// As it is, cut, and with a byte changed, at a few places.
+void add_damaged(fuzz::Corpus& corpus, const std::string& name, const std::string& kind,
+                 const std::string& bytes) {
+  constexpr std::size_t kPlaces = 9;
+  corpus.add(name, kind + bytes);
+  for (std::size_t i = 0; i < kPlaces; ++i) {
+    const auto at = i * bytes.size() / kPlaces;
+    auto changed = bytes;
+    changed[at] = static_cast<char>(changed[at] ^ 0x11);
+    corpus.add(name + "_cut_" + std::to_string(i), kind + bytes.substr(0, at));
+    corpus.add(name + "_changed_" + std::to_string(i), kind + changed);
+  }
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -61,8 +75,7 @@ int main(int count, char** arguments) {
   CHECK(hello.size() > 100 && answer.size() > 100);
 
   const std::string come(1, '\0'), wait(1, '\1'), files(1, '\2');
-  corpus.add("hello", come + hello);
-  corpus.add("hello_cut", come + hello.substr(0, hello.size() / 2));
+  add_damaged(corpus, "hello", come, hello);
   corpus.add("hello_twice", come + hello + hello);
   corpus.add("alert", come + std::string("\x15\x03\x03\0\2\2\x28", 7));
   corpus.add("http", come + "GET / HTTP/1.1\r\n\r\n");
@@ -70,11 +83,10 @@ int main(int count, char** arguments) {
   append_hello(body, {{5}, {2}, 1, 0, {512, 4096, 4096, 4096, 2}});
   append_frame(frame, {.type = FrameType::kHello, .incarnation = {1}}, {1, 1}, body);
   corpus.add("plain_hello", come + frame);
-  corpus.add("answer", wait + answer);
-  corpus.add("answer_cut", wait + answer.substr(0, answer.size() / 2));
+  add_damaged(corpus, "answer", wait, answer);
   corpus.add("answer_alert", wait + std::string("\x15\x03\x03\0\2\2\x28", 7));
   corpus.add("answer_refuse", wait + frame);
-  corpus.add("file_certificate", files + node.pem.certificate);
+  add_damaged(corpus, "certificate", files, node.pem.certificate);
   corpus.add("file_authority", files + authority.certificate);
   corpus.add("file_text", files + "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
 }
