@@ -200,6 +200,13 @@ TEST_F(KafkaTest, offsets_of_what_is_not_there_are_not_deleted) {
   auto unknown = client().ask<OffsetDeleteResponse>(request, 0);
   ASSERT_TRUE(unknown.has_value());
   EXPECT_EQ(unknown->topics.at(0).partitions.at(0).error_code, 3);
+  // The group is there when nothing is left of it, too.
+  request.topics[0].partitions[0].index = 0;
+  for (int i = 0; i < 2; ++i) {
+    auto deleted = client().ask<OffsetDeleteResponse>(request, 0);
+    ASSERT_TRUE(deleted.has_value());
+    EXPECT_EQ(deleted->error_code, 0);
+  }
 }
 
 }  // namespace

@@ -117,7 +117,9 @@ TEST_F(KafkaGroupsTest, the_coordinator_is_this_node) {
 }
 
 TEST_F(KafkaGroupsTest, a_member_commits_and_goes_on_after_a_restart) {
+  auto before = world_.now();
   auto joined = join_alone();
+  EXPECT_LT(world_.now() - before, 4s) << "the wait of three seconds, and not its session";
   EXPECT_EQ(joined.leader, joined.member_id);
   ASSERT_EQ(joined.members.size(), 1u);
   auto synced = ask<SyncGroupResponse>(sync_request(joined), 5);

@@ -420,7 +420,6 @@ io::Task<void> Groups::remove_offsets(std::string group, std::vector<CommittedOf
         records.push_back(offset_tombstone(group, one.topic, one.partition));
     return records;
   });
-  drop_untouched(group);
   co_return idle ? stored : idle;
 }
 

@@ -59,7 +59,8 @@ class Groups : public std::enable_shared_from_this<Groups> {
   io::Task<std::optional<GroupSummary>> describe(std::string group);
   // With its offsets. kNotFound; kBusy: somebody is in it, or is committing to it.
   io::Task<void> remove(std::string group);
-  // Of each, topic and partition count. Errors as of remove().
+  // Of each, topic and partition count. Errors as of remove(). A group of which nothing is left
+  // then goes when its offsets would have gone.
   io::Task<void> remove_offsets(std::string group, std::vector<CommittedOffset>);
 
   void stop();  // answers everything that waits with kNotAvailable
