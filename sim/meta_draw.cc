@@ -194,8 +194,9 @@ Change MetaRun::draw_segment() {
                        {static_cast<std::int64_t>(below(static_cast<std::uint64_t>(partition.end) +
                                                         (rarely() ? 50 : 3)))}};
   if (what <= 2) return draw_move(id, partition);
-  if (!partition.has_tail() && !rarely()) return OpenSegment{id, expected, draw_place(topic)};
-  if (what <= 5) {
+  if ((!partition.has_tail() || what == 3) && !rarely())
+    return OpenSegment{id, expected, draw_place(topic)};
+  if (what <= 6) {
     NodeId by = model_.nodes.empty()
                     ? NodeId{1}
                     : std::next(model_.nodes.begin(),
