@@ -308,6 +308,29 @@ TEST(SnapshotTest, is_restored_and_acknowledged_when_it_is_durable) {
   EXPECT_EQ(group.core(1).status().peers[1].match, group.core(1).commit());
 }
 
+// The new leader is told nothing that was meant for the old one, and the snapshot, which is
+// committed in any term, is used all the same.
+TEST(SnapshotTest, term_changes_while_one_is_installed) {
+  TestGroup group(3, small_sizes);
+  fall_behind(group);
+  await_install(group);
+  group.isolate(1);
+  group.elect(2);
+  ASSERT_EQ(group.core(3).term(), 2u);
+  EXPECT_TRUE(group.at(3).restored.empty());
+  group.release(3);
+  EXPECT_EQ(group.under_way<AppendReply>().size(), 0u);
+  group.at(3).disk_holds = false;
+  group.settle();
+  EXPECT_EQ(group.leader(), 2);
+  EXPECT_EQ(group.at(3).restored.size(), 1u);
+  group.propose(2, "new");
+  group.heal();
+  group.pass(seconds(1));
+  EXPECT_EQ(group.at(3).applied.back(), "new");
+  for (int node : {1, 3}) EXPECT_EQ(group.at(node).applied, group.at(2).applied);
+}
+
 TEST(SnapshotTest, carries_the_joint_configuration) {
   TestGroup group(3, small_sizes);
   group.elect(1);

@@ -184,6 +184,53 @@ TEST(CoreTest, figure_8_old_entry_is_not_committed_by_counting) {
   EXPECT_GT(group.core(1).commit(), old.index);
 }
 
+// The whole of figure 8, (a) to (d): what was on a majority is overwritten, and nobody applied it.
+TEST(CoreTest, figure_8_old_entry_on_a_majority_is_overwritten) {
+  TestGroup group(5, [](Options& options) {
+    options.append_bytes_max = 1;  // every entry in a message of its own
+    options.in_flight_messages_max = 1;
+  });
+  auto campaign = [&](int node, const std::function<bool(const Message&)>& lost) {
+    for (int time = 0; time < 3 && group.core(node).role() != Role::kLeader; ++time) {
+      group.skip(seconds(3));
+      group.step(node, Tick{});
+      group.settle(lost);
+    }
+    ASSERT_EQ(group.core(node).role(), Role::kLeader);
+  };
+  auto has_entries = [](const Message& message) {
+    const auto* append = std::get_if<Append>(&message.body);
+    return append && !append->entries.empty();
+  };
+  group.elect(1);
+  for (int other : {3, 4, 5}) group.cut.insert({{1, other}, {other, 1}});
+  auto old = group.propose(1, "old").at;  // (a) on 1 and 2
+  group.crash(1);
+  group.heal();
+  campaign(5, has_entries);  // (b) 5 leads, and its entry stays with it
+  auto newer = group.core(5).log().last();
+  ASSERT_EQ(newer.index, old.index);
+  group.crash(5);
+  group.start(1);
+  campaign(1, [&](const Message& message) {  // (c) 1 leads again, and the old entry reaches 3
+    if (!has_entries(message)) return false;
+    return std::get<Append>(message.body).entries[0].term != old.term || message.to.value == 4;
+  });
+  for (int node : {1, 2, 3}) EXPECT_TRUE(group.core(node).log().holds(old));
+  EXPECT_LT(group.core(1).commit(), old.index);
+  group.crash(1);
+  group.start(5);
+  campaign(5, {});  // (d)
+  group.start(1);
+  group.pass(seconds(1));
+  ASSERT_EQ(group.leader(), 5);
+  for (int node : {1, 2, 3, 4, 5}) {
+    EXPECT_TRUE(group.core(node).log().holds(newer));
+    EXPECT_GE(group.core(node).commit(), newer.index);
+    EXPECT_TRUE(group.at(node).applied.empty());
+  }
+}
+
 TEST(CoreTest, leader_counts_its_own_copy_when_it_is_durable) {
   TestGroup group(3);
   group.elect(1);
@@ -246,6 +293,33 @@ TEST(CoreTest, follower_with_a_failed_append_acknowledges_nothing_more) {
   group.start(2);
   group.pass(seconds(3));
   EXPECT_GT(group.core(group.leader()).commit(), before);
+}
+
+// A write that failed may have left any part of it. Nobody was told of it, so another leader may
+// never have had it: it goes.
+TEST(CoreTest, what_a_failed_append_left_is_truncated) {
+  TestGroup group(3);
+  group.elect(1);
+  group.isolate(3);
+  for (int node : {1, 2}) group.at(node).disk_holds = true;
+  group.propose(1, "left");
+  auto left = group.core(2).log().at(2);
+  group.fail_disk(2);
+  for (int node : {1, 2}) {
+    group.crash(node);
+    group.at(node).disk_holds = false;
+  }
+  group.at(2).disk.entries.push_back(left);
+  for (int node : {1, 2}) group.start(node);
+  ASSERT_EQ(group.core(1).log().last_index(), 1u);
+  ASSERT_EQ(group.core(2).log().last_index(), 2u);
+  group.heal();
+  group.isolate(2);
+  group.elect(3);
+  group.propose(3, "kept");
+  group.heal();
+  group.pass(seconds(2));
+  for (int node : {1, 2, 3}) EXPECT_THAT(group.at(node).applied, ElementsAre("kept"));
 }
 
 TEST(CoreTest, leader_with_a_failed_disk_asks_another_to_lead) {

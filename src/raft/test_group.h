@@ -26,6 +26,7 @@ class TestGroup {
     std::string snapshot_bytes{}, unfinished_bytes{};
     std::deque<Writes> waiting{};
     bool disk_holds = false;  // writes wait until release()
+    Nanos ahead{};            // of its clock
     std::vector<std::string> applied{};
     Index applied_index = 0;
     std::map<Ticket, Answer> answers{};
@@ -62,7 +63,7 @@ class TestGroup {
   void step(int node, Event event) {
     auto& one = at(node);
     Event events[] = {std::move(event)};
-    one.core->step(now_, events, one.actions);
+    one.core->step(now_ + one.ahead, events, one.actions);
     take_actions(node);
   }
   // Delivers what is under way, but for what is lost, until nothing is.
@@ -84,12 +85,13 @@ class TestGroup {
       now_ = std::min(end, now_ + std::chrono::milliseconds(10));
       for (auto& [node, one] : nodes_) {
         bool mine = whose.empty() || whose.contains(node);
-        if (one.core && mine && one.actions.wake_at <= now_) step(node, Tick{});
+        if (one.core && mine && one.actions.wake_at <= now_ + one.ahead) step(node, Tick{});
       }
       settle();
     }
   }
   void skip(Nanos time) { now_ += time; }  // nobody notices
+  void skip(int node, Nanos time) { at(node).ahead += time; }
   // This node campaigns, when nobody remembers a leader, and what follows happens.
   void elect(int node) {
     now_ += std::chrono::seconds(3);
@@ -145,10 +147,10 @@ class TestGroup {
     auto& one = nodes_[node];
     Options options{.id = id(node), .seed = static_cast<std::uint64_t>(node)};
     if (tweak_) tweak_(options);
-    auto core = Core::open(options, one.disk, now_);
+    auto core = Core::open(options, one.disk, now_ + one.ahead);
     ASSERT_TRUE(core.has_value()) << core.error().message;
     one.core = *std::move(core);
-    one.applied_index = one.core->snapshot().last.index;
+    load_state(one);
     step(node, Tick{});
   }
   // The state machine's state, all commands, becomes a snapshot.
@@ -214,7 +216,11 @@ class TestGroup {
   static void restore(Node& one, const SnapshotMeta& meta) {
     EXPECT_EQ(one.disk.snapshot, meta);
     one.restored.push_back(meta);
-    one.applied_index = meta.last.index;
+    load_state(one);
+  }
+  // The state machine as of the snapshot on the disk.
+  static void load_state(Node& one) {
+    one.applied_index = one.disk.snapshot.last.index;
     one.applied.clear();
     for (std::size_t at = 0; at < one.snapshot_bytes.size();) {
       auto end = one.snapshot_bytes.find('\n', at);
