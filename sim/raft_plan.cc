@@ -45,7 +45,9 @@ void draw_sizes(RaftPlan& plan, io::SimRandom& random) {
   };
   options.election_timeout_min = milliseconds(pick({300, 500, 500}));
   options.election_timeout_max = options.election_timeout_min + milliseconds(pick({50, 200, 500}));
-  options.heartbeat = milliseconds(pick({50, 100, 100}));
+  // With seldom heartbeats a leader that was replaced does not know for a while.
+  options.heartbeat = random.chance(0.3) ? options.election_timeout_min / 2
+                                         : raft::Nanos(milliseconds(pick({50, 100, 100})));
   options.append_bytes_max = pick({1, 200, 1000, 4000});
   options.in_flight_messages_max = pick({1, 2, 8, 64});
   options.in_flight_bytes_max = pick({1, 500, 5000, 100'000});

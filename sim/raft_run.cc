@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "linearizable.h"
+
 namespace walrus::sim {
 namespace {
 
@@ -20,6 +22,8 @@ RaftPlan plan_of(std::uint64_t seed) {
   io::SimRandom random(seed);
   return draw_raft_plan(random);
 }
+
+KvValue kv_value(std::uint32_t value) { return value == 0 ? KvValue() : std::to_string(value); }
 
 // A ticket names the client and its try.
 raft::Ticket ticket_of(std::size_t client, std::uint32_t tries) {
@@ -43,6 +47,7 @@ void RaftRun::run() {
   while (!violation() && handle_next(kEnd)) {
   }
   if (!violation()) check_end();
+  if (!violation()) check_history();
   tally_.member_steps = static_cast<std::int64_t>(truth_.member_steps());
   tally_.trace = trace_.value();
 }
@@ -69,7 +74,45 @@ void RaftRun::begin(std::size_t client) {
   one.reading = random_.chance(plan_.reads);
   one.lease = random_.chance(plan_.lease);
   one.floor = known_;
+  record(client);
   ask(client);
+}
+
+// A repeated command is answered as its first copy was, so that a client sees one operation.
+void RaftRun::record(std::size_t client) {
+  auto& one = clients_[client];
+  auto draw = random_.below(10);
+  using Command = RaftCommand::Kind;
+  one.command = {.client = static_cast<std::uint32_t>(client),
+                 .sequence = one.sequence + 1,
+                 .kind = draw < 6   ? Command::kPut
+                         : draw < 9 ? Command::kCas
+                                    : Command::kDelete,
+                 .key = static_cast<std::uint8_t>(random_.below(kRaftKeys))};
+  one.command.expected = one.seen[one.command.key];
+  KvOperation operation{.session = client, .key = std::to_string(one.command.key)};
+  using Kind = KvOperation::Kind;
+  constexpr Kind kKinds[] = {Kind::kPut, Kind::kCas, Kind::kDelete};
+  if (!one.reading) operation.kind = kKinds[static_cast<std::size_t>(one.command.kind)];
+  if (operation.kind == Kind::kCas) operation.expected = kv_value(one.command.expected);
+  if (operation.kind == Kind::kPut || operation.kind == Kind::kCas)
+    operation.value = kv_value(one.command.value());
+  one.operation = history_.invoke(std::move(operation), now());
+}
+
+void RaftRun::record_answer(std::size_t client, const Node& node, raft::Index index) {
+  auto& one = clients_[client];
+  auto& done = history_.done(one.operation, now(), index);
+  bool changed = node.state.changed >> client & 1;
+  auto& seen = one.seen[one.command.key];
+  if (one.reading) {
+    seen = node.state.values[one.command.key];
+    done.value = kv_value(seen);
+  } else if (one.command.kind != RaftCommand::Kind::kPut) {
+    done.changed = changed;
+  }
+  if (!one.reading && changed)
+    seen = one.command.kind == RaftCommand::Kind::kDelete ? 0 : one.command.value();
 }
 
 RaftRun::Node* RaftRun::random_node(bool up) {
@@ -79,9 +122,10 @@ RaftRun::Node* RaftRun::random_node(bool up) {
   return fit.empty() ? nullptr : fit[random_.below(fit.size())];
 }
 
-// The last leader known; a reader asks anyone who takes itself for one, old ones too.
+// The last leader known, or anyone who takes itself for one: readers find old ones, writers new
+// ones.
 RaftRun::Node* RaftRun::someone(const Client& client) {
-  if (client.reading && random_.chance(0.5)) {
+  if (random_.chance(client.reading ? 0.5 : 0.3)) {
     std::vector<Node*> leaders;
     for (auto& node : nodes_)
       if (node->core && node->core->role() == Role::kLeader) leaders.push_back(node.get());
@@ -107,8 +151,7 @@ void RaftRun::ask(std::size_t client) {
     step(*node, raft::Read{.ticket = ticket, .lease = one.lease});
     return;
   }
-  auto bytes = RaftCommand::bytes({static_cast<std::uint32_t>(client), one.sequence + 1},
-                                  random_.below(plan_.command_bytes_max));
+  auto bytes = one.command.bytes(random_.below(plan_.command_bytes_max));
   step(*node, raft::Propose{.ticket = ticket, .payload = raft::Payload::copy_of(bytes)});
 }
 
@@ -153,10 +196,10 @@ void RaftRun::acknowledge(Node& node, const Waiter& waiter, bool kept) {
     if (client->lease) tally_.hit(RaftFamily::kLeaseRead);
   } else {
     ++client->sequence;
-    truth_.check_acknowledged({static_cast<std::uint32_t>(place), client->sequence},
-                              waiter.at.index);
+    truth_.check_acknowledged(client->command, waiter.at.index);
     ++tally_.commands;
   }
+  record_answer(place, node, waiter.read ? node.state.applied : truth_.effect_of(client->command));
   known_ = std::max(known_, waiter.read ? node.state.applied : waiter.at.index);
   end(place);
 }
@@ -199,7 +242,8 @@ void RaftRun::nemesis_turn(std::size_t nemesis) {
       if (auto* node = random_.chance(0.4) ? leader() : random_node(true)) {
         tally_.hit(RaftFamily::kCrash);
         crash(*node, random_.chance(0.5));
-        at(in(milliseconds(1), seconds(3)), Kind::kRestart,
+        raft::Nanos longest = random_.chance(0.4) ? raft::Nanos(milliseconds(30)) : seconds(3);
+        at(in(milliseconds(1), longest), Kind::kRestart,
            static_cast<std::size_t>(node->id.value - 1));
       }
       return;
@@ -247,8 +291,11 @@ void RaftRun::isolate_leader() {
   auto self = static_cast<std::size_t>(node->id.value - 1);
   bool hears = random_.chance(0.2), heard = !hears && random_.chance(0.2);
   bool partly = random_.chance(0.3);  // some see both sides
+  // One node does not see the leader, whom all others see.
+  auto only = random_.chance(0.3) ? random_.below(nodes_.size()) : nodes_.size();
   for (std::size_t other = 0; other < nodes_.size(); ++other) {
     if (other == self || (partly && random_.chance(0.5))) continue;
+    if (only < nodes_.size() && other != only) continue;
     if (!heard) cut(self, other, until);
     if (!hears) cut(other, self, until);
   }
@@ -371,6 +418,11 @@ void RaftRun::check_end() {
   }
   if (node->core->membership().joint)
     truth_.fail("progress", "a joint configuration was never left");
+}
+
+// What clients were told, and nothing else.
+void RaftRun::check_history() {
+  if (auto verdict = check_linearizable(history_)) truth_.fail(verdict->rule, verdict->detail);
 }
 
 }  // namespace walrus::sim

@@ -2,6 +2,7 @@
 // RaftRun: one seed of the raft world: clients that write and read, faults of the plan for most of
 // 60 simulated seconds, then everything is healed and the group has to go on within bounded time.
 
+#include "kv_history.h"
 #include "raft_world.h"
 
 namespace walrus::sim {
@@ -13,8 +14,11 @@ class RaftRun final : public RaftWorld {
 
  private:
   struct Client {
-    std::uint32_t sequence = 0;  // of the last command that was acknowledged
-    std::uint32_t tries = 0;     // names the try that runs
+    std::uint32_t sequence = 0;                   // of the last command that was acknowledged
+    RaftCommand command{};                        // that is under way, or of a read: its key
+    std::size_t operation = 0;                    // in the history
+    std::array<std::uint32_t, kRaftKeys> seen{};  // what it was told last
+    std::uint32_t tries = 0;                      // names the try that runs
     bool busy = false, reading = false, lease = false;
     raft::Index floor = 0;  // what a read has to see at least
     NodeId target{};        // who it asks, if it thinks that it knows
@@ -42,6 +46,8 @@ class RaftRun final : public RaftWorld {
   void acknowledge(Node&, const Waiter&, bool kept) override;
 
   void begin(std::size_t client);
+  void record(std::size_t client);
+  void record_answer(std::size_t client, const Node&, raft::Index);
   void ask(std::size_t client);
   void retry(std::size_t client, raft::Nanos after);
   void end(std::size_t client);
@@ -59,9 +65,11 @@ class RaftRun final : public RaftWorld {
   void transfer();
   void heal();
   void check_end();
+  void check_history();
   void cut(std::size_t from, std::size_t to, Nanos until);
 
   std::vector<Client> clients_{};
+  KvHistory history_{};
   raft::Index known_ = 0;  // the highest index that some client was told of
   NodeId transfer_to_{};
 };

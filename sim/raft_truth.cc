@@ -34,6 +34,13 @@ bool RaftState::apply(const raft::Entry& entry) {
   last[command.client] = command.sequence;
   ++effects[command.client];
   hash = io::mix64(hash + 1);
+  using Kind = RaftCommand::Kind;
+  auto& value = values[command.key];
+  bool changes = command.kind == Kind::kPut ||
+                 (command.kind == Kind::kCas ? value == command.expected : value != 0);
+  if (changes) value = command.kind == Kind::kDelete ? 0 : command.value();
+  auto bit = static_cast<std::uint8_t>(1 << command.client);
+  changed = static_cast<std::uint8_t>(changes ? changed | bit : changed & ~bit);
   return true;
 }
 
@@ -43,6 +50,8 @@ std::string RaftState::bytes(const std::string& salt) const {
   append_le(to, hash);
   for (auto one : last) append_le(to, one);
   for (auto one : effects) append_le(to, one);
+  for (auto one : values) append_le(to, one);
+  append_le(to, changed);
   return to + salt;
 }
 
@@ -53,14 +62,19 @@ std::optional<RaftState> RaftState::parse(Bytes bytes) {
   state.hash = from.le<std::uint64_t>().value_or(0);
   for (auto& one : state.last) one = from.le<std::uint32_t>().value_or(0);
   for (auto& one : state.effects) one = from.le<std::uint32_t>().value_or(0);
+  for (auto& one : state.values) one = from.le<std::uint32_t>().value_or(0);
+  state.changed = from.le<std::uint8_t>().value_or(0);
   if (!from.ok()) return std::nullopt;
   return state;
 }
 
-std::string RaftCommand::bytes(RaftCommand command, std::size_t padding) {
+std::string RaftCommand::bytes(std::size_t padding) const {
   std::string to;
-  append_le(to, command.client);
-  append_le(to, command.sequence);
+  append_le(to, client);
+  append_le(to, sequence);
+  append_le(to, static_cast<std::uint8_t>(kind));
+  append_le(to, key);
+  append_le(to, expected);
   to.append(padding, 'x');
   return to;
 }
@@ -70,6 +84,9 @@ RaftCommand RaftCommand::parse(Bytes bytes) {
   RaftCommand command;
   command.client = from.le<std::uint32_t>().value_or(kRaftClientsMax);
   command.sequence = from.le<std::uint32_t>().value_or(0);
+  command.kind = static_cast<Kind>(from.le<std::uint8_t>().value_or(0));
+  command.key = from.le<std::uint8_t>().value_or(0) % kRaftKeys;
+  command.expected = from.le<std::uint32_t>().value_or(0);
   return command;
 }
 
@@ -227,12 +244,20 @@ void RaftTruth::check_snapshot(NodeId node, const StoredSnapshot& snapshot) {
          fmt::format("node {}: another configuration at {}", node.value, index));
 }
 
-void RaftTruth::check_acknowledged(RaftCommand command, Index index) {
+void RaftTruth::check_acknowledged(const RaftCommand& command, Index index) {
   bool there = index < states_.size() && states_[index].last[command.client] >= command.sequence &&
                states_[index].effects[command.client] == states_[index].last[command.client];
   if (!there)
     fail("exactly once", fmt::format("command {} of client {} was acknowledged at {}",
                                      command.sequence, command.client, index));
+}
+
+Index RaftTruth::effect_of(const RaftCommand& command) const {
+  auto took_effect = [&](const RaftState& state) {
+    return state.last[command.client] >= command.sequence;
+  };
+  auto first = std::ranges::lower_bound(states_, true, {}, took_effect);
+  return static_cast<Index>(first - states_.begin());
 }
 
 void RaftTruth::check_read(Index at_invocation, Index served) {

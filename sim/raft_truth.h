@@ -12,8 +12,10 @@
 //   one vote                nobody votes for two candidates of a term
 //   commit on a quorum      what is first committed lies on the disks of a quorum
 //   snapshot = replay       a snapshot's state and configuration are those of replaying to its
-//   index exactly once            an acknowledged command is in the history once; reads are never
-//   stale
+//   index exactly once            an acknowledged command is in the history once stale read no read
+//   misses what was known when it was asked for
+//
+// That the answers are those of one store is checked of the whole history, by linearizable.h.
 
 #include <array>
 #include <cstdint>
@@ -29,14 +31,28 @@
 
 namespace walrus::sim {
 
-constexpr std::size_t kRaftClientsMax = 8;
+constexpr std::size_t kRaftClientsMax = 8, kRaftKeys = 3;
 
-// The state machine: what clients did last, and a hash of all that was applied.
+// A value that no other command writes; 0: none.
+struct RaftCommand {
+  enum class Kind : std::uint8_t { kPut, kCas, kDelete };
+  std::uint32_t client = 0, sequence = 0;
+  Kind kind = Kind::kPut;
+  std::uint8_t key = 0;
+  std::uint32_t expected = 0;  // kCas
+  std::uint32_t value() const { return client << 24 | sequence; }
+  std::string bytes(std::size_t padding) const;
+  static RaftCommand parse(Bytes);
+};
+
+// The state machine: a few keys, what clients did last, and a hash of all that was applied.
 struct RaftState {
   raft::Index applied = 0;
   std::uint64_t hash = 0;
   std::array<std::uint32_t, kRaftClientsMax> last{};     // sequence by client: the sessions
   std::array<std::uint32_t, kRaftClientsMax> effects{};  // commands that took effect
+  std::array<std::uint32_t, kRaftKeys> values{};
+  std::uint8_t changed = 0;  // by client, a bit: what its last command was answered
 
   // True: a command that took effect now, not one that is repeated.
   bool apply(const raft::Entry&);
@@ -44,12 +60,7 @@ struct RaftState {
   static std::optional<RaftState> parse(Bytes);
   bool operator==(const RaftState&) const = default;
 };
-
-struct RaftCommand {
-  std::uint32_t client = 0, sequence = 0;
-  static std::string bytes(RaftCommand, std::size_t padding);
-  static RaftCommand parse(Bytes);
-};
+static_assert(kRaftClientsMax <= 8);
 
 class RaftTruth {
  public:
@@ -74,7 +85,9 @@ class RaftTruth {
   void check_message(const raft::Core&, const RaftDisk&, const raft::Message&);
   void check_applied(NodeId, const RaftState&);  // after each entry, and after a restore
   void check_snapshot(NodeId, const StoredSnapshot&);
-  void check_acknowledged(RaftCommand, raft::Index);
+  void check_acknowledged(const RaftCommand&, raft::Index);
+  // Where an acknowledged command took effect: at its first copy in the log.
+  raft::Index effect_of(const RaftCommand&) const;
   void check_read(raft::Index at_invocation, raft::Index served);
   void fail(std::string rule, std::string detail);
 

@@ -45,6 +45,8 @@ CONDITIONS = {
     "no right to mount": lambda: not may_mount(),
     "no npm": lambda: not shutil.which("npm"),
     "no npm registry": lambda: not npm_registry_answers(),
+    "no etcd sources": lambda: not (shutil.which("go") and os.path.isdir(
+        "/usr/share/gocode/src/go.etcd.io/etcd/raft")),
     "no loop devices": lambda: not os.path.exists("/dev/loop-control"),
 }
 

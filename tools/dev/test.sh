@@ -46,7 +46,7 @@ part_fuzz() {
 
 # What `test` leaves out for its time: sanitizers, the shared library, long runs.
 run_full() {
-  need build test
+  need build test oracle
   start_tally
   timed build build_tests || count_one failed "build"
   local part

@@ -8,8 +8,9 @@ usage: run.py log|groups|raft|node [--only NAME] [--seeds N] [--tries N] [--jobs
 Copies the tree to build/mutants, applies one mutant of tools/mutants/<world>.json at a time, builds
 walrus_sim and runs seeds until one fails that the unchanged tree passes: a seed that fails without
 the mutant says nothing about it. An entry: name, file, old (must occur exactly once), new, breaks.
-With several tries, each over other seeds, all have to find it; the table has the median of how many
-seeds it took. --list names them, --applies only asks whether each of them still fits the tree.
+With several tries, each over other seeds, all have to find it. The table has the median of how many
+seeds it took, and ends with the median of all mutants. --list names them, --applies only asks
+whether each of them still fits the tree.
 exit status: 0 all caught, 1 one survived or does not apply, 2 the unchanged tree does not build.
 """
 import argparse
@@ -18,6 +19,7 @@ import json
 import os
 import pathlib
 import shutil
+import statistics
 import subprocess
 import sys
 import time
@@ -182,16 +184,18 @@ def main():
         print("the unchanged tree:", problem)
         return 2
     shutil.copy2(BINARY, UNCHANGED)
-    survived = 0
-    print("%-30s %-6s %-7s %s" % ("mutant", "seeds", "seconds", "caught by"))
+    survived, seeds = 0, []
+    print("%-32s %-12s %-7s %s" % ("mutant", "median seeds", "seconds", "caught by"))
     for mutant in mutants:
         begin = time.monotonic()
         with Mutated(mutant) as problem:
             took, how = (None, problem) if problem else try_to_catch(args)
         survived += took is None
-        print("%-30s %-6s %-7.0f %s" % (mutant["name"], took or "-", time.monotonic() - begin,
-                                        how[:90]), flush=True)
-    print("%d mutants, %d not caught" % (len(mutants), survived))
+        seeds += [took] if took else []
+        print("%-32s %-12s %-7.0f %s" % (mutant["name"], took or "-", time.monotonic() - begin,
+                                         how[:90]), flush=True)
+    middle = statistics.median_low(seeds) if seeds else "-"
+    print("%d mutants, %d not caught; the median took %s seeds" % (len(mutants), survived, middle))
     return 1 if survived else 0
 
 
