@@ -40,6 +40,7 @@ struct Bench {
   std::filesystem::path work;
   std::filesystem::path binary;  // of walrus
   int rounds = 3;
+  bool brief = false;  // runs of a moment, to see that they work
   std::vector<Row> rows;
 
   std::filesystem::path fresh(const char* name) const;  // an empty directory

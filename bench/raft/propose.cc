@@ -1,0 +1,161 @@
+// Proposals: many in flight, one in flight, and etcd's puts beside them.
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <thread>
+
+#include "nodes.h"
+
+extern char** environ;
+
+namespace walrus::bench {
+
+namespace {
+
+constexpr int kInFlight = 256;
+const std::string kGroupOf3 =
+    "three nodes in one process, a thread and an engine each, one disk, TCP over loopback; "
+    "commands "
+    "of 256 bytes, applied when they are synced on two of them; the state machine counts on the "
+    "loop; default options";
+
+std::unique_ptr<Nodes> group_of_3(const Bench& bench) {
+  auto nodes = std::make_unique<Nodes>(bench.fresh("raft"), 3);
+  for (std::size_t place = 0; place < 3; ++place)
+    nodes->open(place, kGroup, {.runs = raft::Runs::kLoop, .founders = nodes->members(3)},
+                counting_machine());
+  return nodes;
+}
+
+}  // namespace
+
+void propose(Bench& bench) {
+  Row many{.name = "propose.256",
+           .unit = "commands/s",
+           .target = 150'000,
+           .conditions = "256 in flight, closed loop; " + kGroupOf3};
+  Row tail{.name = "propose.256.p99",
+           .unit = "ms",
+           .higher_is_better = false,
+           .target = 5,
+           .conditions = "of the runs of propose.256"};
+  Row one{.name = "propose.1.p50",
+          .unit = "us",
+          .higher_is_better = false,
+          .target = 350,
+          .conditions = "1 in flight; " + kGroupOf3};
+  for (int round = 0; round < bench.rounds; ++round) {
+    auto nodes = group_of_3(bench);
+    auto leader = nodes->leader();
+    auto loaded = load(*nodes, leader, kInFlight, seconds_of(bench, 10));
+    many.rounds.push_back(loaded.per_s);
+    many.latency.merge(loaded.latency);
+    tail.rounds.push_back(static_cast<double>(loaded.latency.percentile(99)) / 1e6);
+    auto alone = load(*nodes, nodes->leader(), 1, seconds_of(bench, 5));
+    one.rounds.push_back(static_cast<double>(alone.latency.percentile(50)) / 1e3);
+    one.latency.merge(alone.latency);
+  }
+  for (const auto& row : {many, tail, one}) bench.add(row);
+}
+
+namespace {
+
+// Ports that were free a moment ago: etcd wants to know all of them beforehand.
+std::vector<int> free_ports(int count) {
+  std::vector<int> sockets, ports;
+  for (int i = 0; i < count; ++i) {
+    sockets.push_back(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    auto* generic = reinterpret_cast<sockaddr*>(&address);
+    must(bind(sockets.back(), generic, size) == 0, "bind");
+    must(getsockname(sockets.back(), generic, &size) == 0, "getsockname");
+    ports.push_back(ntohs(address.sin_port));
+  }
+  for (int one : sockets) close(one);
+  return ports;
+}
+
+// Three members of etcd on loopback, each a process with defaults.
+class Etcd {
+ public:
+  explicit Etcd(const std::filesystem::path& root) {
+    auto ports = free_ports(6);
+    auto url = [&](int port) {
+      return fmt::format("http://127.0.0.1:{}", ports[static_cast<std::size_t>(port)]);
+    };
+    std::string cluster;
+    for (int i = 0; i < 3; ++i) cluster += fmt::format("{}m{}={}", i ? "," : "", i, url(3 + i));
+    for (int i = 0; i < 3; ++i) {
+      auto client = url(i), peer = url(3 + i);
+      endpoints += (i ? "," : "") + client;
+      start({"etcd", "--name", fmt::format("m{}", i), "--data-dir", root / std::to_string(i),
+             "--listen-client-urls", client, "--advertise-client-urls", client,
+             "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster",
+             cluster, "--initial-cluster-state", "new", "--log-level", "error"});
+    }
+  }
+  ~Etcd() {
+    for (auto child : children_) ::kill(child, SIGKILL);
+    for (auto child : children_) waitpid(child, nullptr, 0);
+  }
+  std::string endpoints{};
+
+ private:
+  void start(std::vector<std::string> words) {
+    std::vector<char*> arguments;
+    for (auto& word : words) arguments.push_back(word.data());
+    arguments.push_back(nullptr);
+    pid_t child = 0;
+    must(posix_spawnp(&child, "etcd", nullptr, nullptr, arguments.data(), environ) == 0, "etcd");
+    children_.push_back(child);
+  }
+  std::vector<pid_t> children_{};
+};
+
+// What etcd_load.go says: puts, seconds, 50th and 99th percentile in microseconds.
+double etcd_puts_per_s(const Bench& bench, const std::string& endpoints) {
+  auto command = fmt::format("'{}' {} {} {} 256", bench.binary.string(), endpoints, kInFlight,
+                             static_cast<int>(seconds_of(bench, 10)));
+  std::FILE* from = popen(command.c_str(), "r");
+  must(from != nullptr, "etcd_load");
+  double puts = 0, seconds = 0;
+  bool read = std::fscanf(from, "%lf %lf", &puts, &seconds) == 2;
+  while (std::fgetc(from) != EOF) {
+  }
+  must(pclose(from) == 0 && read, "etcd_load");
+  return puts / seconds;
+}
+
+}  // namespace
+
+void etcd(Bench& bench) {
+  Row row{
+      .name = "etcd.put",
+      .unit = "commands/s",
+      .peer = "etcd 3.4",
+      .conditions =
+          "256 in flight, 256 bytes each, durable on a majority of three when answered. Walrus: "
+          "as propose.256, proposed within the leader's process. etcd: three processes with "
+          "defaults, puts to 256 keys by its own Go client over 8 connections"};
+  for (int round = 0; round < bench.rounds; ++round) {
+    {
+      auto nodes = group_of_3(bench);
+      row.rounds.push_back(load(*nodes, nodes->leader(), kInFlight, seconds_of(bench, 10)).per_s);
+    }
+    Etcd members(bench.fresh("etcd"));
+    row.peer_rounds.push_back(etcd_puts_per_s(bench, members.endpoints));
+  }
+  bench.add(row);
+}
+
+}  // namespace walrus::bench
