@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
-"""./dev bench log, ./dev bench raft: builds and runs a benchmark, prints its table and puts it where
-people look.
+"""./dev bench log|raft: builds and runs a benchmark, prints its table, puts it where people look.
 
 Rows go to build/bench/PART.json. With --only, rows measured anew take the place of the old ones
 there. docs/benchmarks/PART.md (behind PART.intro.md) and PART.svg are made from that file.

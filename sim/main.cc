@@ -62,7 +62,7 @@ class Sweep {
     }
     print_table();
     bool check = seeds_ >= kSeedsForFamilies && !arguments_.skip_family_check && failed_ == 0;
-    bool hit = !check || families_were_hit(), done = !check || enough_was_done();
+    bool hit = !check || families_were_hit(), done = enough_was_done() || !check;
     return failed_ == 0 && hit && done ? 0 : 1;
   }
 
@@ -124,15 +124,16 @@ class Sweep {
     return all;
   }
 
+  // Prints the averages of a seed.
   bool enough_was_done() {
     bool all = true;
     for (const auto& [name, least] : world_.least_per_seed) {
       std::int64_t sum = 0;
       for (auto value : spread_[name]) sum += value;
-      if (sum >= least * seeds_) continue;
-      std::printf("%lld %s a seed, fewer than %lld\n", static_cast<long long>(sum / seeds_),
-                  name.c_str(), static_cast<long long>(least));
-      all = false;
+      bool few = sum < least * seeds_;
+      std::printf("%lld %s a seed, %s %lld\n", static_cast<long long>(sum / seeds_), name.c_str(),
+                  few ? "fewer than" : "at least", static_cast<long long>(least));
+      all &= !few;
     }
     return all;
   }

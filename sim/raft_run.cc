@@ -122,15 +122,17 @@ RaftRun::Node* RaftRun::random_node(bool up) {
   return fit.empty() ? nullptr : fit[random_.below(fit.size())];
 }
 
-// The last leader known, or anyone who takes itself for one: readers find old ones, writers new
-// ones.
+// Where several take themselves for the leader, readers find the old one and writers the new one.
+// Else the last leader known, or who leads.
 RaftRun::Node* RaftRun::someone(const Client& client) {
-  if (random_.chance(client.reading ? 0.5 : 0.3)) {
-    std::vector<Node*> leaders;
-    for (auto& node : nodes_)
-      if (node->core && node->core->role() == Role::kLeader) leaders.push_back(node.get());
-    if (!leaders.empty()) return leaders[random_.below(leaders.size())];
+  Node *oldest = nullptr, *newest = nullptr;
+  for (auto& node : nodes_) {
+    if (!node->core || node->core->role() != Role::kLeader) continue;
+    if (!oldest || node->core->term() < oldest->core->term()) oldest = node.get();
+    if (!newest || node->core->term() > newest->core->term()) newest = node.get();
   }
+  bool finds = oldest && random_.chance(oldest != newest ? 0.9 : client.reading ? 0.5 : 0.1);
+  if (finds) return client.reading ? oldest : newest;
   auto* known = node_of(client.target);
   if (known && known->core && random_.chance(0.9)) return known;
   return random_node(true);

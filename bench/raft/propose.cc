@@ -1,6 +1,7 @@
 // Proposals: many in flight, one in flight, and etcd's puts beside them.
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
 #include <spawn.h>
@@ -115,8 +116,13 @@ class Etcd {
     std::vector<char*> arguments;
     for (auto& word : words) arguments.push_back(word.data());
     arguments.push_back(nullptr);
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    for (int file : {1, 2})
+      posix_spawn_file_actions_addopen(&actions, file, "/dev/null", O_WRONLY, 0);
     pid_t child = 0;
-    must(posix_spawnp(&child, "etcd", nullptr, nullptr, arguments.data(), environ) == 0, "etcd");
+    must(posix_spawnp(&child, "etcd", &actions, nullptr, arguments.data(), environ) == 0, "etcd");
+    posix_spawn_file_actions_destroy(&actions);
     children_.push_back(child);
   }
   std::vector<pid_t> children_{};
