@@ -3,8 +3,8 @@
 
 #include "cli/output.h"
 #include "cli/progress.h"
-#include "io/runner.h"
 #include "io/address.h"
+#include "io/runner.h"
 #include "net/lane.h"
 
 namespace walrus::cli {
