@@ -26,7 +26,7 @@ fi
 say cmake --install "$build" --prefix "$prefix" >"$scratch/install.log"
 
 for expected in include/walrus/log.h include/walrus/c.h include/walrus/client.h \
-  include/walrus/service.h include/walrus/testing.h \
+  include/walrus/lane.h include/walrus/service.h include/walrus/testing.h \
   lib/cmake/walrus/walrusConfig.cmake lib/pkgconfig/walrus.pc lib/pkgconfig/walrus_log.pc \
   bin/walrus share/man/man1/walrus.1 lib/systemd/system/walrus.service \
   share/bash-completion/completions/walrus share/zsh/site-functions/_walrus \
@@ -54,6 +54,26 @@ EXPECTED
   grep -qx "audit job 5" "$data/second" || fail "cursors, second run: $(cat "$data/second")"
   "$where/c_face" "$data/c_face" >"$data/c_face.out"
   grep -q "hello from C" "$data/c_face.out" || fail "c_face: $(cat "$data/c_face.out")"
+  run_lane "$where" "$data"
+}
+
+# Without certificates and with them; the second time there is nothing to send.
+run_lane() {
+  local where=$1 data=$2 certificates size sum
+  "$prefix/bin/walrus" --quiet cert ca "$data/certs" >/dev/null
+  for node in 1 2; do
+    "$prefix/bin/walrus" --quiet cert node "$data/certs" --node-id "$node" >/dev/null
+  done
+  size=$(stat -c %s "$where/lane")
+  sum=$(sha256sum <"$where/lane")
+  for certificates in "" "$data/certs"; do
+    local into=$data/in${certificates:+-tls}
+    "$where/lane" "$into" "$where/lane" ${certificates:+"$certificates"} >"$data/lane.out" \
+      2>"$data/lane.err" || fail "lane: $(cat "$data/lane.err")"
+    diff "$data/lane.out" - <<<"${sum%% *} $size bytes, $size sent
+${sum%% *} $size bytes, 0 sent"
+    cmp "$where/lane" "$into/copy"
+  done
 }
 
 for compilers in clang++-19:clang-19 g++-12:gcc-12; do

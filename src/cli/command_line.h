@@ -61,6 +61,7 @@ void add_backup(CommandLine&);
 void add_restore(CommandLine&);
 void add_service(CommandLine&);
 void add_lane(CommandLine&);
+void add_cert(CommandLine&);
 void add_shell(CommandLine&);
 void add_bench(CommandLine&);
 void add_user(CommandLine&);

@@ -1,5 +1,7 @@
 #include "cli/time_text.h"
 
+#include <fmt/format.h>
+
 #include <charconv>
 
 namespace walrus::cli {
@@ -72,6 +74,16 @@ std::optional<Time> parse_time(Bytes text) {
   if (!zone || !text.empty()) return std::nullopt;
   return Time(chrono::sys_days(date)) + chrono::hours(*hour) + chrono::minutes(*minute) +
          chrono::seconds(*second) + *fraction - *zone;
+}
+
+std::string format_time(Time time) {
+  namespace chrono = std::chrono;
+  const auto day = chrono::floor<chrono::days>(time);
+  const chrono::year_month_day date{day};
+  const chrono::hh_mm_ss clock{chrono::floor<chrono::seconds>(time - day)};
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", static_cast<int>(date.year()),
+                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+                     clock.hours().count(), clock.minutes().count(), clock.seconds().count());
 }
 
 }  // namespace walrus::cli

@@ -3,11 +3,13 @@
 // be. Pure; no time zones but offsets.
 
 #include <optional>
+#include <string>
 
 #include "walrus/log.h"
 
 namespace walrus::cli {
 
 std::optional<Time> parse_time(Bytes);
+std::string format_time(Time);  // in UTC, whole seconds, rounded down
 
 }  // namespace walrus::cli

@@ -28,5 +28,12 @@ TEST(TimeText, refuses_everything_else) {
     EXPECT_EQ(millis(text), std::nullopt) << text;
 }
 
+TEST(TimeText, writes_what_it_parses) {
+  for (Bytes text : {"1970-01-01T00:00:00Z", "2026-05-13T08:00:09Z", "1969-12-31T23:59:59Z",
+                     "2100-02-28T23:00:00Z"})
+    EXPECT_EQ(format_time(*parse_time(text)), text);
+  EXPECT_EQ(format_time(*parse_time("2026-05-13T08:00:00.999Z")), "2026-05-13T08:00:00Z");
+}
+
 }  // namespace
 }  // namespace walrus::cli

@@ -49,6 +49,7 @@ class TlsNodesTest : public RpcTest {
  public:
   using BothWorlds::disk;
   using BothWorlds::path;
+  using BothWorlds::simulated;
 
   static TestSubject subject_of(std::uint64_t node, const char* cluster = "test") {
     return {.common_name = fmt::format("node {}", node),
@@ -87,13 +88,11 @@ class TlsNodesTest : public RpcTest {
     return *std::move(rpc);
   }
   std::unique_ptr<Rpc> start_over(TlsNode& node, std::uint64_t id) {
-    return start_over(*node.transport, hasty(id));
+    return start_over(*node.transport, eager(id));
   }
   TcpTransport& plain() { return transport_; }
-  static RpcOptions hasty(std::uint64_t node) {
+  static RpcOptions eager(std::uint64_t node) {
     auto options = options_of(node);
-    options.connect_timeout = 2s;
-    options.handshake_timeout = 1s;
     options.backoff_max = 50ms;
     return options;
   }

@@ -131,6 +131,10 @@ Result<void> TlsTransport::take(const TlsMaterial& material) {
   if (options_.self.value != 0 && name->node != options_.self)
     return fail(Code::kInvalid, "{}: it is of node {}, this is node {}", files.certificate.string(),
                 name->node.value, options_.self.value);
+  const auto before = certificates_.load();
+  if (before && *name != before->self)
+    return fail(Code::kInvalid, "{}: it is of {}, this is {}", files.certificate.string(),
+                describe(*name), describe(before->self));
   if (!made.accepts->serves_both_sides())
     return fail(Code::kInvalid,
                 "{}: it is not for both sides of a connection (serverAuth and "

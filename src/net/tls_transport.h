@@ -31,7 +31,7 @@ namespace walrus::net {
 
 struct TlsTransportOptions {
   TlsFiles files{};  // all three
-  NodeId self{};     // whom the certificate must name, also after a reload; 0: whom it names
+  NodeId self{};     // whom the certificate must name; 0: whom the first one names
   // Of accepted connections, at once. Above it the one that has taken longest gives way: who means
   // it is done in milliseconds.
   std::size_t handshakes_max = 64;
@@ -46,7 +46,7 @@ class TlsTransport final : public Transport {
                                                     const TlsTransportOptions&);
   ~TlsTransport() override;
 
-  NodeName self() const;  // as the certificate of the moment says
+  NodeName self() const;  // which no later certificate changes
 
   Result<std::unique_ptr<io::Listener>> listen(io::Loop&, const std::string& address) override;
   // kMismatch: the node there is another one, or of another cluster. kInvalid: its certificate is

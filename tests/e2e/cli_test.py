@@ -247,11 +247,12 @@ class Failures(ServerTest):
 
     def test_verbs_of_later_releases_are_absent(self):
         text = walrus("--help").stdout.decode()
-        for verb in ("group", "cert", "cluster"):
+        for verb in ("group", "cluster"):
             self.assertNotRegex(text, rf"(?m)^\s+{verb}\b")
             self.assertEqual(walrus(verb).returncode, 2)
         for verb in ("serve", "topic", "put", "get", "state", "metrics", "produce", "consume",
-                     "log", "backup", "restore", "service", "lane", "user", "shell", "bench",
+                     "log", "backup", "restore", "service", "lane", "cert", "user", "shell",
+                     "bench",
                      "completion", "version"):
             self.assertRegex(text, rf"(?m)^\s+{verb}\b")
             self.assertEqual(walrus(verb, "--help").returncode, 0)

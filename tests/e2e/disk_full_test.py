@@ -9,7 +9,7 @@ import sys
 import tempfile
 import unittest
 
-from walrus import Server, main, wait_until
+from walrus import Server, main, wait_until, walrus
 
 MIB = 1 << 20
 LINE = b"%07d " + b"x" * 99_991 + b"\n"  # 100,000 bytes
@@ -63,6 +63,18 @@ class DiskFull(unittest.TestCase):
         self.serve(240 * MIB, "--set", f"limits.disk_free_bytes_min={32 * MIB}", "--set",
                    f"log.journal_bytes_max={64 * MIB}")
         self.fill_then_free()
+
+    def test_certificates(self):
+        subprocess.run(mount_command(self.mount, 16 << 10), check=True)
+        self.addCleanup(subprocess.run, ["umount", self.mount], check=True)
+        directory = os.path.join(self.mount, "certs")
+        os.mkdir(directory)
+        with self.assertRaises(OSError), open(os.path.join(self.mount, "fill"), "wb") as file:
+            file.write(bytes(64 << 10))
+        done = walrus("cert", "ca", directory)
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, rb"^walrus: cert ca [^\n]*No space left")
+        self.assertEqual(os.listdir(directory), [])
 
     def test_no_space_at_all(self):
         self.serve(200 * MIB, "--set", "limits.disk_free_bytes_min=0")
