@@ -159,6 +159,8 @@ SnapshotRef SnapshotBuilder::stored(SnapshotMeta meta, std::uint64_t number) {
 // ---- Reading ----
 
 Result<void> SnapshotReader::next_piece() {
+  if (!snapshot_->stream)
+    return fail(Code::kCorrupt, "the snapshot at {} has no bytes", snapshot_->meta.last.index);
   WALRUS_ASSIGN(fetched_, fetch_piece(engine_, snapshot_->stream, starts_.size()));
   WALRUS_ASSIGN(auto piece, parse_piece(fetched_));
   crc_ = crc32c(piece.bytes, crc_);
