@@ -60,8 +60,8 @@ set(library_system fmt isal zstd lz4 z snappy)
 set(engine_rooms base io record log)
 set(client_rooms net wire raft service client)
 if(BUILD_SHARED_LIBS)
-  # A shared library shows its public face only, so the client brings the rooms that it uses.
-  list(PREPEND client_rooms base io record)
+  # A shared library shows its public face only, so libwalrus brings the rooms that it uses.
+  list(PREPEND client_rooms base io record log)
 endif()
 walrus_library(walrus_log ROOMS ${engine_rooms})
 walrus_library(walrus ROOMS ${client_rooms} LINK libwalrus_log SYSTEM ssl crypto)

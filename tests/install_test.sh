@@ -134,7 +134,8 @@ for cxx in clang++-19 g++-12; do
 done
 
 # The one-page tutorial of services is a whole program.
-code_of docs/kernel.md >"$scratch/counter.cc"
+sed -n '/^## A service in one page/,/^## What each/p' docs/kernel.md >"$scratch/one_page.md"
+code_of "$scratch/one_page.md" >"$scratch/counter.cc"
 for cxx in clang++-19 g++-12; do
   say "$cxx" -std=c++23 $warnings "$scratch/counter.cc" -o "$scratch/counter" \
     $(pkg-config --cflags --libs walrus)

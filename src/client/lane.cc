@@ -4,8 +4,8 @@
 #include <atomic>
 #include <utility>
 
-#include "client/runner.h"
 #include "io/address.h"
+#include "io/runner.h"
 #include "net/lane.h"
 #include "net/timers.h"
 #include "net/tls_transport.h"
@@ -142,7 +142,7 @@ Result<LaneSent> client::send_lane(io::Env& env, const std::filesystem::path& fi
                                    const LaneOptions& options) {
   Carrier carrier;
   WALRUS_TRY(carrier.open(env, options.tls, options.address));
-  client::Runner runner(env);
+  io::Runner runner(env);
   Sending sending{
       .env = env, .loop = runner.loop(), .carrier = carrier, .file = file, .options = options};
   sending.lane.name = name.empty() ? file.filename().string() : std::string(name);
@@ -193,7 +193,7 @@ struct LaneReceiver::Impl {
   Carrier carrier;
   std::string address;
   std::atomic<bool> stopped = false;
-  client::Runner runner;
+  io::Runner runner;
   std::unique_ptr<net::FileWorker> worker{};
   std::unique_ptr<net::Rpc> rpc{};
   std::unique_ptr<net::LaneReceiver> lanes{};

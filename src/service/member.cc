@@ -86,7 +86,8 @@ io::Task<void> Member::open(std::shared_ptr<Member> self, std::unique_ptr<StateM
       .listen = self->options_.listen,
       .message_bytes_max = message_bytes,
       .bulk_window = std::max<std::size_t>(4 << 20, 3 * message_bytes),
-      .queue_bytes_max = std::max<std::size_t>(16 << 20, 3 * message_bytes)};
+      .queue_bytes_max = std::max<std::size_t>(16 << 20, 3 * message_bytes),
+      .guests = true};
   rpc.log = &parts.log;
   WALRUS_CO_ASSIGN(self->rpc_, net::Rpc::start(parts.env, parts.loop, parts.transport, rpc));
   self->address_ = self->rpc_->address();

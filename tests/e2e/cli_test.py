@@ -251,7 +251,8 @@ class Failures(ServerTest):
             self.assertNotRegex(text, rf"(?m)^\s+{verb}\b")
             self.assertEqual(walrus(verb).returncode, 2)
         for verb in ("serve", "topic", "put", "get", "state", "metrics", "produce", "consume",
-                     "group", "log", "backup", "restore", "service", "lane", "cert", "user", "shell", "bench",
+                     "group", "log", "backup", "restore", "service", "lane", "cert", "user", "shell",
+                     "bench",
                      "completion", "version"):
             self.assertRegex(text, rf"(?m)^\s+{verb}\b")
             self.assertEqual(walrus(verb, "--help").returncode, 0)
