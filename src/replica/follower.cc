@@ -266,14 +266,13 @@ void Follower::settle() {
 void Follower::repair() {
   if (!state_.sealed_end || accepted_ >= *state_.sealed_end || replicas_.empty()) return;
   if (now_ >= fetch_at_) {
+    if (now_ >= fetched_at_ + options_.repair_retry) ++source_;  // it has not answered, or has not
     fetch_at_ = now_ + options_.repair_retry;
-    for (std::size_t tries = 0; tries < replicas_.size(); ++tries) {
-      auto source = replicas_[next_source_++ % replicas_.size()];
-      if (source == options_.self) continue;
+    if (replicas_[source_ % replicas_.size()] == options_.self) ++source_;
+    auto source = replicas_[source_ % replicas_.size()];
+    if (source != options_.self)
       send(source, state_.promised,
            Fetch{.from = accepted_, .bytes_max = options_.repair_bytes_max});
-      break;
-    }
   }
   out_->wake_at = fetch_at_;
 }
@@ -304,7 +303,8 @@ void Follower::on(const Message& message, FetchReply& reply) {
   auto before = accepted_;
   out_->write.epoch = message.epoch;
   take(reply.run);
-  if (accepted_ > before) fetch_at_ = now_;
+  if (accepted_ == before) return;
+  fetch_at_ = fetched_at_ = now_;
 }
 
 }  // namespace walrus::replica

@@ -196,8 +196,8 @@ class Follower {
 
   // Of a sealed segment: where the rest is fetched from.
   std::vector<NodeId> replicas_{};
-  std::size_t next_source_ = 0;
-  Instant fetch_at_{};
+  std::size_t source_ = 0;
+  Instant fetch_at_{}, fetched_at_{};  // the next question; the newest answer that helped
 };
 
 }  // namespace walrus::replica

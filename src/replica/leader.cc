@@ -241,11 +241,11 @@ void Leader::on(const Message& message, const ReplicateReply& reply) {
   }
   if (reply.durable > log_end_ || reply.accepted > log_end_) return;  // nothing that was sent
   if (reply.answer == Answer::kGap && reply.round < replica->round) return;  // overtaken
-  if (reply.accepted < replica->match && reply.round >= replica->round) {
+  if (reply.accepted < replica->match && reply.round > replica->round) {
     replica->lost = true;  // it held more before: its disk is not what it was
     return;
   }
-  replica->heard_at = now_;
+  if (reply.durable > replica->match) replica->progress_at = now_;
   replica->match = std::max(replica->match, reply.durable);
   replica->behind_since = replica->match < log_end_ ? now_ : Instant::max();
   while (!replica->in_flight.empty() && replica->in_flight.front().end <= replica->match) {
@@ -268,13 +268,17 @@ void Leader::replicate() {
 }
 
 void Leader::replicate_to(Replica& replica) {
-  bool silent = now_ - std::max(replica.heard_at, replica.sent_at) >= options_.retry;
-  if (!replica.in_flight.empty() && silent) {  // lost on the way, or the replica is away
+  // Lost on the way, or the replica is away. That it answers other messages says nothing.
+  if (!replica.in_flight.empty() && now_ >= retry_at(replica)) {
     replica.in_flight.clear();
     replica.in_flight_bytes = 0;
     replica.next = replica.match;
   }
   if (!send_batches(replica) && empty_is_due(replica)) send(replica, {.from = segment_.start});
+}
+
+Instant Leader::retry_at(const Replica& replica) const {
+  return std::max(replica.in_flight.front().sent_at, replica.progress_at) + options_.retry;
 }
 
 bool Leader::send_batches(Replica& replica) {
@@ -315,7 +319,7 @@ void Leader::send(Replica& replica, Run run) {
   if (!run.batches.empty()) {
     std::uint64_t bytes = 0;
     for (const auto& batch : run.batches) bytes += batch.bytes.size();
-    replica.in_flight.push_back({run.end(), bytes});
+    replica.in_flight.push_back({run.end(), bytes, now_});
     replica.in_flight_bytes += bytes;
     replica.next = run.end();
   }
@@ -433,9 +437,10 @@ void Leader::set_wake() {
   auto until = [&](Instant when) { wake = std::min(wake, std::max(when, now_ + Nanos(1))); };
   for (const auto& replica : replicas_) {
     if (replica.lost) continue;
-    bool owed = !replica.in_flight.empty() || replica.watermark_told < watermark_ ||
+    if (!replica.in_flight.empty()) until(retry_at(replica));
+    bool owed = replica.watermark_told < watermark_ ||
                 (!asking_.empty() && replica.round < asking_.back().round);
-    if (owed) until(std::max(replica.heard_at, replica.sent_at) + options_.retry);
+    if (owed) until(replica.sent_at + options_.retry);
     if (replica.read_after > now_) until(replica.read_after);
     if (replica.watermark_due != Instant::max()) until(replica.watermark_due);
     if (replica.behind_since != Instant::max() && role_ == Role::kWriter &&

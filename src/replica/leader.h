@@ -147,6 +147,7 @@ class Leader {
   struct InFlight {
     std::int64_t end = 0;
     std::uint64_t bytes = 0;
+    Instant sent_at{};
   };
   struct Replica {
     NodeId id{};
@@ -154,7 +155,7 @@ class Leader {
     std::int64_t next = 0;   // to be sent
     std::deque<InFlight> in_flight{};
     std::uint64_t in_flight_bytes = 0;
-    Instant heard_at{}, sent_at{};
+    Instant sent_at{}, progress_at{};  // the newest message to it; when `match` rose
     Instant behind_since = Instant::max();  // max(): it holds all
     std::int64_t watermark_told = -1, watermark_sent = -1;  // told: and answered for
     std::uint64_t sent_round = 0;  // of the newest message to it
@@ -195,6 +196,7 @@ class Leader {
   void answer_confirms();
   void replicate();
   void replicate_to(Replica&);
+  Instant retry_at(const Replica&) const;
   bool send_batches(Replica&);
   bool empty_is_due(const Replica&) const;
   void send(Replica&, Run);

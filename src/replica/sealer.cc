@@ -138,7 +138,8 @@ void Sealer::decide(Task& task) {
   task.end.kind = End::kWait;
   if (task.blocked_told) return;
   task.blocked_told = true;
-  Blocked blocked{.segment = task.segment.id, .end = task.end};
+  Blocked blocked{
+      .segment = task.segment.id, .recovery = task.segment.recovery, .end = task.end};
   for (const auto& one : task.told)
     if (one.gone || one.knowledge == Knowledge::kLimbo) blocked.limbo.push_back(one.replica);
   out_->blocked.push_back(std::move(blocked));
@@ -157,7 +158,9 @@ void Sealer::handle(Receive& event) {
 void Sealer::on(Task& task, const Message& message, FenceReply& reply) {
   auto* one = find(task.told, message.from);
   if (!one) return;
-  if (reply.answer != Answer::kOk) return;  // a higher epoch is promised: metadata will say whose
+  if (reply.answer == Answer::kFenced && reply.promised > task.segment.recovery)
+    return forget(message.segment);  // another recoverer's turn
+  if (reply.answer != Answer::kOk) return;
   one->answered = true;
   one->knowledge = reply.knowledge;
   one->durable = std::max(one->durable, reply.durable);
@@ -168,12 +171,11 @@ void Sealer::on(Task& task, const Message& message, FenceReply& reply) {
 void Sealer::on(Task& task, const Message& message, const ReplicateReply& reply) {
   auto* one = find(task.told, message.from);
   if (!one || reply.answer == Answer::kFenced || reply.answer == Answer::kLimbo) return;
-  if (reply.round < one->round) return;
-  one->round = reply.round;
-  if (reply.accepted < one->durable) {  // it told of more before: the disk was lost in between
-    one->durable = reply.durable;
-    one->knowledge = Knowledge::kLimbo;
-  }
+  bool newer = reply.round > one->round;
+  one->round = std::max(one->round, reply.round);
+  // It told of more before: its disk was lost in between. What the others told may be outdated,
+  // too, and this may be about a loss: all are asked again, in another epoch.
+  if (newer && reply.accepted < one->durable) return forget(message.segment);
   if (reply.durable <= one->durable) return;
   one->durable = reply.durable;
   task.copied_at.erase(message.from);

@@ -96,6 +96,7 @@ class Sealer {
   };
   struct Blocked {  // waits for an operator: all have answered, and it is not known what is lost
     SegmentId segment{};
+    Epoch recovery{};  // in which this was found: what a later one found is newer
     End end{};
     std::vector<NodeId> limbo{};
   };
