@@ -263,7 +263,7 @@ PartitionHistory ClusterRun::history_of(std::size_t partition) {
   for (const auto& segment : chain.segments) {
     auto end = segment.state == SegmentState::kSealed ? segment.end
                                                       : truth_.acknowledged(segment.id);
-    const auto& copy = nodes_[segment.replicas.front().value - 1]->disk.durable[segment.id];
+    const auto& copy = nodes_[segment.replicas.front().value - 1]->disk.cached[segment.id];
     for (const auto& [base, batch] : copy.batches) {
       if (batch.next > std::max(end, segment.start)) break;
       auto offset = base;

@@ -220,10 +220,10 @@ bool ClusterRun::has_other_copy(const Node& node, SegmentId id, std::int64_t nee
 
 // Whether everything that was acknowledged is on another disk, too.
 bool ClusterRun::may_lose(const Node& node) const {
-  if (plan_.reckless) return true;
   for (const auto& chain : metadata_.now().partitions)
     for (const auto& segment : chain.segments) {
-      if (!segment.has(node.id())) continue;
+      bool open = segment.state != SegmentState::kSealed;
+      if (!segment.has(node.id()) || (open && plan_.reckless)) continue;
       auto needed = segment.state == SegmentState::kSealed ? segment.end
                                                            : truth_.acknowledged(segment.id);
       if (!has_other_copy(node, segment.id, needed)) return false;
@@ -251,7 +251,7 @@ void ClusterRun::rot() {
   if (copy.batches.empty()) return;
   auto batch = copy.batches.begin();
   std::advance(batch, static_cast<std::ptrdiff_t>(random_.below(copy.batches.size())));
-  if (!plan_.reckless && !has_other_copy(*node, at->first, copy.written_end())) return;
+  if (!has_other_copy(*node, at->first, copy.written_end())) return;
   hit(ClusterFamily::kBitRot);
   copy.rotten.insert(batch->first);
   node->disk.cached[at->first].rotten.insert(batch->first);
@@ -289,7 +289,11 @@ bool ClusterRun::settled() { return !unsettled(); }
 
 std::optional<std::string> ClusterRun::unsettled() {
   for (const auto& producer : producers_) {
-    if (!producer.batches.empty()) return fmt::format("producer {} waits", producer.id);
+    if (!producer.batches.empty()) {
+      const auto* tail = metadata_.now().partitions[producer.partition].tail();
+      return fmt::format("producer {} waits; segment {} is in state {}", producer.id,
+                         tail ? tail->id.value : 0, tail ? static_cast<int>(tail->state) : -1);
+    }
     if (producer.acknowledged_at < kHealAt)
       return fmt::format("producer {} was not served after everything was healed", producer.id);
   }

@@ -230,6 +230,7 @@ void Follower::handle(Damaged& event) {
   durable_ = std::min(durable_, from);
   for (auto& one : pending_) one.end = std::min(one.end, from);
   producers_.truncate(from);
+  reply_ = {};
   state_.knowledge = Knowledge::kLimbo;
   state_dirty_ = true;
 }
@@ -242,7 +243,7 @@ void Follower::handle(Sealed& event) {
   state_.sealed_end = event.end;
   state_dirty_ = true;
   reply_ = {};
-  if (accepted_ > event.end) cut(event.end);
+  cut(event.end);
   watermark_ = event.end;
 }
 
@@ -250,7 +251,7 @@ void Follower::handle(Sealed& event) {
 void Follower::cut(std::int64_t end) {
   out_->write.cut = end;
   std::erase_if(out_->write.batches, [&](const Batch& batch) { return batch.base >= end; });
-  accepted_ = end;
+  accepted_ = std::min(accepted_, end);
   durable_ = std::min(durable_, end);
   for (auto& one : pending_) one.end = std::min(one.end, end);
   producers_.truncate(end);

@@ -101,6 +101,14 @@ void Sealer::handle(Decided& event) {
   task.acted_at = now_ - options_.retry;
 }
 
+void Sealer::handle(Learned& event) {
+  auto found = tasks_.find(event.segment.id);
+  if (found == tasks_.end()) return;
+  bool over = event.segment.state == SegmentState::kSealed ||
+              event.segment.recovery > found->second.segment.recovery;
+  if (over && found->second.phase != Phase::kClaim) forget(event.segment.id);
+}
+
 // ---- One segment ----
 
 void Sealer::drive(Task& task) {
@@ -161,6 +169,9 @@ void Sealer::on(Task& task, const Message& message, FenceReply& reply) {
   if (reply.answer == Answer::kFenced && reply.promised > task.segment.recovery)
     return forget(message.segment);  // another recoverer's turn
   if (reply.answer != Answer::kOk) return;
+  // A read found out that what it told of is damaged: as below.
+  if (one->answered && reply.durable < one->durable && reply.run.batches.empty())
+    return forget(message.segment);
   one->answered = true;
   one->knowledge = reply.knowledge;
   one->durable = std::max(one->durable, reply.durable);

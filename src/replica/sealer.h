@@ -75,13 +75,13 @@ class Sealer {
     Segment segment{};
     bool taken = false;
   };
-  struct Abandon {  // another has the turn
-    SegmentId segment{};
+  struct Learned {  // metadata has the segment so; it may be another's turn
+    Segment segment{};
   };
   struct AcceptLoss {
     SegmentId segment{};
   };
-  using Event = std::variant<Tick, Receive, Seal, Decided, Abandon, AcceptLoss>;
+  using Event = std::variant<Tick, Receive, Seal, Decided, Learned, AcceptLoss>;
 
   // ---- Actions ----
   struct Command {
@@ -132,7 +132,7 @@ class Sealer {
   void handle(Receive&);
   void handle(Seal&);
   void handle(Decided&);
-  void handle(Abandon& event) { tasks_.erase(event.segment); }
+  void handle(Learned&);
   void handle(AcceptLoss&);
   void on(Task&, const Message&, FenceReply&);
   void on(Task&, const Message&, const ReplicateReply&);
