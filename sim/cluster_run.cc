@@ -63,19 +63,18 @@ void ClusterRun::client_turn(std::size_t client, std::uint64_t) {
   at(about(plan_.think), Kind::kClient, client);
   if (client < plan_.producers) return produce(client);
   client -= plan_.producers;
-  if (client < plan_.readers)
-    return read(readers_[client], static_cast<std::uint32_t>(client));
+  if (client < plan_.readers) return read(readers_[client], static_cast<std::uint32_t>(client));
   ask_latest();
 }
 
 // ---- Faults ----
 
 replica::Nanos ClusterRun::every(std::size_t nemesis) const {
-  const replica::Nanos all[] = {plan_.cut_every,   plan_.partition_every, plan_.isolate_every,
-                                plan_.metadata_every, plan_.kill_every,   plan_.power_every,
-                                plan_.power_all_every, plan_.slow_every,  plan_.stuck_every,
-                                plan_.fail_every,  plan_.wipe_every,      plan_.rot_every,
-                                plan_.pause_every, plan_.controller_every, plan_.roll_every};
+  const replica::Nanos all[] = {plan_.cut_every,       plan_.partition_every,  plan_.isolate_every,
+                                plan_.metadata_every,  plan_.kill_every,       plan_.power_every,
+                                plan_.power_all_every, plan_.slow_every,       plan_.stuck_every,
+                                plan_.fail_every,      plan_.wipe_every,       plan_.rot_every,
+                                plan_.pause_every,     plan_.controller_every, plan_.roll_every};
   static_assert(std::size(all) == kNemeses);
   return all[nemesis];
 }
@@ -137,7 +136,8 @@ void ClusterRun::split() {
       if ((side >> from & 1) != (side >> to & 1)) cut(from, to, until);
 }
 
-// A leader that some of the others, or metadata, do not reach any more, or that does not reach them.
+// A leader that some of the others, or metadata, do not reach any more, or that does not reach
+// them.
 void ClusterRun::isolate() {
   auto* node = leader_node();
   hit(ClusterFamily::kIsolatedLeader);
@@ -224,8 +224,8 @@ bool ClusterRun::may_lose(const Node& node) const {
     for (const auto& segment : chain.segments) {
       bool open = segment.state != SegmentState::kSealed;
       if (!segment.has(node.id()) || (open && plan_.reckless)) continue;
-      auto needed = segment.state == SegmentState::kSealed ? segment.end
-                                                           : truth_.acknowledged(segment.id);
+      auto needed =
+          segment.state == SegmentState::kSealed ? segment.end : truth_.acknowledged(segment.id);
       if (!has_other_copy(node, segment.id, needed)) return false;
     }
   return true;
@@ -310,10 +310,10 @@ std::optional<std::string> ClusterRun::unsettled() {
                      found->second.written_end() == segment.end;
         if (segment.end == segment.start && found == node.disk.durable.end()) whole = true;
         if (!whole)
-          return fmt::format(
-              "segment {}..{} is not whole on node {}: {} of {}", segment.start, segment.end,
-              id.value, found == node.disk.durable.end() ? -1 : found->second.end(),
-              found == node.disk.durable.end() ? -1 : found->second.written_end());
+          return fmt::format("segment {}..{} is not whole on node {}: {} of {}", segment.start,
+                             segment.end, id.value,
+                             found == node.disk.durable.end() ? -1 : found->second.end(),
+                             found == node.disk.durable.end() ? -1 : found->second.written_end());
       }
     }
   }

@@ -96,8 +96,7 @@ void ClusterWorld::handle_node(Node& node, const Occasion& occasion) {
 
 void ClusterWorld::wake(Node& node, Instant when) {
   if (when == Instant::max()) return;
-  auto real =
-      static_cast<Nanos>(static_cast<double>(when.count() - node.offset) / node.rate) + 2;
+  auto real = static_cast<Nanos>(static_cast<double>(when.count() - node.offset) / node.rate) + 2;
   real = std::max(real, now_ + 1000);
   if (node.tick_at >= 0 && node.tick_at <= real) return;
   node.tick_at = real;
@@ -305,7 +304,8 @@ void ClusterWorld::take_copy(Node& node, SegmentId id, Follower::Actions& action
     node.outbox.push_back(std::move(outgoing.message));
   }
   if (narrate_)
-    for (auto from : damaged) note(fmt::format("node {}: segment {} is damaged at {}", node.place + 1, id.value, from));
+    for (auto from : damaged)
+      note(fmt::format("node {}: segment {} is damaged at {}", node.place + 1, id.value, from));
   for (auto from : damaged) step_copy(node, id, Follower::Damaged{from});
 }
 
@@ -441,8 +441,8 @@ void ClusterWorld::step_sealer(Node& node, Sealer::Event event) {
     node.outbox.push_back(std::move(message));
   }
   for (auto& command : actions.commands) {
-    Request request{.kind = command.kind == Sealer::Command::kClaim ? Request::kClaim
-                                                                    : Request::kEnd};
+    Request request{.kind =
+                        command.kind == Sealer::Command::kClaim ? Request::kClaim : Request::kEnd};
     request.command = std::move(command);
     ask(node, std::move(request));
   }

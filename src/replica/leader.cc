@@ -166,8 +166,8 @@ std::int64_t Leader::quorum_match() const {
   return *nth;
 }
 
-// The lease is looked at here, after the I/O, and not only when a batch is taken: a process that was
-// stopped in between may have a successor. Once the end is given to metadata nothing more is
+// The lease is looked at here, after the I/O, and not only when a batch is taken: a process that
+// was stopped in between may have a successor. Once the end is given to metadata nothing more is
 // acknowledged (R10).
 void Leader::advance() {
   if (role_ == Role::kClosing || !lease_.holds(now_)) return;
@@ -419,14 +419,14 @@ void Leader::want_roll() {
   bool away = false, lost = false;
   for (const auto& replica : replicas_) {
     lost |= replica.lost;
-    away |= replica.behind_since != Instant::max() &&
-            now_ - replica.behind_since >= options_.away_max;
+    away |=
+        replica.behind_since != Instant::max() && now_ - replica.behind_since >= options_.away_max;
     away |= log_end_ - replica.match > options_.lag_records_max;
   }
   // By what is acknowledged: what is not yet may have to be sent to the next one again.
   bool full = watermark_ - segment_.start >= options_.records_max ||
               (watermark_ == log_end_ && bytes_ >= static_cast<std::uint64_t>(options_.bytes_max));
-  out_->roll = full ? Roll::kFull
+  out_->roll = full   ? Roll::kFull
                : lost ? Roll::kReplicaLost
                : away ? Roll::kReplicaAway
                       : Roll::kNo;

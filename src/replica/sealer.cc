@@ -70,7 +70,8 @@ void Sealer::forget(SegmentId id) {
 // ---- Metadata ----
 
 void Sealer::handle(Seal& event) {
-  if (event.segment.state == SegmentState::kSealed || tasks_.size() >= options_.segments_max) return;
+  if (event.segment.state == SegmentState::kSealed || tasks_.size() >= options_.segments_max)
+    return;
   if (tasks_.contains(event.segment.id)) return;
   Task task{.segment = std::move(event.segment), .accept_loss = event.accept_loss};
   for (auto id : task.segment.replicas) {
@@ -146,8 +147,7 @@ void Sealer::decide(Task& task) {
   task.end.kind = End::kWait;
   if (task.blocked_told) return;
   task.blocked_told = true;
-  Blocked blocked{
-      .segment = task.segment.id, .recovery = task.segment.recovery, .end = task.end};
+  Blocked blocked{.segment = task.segment.id, .recovery = task.segment.recovery, .end = task.end};
   for (const auto& one : task.told)
     if (one.gone || one.knowledge == Knowledge::kLimbo) blocked.limbo.push_back(one.replica);
   out_->blocked.push_back(std::move(blocked));

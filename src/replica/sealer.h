@@ -1,7 +1,7 @@
 #pragma once
-// Sealer: ends segments whose writer is gone or has no say any more, as a pure state machine: events
-// in, actions out; no I/O, no clock of its own. The controller's; any node may run one, several may
-// race, and one may begin where another stopped at any point: everything is decided by
+// Sealer: ends segments whose writer is gone or has no say any more, as a pure state machine:
+// events in, actions out; no I/O, no clock of its own. The controller's; any node may run one,
+// several may race, and one may begin where another stopped at any point: everything is decided by
 // compare-and-swap in metadata, and what is written back first makes all of them decide the same
 // (R21, R28).
 //
