@@ -53,9 +53,8 @@ class Search {
     std::vector<const SentRecord*> done;
     for (const auto& one : history_.sent)
       if (one.completed_at) done.push_back(&one);
-    std::ranges::sort(done, {}, [](const SentRecord* one) {
-      return std::pair(one->invoked_at, one->value);
-    });
+    std::ranges::sort(done, {},
+                      [](const SentRecord* one) { return std::pair(one->invoked_at, one->value); });
     using End = std::pair<std::int64_t, std::int64_t>;  // time, offset
     std::priority_queue<End, std::vector<End>, std::greater<>> ends;
     std::int64_t highest = -1;
@@ -93,11 +92,10 @@ class Search {
       auto [before, fresh] = last.try_emplace(one.reader, one.place);
       if (fresh) continue;
       bool jumps = one.place.segment != before->second.segment && lost(before->second);
-      if (one.place <= before->second && !jumps)
-        return found("nonmonotonic-poll", text(one.place));
+      if (one.place <= before->second && !jumps) return found("nonmonotonic-poll", text(one.place));
       if (one.place.offset > before->second.offset + 1 && !jumps)
-        return found("poll-skip", fmt::format("{} behind {}", text(one.place),
-                                              text(before->second)));
+        return found("poll-skip",
+                     fmt::format("{} behind {}", text(one.place), text(before->second)));
       before->second = one.place;
     }
     return {};

@@ -26,7 +26,7 @@ struct SentRecord {
   std::int64_t invoked_at = 0;
   std::optional<std::int64_t> completed_at{};  // none: not known what became of it
   LogPlace place{};                            // completed: where
-  bool resent_anew = false;  // under another producer id: it may be there twice
+  bool resent_anew = false;                    // under another producer id: it may be there twice
 };
 struct PolledRecord {
   std::uint32_t reader = 0;

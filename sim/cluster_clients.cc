@@ -46,9 +46,8 @@ void ClusterRun::make_batch(Producer& producer) {
                   .history = sent_[producer.partition].size()};
   auto number = static_cast<std::uint32_t>(&producer - producers_.data());
   for (int i = 0; i < batch.count; ++i)
-    sent_[producer.partition].push_back({.producer = number,
-                                         .value = value_of(number + 1, ++producer.made),
-                                         .invoked_at = now()});
+    sent_[producer.partition].push_back(
+        {.producer = number, .value = value_of(number + 1, ++producer.made), .invoked_at = now()});
   producer.next_sequence += batch.count;
   producer.batches.push_back(batch);
 }
@@ -100,16 +99,15 @@ void ClusterRun::appended(Node&, Writer& writer, const Leader::Appended& answer)
                      writer.core->segment().id.value));
   for (auto& batch : producer.batches) {
     if (batch.first_sequence != sequence || batch.done) continue;
-    if (answer.refusal == Refusal::kNone)
-      return acknowledge(index, batch, writer, answer.offset);
+    if (answer.refusal == Refusal::kNone) return acknowledge(index, batch, writer, answer.offset);
     if (answer.refusal == Refusal::kNoLease) hit(ClusterFamily::kNoLease);
     if (batch.ticket == answer.ticket) batch.waiting = false;
     // A writer that is none any more may not know the newest batches. But it does not stay so.
     bool head = &batch == &producer.batches.front();
     if (answer.refusal != Refusal::kOutOfOrder || !head || ++producer.refused < 50) return;
     if (truth_.lost_records(producer.partition)) return start_anew(producer);
-    truth_.fail("R38 producers are known", fmt::format("producer {}: sequence {} is refused",
-                                                       producer.id, sequence));
+    truth_.fail("R38 producers are known",
+                fmt::format("producer {}: sequence {} is refused", producer.id, sequence));
     return;
   }
 }
@@ -122,9 +120,9 @@ void ClusterRun::acknowledge(std::size_t index, SentBatch& batch, Writer& writer
   if (batch.tries == 1) truth_.check_acknowledged(*writer.core, writer.acknowledged_end, end);
   else hit(ClusterFamily::kDuplicateAnswered);
   if (batch.answered && *batch.answered != offset && !truth_.lost_records(producer.partition))
-    return truth_.fail("R38 producers are known",
-                       fmt::format("a batch at {} is at {} when sent again", *batch.answered,
-                                   offset));
+    return truth_.fail(
+        "R38 producers are known",
+        fmt::format("a batch at {} is at {} when sent again", *batch.answered, offset));
   batch.answered = offset;
   if (!calm_ && random_.chance(0.05)) return;  // the answer is lost
   // A batch of an earlier segment is answered by its successor.
@@ -204,17 +202,16 @@ void ClusterRun::read(Reader& reader, std::uint32_t number) {
 bool ClusterRun::poll(Reader& reader, std::uint32_t number, Node& node, const Segment& segment) {
   auto stored = node.disk.cached.find(segment.id);
   if (stored == node.disk.cached.end()) return false;
-  const auto& core =
-      *copy_of(node, segment.id, segment.start, segment.durability).core;
+  const auto& core = *copy_of(node, segment.id, segment.start, segment.durability).core;
   auto end = core.readable();
   if (reader.position < core.start() || reader.position >= end) return false;
   replica::Attach what{reader.position, end, 1};
   auto run = stored->second.read(what, false);
   if (run.batches.empty()) {  // rotten: found out by reading
     if (stored->second.rotten.empty())
-      truth_.fail("I10 readable is there", fmt::format("segment {}: nothing at {} on node {}",
-                                                       segment.id.value, reader.position,
-                                                       node.place + 1));
+      truth_.fail("I10 readable is there",
+                  fmt::format("segment {}: nothing at {} on node {}", segment.id.value,
+                              reader.position, node.place + 1));
     step_copy(node, segment.id, Follower::Damaged{reader.position});
     flush(node);
     return false;
@@ -261,9 +258,9 @@ PartitionHistory ClusterRun::history_of(std::size_t partition) {
   PartitionHistory history{.sent = sent_[partition], .polled = polled_[partition]};
   const auto& chain = metadata_.now().partitions[partition];
   for (const auto& segment : chain.segments) {
-    auto end = segment.state == SegmentState::kSealed ? segment.end
-                                                      : truth_.acknowledged(segment.id);
-    const auto& copy = nodes_[segment.replicas.front().value - 1]->disk.durable[segment.id];
+    auto end =
+        segment.state == SegmentState::kSealed ? segment.end : truth_.acknowledged(segment.id);
+    const auto& copy = nodes_[segment.replicas.front().value - 1]->disk.cached[segment.id];
     for (const auto& [base, batch] : copy.batches) {
       if (batch.next > std::max(end, segment.start)) break;
       auto offset = base;

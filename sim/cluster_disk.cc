@@ -16,9 +16,7 @@ std::int64_t StoredCopy::written_end() const {
   return batches.empty() ? start : batches.rbegin()->second.next;
 }
 
-bool StoredCopy::damaged() const {
-  return written_end() > end();
-}
+bool StoredCopy::damaged() const { return written_end() > end(); }
 
 replica::Copy StoredCopy::found() const {
   replica::Copy copy{.state = state, .end = end(), .watermark = watermark};
@@ -98,8 +96,8 @@ void ClusterDisk::synced() {
 
 void ClusterDisk::kill(io::SimRandom& random) {
   // Half encoded is what nobody was told of as written.
-  bool half = !waiting.empty() && waiting.back().durability == Durability::kFsync &&
-              random.chance(0.3);
+  bool half =
+      !waiting.empty() && waiting.back().durability == Durability::kFsync && random.chance(0.3);
   while (waiting.size() > (half ? 1u : 0u)) synced();
   if (half && !apply(durable, waiting.front(), random.below(3))) torn = true;
   waiting.clear();

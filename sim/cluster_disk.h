@@ -1,6 +1,6 @@
 #pragma once
-// ClusterDisk: what one simulated node has on its disk and in its page cache. All copies of the node
-// share one journal: a crash leaves a prefix of what was written, over all of them.
+// ClusterDisk: what one simulated node has on its disk and in its page cache. All copies of the
+// node share one journal: a crash leaves a prefix of what was written, over all of them.
 
 #include <deque>
 #include <map>
@@ -21,7 +21,7 @@ struct StoredCopy {
 
   std::int64_t end() const;          // up to the first gap or rotten batch
   std::int64_t written_end() const;  // the same, if nobody has looked at the bytes again
-  bool damaged() const;  // something lies behind that
+  bool damaged() const;              // something lies behind that
   replica::Copy found() const;
   // At most `parts` of the write's parts, in their order.
   bool apply(const replica::CopyWrite&, std::size_t parts = SIZE_MAX);
@@ -36,10 +36,10 @@ struct ClusterDisk {
     Durability::Kind durability{};
     replica::CopyWrite write{};
   };
-  bool identity = false;       // the node was here before
-  replica::Losses losses{};    // durable at once: nothing is answered before
-  bool torn = false;           // the journal ends in a bad frame; told at the next start
-  bool rebooted = false;       // by a power cut, since the last start
+  bool identity = false;     // the node was here before
+  replica::Losses losses{};  // durable at once: nothing is answered before
+  bool torn = false;         // the journal ends in a bad frame; told at the next start
+  bool rebooted = false;     // by a power cut, since the last start
   std::map<SegmentId, StoredCopy> durable{}, cached{};
   std::deque<Waiting> waiting{};
 

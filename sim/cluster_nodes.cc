@@ -215,6 +215,7 @@ void ClusterWorld::control_partition(Node& node, std::size_t partition) {
   const auto* tail = node.image->partitions[partition].tail();
   if (!tail || tail->state == SegmentState::kSealed)
     return ask(node, {.kind = Request::kOpen, .partition = partition});
+  if (node.sealer->has(tail->id)) step_sealer(node, Sealer::Learned{*tail});
   if (node.sealer->has(tail->id)) return;
   const auto& leader = node.image->nodes[tail->leader.value - 1];
   bool led = leader.alive && leader.incarnation == tail->leader_incarnation;

@@ -72,7 +72,8 @@ void draw_topology(ClusterPlan& plan, io::SimRandom& random) {
   else if (random.chance(0.1)) plan.replication_factor = random.chance(0.3) ? 1 : 2;
   plan.min_copies = plan.replication_factor / 2 + 1;
   if (plan.replication_factor == 2 && random.chance(0.7)) plan.min_copies = 1;
-  if (plan.replication_factor == 3 && random.chance(0.1)) plan.min_copies = random.chance(0.5) ? 1 : 3;
+  if (plan.replication_factor == 3 && random.chance(0.1))
+    plan.min_copies = random.chance(0.5) ? 1 : 3;
   plan.partitions = static_cast<std::size_t>(random.between(1, 3));
   plan.os_durability = random.chance(0.25);
   plan.producers = plan.partitions + random.below(3);

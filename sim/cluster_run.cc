@@ -63,19 +63,18 @@ void ClusterRun::client_turn(std::size_t client, std::uint64_t) {
   at(about(plan_.think), Kind::kClient, client);
   if (client < plan_.producers) return produce(client);
   client -= plan_.producers;
-  if (client < plan_.readers)
-    return read(readers_[client], static_cast<std::uint32_t>(client));
+  if (client < plan_.readers) return read(readers_[client], static_cast<std::uint32_t>(client));
   ask_latest();
 }
 
 // ---- Faults ----
 
 replica::Nanos ClusterRun::every(std::size_t nemesis) const {
-  const replica::Nanos all[] = {plan_.cut_every,   plan_.partition_every, plan_.isolate_every,
-                                plan_.metadata_every, plan_.kill_every,   plan_.power_every,
-                                plan_.power_all_every, plan_.slow_every,  plan_.stuck_every,
-                                plan_.fail_every,  plan_.wipe_every,      plan_.rot_every,
-                                plan_.pause_every, plan_.controller_every, plan_.roll_every};
+  const replica::Nanos all[] = {plan_.cut_every,       plan_.partition_every,  plan_.isolate_every,
+                                plan_.metadata_every,  plan_.kill_every,       plan_.power_every,
+                                plan_.power_all_every, plan_.slow_every,       plan_.stuck_every,
+                                plan_.fail_every,      plan_.wipe_every,       plan_.rot_every,
+                                plan_.pause_every,     plan_.controller_every, plan_.roll_every};
   static_assert(std::size(all) == kNemeses);
   return all[nemesis];
 }
@@ -137,7 +136,8 @@ void ClusterRun::split() {
       if ((side >> from & 1) != (side >> to & 1)) cut(from, to, until);
 }
 
-// A leader that some of the others, or metadata, do not reach any more, or that does not reach them.
+// A leader that some of the others, or metadata, do not reach any more, or that does not reach
+// them.
 void ClusterRun::isolate() {
   auto* node = leader_node();
   hit(ClusterFamily::kIsolatedLeader);
@@ -220,12 +220,12 @@ bool ClusterRun::has_other_copy(const Node& node, SegmentId id, std::int64_t nee
 
 // Whether everything that was acknowledged is on another disk, too.
 bool ClusterRun::may_lose(const Node& node) const {
-  if (plan_.reckless) return true;
   for (const auto& chain : metadata_.now().partitions)
     for (const auto& segment : chain.segments) {
-      if (!segment.has(node.id())) continue;
-      auto needed = segment.state == SegmentState::kSealed ? segment.end
-                                                           : truth_.acknowledged(segment.id);
+      bool open = segment.state != SegmentState::kSealed;
+      if (!segment.has(node.id()) || (open && plan_.reckless)) continue;
+      auto needed =
+          segment.state == SegmentState::kSealed ? segment.end : truth_.acknowledged(segment.id);
       if (!has_other_copy(node, segment.id, needed)) return false;
     }
   return true;
@@ -251,7 +251,7 @@ void ClusterRun::rot() {
   if (copy.batches.empty()) return;
   auto batch = copy.batches.begin();
   std::advance(batch, static_cast<std::ptrdiff_t>(random_.below(copy.batches.size())));
-  if (!plan_.reckless && !has_other_copy(*node, at->first, copy.written_end())) return;
+  if (!has_other_copy(*node, at->first, copy.written_end())) return;
   hit(ClusterFamily::kBitRot);
   copy.rotten.insert(batch->first);
   node->disk.cached[at->first].rotten.insert(batch->first);
@@ -261,6 +261,7 @@ void ClusterRun::rot() {
 void ClusterRun::blocked(Node& node, const Sealer::Blocked& one) {
   note(fmt::format("segment {} waits for the operator: {} of {} survive", one.segment.value,
                    one.end.end, one.end.known));
+  if (metadata_.find(one.segment)->recovery != one.recovery) return;  // not the newest word
   if (!plan_.reckless && one.end.end < truth_.acknowledged(one.segment))
     truth_.fail("I1 acknowledged is kept",
                 fmt::format("segment {}: {} survive, {} was acknowledged", one.segment.value,
@@ -288,7 +289,11 @@ bool ClusterRun::settled() { return !unsettled(); }
 
 std::optional<std::string> ClusterRun::unsettled() {
   for (const auto& producer : producers_) {
-    if (!producer.batches.empty()) return fmt::format("producer {} waits", producer.id);
+    if (!producer.batches.empty()) {
+      const auto* tail = metadata_.now().partitions[producer.partition].tail();
+      return fmt::format("producer {} waits; segment {} is in state {}", producer.id,
+                         tail ? tail->id.value : 0, tail ? static_cast<int>(tail->state) : -1);
+    }
     if (producer.acknowledged_at < kHealAt)
       return fmt::format("producer {} was not served after everything was healed", producer.id);
   }
@@ -305,10 +310,10 @@ std::optional<std::string> ClusterRun::unsettled() {
                      found->second.written_end() == segment.end;
         if (segment.end == segment.start && found == node.disk.durable.end()) whole = true;
         if (!whole)
-          return fmt::format(
-              "segment {}..{} is not whole on node {}: {} of {}", segment.start, segment.end,
-              id.value, found == node.disk.durable.end() ? -1 : found->second.end(),
-              found == node.disk.durable.end() ? -1 : found->second.written_end());
+          return fmt::format("segment {}..{} is not whole on node {}: {} of {}", segment.start,
+                             segment.end, id.value,
+                             found == node.disk.durable.end() ? -1 : found->second.end(),
+                             found == node.disk.durable.end() ? -1 : found->second.written_end());
       }
     }
   }
@@ -334,16 +339,7 @@ std::optional<std::string> ClusterRun::unsettled_tail(const Segment& segment) {
 }
 
 void ClusterRun::check_end() {
-  if (auto why = unsettled()) {
-    if (narrate_)
-      for (auto& node : nodes_)
-        for (auto& [id, copy] : node->copies)
-          note(fmt::format("node {} segment {}: accepted {} durable {} watermark {} knowledge {} sealed {} promised {} producers {} whole {}",
-                           node->place + 1, id.value, copy.core->accepted(), copy.core->durable(),
-                           copy.core->watermark(), static_cast<int>(copy.core->state().knowledge),
-                           copy.core->state().sealed_end.value_or(-1), copy.core->state().promised.value, copy.core->has_producers(), copy.core->complete()));
-    return truth_.fail("progress", *why);
-  }
+  if (auto why = unsettled()) return truth_.fail("progress", *why);
   for (std::size_t p = 0; p < plan_.partitions; ++p) {
     for (const auto& segment : metadata_.now().partitions[p].segments) {
       const auto& first = nodes_[segment.replicas.front().value - 1]->disk.cached[segment.id];

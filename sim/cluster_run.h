@@ -1,7 +1,7 @@
 #pragma once
-// ClusterRun: one seed of the cluster world: producers, readers, and who asks for the latest offset;
-// faults of the plan for a while; then everything is healed, and the cluster has to serve everybody
-// and to make all copies the same within bounded time.
+// ClusterRun: one seed of the cluster world: producers, readers, and who asks for the latest
+// offset; faults of the plan for a while; then everything is healed, and the cluster has to serve
+// everybody and to make all copies the same within bounded time.
 
 #include <deque>
 #include <map>
@@ -24,8 +24,8 @@ class ClusterRun final : public ClusterWorld {
     Nanos invoked_at = -1, sent_at = -1;
     bool waiting = false, done = false;  // done: acknowledged; those before it are not all
     int tries = 0;
-    replica::Ticket ticket = 0;                // of the try that runs
-    std::optional<std::int64_t> answered{};    // an answer that the producer did not get
+    replica::Ticket ticket = 0;              // of the try that runs
+    std::optional<std::int64_t> answered{};  // an answer that the producer did not get
   };
   struct Producer {
     std::int64_t id = 0;
@@ -111,7 +111,7 @@ class ClusterRun final : public ClusterWorld {
   std::int64_t next_producer_ = 100;
   std::vector<std::vector<SentRecord>> sent_{};      // by partition
   std::vector<std::vector<PolledRecord>> polled_{};  // by partition
-  bool quiet_ = false;  // nothing new is sent
+  bool quiet_ = false;                               // nothing new is sent
 };
 
 }  // namespace walrus::sim

@@ -37,22 +37,21 @@ void ClusterTruth::check_metadata(const ClusterImage& image) {
       if (!last && one.state != SegmentState::kSealed)
         fail("I6 chain without gap", fmt::format("segment {} is not sealed", one.id.value));
       if (i > 0 && (segments[i - 1].end != one.start || segments[i - 1].epoch >= one.epoch))
-        fail("I6 chain without gap",
-             fmt::format("segment {} begins at {} behind {}", one.id.value, one.start,
-                         segments[i - 1].end));
+        fail("I6 chain without gap", fmt::format("segment {} begins at {} behind {}", one.id.value,
+                                                 one.start, segments[i - 1].end));
       if (!known.in_metadata) {
         known.in_metadata = true;
         known.partition = p;
         known.durable.fill(one.start);
       } else if (known.segment.state == SegmentState::kSealed &&
                  (one.state != SegmentState::kSealed || one.end != known.segment.end)) {
-        fail("I2 sealed once", fmt::format("segment {}: {} after {}", one.id.value, one.end,
-                                           known.segment.end));
+        fail("I2 sealed once",
+             fmt::format("segment {}: {} after {}", one.id.value, one.end, known.segment.end));
       } else if (one.recovery < known.segment.recovery) {
         fail("R1 epochs rise", fmt::format("segment {}", one.id.value));
       }
-      bool sealed_now = one.state == SegmentState::kSealed &&
-                        known.segment.state != SegmentState::kSealed;
+      bool sealed_now =
+          one.state == SegmentState::kSealed && known.segment.state != SegmentState::kSealed;
       known.segment = one;
       if (sealed_now) check_sealed(chain, one, known);
     }
@@ -78,8 +77,8 @@ void ClusterTruth::check_quorum(const Known& known, std::int64_t end, const char
   std::size_t copies = 0;
   for (auto id : known.segment.replicas) copies += known.durable[id.value - 1] >= end;
   if (copies < known.segment.ack_quorum)
-    fail("I4 acknowledged on a quorum", fmt::format("segment {}: {} {} on {} disks",
-                                                    known.segment.id.value, end, what, copies));
+    fail("I4 acknowledged on a quorum",
+         fmt::format("segment {}: {} {} on {} disks", known.segment.id.value, end, what, copies));
 }
 
 std::int64_t ClusterTruth::acknowledged_of(std::size_t partition) const {
@@ -103,8 +102,8 @@ void ClusterTruth::check_leader(const replica::Leader& leader, std::int64_t befo
   auto& known = known_[id];
   auto watermark = leader.watermark();
   if (watermark < before)
-    fail("I7 watermark never falls", fmt::format("segment {}: {} after {}", id.value, watermark,
-                                                 before));
+    fail("I7 watermark never falls",
+         fmt::format("segment {}: {} after {}", id.value, watermark, before));
   if (watermark == before) return;
   if (known.segment.leader_incarnation != seen.incarnation ||
       known.segment.leader.value != seen.node + 1)
@@ -113,9 +112,8 @@ void ClusterTruth::check_leader(const replica::Leader& leader, std::int64_t befo
     fail("R15 within the lease", fmt::format("node {} acknowledges {} ms late", seen.node + 1,
                                              (seen.now - seen.lease_until) / 1'000'000));
   if (known.segment.state == SegmentState::kSealed && watermark > known.segment.end && !known.lost)
-    fail("I8 nothing after the successor",
-         fmt::format("segment {}: {} acknowledged, sealed at {}", id.value, watermark,
-                     known.segment.end));
+    fail("I8 nothing after the successor", fmt::format("segment {}: {} acknowledged, sealed at {}",
+                                                       id.value, watermark, known.segment.end));
   check_quorum(known, watermark, "acknowledged");
   known.watermark = std::max(known.watermark, watermark);
 }
@@ -123,12 +121,12 @@ void ClusterTruth::check_leader(const replica::Leader& leader, std::int64_t befo
 void ClusterTruth::check_acknowledged(const replica::Leader& leader, std::int64_t& last_end,
                                       std::int64_t end) {
   if (end > leader.watermark())
-    fail("R5 acknowledged in order", fmt::format("segment {}: {} above the watermark {}",
-                                                 leader.segment().id.value, end,
-                                                 leader.watermark()));
+    fail("R5 acknowledged in order",
+         fmt::format("segment {}: {} above the watermark {}", leader.segment().id.value, end,
+                     leader.watermark()));
   if (end < last_end)
-    fail("R5 acknowledged in order", fmt::format("segment {}: {} after {}",
-                                                 leader.segment().id.value, end, last_end));
+    fail("R5 acknowledged in order",
+         fmt::format("segment {}: {} after {}", leader.segment().id.value, end, last_end));
   last_end = end;
 }
 
@@ -146,7 +144,9 @@ void ClusterTruth::check_message(std::size_t node, const ClusterDisk& disk,
   static const StoredCopy kNone;
   const auto& synced = stored_at == disk.durable.end() ? kNone : stored_at->second;
   bool there = os ? cached_at != disk.cached.end() : stored_at != disk.durable.end();
-  auto held = !there ? known.segment.start : os ? cached_at->second.written_end() : synced.written_end();
+  auto held = !there ? known.segment.start
+              : os   ? cached_at->second.written_end()
+                     : synced.written_end();
   auto ever = known.durable[node];
   if (known.segment.state == SegmentState::kSealed) ever = std::min(ever, known.segment.end);
   auto who = fmt::format("node {}, segment {}", node + 1, message.segment.value);
@@ -184,8 +184,8 @@ void ClusterTruth::check_message(std::size_t node, const ClusterDisk& disk,
 
 void ClusterTruth::check_watermark(SegmentId segment, std::int64_t before, std::int64_t after) {
   if (after < before)
-    fail("I7 watermark never falls", fmt::format("segment {}: {} after {}", segment.value, after,
-                                                 before));
+    fail("I7 watermark never falls",
+         fmt::format("segment {}: {} after {}", segment.value, after, before));
 }
 
 void ClusterTruth::check_stored(std::size_t node, const StoredCopy& copy, SegmentId segment,

@@ -73,8 +73,8 @@ class ClusterTruth {
     replica::Segment segment{};
     std::size_t partition = 0;
     bool in_metadata = false, loss_accepted = false, lost = false;
-    std::int64_t watermark = -1;                                // -1: nothing acknowledged
-    std::array<std::int64_t, kClusterNodesMax> durable{};       // ever, by node
+    std::int64_t watermark = -1;                           // -1: nothing acknowledged
+    std::array<std::int64_t, kClusterNodesMax> durable{};  // ever, by node
     std::map<std::int64_t, std::pair<std::int64_t, std::uint64_t>> batches{};  // base: next, hash
   };
   void check_sealed(const ClusterChain&, const replica::Segment&, Known&);

@@ -96,8 +96,7 @@ void ClusterWorld::handle_node(Node& node, const Occasion& occasion) {
 
 void ClusterWorld::wake(Node& node, Instant when) {
   if (when == Instant::max()) return;
-  auto real =
-      static_cast<Nanos>(static_cast<double>(when.count() - node.offset) / node.rate) + 2;
+  auto real = static_cast<Nanos>(static_cast<double>(when.count() - node.offset) / node.rate) + 2;
   real = std::max(real, now_ + 1000);
   if (node.tick_at >= 0 && node.tick_at <= real) return;
   node.tick_at = real;
@@ -177,6 +176,7 @@ void ClusterWorld::power_cut(Node& node, bool all_lost) {
   note(fmt::format("node {} loses power", node.place + 1));
   hit(ClusterFamily::kPowerCut);
   if (!node.disk.waiting.empty()) hit(ClusterFamily::kLostWrites);
+  for (const auto& one : node.disk.waiting) truth_.check_batches(one.segment, one.write);
   node.disk.power_cut(random_, all_lost);
   if (node.disk.torn) hit(ClusterFamily::kTornJournal);
   if (node.up) down(node);
@@ -285,7 +285,7 @@ void ClusterWorld::step_copy(Node& node, SegmentId id, Follower::Event event) {
   Follower::Actions actions;
   Follower::Event events[] = {std::move(event)};
   core.step(local(node), events, actions);
-  truth_.check_watermark(id, before, core.watermark());
+  if (!core.state().sealed_end) truth_.check_watermark(id, before, core.watermark());
   if (metadata_.find(id)->durability != Durability::kFsync)
     truth_.note_durable(node.place, id, core.durable());
   found->second.wake = actions.wake_at;
@@ -303,6 +303,9 @@ void ClusterWorld::take_copy(Node& node, SegmentId id, Follower::Actions& action
     if (outgoing.attach && !attach(node, id, outgoing)) damaged.push_back(outgoing.attach->from);
     node.outbox.push_back(std::move(outgoing.message));
   }
+  if (narrate_)
+    for (auto from : damaged)
+      note(fmt::format("node {}: segment {} is damaged at {}", node.place + 1, id.value, from));
   for (auto from : damaged) step_copy(node, id, Follower::Damaged{from});
 }
 
@@ -438,8 +441,8 @@ void ClusterWorld::step_sealer(Node& node, Sealer::Event event) {
     node.outbox.push_back(std::move(message));
   }
   for (auto& command : actions.commands) {
-    Request request{.kind = command.kind == Sealer::Command::kClaim ? Request::kClaim
-                                                                    : Request::kEnd};
+    Request request{.kind =
+                        command.kind == Sealer::Command::kClaim ? Request::kClaim : Request::kEnd};
     request.command = std::move(command);
     ask(node, std::move(request));
   }

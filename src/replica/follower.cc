@@ -230,6 +230,7 @@ void Follower::handle(Damaged& event) {
   durable_ = std::min(durable_, from);
   for (auto& one : pending_) one.end = std::min(one.end, from);
   producers_.truncate(from);
+  reply_ = {};
   state_.knowledge = Knowledge::kLimbo;
   state_dirty_ = true;
 }
@@ -242,7 +243,7 @@ void Follower::handle(Sealed& event) {
   state_.sealed_end = event.end;
   state_dirty_ = true;
   reply_ = {};
-  if (accepted_ > event.end) cut(event.end);
+  cut(event.end);
   watermark_ = event.end;
 }
 
@@ -250,7 +251,7 @@ void Follower::handle(Sealed& event) {
 void Follower::cut(std::int64_t end) {
   out_->write.cut = end;
   std::erase_if(out_->write.batches, [&](const Batch& batch) { return batch.base >= end; });
-  accepted_ = end;
+  accepted_ = std::min(accepted_, end);
   durable_ = std::min(durable_, end);
   for (auto& one : pending_) one.end = std::min(one.end, end);
   producers_.truncate(end);
@@ -266,14 +267,13 @@ void Follower::settle() {
 void Follower::repair() {
   if (!state_.sealed_end || accepted_ >= *state_.sealed_end || replicas_.empty()) return;
   if (now_ >= fetch_at_) {
+    if (now_ >= fetched_at_ + options_.repair_retry) ++source_;  // it has not answered, or has not
     fetch_at_ = now_ + options_.repair_retry;
-    for (std::size_t tries = 0; tries < replicas_.size(); ++tries) {
-      auto source = replicas_[next_source_++ % replicas_.size()];
-      if (source == options_.self) continue;
+    if (replicas_[source_ % replicas_.size()] == options_.self) ++source_;
+    auto source = replicas_[source_ % replicas_.size()];
+    if (source != options_.self)
       send(source, state_.promised,
            Fetch{.from = accepted_, .bytes_max = options_.repair_bytes_max});
-      break;
-    }
   }
   out_->wake_at = fetch_at_;
 }
@@ -304,7 +304,8 @@ void Follower::on(const Message& message, FetchReply& reply) {
   auto before = accepted_;
   out_->write.epoch = message.epoch;
   take(reply.run);
-  if (accepted_ > before) fetch_at_ = now_;
+  if (accepted_ == before) return;
+  fetch_at_ = fetched_at_ = now_;
 }
 
 }  // namespace walrus::replica

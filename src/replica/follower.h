@@ -35,7 +35,7 @@ struct CopyState {
 // To be written in the order of the fields, behind all earlier writes of this copy. A crash may
 // leave any prefix of it, batch by batch.
 struct CopyWrite {
-  WriteId id = 0;  // 0: nothing to write
+  WriteId id = 0;                      // 0: nothing to write
   std::optional<std::int64_t> cut{};   // what lies at or above it goes
   std::optional<CopyState> state{};    // synced whatever the durability
   std::optional<Payload> producers{};  // the state at the segment's start, before the first batch
@@ -48,8 +48,8 @@ struct CopyWrite {
 struct Copy {
   CopyState state{};
   std::int64_t end = 0, watermark = 0;
-  bool has_producers = false;       // of the start
-  log::ProducerTable producers{};   // as of `end`
+  bool has_producers = false;      // of the start
+  log::ProducerTable producers{};  // as of `end`
 };
 
 // The driver reads its log from `from`, at most `bytes_max` but at least one batch and not beyond
@@ -121,8 +121,8 @@ class Follower {
   bool failed() const { return failed_; }
   // Sealed, and all of it is here.
   bool complete() const { return state_.sealed_end && durable_ == *state_.sealed_end; }
-  // Everything that it wrote is on the disk, and it owes nothing: it may be closed, and opened again
-  // on what is there.
+  // Everything that it wrote is on the disk, and it owes nothing: it may be closed, and opened
+  // again on what is there.
   bool idle() const { return synced_ == last_write_ && fences_.empty() && !reply_.due; }
   const log::ProducerTable& producers() const { return producers_; }
   bool has_producers() const { return has_producers_; }
@@ -180,11 +180,11 @@ class Follower {
   Actions* out_ = nullptr;  // of the step that runs
   bool failed_ = false;
 
-  CopyState state_{};        // as it will be on the disk
+  CopyState state_{};         // as it will be on the disk
   bool state_dirty_ = false;  // state_ is in no write yet
   WriteId state_write_ = 0;   // the newest write that holds a state
-  WriteId synced_ = 0;   // all up to it is on the disk
-  WriteId counted_ = 0;  // all up to it is durable under the segment's durability
+  WriteId synced_ = 0;        // all up to it is on the disk
+  WriteId counted_ = 0;       // all up to it is durable under the segment's durability
   WriteId last_write_ = 0;
   std::int64_t accepted_ = 0, durable_ = 0;  // durable_ <= accepted_, and never falls but by a cut
   std::int64_t watermark_ = 0;               // never falls
@@ -196,8 +196,8 @@ class Follower {
 
   // Of a sealed segment: where the rest is fetched from.
   std::vector<NodeId> replicas_{};
-  std::size_t next_source_ = 0;
-  Instant fetch_at_{};
+  std::size_t source_ = 0;
+  Instant fetch_at_{}, fetched_at_{};  // the next question; the newest answer that helped
 };
 
 }  // namespace walrus::replica

@@ -166,8 +166,8 @@ std::int64_t Leader::quorum_match() const {
   return *nth;
 }
 
-// The lease is looked at here, after the I/O, and not only when a batch is taken: a process that was
-// stopped in between may have a successor. Once the end is given to metadata nothing more is
+// The lease is looked at here, after the I/O, and not only when a batch is taken: a process that
+// was stopped in between may have a successor. Once the end is given to metadata nothing more is
 // acknowledged (R10).
 void Leader::advance() {
   if (role_ == Role::kClosing || !lease_.holds(now_)) return;
@@ -241,11 +241,11 @@ void Leader::on(const Message& message, const ReplicateReply& reply) {
   }
   if (reply.durable > log_end_ || reply.accepted > log_end_) return;  // nothing that was sent
   if (reply.answer == Answer::kGap && reply.round < replica->round) return;  // overtaken
-  if (reply.accepted < replica->match && reply.round >= replica->round) {
+  if (reply.accepted < replica->match && reply.round > replica->round) {
     replica->lost = true;  // it held more before: its disk is not what it was
     return;
   }
-  replica->heard_at = now_;
+  if (reply.durable > replica->match) replica->progress_at = now_;
   replica->match = std::max(replica->match, reply.durable);
   replica->behind_since = replica->match < log_end_ ? now_ : Instant::max();
   while (!replica->in_flight.empty() && replica->in_flight.front().end <= replica->match) {
@@ -268,13 +268,17 @@ void Leader::replicate() {
 }
 
 void Leader::replicate_to(Replica& replica) {
-  bool silent = now_ - std::max(replica.heard_at, replica.sent_at) >= options_.retry;
-  if (!replica.in_flight.empty() && silent) {  // lost on the way, or the replica is away
+  // Lost on the way, or the replica is away. That it answers other messages says nothing.
+  if (!replica.in_flight.empty() && now_ >= retry_at(replica)) {
     replica.in_flight.clear();
     replica.in_flight_bytes = 0;
     replica.next = replica.match;
   }
   if (!send_batches(replica) && empty_is_due(replica)) send(replica, {.from = segment_.start});
+}
+
+Instant Leader::retry_at(const Replica& replica) const {
+  return std::max(replica.in_flight.front().sent_at, replica.progress_at) + options_.retry;
 }
 
 bool Leader::send_batches(Replica& replica) {
@@ -315,7 +319,7 @@ void Leader::send(Replica& replica, Run run) {
   if (!run.batches.empty()) {
     std::uint64_t bytes = 0;
     for (const auto& batch : run.batches) bytes += batch.bytes.size();
-    replica.in_flight.push_back({run.end(), bytes});
+    replica.in_flight.push_back({run.end(), bytes, now_});
     replica.in_flight_bytes += bytes;
     replica.next = run.end();
   }
@@ -415,14 +419,14 @@ void Leader::want_roll() {
   bool away = false, lost = false;
   for (const auto& replica : replicas_) {
     lost |= replica.lost;
-    away |= replica.behind_since != Instant::max() &&
-            now_ - replica.behind_since >= options_.away_max;
+    away |=
+        replica.behind_since != Instant::max() && now_ - replica.behind_since >= options_.away_max;
     away |= log_end_ - replica.match > options_.lag_records_max;
   }
   // By what is acknowledged: what is not yet may have to be sent to the next one again.
   bool full = watermark_ - segment_.start >= options_.records_max ||
               (watermark_ == log_end_ && bytes_ >= static_cast<std::uint64_t>(options_.bytes_max));
-  out_->roll = full ? Roll::kFull
+  out_->roll = full   ? Roll::kFull
                : lost ? Roll::kReplicaLost
                : away ? Roll::kReplicaAway
                       : Roll::kNo;
@@ -433,9 +437,10 @@ void Leader::set_wake() {
   auto until = [&](Instant when) { wake = std::min(wake, std::max(when, now_ + Nanos(1))); };
   for (const auto& replica : replicas_) {
     if (replica.lost) continue;
-    bool owed = !replica.in_flight.empty() || replica.watermark_told < watermark_ ||
+    if (!replica.in_flight.empty()) until(retry_at(replica));
+    bool owed = replica.watermark_told < watermark_ ||
                 (!asking_.empty() && replica.round < asking_.back().round);
-    if (owed) until(std::max(replica.heard_at, replica.sent_at) + options_.retry);
+    if (owed) until(replica.sent_at + options_.retry);
     if (replica.read_after > now_) until(replica.read_after);
     if (replica.watermark_due != Instant::max()) until(replica.watermark_due);
     if (replica.behind_since != Instant::max() && role_ == Role::kWriter &&

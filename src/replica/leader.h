@@ -1,6 +1,6 @@
 #pragma once
-// Leader: the single writer of one open segment, as a pure state machine: events in, actions out; no
-// I/O, no clock of its own. It assigns offsets, pushes batches to all replicas, counts what they
+// Leader: the single writer of one open segment, as a pure state machine: events in, actions out;
+// no I/O, no clock of its own. It assigns offsets, pushes batches to all replicas, counts what they
 // hold durably, acknowledges in order, and ends the segment at what it acknowledged.
 //
 // It holds no copy. The copy on its own node is a Follower that is told what the others are told,
@@ -34,15 +34,15 @@ enum class Acks : std::uint8_t { kNone, kLeader, kAll };
 
 enum class Refusal : std::uint8_t {
   kNone,
-  kNotLeader,     // fenced, sealed, or on the way there: ask metadata who is next
-  kNoLease,       // not now; the writer cannot tell whether it still is one
-  kBusy,          // window_bytes_max or in flight: try again
-  kNotReady,      // the producer state of the segments before is not here yet
-  kInvalid,       // no sound batch
-  kOutOfOrder,    // of its producer's sequence
-  kStaleProducer, // a higher epoch of its producer is known
-  kMismatch,      // the expected offset is not the next
-  kUnknown,       // taken, and it is not known whether it will stay: send it again (R9)
+  kNotLeader,      // fenced, sealed, or on the way there: ask metadata who is next
+  kNoLease,        // not now; the writer cannot tell whether it still is one
+  kBusy,           // window_bytes_max or in flight: try again
+  kNotReady,       // the producer state of the segments before is not here yet
+  kInvalid,        // no sound batch
+  kOutOfOrder,     // of its producer's sequence
+  kStaleProducer,  // a higher epoch of its producer is known
+  kMismatch,       // the expected offset is not the next
+  kUnknown,        // taken, and it is not known whether it will stay: send it again (R9)
 };
 const char* refusal_name(Refusal);
 
@@ -59,11 +59,11 @@ class Leader {
     std::uint64_t message_bytes_max = 1 << 20;    // batches a message; one always fits
     std::uint64_t in_flight_bytes_max = 8 << 20;  // a replica; above it, wait for answers
     std::size_t in_flight_messages_max = 64;
-    Nanos retry = std::chrono::milliseconds(500);        // without an answer
+    Nanos retry = std::chrono::milliseconds(500);          // without an answer
     Nanos watermark_delay = std::chrono::milliseconds(2);  // R8: at most 5 ms
-    Nanos drain_max = std::chrono::milliseconds(50);  // of a planned roll; then close without
-    Nanos away_max = std::chrono::seconds(10);        // a replica, until a roll is asked for
-    std::int64_t lag_records_max = 1'000'000;  // a replica, until a roll is asked for
+    Nanos drain_max = std::chrono::milliseconds(50);       // of a planned roll; then close without
+    Nanos away_max = std::chrono::seconds(10);             // a replica, until a roll is asked for
+    std::int64_t lag_records_max = 1'000'000;              // a replica, until a roll is asked for
     std::int64_t records_max = 1'000'000, bytes_max = 1 << 30;  // until a roll is asked for
   };
   // Where the producer state is to be had, if there were records before this segment.
@@ -147,6 +147,7 @@ class Leader {
   struct InFlight {
     std::int64_t end = 0;
     std::uint64_t bytes = 0;
+    Instant sent_at{};
   };
   struct Replica {
     NodeId id{};
@@ -154,13 +155,13 @@ class Leader {
     std::int64_t next = 0;   // to be sent
     std::deque<InFlight> in_flight{};
     std::uint64_t in_flight_bytes = 0;
-    Instant heard_at{}, sent_at{};
+    Instant sent_at{}, progress_at{};       // the newest message to it; when `match` rose
     Instant behind_since = Instant::max();  // max(): it holds all
     std::int64_t watermark_told = -1, watermark_sent = -1;  // told: and answered for
-    std::uint64_t sent_round = 0;  // of the newest message to it
+    std::uint64_t sent_round = 0;                           // of the newest message to it
     Instant watermark_due = Instant::max();
     std::uint64_t round = 0;  // the highest that it answered
-    Instant read_after{};  // the own log could not be read for it
+    Instant read_after{};     // the own log could not be read for it
     bool reading = false, lost = false;
   };
   struct Waiting {
@@ -195,6 +196,7 @@ class Leader {
   void answer_confirms();
   void replicate();
   void replicate_to(Replica&);
+  Instant retry_at(const Replica&) const;
   bool send_batches(Replica&);
   bool empty_is_due(const Replica&) const;
   void send(Replica&, Run);

@@ -70,7 +70,8 @@ void Sealer::forget(SegmentId id) {
 // ---- Metadata ----
 
 void Sealer::handle(Seal& event) {
-  if (event.segment.state == SegmentState::kSealed || tasks_.size() >= options_.segments_max) return;
+  if (event.segment.state == SegmentState::kSealed || tasks_.size() >= options_.segments_max)
+    return;
   if (tasks_.contains(event.segment.id)) return;
   Task task{.segment = std::move(event.segment), .accept_loss = event.accept_loss};
   for (auto id : task.segment.replicas) {
@@ -99,6 +100,14 @@ void Sealer::handle(Decided& event) {
   task.segment = std::move(event.segment);
   task.phase = Phase::kFence;
   task.acted_at = now_ - options_.retry;
+}
+
+void Sealer::handle(Learned& event) {
+  auto found = tasks_.find(event.segment.id);
+  if (found == tasks_.end()) return;
+  bool over = event.segment.state == SegmentState::kSealed ||
+              event.segment.recovery > found->second.segment.recovery;
+  if (over && found->second.phase != Phase::kClaim) forget(event.segment.id);
 }
 
 // ---- One segment ----
@@ -138,7 +147,7 @@ void Sealer::decide(Task& task) {
   task.end.kind = End::kWait;
   if (task.blocked_told) return;
   task.blocked_told = true;
-  Blocked blocked{.segment = task.segment.id, .end = task.end};
+  Blocked blocked{.segment = task.segment.id, .recovery = task.segment.recovery, .end = task.end};
   for (const auto& one : task.told)
     if (one.gone || one.knowledge == Knowledge::kLimbo) blocked.limbo.push_back(one.replica);
   out_->blocked.push_back(std::move(blocked));
@@ -157,7 +166,12 @@ void Sealer::handle(Receive& event) {
 void Sealer::on(Task& task, const Message& message, FenceReply& reply) {
   auto* one = find(task.told, message.from);
   if (!one) return;
-  if (reply.answer != Answer::kOk) return;  // a higher epoch is promised: metadata will say whose
+  if (reply.answer == Answer::kFenced && reply.promised > task.segment.recovery)
+    return forget(message.segment);  // another recoverer's turn
+  if (reply.answer != Answer::kOk) return;
+  // A read found out that what it told of is damaged: as below.
+  if (one->answered && reply.durable < one->durable && reply.run.batches.empty())
+    return forget(message.segment);
   one->answered = true;
   one->knowledge = reply.knowledge;
   one->durable = std::max(one->durable, reply.durable);
@@ -168,12 +182,11 @@ void Sealer::on(Task& task, const Message& message, FenceReply& reply) {
 void Sealer::on(Task& task, const Message& message, const ReplicateReply& reply) {
   auto* one = find(task.told, message.from);
   if (!one || reply.answer == Answer::kFenced || reply.answer == Answer::kLimbo) return;
-  if (reply.round < one->round) return;
-  one->round = reply.round;
-  if (reply.accepted < one->durable) {  // it told of more before: the disk was lost in between
-    one->durable = reply.durable;
-    one->knowledge = Knowledge::kLimbo;
-  }
+  bool newer = reply.round > one->round;
+  one->round = std::max(one->round, reply.round);
+  // It told of more before: its disk was lost in between. What the others told may be outdated,
+  // too, and this may be about a loss: all are asked again, in another epoch.
+  if (newer && reply.accepted < one->durable) return forget(message.segment);
   if (reply.durable <= one->durable) return;
   one->durable = reply.durable;
   task.copied_at.erase(message.from);

@@ -1,7 +1,7 @@
 #pragma once
-// Sealer: ends segments whose writer is gone or has no say any more, as a pure state machine: events
-// in, actions out; no I/O, no clock of its own. The controller's; any node may run one, several may
-// race, and one may begin where another stopped at any point: everything is decided by
+// Sealer: ends segments whose writer is gone or has no say any more, as a pure state machine:
+// events in, actions out; no I/O, no clock of its own. The controller's; any node may run one,
+// several may race, and one may begin where another stopped at any point: everything is decided by
 // compare-and-swap in metadata, and what is written back first makes all of them decide the same
 // (R21, R28).
 //
@@ -75,13 +75,13 @@ class Sealer {
     Segment segment{};
     bool taken = false;
   };
-  struct Abandon {  // another has the turn
-    SegmentId segment{};
+  struct Learned {  // metadata has the segment so; it may be another's turn
+    Segment segment{};
   };
   struct AcceptLoss {
     SegmentId segment{};
   };
-  using Event = std::variant<Tick, Receive, Seal, Decided, Abandon, AcceptLoss>;
+  using Event = std::variant<Tick, Receive, Seal, Decided, Learned, AcceptLoss>;
 
   // ---- Actions ----
   struct Command {
@@ -96,6 +96,7 @@ class Sealer {
   };
   struct Blocked {  // waits for an operator: all have answered, and it is not known what is lost
     SegmentId segment{};
+    Epoch recovery{};  // in which this was found: what a later one found is newer
     End end{};
     std::vector<NodeId> limbo{};
   };
@@ -131,7 +132,7 @@ class Sealer {
   void handle(Receive&);
   void handle(Seal&);
   void handle(Decided&);
-  void handle(Abandon& event) { tasks_.erase(event.segment); }
+  void handle(Learned&);
   void handle(AcceptLoss&);
   void on(Task&, const Message&, FenceReply&);
   void on(Task&, const Message&, const ReplicateReply&);

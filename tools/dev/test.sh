@@ -1,14 +1,14 @@
 # Sourced by ./dev: test and full. A part is a ctest label; a part without tests fails.
 
-parts=(style unit install e2e fuzz sim raft crash)
+parts=(style unit install e2e fuzz sim raft cluster crash)
 minutes=()
 
 run_tests() {
   local chosen=("${parts[@]}") part
   if (($#)); then
     case $1 in
-      unit | sim | raft | crash | e2e | install | fuzz | style) chosen=("$1") ;;
-      kafka | cluster) later "test $1" ;;
+      unit | sim | raft | cluster | crash | e2e | install | fuzz | style) chosen=("$1") ;;
+      kafka) later "test $1" ;;
       *) usage "test: unknown part $1 (${parts[*]})" ;;
     esac
   fi
@@ -29,6 +29,7 @@ build_tests() {
 part_unit() { ctest_part release unit; }
 part_sim() { ctest_part release sim; }
 part_raft() { ctest_part release raft; }
+part_cluster() { ctest_part release cluster; }
 part_crash() { ctest_part release crash; }
 part_e2e() { ctest_part release e2e; }
 part_install() { ctest_part release install; }
@@ -68,6 +69,9 @@ run_full() {
   timed mutants-raft counted mutants-raft ./dev mutants raft || true
   timed mutants-node counted mutants-node ./dev mutants node || true
   timed mutants-meta counted mutants-meta ./dev mutants meta || true
+  timed long-cluster counted long-cluster python3 tools/dev/sim_sweep.py \
+    build/release/bin/walrus_sim --world cluster --first 1001 --seeds 5000 --twice-every 100 || true
+  timed mutants-cluster counted mutants-cluster ./dev mutants cluster || true
   timed long-fuzz counted long-fuzz ./dev fuzz --seconds 60 || true
   timed long-crash counted long-crash ./dev crash --kills 200 --power-cuts 200 || true
   finish_tally

@@ -245,8 +245,8 @@ Result<std::vector<Batch>> parse_batches(Bytes bytes, std::int64_t from,
       return fail(Code::kCorrupt, "batch at offset {} where {} is next", view.base_offset(), next);
     next = view.next_offset();
     auto whole = view.bytes();
-    batches.push_back({view.base_offset(), next,
-                       owner ? Payload(whole, owner) : Payload::copy_of(whole)});
+    batches.push_back(
+        {view.base_offset(), next, owner ? Payload(whole, owner) : Payload::copy_of(whole)});
     bytes.remove_prefix(whole.size());
   }
   return batches;

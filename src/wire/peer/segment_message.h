@@ -46,8 +46,8 @@ struct Batch {
 
 // Batches in a row.
 struct Run {
-  std::int64_t from = 0;                // base of the first
-  std::optional<Payload> producers{};   // the partition's producer state (log::ProducerTable) there
+  std::int64_t from = 0;               // base of the first
+  std::optional<Payload> producers{};  // the partition's producer state (log::ProducerTable) there
   std::vector<Batch> batches{};
   std::int64_t end() const { return batches.empty() ? from : batches.back().next; }
   bool operator==(const Run&) const = default;
@@ -62,10 +62,10 @@ enum class Knowledge : std::uint8_t {
 
 enum class Answer : std::uint8_t {
   kOk = 0,
-  kGap = 1,     // behind what this copy has; go on at `accepted`
-  kFenced = 2,  // a higher epoch is promised, or the segment is sealed
-  kLimbo = 3,   // this copy takes nothing but what recovery writes back
-  kUnknown = 4, // of a fetch: this copy cannot tell
+  kGap = 1,      // behind what this copy has; go on at `accepted`
+  kFenced = 2,   // a higher epoch is promised, or the segment is sealed
+  kLimbo = 3,    // this copy takes nothing but what recovery writes back
+  kUnknown = 4,  // of a fetch: this copy cannot tell
 };
 
 // From the segment's writer; with `recovery`, what a recoverer writes back (R30). Without batches:
@@ -81,10 +81,10 @@ struct Replicate {
 };
 struct ReplicateReply {
   Answer answer = Answer::kOk;
-  Epoch promised{};            // fenced: by which epoch
-  std::uint64_t round = 0;     // the highest seen
-  std::int64_t durable = 0;    // all below is held, under the segment's durability
-  std::int64_t accepted = 0;   // all below is held in memory
+  Epoch promised{};           // fenced: by which epoch
+  std::uint64_t round = 0;    // the highest seen
+  std::int64_t durable = 0;   // all below is held, under the segment's durability
+  std::int64_t accepted = 0;  // all below is held in memory
   bool operator==(const ReplicateReply&) const = default;
 };
 // From a recoverer: promise my epoch, durably; then say what you hold, and give what you have from

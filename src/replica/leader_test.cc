@@ -1,0 +1,165 @@
+#include "replica/leader.h"
+
+#include <gtest/gtest.h>
+
+#include "replica/replica_fixture.h"
+
+namespace walrus::replica {
+namespace {
+
+class LeaderTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    lease_.granted(Instant(0));
+    leader_ =
+        Leader::open({.self = kWriter, .incarnation = 5}, three_replicas(), {}, lease_).value();
+  }
+  void step(Leader::Event event) {
+    Leader::Event events[] = {std::move(event)};
+    leader_->step(now_, events, actions_);
+  }
+  void append(Ticket ticket, std::int64_t producer = -1, std::int32_t sequence = -1) {
+    step(Leader::Append{.ticket = ticket, .batch = batch_bytes(producer, sequence)});
+  }
+  void reply(std::uint64_t node, std::int64_t durable, Answer answer = Answer::kOk,
+             std::uint64_t round = 0) {
+    step(Leader::Receive{
+        {NodeId{node}, kWriter, kSegment, Epoch{1},
+         ReplicateReply{
+             .answer = answer, .round = round, .durable = durable, .accepted = durable}}});
+  }
+
+  Lease lease_{std::chrono::seconds(3), 10'000};
+  std::unique_ptr<Leader> leader_;
+  Leader::Actions actions_;
+  Instant now_{1000};
+};
+
+TEST_F(LeaderTest, acknowledges_on_a_quorum_that_need_not_hold_its_own_copy) {
+  append(1);
+  EXPECT_EQ(actions_.messages.size(), 3u);  // its own node, too
+  reply(2, 1);
+  EXPECT_TRUE(actions_.appended.empty());
+  reply(3, 1);
+  ASSERT_EQ(actions_.appended.size(), 1u);
+  EXPECT_EQ(actions_.appended[0].offset, 0);
+  EXPECT_EQ(leader_->watermark(), 1);
+}
+
+TEST_F(LeaderTest, looks_at_the_lease_when_it_acknowledges) {
+  append(1);
+  reply(2, 1);
+  now_ = std::chrono::seconds(3);
+  reply(3, 1);
+  EXPECT_TRUE(actions_.appended.empty());
+  append(2);
+  EXPECT_EQ(actions_.appended.at(0).refusal, Refusal::kNoLease);
+  lease_.granted(now_);
+  step(Leader::Tick{});
+  EXPECT_EQ(actions_.appended.size(), 1u);
+}
+
+TEST_F(LeaderTest, is_not_opened_for_another_life_of_the_node) {
+  EXPECT_FALSE(Leader::open({.self = kWriter, .incarnation = 6}, three_replicas(), {}, lease_));
+}
+
+TEST_F(LeaderTest, a_fenced_writer_answers_unknown) {
+  append(1);
+  reply(2, 0, Answer::kFenced);
+  EXPECT_EQ(actions_.appended.at(0).refusal, Refusal::kUnknown);
+  EXPECT_EQ(leader_->role(), Leader::Role::kDeposed);
+  append(2);
+  EXPECT_EQ(actions_.appended.at(0).refusal, Refusal::kNotLeader);
+}
+
+TEST_F(LeaderTest, closes_at_what_is_acknowledged_and_acknowledges_nothing_more) {
+  append(1);
+  reply(2, 1);
+  reply(3, 1);
+  append(2);
+  step(Leader::Close{});
+  EXPECT_FALSE(actions_.close_at);
+  now_ += std::chrono::seconds(1);
+  step(Leader::Tick{});
+  EXPECT_EQ(actions_.close_at, 1);
+  EXPECT_EQ(actions_.appended.at(0).refusal, Refusal::kUnknown);
+  reply(2, 2);
+  reply(3, 2);
+  EXPECT_EQ(leader_->watermark(), 1);
+}
+
+TEST_F(LeaderTest, tells_the_watermark_within_5_ms_without_a_further_append) {
+  append(1);
+  reply(2, 1);
+  reply(3, 1);
+  EXPECT_LE(actions_.wake_at - now_, std::chrono::milliseconds(5));
+  now_ = actions_.wake_at;
+  step(Leader::Tick{});
+  ASSERT_EQ(actions_.messages.size(), 3u);
+  EXPECT_EQ(std::get<Replicate>(actions_.messages[0].body).watermark, 1);
+}
+
+TEST_F(LeaderTest, a_batch_sent_again_waits_for_the_first_one) {
+  append(1, 9, 0);
+  append(2, 9, 0);
+  EXPECT_TRUE(actions_.appended.empty());
+  reply(2, 1);
+  reply(3, 1);
+  EXPECT_EQ(actions_.appended.size(), 2u);
+  EXPECT_EQ(leader_->log_end(), 1);
+}
+
+TEST_F(LeaderTest, confirms_when_a_quorum_answered_a_later_round) {
+  step(Leader::Confirm{1});
+  ASSERT_EQ(actions_.messages.size(), 3u);
+  auto round = std::get<Replicate>(actions_.messages[0].body).round;
+  reply(2, 0, Answer::kOk, round - 1);
+  reply(3, 0, Answer::kOk, round + 2);
+  EXPECT_TRUE(actions_.confirmed.empty());
+  reply(2, 0, Answer::kOk, round + 1);
+  EXPECT_EQ(actions_.confirmed.size(), 1u);
+}
+
+TEST_F(LeaderTest, sends_again_what_was_lost_although_other_messages_are_answered) {
+  append(1);
+  for (int i = 0; i < 20; ++i) {
+    now_ += std::chrono::milliseconds(100);
+    step(Leader::Confirm{static_cast<Ticket>(i)});
+    reply(2, 0);
+    for (const auto& message : actions_.messages)
+      if (!std::get<Replicate>(message.body).run.batches.empty()) return;
+  }
+  FAIL() << "never";
+}
+
+TEST_F(LeaderTest, waits_for_the_producers_of_the_segment_before) {
+  auto segment = three_replicas();
+  leader_ = Leader::open({.self = kWriter, .incarnation = 5}, segment,
+                         Leader::Previous{{6}, {NodeId{2}}}, lease_)
+                .value();
+  now_ = std::chrono::seconds(1);
+  append(1);
+  EXPECT_EQ(actions_.appended.at(0).refusal, Refusal::kNotReady);
+  ASSERT_EQ(actions_.messages.size(), 1u);
+  EXPECT_EQ(actions_.messages[0].segment, SegmentId{6});
+  step(Leader::Receive{{NodeId{2}, kWriter, SegmentId{6}, Epoch{1},
+                        FetchReply{.run = {.from = 0, .producers = no_producers()}}}});
+  append(2);
+  EXPECT_TRUE(actions_.appended.empty());
+}
+
+TEST(Quorums, follow_from_replicas_and_min_copies) {
+  EXPECT_EQ(ack_quorum(3, 2), 2u);
+  EXPECT_EQ(ack_quorum(3, 3), 3u);
+  EXPECT_EQ(ack_quorum(2, 1), 2u);
+  EXPECT_EQ(ack_quorum(1, 1), 1u);
+  EXPECT_EQ(replicas_to_open(3, 2, 5).value(), 3u);
+  EXPECT_EQ(replicas_to_open(3, 2, 2).value(), 2u);
+  EXPECT_FALSE(replicas_to_open(3, 2, 1));
+  EXPECT_FALSE(replicas_to_open(2, 2, 1));  // RF 2: no writes with one node down
+  EXPECT_EQ(replicas_to_open(2, 1, 1).value(), 1u);
+  EXPECT_EQ(three_replicas().cover(), 2u);
+}
+
+}  // namespace
+}  // namespace walrus::replica

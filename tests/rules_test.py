@@ -1,0 +1,41 @@
+#!/usr/bin/env python3
+"""docs/rules.md names every rule once, and only tests and mutants that exist."""
+import json
+import pathlib
+import re
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+PAGE = (ROOT / "docs" / "rules.md").read_text()
+ROWS = [[field.strip() for field in line.split("|")[1:-1]]
+        for line in PAGE.splitlines() if re.match(r"\| R\d+ \|", line)]
+
+
+class Rules(unittest.TestCase):
+    def test_every_rule_has_one_row(self):
+        self.assertEqual(sorted(int(row[0][1:]) for row in ROWS), list(range(1, 44)))
+
+    def test_tests_exist(self):
+        known = set()
+        for file in (ROOT / "src" / "replica").glob("*_test.cc"):
+            known |= {".".join(name) for name in
+                      re.findall(r"^TEST(?:_F)?\((\w+), (\w+)\)", file.read_text(), re.M)}
+        named = {row[3].strip("`") for row in ROWS if len(row) == 5 and row[3]}
+        self.assertGreater(len(named), 15)
+        self.assertEqual(named - known, set())
+
+    def test_mutants_exist(self):
+        mutants = json.loads((ROOT / "tools" / "mutants" / "cluster.json").read_text())
+        named = {row[4].strip("`") for row in ROWS if len(row) == 5 and row[4]}
+        self.assertGreater(len(named), 15)
+        self.assertEqual(named - {mutant["name"] for mutant in mutants}, set())
+
+    def test_invariants_exist(self):
+        sources = "".join(path.read_text() for path in (ROOT / "sim").glob("*.cc"))
+        for row in ROWS:
+            for name in filter(None, re.split(r"[;,] ", row[2])) if len(row) == 5 else []:
+                self.assertIn('"' + name + '"', sources, row[0])
+
+
+if __name__ == "__main__":
+    unittest.main()
