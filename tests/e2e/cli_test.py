@@ -247,13 +247,11 @@ class Failures(ServerTest):
 
     def test_verbs_of_later_releases_are_absent(self):
         text = walrus("--help").stdout.decode()
-        for verb in ("cluster",):
-            self.assertNotRegex(text, rf"(?m)^\s+{verb}\b")
-            self.assertEqual(walrus(verb).returncode, 2)
+        self.assertNotRegex(text, r"(?m)^\s+cluster\b")
+        self.assertEqual(walrus("cluster").returncode, 2)
         for verb in ("serve", "topic", "put", "get", "state", "metrics", "produce", "consume",
-                     "group", "log", "backup", "restore", "service", "lane", "cert", "user", "shell",
-                     "bench",
-                     "completion", "version"):
+                     "group", "log", "backup", "restore", "service", "lane", "cert", "user",
+                     "shell", "bench", "completion", "version"):
             self.assertRegex(text, rf"(?m)^\s+{verb}\b")
             self.assertEqual(walrus(verb, "--help").returncode, 0)
 

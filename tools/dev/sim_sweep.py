@@ -16,7 +16,8 @@ import subprocess
 import sys
 
 FAMILY_HITS_MIN, SEEDS_FOR_FAMILIES = 50, 500
-CHUNKS = {"log": 20, "groups": 20, "raft": 250, "node": 20, "meta": 250, "cluster": 25}  # seeds a process
+# Seeds a process.
+CHUNKS = {"log": 20, "groups": 20, "raft": 250, "node": 20, "meta": 250, "cluster": 25}
 HANG_SECONDS = 240  # a chunk takes a few; a seed that hangs is named, and the others go on
 
 

@@ -35,7 +35,8 @@ BINARY, UNCHANGED = BUILD / "bin" / "walrus_sim", WORK / "walrus_sim.unchanged"
 COPIED = ["CMakeLists.txt", "cmake", "include", "src", "sim"]
 CHUNK = {"log": 20, "groups": 20, "raft": 100, "node": 25, "meta": 50, "cluster": 20}
 SEEDS = {"log": 2000, "groups": 2000, "raft": 20000, "node": 2000, "meta": 5000, "cluster": 2000}
-TRIES = {"log": 1, "groups": 1, "raft": 3, "node": 1, "meta": 3, "cluster": 1}  # where a seed is cheap
+# Several where a seed is cheap.
+TRIES = {"log": 1, "groups": 1, "raft": 3, "node": 1, "meta": 3, "cluster": 1}
 HANG_SECONDS = 90  # a mutant may also be noticed by a hang
 
 
