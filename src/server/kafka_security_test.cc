@@ -109,9 +109,10 @@ TEST_F(KafkaSecurityTest, user_made_by_kafka_logs_in_after_a_restart) {
 
 TEST_F(KafkaSecurityTest, alterations_have_kafkas_errors) {
   start();
+  const std::string too_short = "short";  // an upsertion has views
   auto other = upsertion("few", salted), many = upsertion("many", salted),
        none = upsertion("", salted), kind = upsertion("kind", salted, 3),
-       salt = upsertion("salt", salted), key = upsertion("key", "short");
+       salt = upsertion("salt", salted), key = upsertion("key", too_short);
   other.iterations = 4095;
   many.iterations = 16385;
   salt.salt = "";
