@@ -2,7 +2,8 @@
 """Mutants: changes of one line, each a bug that breaks a promise. The simulator's seeds alone have
 to notice every one of them; unit tests are not built.
 
-usage: run.py log|groups|raft|cluster [--only NAME] [--seeds N] [--tries N] [--jobs N] [--list | --applies]
+usage: run.py WORLD [--only NAME] [--seeds N] [--tries N] [--jobs N] [--list | --applies]
+WORLD: log, groups, raft or cluster.
 
 Copies the tree to build/mutants, applies one mutant of tools/mutants/<world>.json at a time, builds
 walrus_sim and runs seeds until one fails that the unchanged tree passes: a seed that fails without
