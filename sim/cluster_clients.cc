@@ -103,7 +103,8 @@ void ClusterRun::appended(Node&, Writer& writer, const Leader::Appended& answer)
     if (answer.refusal == Refusal::kNoLease) hit(ClusterFamily::kNoLease);
     if (batch.ticket == answer.ticket) batch.waiting = false;
     // A writer that is none any more may not know the newest batches. But it does not stay so.
-    bool head = &batch == &producer.batches.front();
+    const auto* tail = metadata_.now().partitions[producer.partition].tail();
+    bool head = &batch == &producer.batches.front() && writer.core->segment().id == tail->id;
     if (answer.refusal != Refusal::kOutOfOrder || !head || ++producer.refused < 50) return;
     if (truth_.lost_records(producer.partition)) return start_anew(producer);
     truth_.fail("R38 producers are known",

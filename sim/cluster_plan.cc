@@ -106,8 +106,6 @@ const char* cluster_family_name(ClusterFamily family) {
                                            "controller_change",
                                            "planned_roll",
                                            "sealed",
-                                           "sealed_with_limbo",
-                                           "sealed_with_torn",
                                            "written_back",
                                            "sealer_lost_race",
                                            "accepted_loss",

@@ -36,8 +36,6 @@ enum class ClusterFamily : std::uint8_t {
   kControllerChange,
   kPlannedRoll,
   kSealed,
-  kSealedWithLimbo,
-  kSealedWithTorn,
   kWrittenBack,
   kSealerLostRace,
   kAcceptedLoss,

@@ -178,6 +178,7 @@ void ClusterWorld::power_cut(Node& node, bool all_lost) {
   if (!node.disk.waiting.empty()) hit(ClusterFamily::kLostWrites);
   for (const auto& one : node.disk.waiting) truth_.check_batches(one.segment, one.write);
   node.disk.power_cut(random_, all_lost);
+  for (const auto& [id, copy] : node.disk.durable) truth_.check_stored(node.place, copy, id, {});
   if (node.disk.torn) hit(ClusterFamily::kTornJournal);
   if (node.up) down(node);
 }
