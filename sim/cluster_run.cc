@@ -207,23 +207,39 @@ void ClusterRun::disturb(std::size_t nemesis) {
   }
 }
 
+// What a node's copy offers: of one that is being repaired not all that is on the disk.
+std::int64_t ClusterRun::offered(const Node& node, SegmentId id) const {
+  auto stored = node.disk.durable.find(id);
+  if (stored == node.disk.durable.end()) return 0;
+  auto live = node.copies.find(id);
+  auto end = stored->second.end();
+  return live == node.copies.end() ? end : std::min(end, live->second.core->durable());
+}
+
 bool ClusterRun::has_other_copy(const Node& node, SegmentId id, std::int64_t needed) const {
   const auto* segment = metadata_.find(id);
-  for (auto other : segment->replicas) {
-    if (other == node.id()) continue;
-    const auto& disk = nodes_[other.value - 1]->disk;
-    auto found = disk.durable.find(id);
-    if (found != disk.durable.end() && found->second.end() >= needed) return true;
-  }
+  for (auto other : segment->replicas)
+    if (other != node.id() && offered(*nodes_[other.value - 1], id) >= needed) return true;
   return needed <= segment->start;
 }
 
-// Whether everything that was acknowledged is on another disk, too.
+bool ClusterRun::has_other_damage(const Node& node, const replica::Segment& segment) const {
+  return std::ranges::any_of(segment.replicas, [&](NodeId other) {
+    const auto& disk = nodes_[other.value - 1]->disk;
+    auto stored = disk.durable.find(segment.id);
+    return other != node.id() && stored != disk.durable.end() && stored->second.damaged();
+  });
+}
+
+// Whether everything that was acknowledged is on another disk, too. A reckless plan does not ask
+// for it of what is open, but for a disk beside one whose bytes turned bad: that would only be
+// found when the segment is sealed, and nobody gives up what a sealed one lacks.
 bool ClusterRun::may_lose(const Node& node) const {
   for (const auto& chain : metadata_.now().partitions)
     for (const auto& segment : chain.segments) {
       bool open = segment.state != SegmentState::kSealed;
-      if (!segment.has(node.id()) || (open && plan_.reckless)) continue;
+      if (!segment.has(node.id())) continue;
+      if (open && plan_.reckless && !has_other_damage(node, segment)) continue;
       auto needed =
           segment.state == SegmentState::kSealed ? segment.end : truth_.acknowledged(segment.id);
       if (!has_other_copy(node, segment.id, needed)) return false;

@@ -92,6 +92,8 @@ class ClusterRun final : public ClusterWorld {
   void disturb(std::size_t nemesis);
   void wipe();
   void rot();
+  std::int64_t offered(const Node&, SegmentId) const;
+  bool has_other_damage(const Node&, const replica::Segment&) const;
   bool has_other_copy(const Node&, SegmentId, std::int64_t needed) const;
   bool may_lose(const Node&) const;
   void restart_later(Node&, replica::Nanos);
