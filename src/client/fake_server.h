@@ -30,7 +30,7 @@ class FakeServer {
   int connections() const { return connections_; }
   // Cuts all connections and refuses new ones until restart().
   void stop() {
-    (void)runner_.call<void>([this](Done<void> done) {
+    (void)runner_.call<void>([this](io::Done<void> done) {
       listener_->close();
       for (auto* connection : open_) connection->close();
       done({});
@@ -40,7 +40,7 @@ class FakeServer {
 
  private:
   std::string listen(const std::string& address) {
-    auto bound = runner_.call<std::string>([this, address](Done<std::string> done) {
+    auto bound = runner_.call<std::string>([this, address](io::Done<std::string> done) {
       auto listener = runner_.loop().listen(address);
       if (!listener) return done(std::unexpected(listener.error()));
       listener_ = *std::move(listener);
