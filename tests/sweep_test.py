@@ -16,7 +16,7 @@ import os, sys, time
 FAILS, DIES, HANGS, HITS, RECORDS = {fails}, {dies}, {hangs}, {hits}, {records}
 WORLD = sys.argv[sys.argv.index("--world") + 1]
 if "--families" in sys.argv:
-    print("kill")
+    print("kill\\npower cut")
     sys.exit(0)
 if "--least" in sys.argv:
     print("2 records read")
@@ -38,6 +38,7 @@ print("%-22s %12d" % ("seeds", seeds))
 print("%-22s %12d" % ("records read", RECORDS * seeds))
 print("%-22s %12d" % ("records read from 2", seeds))
 print("hits per fault family\\n%-22s %12d" % ("  kill", HITS * seeds))
+print("%-22s %12d" % ("  power cut", 50 * seeds))
 print("trace 0123456789012345")
 sys.exit(1 if FAILS else 0)
 """

@@ -14,6 +14,8 @@ constexpr std::int64_t kTimeMsMax = std::int64_t{1} << 52;  // so that sums stay
 
 std::uint64_t cost(const Outcome& outcome) { return outcome.reply().size(); }
 
+bool is_time(std::int64_t ms) { return ms >= -kTimeMsMax && ms <= kTimeMsMax; }
+
 bool known_code(unsigned code) { return code <= static_cast<unsigned>(Code::kFenced); }
 
 }  // namespace
@@ -138,7 +140,7 @@ Result<SessionTable> SessionTable::decode(Bytes bytes) {
   SessionTable table;
   const auto time_ms = from.varint().value_or(0);
   const auto count = from.uvarint().value_or(0);
-  if (!from.ok() || std::abs(time_ms) > kTimeMsMax || count > kSessionsMax ||
+  if (!from.ok() || !is_time(time_ms) || count > kSessionsMax ||
       count > from.remaining() / kSessionBytesMin)
     return corrupt;
   table.time_ = Time(Millis(time_ms));

@@ -79,7 +79,7 @@ def families(args):
     """The families that have to be hit, as the simulator lists them."""
     done = subprocess.run([args.binary, "--world", args.world, "--families"], capture_output=True,
                           text=True, check=True)
-    return done.stdout.split()
+    return done.stdout.splitlines()
 
 
 def too_little(args, table):
