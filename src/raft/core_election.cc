@@ -100,13 +100,13 @@ void Core::on(const Message& message, VoteRequest& request) {
   // Compared with what is on the disk: an entry that is not was never acknowledged, and with the
   // new term it never will be to the leader that sent it.
   bool current = request.last >= durable_;
+  bool free = hard_.vote == message.from || (hard_.vote == NodeId{} && leader_ == NodeId{});
   if (request.pre) {
-    bool granted = current && message.term > hard_.term;
+    bool granted = current && (message.term > hard_.term || free);
     send(message.from, granted ? message.term : hard_.term,
          VoteReply{.pre = true, .granted = granted});
     return;
   }
-  bool free = hard_.vote == message.from || (hard_.vote == NodeId{} && leader_ == NodeId{});
   if (!free || !current) {
     send(message.from, hard_.term, VoteReply{.pre = false, .granted = false});
     return;
