@@ -60,7 +60,8 @@ TEST(Machine, becomes_what_another_froze) {
   auto then = fingerprint(*one.image.state);
   (void)one.apply(TakeProducerIds{0, 5});
   Bucket bucket;
-  while (*(*frozen)->write(bucket)) {}
+  while (*(*frozen)->write(bucket)) {
+  }
   ASSERT_TRUE(other.machine.restore({1, 100}, bucket).has_value());
   EXPECT_EQ(other.image.applied, 100u);
   EXPECT_EQ(fingerprint(*other.image.state), then);
