@@ -1,14 +1,12 @@
 // The journal's bytes and the identity file's, against golden files that share no code with them.
 
+#include "base/golden_bytes.h"
 #include "log/directory.h"
-#include "log/golden_bytes.h"
 #include "log/journal.h"
 #include "log/test_env.h"
 
 namespace walrus::log {
 namespace {
-
-using testing::golden;
 
 constexpr const char* kUuid = "0123456789abcdef";
 
@@ -61,15 +59,17 @@ TEST_P(GoldenJournal, is_written_as_it_always_was) {
   add(journal, {.type = FrameType::kState, .flags = 2, .stream = 17}, kState);
   sync(journal, false);
   sync(journal, true);
-  EXPECT_TRUE(env.memory.bytes("/journal/1/0000000000000001.wal") == golden("journal/two_groups"));
+  EXPECT_TRUE(env.memory.bytes("/journal/1/0000000000000001.wal") ==
+              golden_bytes("journal/two_groups"));
 }
 
 TEST_P(GoldenJournal, is_replayed_as_it_always_was) {
   testing::TestEnv env;
   ASSERT_TRUE(env.memory.make_directory("/journal/1"));
   io::Path path = "/journal/1/0000000000000001.wal";
-  ASSERT_TRUE(
-      env.memory.open(path, io::Open::kCreate).value()->write(0, golden("journal/two_groups")));
+  ASSERT_TRUE(env.memory.open(path, io::Open::kCreate)
+                  .value()
+                  ->write(0, golden_bytes("journal/two_groups")));
   Journal journal(env, golden_options(GetParam()));
   std::vector<std::string> payloads;
   std::vector<Frame> frames;
@@ -93,7 +93,7 @@ INSTANTIATE_TEST_SUITE_P(Journals, GoldenJournal, ::testing::Bool(), [](const au
 });
 
 TEST(GoldenIdentity, is_encoded_and_decoded_as_it_always_was) {
-  auto bytes = golden("identity/walrus");
+  auto bytes = golden_bytes("identity/walrus");
   EXPECT_EQ(encode_identity({.uuid = kUuid, .layout = 3, .shards = 4}), bytes);
   auto identity = decode_identity(bytes);
   ASSERT_TRUE(identity.has_value()) << identity.error().message;

@@ -1,12 +1,10 @@
-#include "log/golden_bytes.h"
+#include "base/golden_bytes.h"
 #include "log/manifest.h"
 #include "log/segment_fixture.h"
 #include "log/segment_format.h"
 
 namespace walrus::log {
 namespace {
-
-using testing::golden;
 using testing::TestStream;
 
 std::string batch_of(const std::vector<std::string>& values, std::int64_t base, std::int32_t epoch,
@@ -38,7 +36,7 @@ TEST_F(GoldenSegment, is_written_as_it_always_was) {
   stream.add(1, 1);
   write(stream);
   EXPECT_EQ(stream.chain->front().file->name, "11/17-1000.seg");
-  EXPECT_EQ(bytes_of(*stream.chain->front().file), golden("segment/sealed"));
+  EXPECT_EQ(bytes_of(*stream.chain->front().file), golden_bytes("segment/sealed"));
 }
 
 TEST_F(GoldenSegment, is_written_in_pieces_as_it_always_was) {
@@ -51,12 +49,12 @@ TEST_F(GoldenSegment, is_written_in_pieces_as_it_always_was) {
   stream.add(1, 1);
   write(stream);
   EXPECT_EQ(stream.chain->size(), 2U);
-  EXPECT_TRUE(bytes_of(*stream.chain->front().file) == golden("segment/pieces"));
+  EXPECT_TRUE(bytes_of(*stream.chain->front().file) == golden_bytes("segment/pieces"));
   EXPECT_EQ(read(*stream.chain, 1000), stream.all());
 }
 
 TEST_F(GoldenSegment, is_read_as_it_always_was) {
-  auto bytes = golden("segment/sealed");
+  auto bytes = golden_bytes("segment/sealed");
   auto file = std::make_shared<SegmentFile>(
       SegmentFile{.name = "11/17-1000.seg",
                   .stream = 17,
@@ -89,11 +87,11 @@ TEST_F(GoldenSegment, pack_is_written_as_it_always_was) {
   b.add(batch_of({"b", "c"}, 5, 1, kTime));
   write({&a, &b});
   EXPECT_EQ(a.chain->front().file->name, "pack/3-1.pack");
-  EXPECT_EQ(bytes_of(*a.chain->front().file), golden("segment/pack"));
+  EXPECT_EQ(bytes_of(*a.chain->front().file), golden_bytes("segment/pack"));
 }
 
 TEST(GoldenManifest, is_encoded_and_decoded_as_it_always_was) {
-  auto bytes = golden("manifest/two_streams");
+  auto bytes = golden_bytes("manifest/two_streams");
   auto manifest = decode_manifest(bytes);
   ASSERT_TRUE(manifest.has_value()) << manifest.error().message;
   EXPECT_EQ(encode_manifest(*manifest), bytes);

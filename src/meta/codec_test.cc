@@ -1,7 +1,6 @@
 // The bytes of commands, replies and snapshots.
 
-#include <fstream>
-
+#include "base/golden_bytes.h"
 #include "meta/snapshot.h"
 #include "meta/test_cluster.h"
 
@@ -100,19 +99,6 @@ Result<State> restore(Bytes bytes) {
   return loader.finish();
 }
 
-std::vector<std::string> golden_lines(const std::string& name) {
-  std::ifstream file(WALRUS_SOURCE_DIR "/tests/golden/meta/" + name + ".hex");
-  std::vector<std::string> lines;
-  for (std::string line; std::getline(file, line);) {
-    if (line.empty() || line.starts_with('#')) continue;
-    std::string bytes;
-    for (std::size_t i = 0; i + 1 < line.size(); i += 2)
-      bytes += static_cast<char>(std::stoi(line.substr(i, 2), nullptr, 16));
-    lines.push_back(bytes);
-  }
-  return lines;
-}
-
 std::string hex(Bytes bytes) {
   std::string text;
   for (char byte : bytes) text += fmt::format("{:02x}", static_cast<unsigned char>(byte));
@@ -120,7 +106,7 @@ std::string hex(Bytes bytes) {
 }
 
 TEST(MetaCodec, commands_encode_to_the_golden_bytes_and_back) {
-  auto golden = golden_lines("commands");
+  auto golden = golden_lines("meta/commands");
   auto all = all_commands();
   EXPECT_EQ(golden.size(), all.size());
   EXPECT_EQ(all.size(), std::variant_size_v<Change> - 1);
@@ -174,7 +160,7 @@ TEST(MetaCodec, sizes_are_limited) {
 }
 
 TEST(MetaSnapshot, is_the_golden_bytes) {
-  auto golden = golden_lines("snapshot");
+  auto golden = golden_lines("meta/snapshot");
   ASSERT_EQ(golden.size(), 1u) << hex(bytes_of(full_state()));
   EXPECT_EQ(hex(bytes_of(full_state())), hex(golden[0]));
   EXPECT_TRUE(restore(golden[0]).has_value());

@@ -4,9 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <fstream>
 
 #include "base/coding.h"
+#include "base/golden_bytes.h"
 #include "net/message.h"
 
 namespace walrus::net {
@@ -197,17 +197,6 @@ TEST(PeerMessageTest, a_strangers_text_is_cut_and_printable) {
 
 // --- golden ---
 
-std::string golden() {
-  std::ifstream file(WALRUS_SOURCE_DIR "/tests/golden/peer/frames.hex");
-  std::string bytes, line, digits;
-  while (std::getline(file, line))
-    if (!line.starts_with('#')) digits += line;
-  std::erase(digits, ' ');
-  for (std::size_t i = 0; i + 1 < digits.size(); i += 2)
-    bytes += static_cast<char>(std::stoi(digits.substr(i, 2), nullptr, 16));
-  return bytes;
-}
-
 // One of each type, in the order of the golden file.
 std::vector<Kept> one_of_each() {
   const auto header = [](FrameType type, std::uint64_t id = 0, std::uint8_t flags = 0,
@@ -246,11 +235,11 @@ std::vector<Kept> one_of_each() {
 TEST(PeerGoldenTest, frames_encode_to_the_golden_bytes) {
   std::string bytes;
   for (const auto& [head, body] : one_of_each()) append_frame(bytes, head, kCluster, body);
-  EXPECT_EQ(bytes, golden());
+  EXPECT_EQ(bytes, golden_bytes("peer/frames"));
 }
 
 TEST(PeerGoldenTest, golden_bytes_split_to_the_frames) {
-  EXPECT_EQ(split(golden()).frames, one_of_each());
+  EXPECT_EQ(split(golden_bytes("peer/frames")).frames, one_of_each());
 }
 
 }  // namespace

@@ -2,8 +2,7 @@
 
 #include <gmock/gmock.h>
 
-#include <fstream>
-
+#include "base/golden_bytes.h"
 #include "net/test_certificates.h"
 
 namespace walrus::net {
@@ -83,20 +82,9 @@ TEST(NodeName, uris_come_from_the_certificate_as_they_stand_there) {
             (std::vector<std::string>{"walrus://a/node/1", "https://b/"}));
 }
 
-std::string golden_names() {
-  std::ifstream file(WALRUS_SOURCE_DIR "/tests/golden/peer/node_name.hex");
-  std::string bytes, line, digits;
-  while (std::getline(file, line))
-    if (!line.starts_with('#')) digits += line;
-  std::erase(digits, ' ');
-  for (std::size_t i = 0; i + 1 < digits.size(); i += 2)
-    bytes += static_cast<char>(std::stoi(digits.substr(i, 2), nullptr, 16));
-  return bytes;
-}
-
 // The extension as RFC 5280 encodes it; docs/security.md explains the bytes.
 TEST(NodeName, golden_extension_names_the_node) {
-  const auto golden = golden_names();
+  const auto golden = golden_bytes("peer/node_name");
   ASSERT_EQ(golden.size(), 48U);
   const CertificateHandle certificate(X509_new());
   const auto* at = reinterpret_cast<const unsigned char*>(golden.data());

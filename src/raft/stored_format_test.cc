@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/crc32c.h"
-#include "log/golden_bytes.h"
+#include "base/golden_bytes.h"
 
 namespace walrus::raft {
 namespace {
@@ -35,14 +35,13 @@ std::string piece_key(const PieceKey& key) {
 }
 
 TEST(StoredFormatTest, values_are_the_golden_bytes) {
-  using log::testing::golden;
-  EXPECT_EQ(encode_group(kGroup), golden("raft/group"));
-  EXPECT_EQ(encode_install(kInstall), golden("raft/snapshot"));
-  EXPECT_EQ(encode_base(kBase), golden("raft/base"));
-  EXPECT_EQ(entry_key(kEntry), golden("raft/entry_key"));
-  EXPECT_EQ(piece_key(kPiece), golden("raft/piece_key"));
-  EXPECT_EQ(encode_origin(some_meta()), golden("raft/origin_received"));
-  EXPECT_EQ(encode_origin({}), golden("raft/origin_own"));
+  EXPECT_EQ(encode_group(kGroup), golden_bytes("raft/group"));
+  EXPECT_EQ(encode_install(kInstall), golden_bytes("raft/snapshot"));
+  EXPECT_EQ(encode_base(kBase), golden_bytes("raft/base"));
+  EXPECT_EQ(entry_key(kEntry), golden_bytes("raft/entry_key"));
+  EXPECT_EQ(piece_key(kPiece), golden_bytes("raft/piece_key"));
+  EXPECT_EQ(encode_origin(some_meta()), golden_bytes("raft/origin_received"));
+  EXPECT_EQ(encode_origin({}), golden_bytes("raft/origin_own"));
 }
 
 TEST(StoredFormatTest, values_come_back) {

@@ -3,9 +3,8 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
-#include <fstream>
-
 #include "base/coding.h"
+#include "base/golden_bytes.h"
 
 namespace walrus::service {
 namespace {
@@ -134,12 +133,7 @@ SessionTable golden_table() {
 }
 
 TEST(SessionTableFormatTest, the_golden_bytes_and_back) {
-  std::ifstream file(WALRUS_SOURCE_DIR "/tests/golden/peer/service_sessions.hex");
-  std::string hex, bytes;
-  for (std::string line; std::getline(file, line);)
-    if (!line.starts_with('#')) hex += line;
-  for (std::size_t i = 0; i + 1 < hex.size(); i += 2)
-    bytes += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));
+  const auto bytes = golden_bytes("peer/service_sessions");
   const auto table = golden_table();
   EXPECT_EQ(table.encode(), bytes);
   const auto decoded = SessionTable::decode(bytes);

@@ -2,22 +2,10 @@
 
 #include <gtest/gtest.h>
 
-#include <fstream>
+#include "base/golden_bytes.h"
 
 namespace walrus::wire::peer {
 namespace {
-
-std::vector<std::string> golden_lines(const std::string& name) {
-  std::ifstream file(WALRUS_SOURCE_DIR "/tests/golden/peer/" + name + ".hex");
-  std::vector<std::string> lines;
-  for (std::string line; std::getline(file, line);) {
-    if (line.empty() || line.starts_with('#')) continue;
-    auto& bytes = lines.emplace_back();
-    for (std::size_t i = 0; i + 1 < line.size(); i += 2)
-      bytes += static_cast<char>(std::stoi(line.substr(i, 2), nullptr, 16));
-  }
-  return lines;
-}
 
 RaftMessage message_of(RaftBody body) {
   return {.from = NodeId{1}, .to = NodeId{2}, .term = 9, .body = std::move(body)};
@@ -45,9 +33,7 @@ std::pair<std::vector<Bundled>, bool> read_all(Bytes bundle) {
 }
 
 TEST(RaftBundleTest, a_bundle_is_the_golden_bytes) {
-  std::string golden;
-  for (const auto& line : golden_lines("raft_bundle")) golden += line;
-  EXPECT_EQ(some_bundle(), golden);
+  EXPECT_EQ(some_bundle(), golden_bytes("peer/raft_bundle"));
 }
 
 TEST(RaftBundleTest, messages_come_back_with_their_groups) {
@@ -89,7 +75,7 @@ TEST(RaftBundleTest, what_is_cut_is_refused) {
 }
 
 TEST(RaftBundleTest, read_index_is_the_golden_bytes_and_comes_back) {
-  auto golden = golden_lines("read_index");
+  auto golden = golden_lines("peer/read_index");
   ASSERT_EQ(golden.size(), 2);
   ReadIndexRequest request{.lease = true, .group = 7};
   EXPECT_EQ(encode_read_index_request(request), golden[0]);

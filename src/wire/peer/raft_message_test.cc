@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <fstream>
+#include "base/golden_bytes.h"
 
 namespace walrus::wire::peer {
 namespace {
@@ -56,21 +56,8 @@ std::vector<RaftMessage> all_messages() {
   return all;
 }
 
-std::vector<std::string> golden_lines(const std::string& name) {
-  std::ifstream file(WALRUS_SOURCE_DIR "/tests/golden/peer/" + name + ".hex");
-  std::vector<std::string> lines;
-  for (std::string line; std::getline(file, line);) {
-    if (line.empty() || line.starts_with('#')) continue;
-    std::string bytes;
-    for (std::size_t i = 0; i + 1 < line.size(); i += 2)
-      bytes += static_cast<char>(std::stoi(line.substr(i, 2), nullptr, 16));
-    lines.push_back(bytes);
-  }
-  return lines;
-}
-
 TEST(RaftMessageTest, messages_encode_to_the_golden_bytes_and_back) {
-  auto golden = golden_lines("raft_messages");
+  auto golden = golden_lines("peer/raft_messages");
   auto all = all_messages();
   ASSERT_EQ(golden.size(), all.size());
   for (std::size_t i = 0; i < all.size(); ++i) {
@@ -85,7 +72,7 @@ TEST(RaftMessageTest, messages_encode_to_the_golden_bytes_and_back) {
 }
 
 TEST(RaftMessageTest, stored_values_encode_to_the_golden_bytes_and_back) {
-  auto golden = golden_lines("raft_stored");
+  auto golden = golden_lines("peer/raft_stored");
   ASSERT_EQ(golden.size(), 4u);
   std::string entry, membership, meta, hard_state;
   append_entry(entry, some_entries()[1]);

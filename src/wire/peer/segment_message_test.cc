@@ -2,8 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <fstream>
-
+#include "base/golden_bytes.h"
 #include "record/batch.h"
 
 namespace walrus::wire::peer {
@@ -45,14 +44,7 @@ std::string parcel_of(std::span<const SegmentMessage> messages) {
 }
 
 TEST(SegmentMessageTest, parcels_encode_to_the_golden_bytes_and_back) {
-  std::ifstream file(WALRUS_SOURCE_DIR "/tests/golden/peer/segment_messages.hex");
-  std::vector<std::string> golden;
-  for (std::string line; std::getline(file, line);) {
-    if (line.empty() || line.starts_with('#')) continue;
-    golden.emplace_back();
-    for (std::size_t i = 0; i + 1 < line.size(); i += 2)
-      golden.back() += static_cast<char>(std::stoi(line.substr(i, 2), nullptr, 16));
-  }
+  auto golden = golden_lines("peer/segment_messages");
   auto all = all_messages();
   ASSERT_EQ(golden.size(), all.size());
   for (std::size_t i = 0; i < all.size(); ++i) {

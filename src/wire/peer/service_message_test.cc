@@ -2,25 +2,11 @@
 
 #include <gtest/gtest.h>
 
-#include <fstream>
-
+#include "base/golden_bytes.h"
 #include "wire/peer/service_command.h"
 
 namespace walrus::wire::peer {
 namespace {
-
-std::vector<std::string> golden_lines(const std::string& name) {
-  std::ifstream file(WALRUS_SOURCE_DIR "/tests/golden/peer/" + name + ".hex");
-  std::vector<std::string> lines;
-  for (std::string line; std::getline(file, line);) {
-    if (line.empty() || line.starts_with('#')) continue;
-    std::string bytes;
-    for (std::size_t i = 0; i + 1 < line.size(); i += 2)
-      bytes += static_cast<char>(std::stoi(line.substr(i, 2), nullptr, 16));
-    lines.push_back(bytes);
-  }
-  return lines;
-}
 
 constexpr std::int64_t kTime = 1'700'000'000'000;
 
@@ -69,7 +55,7 @@ std::vector<ServiceAnswer> all_answers() {
 }
 
 TEST(ServiceCommandTest, commands_encode_to_the_golden_bytes_and_back) {
-  const auto golden = golden_lines("service_commands");
+  const auto golden = golden_lines("peer/service_commands");
   const auto all = all_commands();
   ASSERT_EQ(golden.size(), all.size());
   for (std::size_t i = 0; i < all.size(); ++i) {
@@ -111,7 +97,7 @@ TEST(ServiceCommandTest, the_prelude_is_within_its_limit) {
 }
 
 TEST(ServiceMessageTest, messages_encode_to_the_golden_bytes_and_back) {
-  const auto golden = golden_lines("service_messages");
+  const auto golden = golden_lines("peer/service_messages");
   const auto requests = all_requests();
   const auto answers = all_answers();
   ASSERT_EQ(golden.size(), requests.size() + answers.size());
