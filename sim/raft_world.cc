@@ -81,31 +81,19 @@ std::string text(const raft::Message& message) {
                      std::visit(Body{}, message.body));
 }
 
-struct Later {
-  template <class Occasion>
-  bool operator()(const Occasion& a, const Occasion& b) const {
-    return a.at != b.at ? a.at > b.at : a.tie > b.tie;
-  }
-};
-
 }  // namespace
 
 void RaftWorld::at(Nanos when, Kind kind, std::size_t who, std::uint64_t what,
                    std::uint32_t incarnation) {
-  auto tie = ++sequence_;
-  if (plan_.shuffle_ties) tie |= random_.next() & ~std::uint64_t{0xffffffff};
-  heap_.push_back(
-      {std::max(when, now_), tie, kind, static_cast<std::uint16_t>(who), incarnation, what});
-  std::push_heap(heap_.begin(), heap_.end(), Later());
+  agenda_.add(std::max(when, now_), {kind, static_cast<std::uint16_t>(who), incarnation, what},
+              plan_.shuffle_ties ? random_.next() : 0);
 }
 
 bool RaftWorld::handle_next(Nanos until) {
-  if (heap_.empty() || heap_.front().at >= until) return false;
-  std::pop_heap(heap_.begin(), heap_.end(), Later());
-  auto occasion = heap_.back();
-  heap_.pop_back();
-  now_ = occasion.at;
-  handle(occasion);
+  auto next = agenda_.take(until);
+  if (!next) return false;
+  now_ = next->at;
+  handle(next->occasion);
   return true;
 }
 
@@ -129,7 +117,7 @@ void RaftWorld::handle(const Occasion& occasion) {
   }
   switch (occasion.kind) {
     case Kind::kTick:
-      if (occasion.at != node.tick_at) return;
+      if (now_ != node.tick_at) return;
       node.tick_at = -1;
       if (local(node) >= node.actions.wake_at.count()) step(node, raft::Tick{});
       else schedule_tick(node);

@@ -1,12 +1,13 @@
 #pragma once
 // RaftWorld: nodes that run the core that ships, on simulated disks and links, in virtual time, and
 // the faults. What happens to a node happens in its methods; RaftRun has the clients and the end.
-// No I/O and no coroutines: an event is an entry in one heap, ties by the seed.
+// No I/O and no coroutines: an event is an entry in one agenda.
 
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "agenda.h"
 #include "io/sim/sim_random.h"
 #include "raft_plan.h"
 #include "raft_truth.h"
@@ -48,8 +49,6 @@ class RaftWorld {
     kHeal,
   };
   struct Occasion {
-    Nanos at;
-    std::uint64_t tie;
     Kind kind;
     std::uint16_t who;  // a node's place, a client, a nemesis
     std::uint32_t incarnation;
@@ -146,8 +145,7 @@ class RaftWorld {
   std::uint64_t keep_message(raft::Message);
 
   Nanos now_ = 0;
-  std::uint64_t sequence_ = 0;
-  std::vector<Occasion> heap_{};
+  Agenda<Occasion> agenda_{};
   std::vector<raft::Message> messages_{};
   std::vector<std::uint64_t> free_messages_{};
   std::vector<raft::SnapshotRequest> requests_{};
