@@ -5,27 +5,12 @@
 #include <memory>
 #include <string>
 
-#include "base/check.h"
+#include "round_trip.h"
 #include "wire/peer/raft_message.h"
 
 using namespace walrus;
 using namespace walrus::wire::peer;
-
-namespace {
-
-template <class T, class Append, class Parse>
-void check_round_trip(const Result<T>& value, const Append& append, const Parse& parse) {
-  if (!value) {
-    CHECK(!value.error().message.empty());
-    return;
-  }
-  std::string bytes;
-  append(bytes, *value);
-  auto again = parse(Bytes(bytes));
-  CHECK(again.has_value() && *again == *value);
-}
-
-}  // namespace
+using fuzz::appends, fuzz::check_round_trip;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
@@ -34,18 +19,21 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   Bytes body = *owner;
   switch (data[0] % 5) {
     case 0:
-      check_round_trip(parse_raft_message(body, owner), append_raft_message,
+      check_round_trip(parse_raft_message(body, owner), appends(append_raft_message),
                        [](Bytes bytes) { return parse_raft_message(bytes); });
       break;
     case 1:
-      check_round_trip(parse_entry(body, owner), append_entry,
+      check_round_trip(parse_entry(body, owner), appends(append_entry),
                        [](Bytes bytes) { return parse_entry(bytes); });
       break;
-    case 2: check_round_trip(parse_membership(body), append_membership, parse_membership); break;
-    case 3:
-      check_round_trip(parse_snapshot_meta(body), append_snapshot_meta, parse_snapshot_meta);
+    case 2:
+      check_round_trip(parse_membership(body), appends(append_membership), parse_membership);
       break;
-    default: check_round_trip(parse_hard_state(body), append_hard_state, parse_hard_state);
+    case 3:
+      check_round_trip(parse_snapshot_meta(body), appends(append_snapshot_meta),
+                       parse_snapshot_meta);
+      break;
+    default: check_round_trip(parse_hard_state(body), appends(append_hard_state), parse_hard_state);
   }
   return 0;
 }

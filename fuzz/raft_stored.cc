@@ -6,31 +6,14 @@
 
 #include "base/check.h"
 #include "raft/stored_format.h"
+#include "round_trip.h"
 #include "wire/peer/raft_bundle.h"
 
 using namespace walrus;
 using namespace walrus::raft;
+using fuzz::appends, fuzz::check_round_trip;
 
 namespace {
-
-template <class T, class Encode, class Parse>
-void check_round_trip(const Result<T>& value, const Encode& encode, const Parse& parse) {
-  if (!value) {
-    CHECK(!value.error().message.empty());
-    return;
-  }
-  auto again = parse(encode(*value));
-  CHECK(again.has_value() && *again == *value);
-}
-
-template <class T>
-auto appends(void (*append)(std::string&, const T&)) {
-  return [append](const T& value) {
-    std::string bytes;
-    append(bytes, value);
-    return bytes;
-  };
-}
 
 void check_bundle(Bytes bytes) {
   auto reader = wire::peer::BundleReader::open(bytes);
