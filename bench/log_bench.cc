@@ -1,22 +1,11 @@
 // ./dev bench log: the embedded engine with its defaults, its peers in the same run. Every case
 // measures `--rounds` times and reports medians.
-//
-// usage: walrus_bench_log CASE OUT_FILE WORK_DIRECTORY WALRUS_BINARY [ROUNDS]
-// Writes the case's rows as JSON. Without words: prints each case and its rows, one case a line.
+// BINARY (cases.h) is walrus.
 
-#include <cstring>
-#include <fstream>
-
-#include "harness.h"
+#include "cases.h"
 
 namespace walrus::bench {
 namespace {
-
-struct Case {
-  const char* name;
-  const char* rows;  // in the order of the report
-  void (*measure)(Bench&);
-};
 
 constexpr Case kCases[] = {
     {"os-1", "append.os.1thread append.os.1thread.memcpy append.os.1thread.journal", os_one_thread},
@@ -37,23 +26,5 @@ constexpr Case kCases[] = {
 }  // namespace walrus::bench
 
 int main(int count, char** words) {
-  using namespace walrus::bench;
-  if (count == 1) {
-    for (const auto& one : kCases) std::printf("%s %s\n", one.name, one.rows);
-    return 0;
-  }
-  if (count < 5) return 2;
-  Bench bench;
-  bench.work = words[3];
-  bench.binary = words[4];
-  if (count > 5) bench.rounds = std::atoi(words[5]);
-  for (const auto& one : kCases) {
-    if (std::strcmp(one.name, words[1]) != 0) continue;
-    std::filesystem::create_directories(bench.work);
-    one.measure(bench);
-    std::ofstream out(words[2]);
-    out << json(bench.rows);
-    return out.flush() ? 0 : 1;
-  }
-  return 2;
+  return walrus::bench::run_cases(walrus::bench::kCases, count, words);
 }
