@@ -236,7 +236,8 @@ class SecureLane(LaneTest):
         self.assertEqual((self.into / "file").read_bytes(), path.read_bytes())
         self.assertFalse(part.exists())
 
-    def test_strangers_are_told_off_and_leave_no_trace(self):
+    def heard_receiver(self):
+        """A receiver whose lines on stderr can be read, and its address."""
         process = subprocess.Popen(
             [str(word) for word in (BINARY, "lane", "receive", "--listen", "127.0.0.1:0", "--into",
                                     self.into, *self.flags(1))],
@@ -246,6 +247,10 @@ class SecureLane(LaneTest):
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
         address = process.stdout.readline().decode().split("listen=")[1].split()[0]
+        return process, address
+
+    def test_strangers_are_told_off_and_leave_no_trace(self):
+        process, address = self.heard_receiver()
         host, port = address.rsplit(":", 1)
 
         def client(*words):
@@ -274,15 +279,7 @@ class SecureLane(LaneTest):
         self.assertEqual(self.send(path, address).returncode, 0)
 
     def test_new_certificates_come_in_without_a_restart(self):
-        process = subprocess.Popen(
-            [str(word) for word in (BINARY, "lane", "receive", "--listen", "127.0.0.1:0", "--into",
-                                    self.into, *self.flags(1))],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
-        self.addCleanup(process.stderr.close)
-        self.addCleanup(process.stdout.close)
-        self.addCleanup(process.wait)
-        self.addCleanup(process.kill)
-        address = process.stdout.readline().decode().split("listen=")[1].split()[0]
+        process, address = self.heard_receiver()
         self.cert("ca", self.certs, "--force")
         for node in "1", "2":
             self.cert("node", self.certs, "--node-id", node, "--force")
