@@ -1,6 +1,7 @@
 #include "wire/peer/raft_message.h"
 
 #include "base/coding.h"
+#include "wire/peer/spoiling_decoder.h"
 
 namespace walrus::wire::peer {
 namespace {
@@ -53,27 +54,16 @@ void append_body(std::string& to, const SnapshotReply& body) {
 }
 void append_body(std::string&, const TimeoutNow&) {}
 
-// A Decoder of this file's pieces. What is out of range spoils it, as what is not there does.
-class Parser {
+class Parser : public SpoilingDecoder {
  public:
-  Parser(Bytes bytes, const std::shared_ptr<const void>& owner) : from_(bytes), owner_(owner) {}
+  Parser(Bytes bytes, const std::shared_ptr<const void>& owner)
+      : SpoilingDecoder(bytes), owner_(owner) {}
 
-  bool whole() const { return ok_ && from_.ok() && from_.at_end(); }
-  bool ok() const { return ok_ && from_.ok(); }
-  void spoil() { ok_ = false; }
-
-  std::uint64_t number() { return from_.uvarint().value_or(0); }
   std::uint64_t fixed() { return from_.le<std::uint64_t>().value_or(0); }
-  unsigned byte() { return from_.le<std::uint8_t>().value_or(0); }
   unsigned flags(unsigned known) {
     auto value = byte();
     if ((value & ~known) != 0) spoil();
     return value;
-  }
-  NodeId node() {
-    NodeId id{number()};
-    if (id == NodeId{}) spoil();
-    return id;
   }
   EntryId id() {
     EntryId id;
@@ -97,15 +87,6 @@ class Parser {
     if (ok() && entry.kind == EntryKind::kMembership && !parse_membership(entry.payload.bytes()))
       spoil();
     return entry;
-  }
-  // How many of at least so many bytes follow: no memory is taken for what the bytes cannot hold.
-  std::size_t count(std::size_t bytes_min, std::size_t max) {
-    auto count = number();
-    if (!ok() || count > from_.remaining() / bytes_min || count > max) {
-      spoil();
-      return 0;
-    }
-    return static_cast<std::size_t>(count);
   }
   Membership membership() {
     Membership membership;
@@ -143,9 +124,7 @@ class Parser {
     return member;
   }
 
-  Decoder from_;
   const std::shared_ptr<const void>& owner_;
-  bool ok_ = true;
 };
 
 VoteRequest parse_vote_request(Parser& from) {

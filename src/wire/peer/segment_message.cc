@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/coding.h"
 #include "record/batch.h"
+#include "wire/peer/spoiling_decoder.h"
 
 namespace walrus::wire::peer {
 namespace {
@@ -68,26 +69,11 @@ void append_body(std::string& to, const FetchReply& body) {
   append_run(to, body.run);
 }
 
-// A Decoder of this file's pieces. What is out of range spoils it, as what is not there does.
-class Parser {
+class Parser : public SpoilingDecoder {
  public:
-  Parser(Bytes bytes, const std::shared_ptr<const void>& owner) : from_(bytes), owner_(owner) {}
+  Parser(Bytes bytes, const std::shared_ptr<const void>& owner)
+      : SpoilingDecoder(bytes), owner_(owner) {}
 
-  bool ok() const { return ok_ && from_.ok(); }
-  bool whole() const { return ok() && from_.at_end(); }
-  void spoil() { ok_ = false; }
-
-  std::uint64_t number() { return from_.uvarint().value_or(0); }
-  unsigned byte(unsigned max) {
-    auto value = from_.le<std::uint8_t>().value_or(0);
-    if (value > max) spoil();
-    return value;
-  }
-  NodeId node() {
-    NodeId id{number()};
-    if (id == NodeId{}) spoil();
-    return id;
-  }
   SegmentId segment() {
     SegmentId id{number()};
     if (id == SegmentId{}) spoil();
@@ -102,14 +88,6 @@ class Parser {
     auto value = number();
     if (value > kOffsetMax) spoil();
     return ok() ? static_cast<std::int64_t>(value) : 0;
-  }
-  std::size_t count(std::size_t bytes_min, std::size_t max) {
-    auto count = number();
-    if (!ok() || count > from_.remaining() / bytes_min || count > max) {
-      spoil();
-      return 0;
-    }
-    return static_cast<std::size_t>(count);
   }
   Run run() {
     Run run;
@@ -126,9 +104,7 @@ class Parser {
   }
 
  private:
-  Decoder from_;
   const std::shared_ptr<const void>& owner_;
-  bool ok_ = true;
 };
 
 Durability::Kind durability_of(Parser& from) { return static_cast<Durability::Kind>(from.byte(2)); }

@@ -2,6 +2,7 @@
 
 #include "base/coding.h"
 #include "wire/peer/raft_message.h"
+#include "wire/peer/spoiling_decoder.h"
 
 namespace walrus::wire::peer {
 namespace {
@@ -78,24 +79,13 @@ void append_body(std::string& to, const ServiceStatus& body) {
   append_string(to, body.failure);
 }
 
-// A Decoder of this file's pieces. What is out of range spoils it, as what is not there does.
-class Parser {
+class Parser : public SpoilingDecoder {
  public:
-  explicit Parser(Bytes bytes) : from_(bytes) {}
+  using SpoilingDecoder::SpoilingDecoder;
 
-  bool ok() const { return ok_ && from_.ok(); }
-  bool whole() const { return ok() && from_.at_end(); }
-  void spoil() { ok_ = false; }
-
-  std::uint64_t number() { return from_.uvarint().value_or(0); }
   std::uint64_t positive() {
     const auto value = number();
     if (value == 0) spoil();
-    return value;
-  }
-  unsigned byte(unsigned max, unsigned min = 0) {
-    const unsigned value = from_.le<std::uint8_t>().value_or(0);
-    if (value > max || value < min) spoil();
     return value;
   }
   bool flag() { return byte(1) != 0; }
@@ -105,21 +95,9 @@ class Parser {
     spoil();
     return {};
   }
-  // How many of at least so many bytes follow: no memory is taken for what the bytes cannot hold.
-  std::size_t count(std::size_t bytes_min, std::size_t max) {
-    const auto count = number();
-    if (ok() && count <= from_.remaining() / bytes_min && count <= max)
-      return static_cast<std::size_t>(count);
-    spoil();
-    return 0;
-  }
   // The answer's kind, or the request's; the version was looked at before.
   unsigned kind() { return from_.le<std::uint8_t>().value_or(0); }
   std::optional<std::uint8_t> version() { return from_.le<std::uint8_t>(); }
-
- private:
-  Decoder from_;
-  bool ok_ = true;
 };
 
 ProposeRequest parse_propose(Parser& from) {
