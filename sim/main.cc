@@ -90,8 +90,7 @@ class Sweep {
     ++failed_;
     std::printf("walrus_sim --world %s --seed %llu", world_.name.c_str(),
                 static_cast<unsigned long long>(seed));
-    if (world_.name != "raft" && world_.name != "cluster")
-      std::printf(" --ops %lld", static_cast<long long>(arguments_.operations));
+    if (!world_.by_time) std::printf(" --ops %lld", static_cast<long long>(arguments_.operations));
     std::printf("\n  %s: %s\n", one.violation->rule.c_str(), one.violation->detail.c_str());
     std::fflush(stdout);
   }

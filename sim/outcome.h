@@ -26,13 +26,14 @@ struct Outcome {
   }
 };
 
-// One seed of a world. `operations` is for worlds whose length is not a time.
+// One seed of a world.
 struct World {
   std::string name{}, what{};
   Outcome (*run)(std::uint64_t seed, std::int64_t operations, bool narrate) = nullptr;
   std::vector<std::string> (*families)() = nullptr;
   // Averages a seed that a long run has to reach, by the row's name.
   std::vector<std::pair<std::string, std::int64_t>> least_per_seed{};
+  bool by_time = false;  // its length is a time, and not a number of operations
 };
 
 std::vector<World> all_worlds();

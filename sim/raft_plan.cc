@@ -1,5 +1,7 @@
 #include "raft_plan.h"
 
+#include "draw.h"
+
 namespace walrus::sim {
 namespace {
 
@@ -7,10 +9,6 @@ using raft::Nanos;
 using std::chrono::microseconds;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-
-Nanos between(io::SimRandom& random, Nanos low, Nanos high) {
-  return Nanos(random.between(low.count(), high.count()));
-}
 
 void draw_network(RaftPlan& plan, io::SimRandom& random) {
   plan.delay_min = between(random, microseconds(50), milliseconds(2));

@@ -31,6 +31,17 @@ Outcome run_tallied(std::uint64_t seed, std::int64_t operations, bool narrate) {
           .violation = one.violation()};
 }
 
+// All of an enumeration that ends with kCount.
+template <class Family>
+std::vector<std::string> names_of(const char* (*name)(Family)) {
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < static_cast<std::size_t>(Family::kCount); ++i)
+    names.emplace_back(name(static_cast<Family>(i)));
+  return names;
+}
+std::vector<std::string> raft_families() { return names_of(raft_family_name); }
+std::vector<std::string> cluster_families() { return names_of(cluster_family_name); }
+
 Outcome run_raft(std::uint64_t seed, std::int64_t, bool narrate) {
   RaftRun one(seed);
   one.narrate(narrate);
@@ -47,16 +58,9 @@ Outcome run_raft(std::uint64_t seed, std::int64_t, bool narrate) {
                            {"crashes", tally.crashes}},
                   .trace = tally.trace,
                   .violation = one.violation()};
-  for (std::size_t i = 0; i < kRaftFamilies; ++i)
-    outcome.hits[raft_family_name(static_cast<RaftFamily>(i))] = tally.hits[i];
+  const auto names = raft_families();
+  for (std::size_t i = 0; i < names.size(); ++i) outcome.hits[names[i]] = tally.hits[i];
   return outcome;
-}
-
-std::vector<std::string> raft_families() {
-  std::vector<std::string> names;
-  for (std::size_t i = 0; i < kRaftFamilies; ++i)
-    names.emplace_back(raft_family_name(static_cast<RaftFamily>(i)));
-  return names;
 }
 
 Outcome run_cluster(std::uint64_t seed, std::int64_t, bool narrate) {
@@ -74,16 +78,9 @@ Outcome run_cluster(std::uint64_t seed, std::int64_t, bool narrate) {
                            {"losses", tally.losses}},
                   .trace = tally.trace,
                   .violation = one.violation()};
-  for (std::size_t i = 0; i < kClusterFamilies; ++i)
-    outcome.hits[cluster_family_name(static_cast<ClusterFamily>(i))] = tally.hits[i];
+  const auto names = cluster_families();
+  for (std::size_t i = 0; i < names.size(); ++i) outcome.hits[names[i]] = tally.hits[i];
   return outcome;
-}
-
-std::vector<std::string> cluster_families() {
-  std::vector<std::string> names;
-  for (std::size_t i = 0; i < kClusterFamilies; ++i)
-    names.emplace_back(cluster_family_name(static_cast<ClusterFamily>(i)));
-  return names;
 }
 
 }  // namespace
@@ -104,7 +101,8 @@ std::vector<World> all_worlds() {
        "the core of a Raft group",
        run_raft,
        raft_families,
-       {{"commands", 200}, {"elections", 5}, {"snapshots", 20}, {"member steps", 3}}},
+       {{"commands", 200}, {"elections", 5}, {"snapshots", 20}, {"member steps", 3}},
+       true},
       {"node",
        "processes with the driver of several Raft groups",
        run_tallied<NodeRun>,
@@ -119,7 +117,8 @@ std::vector<World> all_worlds() {
        "segments that several nodes hold",
        run_cluster,
        cluster_families,
-       {{"acknowledged", 500}, {"sealed", 20}, {"reads", 300}, {"confirms", 50}}},
+       {{"acknowledged", 500}, {"sealed", 20}, {"reads", 300}, {"confirms", 50}},
+       true},
   };
 }
 
