@@ -2,9 +2,8 @@
 
 #include <charconv>
 
-#include "base/coding.h"
 #include "base/crc32c.h"
-#include "base/result.h"
+#include "base/versioned.h"
 
 namespace walrus::raft {
 namespace {
@@ -13,16 +12,6 @@ constexpr std::uint8_t kVersion = 1;
 constexpr std::size_t kGroupDigits = 16;
 
 std::string begin_value() { return std::string(1, static_cast<char>(kVersion)); }
-
-// The version is taken off the front.
-Result<Decoder> open_value(Bytes bytes, const char* what) {
-  Decoder from(bytes);
-  auto version = from.le<std::uint8_t>();
-  if (!version) return fail(Code::kCorrupt, "malformed {}", what);
-  if (*version != kVersion)
-    return fail(Code::kVersion, "{} of version {}, this node knows {}", what, *version, kVersion);
-  return from;
-}
 
 EntryId take_id(Decoder& from) {
   EntryId id;
@@ -76,7 +65,7 @@ std::string encode_group(const StoredGroup& group) {
 }
 
 Result<StoredGroup> parse_group(Bytes bytes) {
-  WALRUS_ASSIGN(auto from, open_value(bytes, "raft group"));
+  WALRUS_ASSIGN(auto from, open_versioned(bytes, kVersion, "raft group"));
   StoredGroup group{.group = GroupId{from.le<std::uint64_t>().value_or(0)}};
   if (!from.ok()) return fail(Code::kCorrupt, "malformed raft group");
   WALRUS_ASSIGN(group.founders, wire::peer::parse_membership(from.rest()));
@@ -91,7 +80,7 @@ void append_entry_key(std::string& to, const EntryKey& key) {
 }
 
 Result<EntryKey> parse_entry_key(Bytes bytes) {
-  WALRUS_ASSIGN(auto from, open_value(bytes, "raft entry"));
+  WALRUS_ASSIGN(auto from, open_versioned(bytes, kVersion, "raft entry"));
   EntryKey key;
   auto kind = from.le<std::uint8_t>().value_or(0);
   if (kind < 1 || kind > 3) return fail(Code::kCorrupt, "raft entry of kind {}", kind);
@@ -109,7 +98,7 @@ std::string encode_install(const StoredInstall& install) {
 }
 
 Result<StoredInstall> parse_install(Bytes bytes) {
-  WALRUS_ASSIGN(auto from, open_value(bytes, "raft snapshot"));
+  WALRUS_ASSIGN(auto from, open_versioned(bytes, kVersion, "raft snapshot"));
   StoredInstall install{.number = from.uvarint().value_or(0)};
   if (!from.ok()) return fail(Code::kCorrupt, "malformed raft snapshot");
   WALRUS_ASSIGN(install.meta, wire::peer::parse_snapshot_meta(from.rest()));
@@ -125,7 +114,7 @@ std::string encode_base(const StoredBase& base) {
 }
 
 Result<StoredBase> parse_base(Bytes bytes) {
-  WALRUS_ASSIGN(auto from, open_value(bytes, "raft log base"));
+  WALRUS_ASSIGN(auto from, open_versioned(bytes, kVersion, "raft log base"));
   StoredBase base{.base = take_id(from)};
   auto offset = from.uvarint().value_or(0);
   if (offset > std::uint64_t{INT64_MAX}) return fail(Code::kCorrupt, "malformed raft log base");
@@ -141,7 +130,7 @@ std::string encode_origin(const SnapshotOrigin& origin) {
 }
 
 Result<SnapshotOrigin> parse_origin(Bytes bytes) {
-  WALRUS_ASSIGN(auto from, open_value(bytes, "raft snapshot's origin"));
+  WALRUS_ASSIGN(auto from, open_versioned(bytes, kVersion, "raft snapshot's origin"));
   auto flags = from.le<std::uint8_t>().value_or(0xff);
   if (flags > 1) return fail(Code::kCorrupt, "malformed raft snapshot's origin");
   if (flags == 0) return whole(from, SnapshotOrigin{}, "raft snapshot's origin");
@@ -156,7 +145,7 @@ void append_piece_key(std::string& to, const PieceKey& key) {
 }
 
 Result<PieceKey> parse_piece_key(Bytes bytes) {
-  WALRUS_ASSIGN(auto from, open_value(bytes, "snapshot piece"));
+  WALRUS_ASSIGN(auto from, open_versioned(bytes, kVersion, "snapshot piece"));
   PieceKey key;
   key.position = from.uvarint().value_or(0);
   key.crc = from.le<std::uint32_t>().value_or(0);

@@ -1,20 +1,11 @@
 #include "wire/peer/raft_bundle.h"
 
-#include "base/coding.h"
+#include "base/versioned.h"
 
 namespace walrus::wire::peer {
 namespace {
 
 constexpr std::uint8_t kVersion = 1;
-
-Result<Decoder> open_versioned(Bytes bytes, const char* what) {
-  Decoder from(bytes);
-  auto version = from.le<std::uint8_t>();
-  if (!version) return fail(Code::kCorrupt, "malformed {}", what);
-  if (*version != kVersion)
-    return fail(Code::kVersion, "{} of version {}, this node knows {}", what, *version, kVersion);
-  return from;
-}
 
 }  // namespace
 
@@ -37,7 +28,7 @@ void append_bundled(std::string& to, std::uint64_t group, const RaftMessage& mes
 }
 
 Result<BundleReader> BundleReader::open(Bytes bundle) {
-  WALRUS_ASSIGN(auto from, open_versioned(bundle, "raft bundle"));
+  WALRUS_ASSIGN(auto from, open_versioned(bundle, kVersion, "raft bundle"));
   return BundleReader(from.rest());
 }
 
@@ -59,7 +50,7 @@ std::string encode_read_index_request(const ReadIndexRequest& request) {
 }
 
 Result<ReadIndexRequest> parse_read_index_request(Bytes bytes) {
-  WALRUS_ASSIGN(auto from, open_versioned(bytes, "read index request"));
+  WALRUS_ASSIGN(auto from, open_versioned(bytes, kVersion, "read index request"));
   auto flags = from.le<std::uint8_t>().value_or(0xff);
   ReadIndexRequest request{.lease = flags == 1, .group = from.le<std::uint64_t>().value_or(0)};
   if (!from.ok() || !from.at_end() || flags > 1)
@@ -74,7 +65,7 @@ std::string encode_read_index_reply(Index index) {
 }
 
 Result<Index> parse_read_index_reply(Bytes bytes) {
-  WALRUS_ASSIGN(auto from, open_versioned(bytes, "read index reply"));
+  WALRUS_ASSIGN(auto from, open_versioned(bytes, kVersion, "read index reply"));
   auto index = from.uvarint();
   if (!index || !from.at_end()) return fail(Code::kCorrupt, "malformed read index reply");
   return *index;
