@@ -14,7 +14,7 @@ using wire::peer::Answer;
 using wire::peer::Knowledge;
 
 std::uint64_t hash_of(const wire::peer::Batch& batch) {
-  return io::mix64(crc32c(batch.bytes.bytes()) ^ batch.bytes.size() << 32);
+  return mix64(crc32c(batch.bytes.bytes()) ^ batch.bytes.size() << 32);
 }
 
 void ClusterTruth::fail(std::string rule, std::string detail) {

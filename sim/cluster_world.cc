@@ -19,7 +19,7 @@ using wire::peer::SegmentMessage;
 
 ClusterWorld::ClusterWorld(std::uint64_t seed, const ClusterPlan& plan)
     : plan_(plan),
-      random_(io::mix64(seed ^ 0xc1a5)),
+      random_(mix64(seed ^ 0xc1a5)),
       metadata_(plan_, random_),
       cut_(kPlaces * kPlaces),
       link_free_(kPlaces * kPlaces) {

@@ -47,7 +47,7 @@ const std::vector<std::string>& node_families() {
 }
 
 NodeRun::NodeRun(std::uint64_t seed, std::int64_t operations) : operations_(operations) {
-  io::SimRandom random(io::mix64(seed ^ 0x6e6f6465));
+  io::SimRandom random(mix64(seed ^ 0x6e6f6465));
   founders_ = 1 + random.below(5);
   if (founders_ == 2 && random.chance(0.5)) founders_ = 3;
   io::WorldOptions options{.nodes = static_cast<int>(founders_ + kSpareNodes)};

@@ -32,7 +32,7 @@ std::optional<NodeCommand> NodeCommand::parse(Bytes bytes) {
 
 std::string NodeMachineState::apply(raft::EntryId at, const NodeCommand& command) {
   last = at;
-  hash = io::mix64(hash ^ io::mix64(at.index) ^ command.attempt);
+  hash = mix64(hash ^ mix64(at.index) ^ command.attempt);
   auto& sequence = sequences[command.client];
   bool effect = command.sequence == sequence + 1;
   if (effect) ++sequence;

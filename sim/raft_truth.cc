@@ -15,7 +15,7 @@ using raft::EntryId;
 using raft::Index;
 
 std::uint64_t hash_of(const raft::Entry& entry) {
-  return io::mix64(crc32c(entry.payload.bytes()) * 8 + static_cast<std::uint64_t>(entry.kind));
+  return mix64(crc32c(entry.payload.bytes()) * 8 + static_cast<std::uint64_t>(entry.kind));
 }
 
 std::string text(EntryId id) { return fmt::format("{}@{}", id.index, id.term); }
@@ -26,14 +26,14 @@ std::string text(EntryId id) { return fmt::format("{}@{}", id.index, id.term); }
 
 bool RaftState::apply(const raft::Entry& entry) {
   ++applied;
-  hash = io::mix64(hash ^ hash_of(entry) ^ io::mix64(applied));
+  hash = mix64(hash ^ hash_of(entry) ^ mix64(applied));
   if (entry.kind != raft::EntryKind::kCommand) return false;
   auto command = RaftCommand::parse(entry.payload.bytes());
   if (command.client >= kRaftClientsMax || command.sequence != last[command.client] + 1)
     return false;
   last[command.client] = command.sequence;
   ++effects[command.client];
-  hash = io::mix64(hash + 1);
+  hash = mix64(hash + 1);
   using Kind = RaftCommand::Kind;
   auto& value = values[command.key];
   bool changes = command.kind == Kind::kPut ||

@@ -29,7 +29,7 @@ void RaftTally::add(const RaftTally& other) {
 
 RaftWorld::RaftWorld(std::uint64_t seed, const RaftPlan& plan)
     : plan_(plan),
-      random_(io::mix64(seed ^ 0x4a17)),
+      random_(mix64(seed ^ 0x4a17)),
       cut_(kNodesMax * kNodesMax),
       link_free_(kNodesMax * kNodesMax),
       disk_of_([this](NodeId id) {
@@ -331,7 +331,7 @@ void RaftWorld::maybe_snapshot(Node& node) {
   auto salt = plan_.own_snapshot_bytes ? std::string(node.id.value % 5, 's') : std::string();
   stored.bytes = node.state.bytes(salt);
   stored.meta.size = stored.bytes.size();
-  stored.meta.id = io::mix64(crc32c(stored.bytes) ^ applied << 32);
+  stored.meta.id = mix64(crc32c(stored.bytes) ^ applied << 32);
   node.snapshotting = true;
   at(now_ + 2 * random_.between(plan_.sync_min.count(), plan_.sync_max.count()),
      Kind::kSnapshotWritten, place_of(node), 0, node.incarnation);

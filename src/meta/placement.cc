@@ -4,21 +4,17 @@
 #include <cstring>
 #include <utility>
 
+#include "base/mix64.h"
+
 namespace walrus::meta {
 namespace {
-
-// The finalizer of SplitMix64.
-std::uint64_t mix(std::uint64_t value) {
-  value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9;
-  value = (value ^ (value >> 27)) * 0x94d049bb133111eb;
-  return value ^ (value >> 31);
-}
 
 // The same on every node and in every version: where leaders are at home depends on it.
 std::uint64_t affinity(const PartitionId& partition, NodeId node) {
   std::uint64_t halves[2];
   std::memcpy(halves, partition.topic.bytes.data(), sizeof halves);
-  return mix(mix(mix(halves[0] + partition.index) ^ halves[1]) ^ mix(node.value));
+  return scramble64(scramble64(scramble64(halves[0] + partition.index) ^ halves[1]) ^
+                    scramble64(node.value));
 }
 
 bool contains(std::span<const NodeId> nodes, NodeId node) {

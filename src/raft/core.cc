@@ -1,6 +1,9 @@
 #include "raft/core.h"
 
 #include <algorithm>
+#include <utility>
+
+#include "base/mix64.h"
 
 namespace walrus::raft {
 namespace {
@@ -339,12 +342,8 @@ Status Core::status() const {
   return status;
 }
 
-// SplitMix64.
 std::uint64_t Core::random() {
-  auto x = random_state_ += 0x9e3779b97f4a7c15;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
-  return x ^ (x >> 31);
+  return mix64(std::exchange(random_state_, random_state_ + kMix64Step));
 }
 
 }  // namespace walrus::raft

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/log_line.h"
+#include "base/mix64.h"
 #include "wire/peer/raft_bundle.h"
 
 namespace walrus::raft {
@@ -16,13 +17,6 @@ constexpr std::size_t kControlBundleBytes = 32 << 10;
 constexpr std::size_t kStoredOverhead = 4 << 10;  // of a record batch with one record
 
 std::size_t place_of(net::Priority priority) { return priority == net::Priority::kBulk ? 0 : 1; }
-
-std::uint64_t mixed(std::uint64_t x) {  // SplitMix64
-  x += 0x9e3779b97f4a7c15;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
-  return x ^ (x >> 31);
-}
 
 }  // namespace
 
@@ -196,8 +190,8 @@ void HostState::flush(NodeId to, Outbox& outbox, net::Priority priority) {
   auto& bundle = outbox.bundles[place_of(priority)];
   if (bundle.empty()) return;
   constexpr io::Nanos kTimeout = std::chrono::seconds(2);
-  auto sent = rpc.send(net::NodeId{to.value}, net::Method{wire::peer::kRaftBundleMethod},
-                       std::exchange(bundle, {}), {.timeout = kTimeout, .priority = priority});
+  auto sent = rpc.send(to, net::Method{wire::peer::kRaftBundleMethod}, std::exchange(bundle, {}),
+                       {.timeout = kTimeout, .priority = priority});
   if (sent) ++stats.bundles_sent;
   else ++stats.bundles_refused;
 }
@@ -208,7 +202,7 @@ void HostState::learn(const Membership& membership) {
     auto& known = addresses_[member.id];
     if (known == member.address) continue;
     known = member.address;
-    rpc.add_peer(net::NodeId{member.id.value}, member.address);
+    rpc.add_peer(member.id, member.address);
   }
 }
 
@@ -218,13 +212,12 @@ void HostState::take_bundle(net::Request request) {
   ++stats.bundles_received;
   auto body = std::make_shared<const std::string>(std::move(request.body));
   auto reader = wire::peer::BundleReader::open(*body);
-  NodeId from{request.from.value};
   wire::peer::Bundled one;
   while (reader) {
     auto more = reader->next(one);
     if (!more) ++stats.messages_dropped;
     if (!more || !*more) return;
-    take_message(from, GroupId{one.group}, one.message, body);
+    take_message(request.from, GroupId{one.group}, one.message, body);
   }
   ++stats.messages_dropped;
 }
@@ -275,7 +268,7 @@ io::Task<std::string> HostState::answer_read_index(std::shared_ptr<HostState> se
 NodeOptions HostState::complete(NodeOptions given, GroupId group) {
   given.core.id = options.self;
   auto seed = options.seed != 0 ? options.seed : env.random();
-  given.core.seed = mixed(seed ^ mixed(group.value));
+  given.core.seed = mix64(seed ^ mix64(group.value));
   return given;
 }
 

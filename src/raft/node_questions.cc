@@ -132,8 +132,8 @@ void NodeState::ask_leader(bool lease) {
   auto body = wire::peer::encode_read_index_request({.lease = lease, .group = group_.value});
   net::CallOptions options{.timeout = options_.core.election_timeout_min,
                            .priority = net::Priority::kControl};
-  host_->rpc.call(net::NodeId{core_->leader().value}, net::Method{wire::peer::kRaftReadIndexMethod},
-                  std::move(body), options,
+  host_->rpc.call(core_->leader(), net::Method{wire::peer::kRaftReadIndexMethod}, std::move(body),
+                  options,
                   [self = weak_from_this(), number = round_number_](Result<std::string> reply) {
                     auto state = self.lock();
                     if (!state || number != state->round_number_) return;

@@ -53,8 +53,7 @@ class NodeRealTest : public ::testing::Test {
     Membership members;
     for (std::uint64_t id = 1; id <= 3; ++id) start(id, members);
     for (auto& process : processes_) {
-      for (const auto& member : members.members)
-        process.rpc->add_peer(net::NodeId{member.id.value}, member.address);
+      for (const auto& member : members.members) process.rpc->add_peer(member.id, member.address);
       loop_->spawn(open(process, members));
     }
   }

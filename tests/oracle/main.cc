@@ -24,8 +24,7 @@ std::optional<std::string> run_seed(const Arguments& arguments, std::uint64_t se
   int nodes = kNodes[seed % std::size(kNodes)];
   auto ours = our_group(nodes, seed, arguments.lie);
   auto theirs = etcd_group(arguments.etcd, nodes);
-  return Script(io::mix64(seed), *ours, *theirs, nodes, tally, arguments.narrate)
-      .run(arguments.steps);
+  return Script(mix64(seed), *ours, *theirs, nodes, tally, arguments.narrate).run(arguments.steps);
 }
 
 // A row, and whether it came to pass often enough for the comparison to say something.

@@ -7,15 +7,9 @@
 #include <cstdint>
 #include <string_view>
 
-namespace walrus::io {
+#include "base/mix64.h"
 
-// SplitMix64: one step of it turns any number into a well mixed one.
-constexpr std::uint64_t mix64(std::uint64_t x) {
-  x += 0x9e3779b97f4a7c15;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
-  return x ^ (x >> 31);
-}
+namespace walrus::io {
 
 class SimRandom {
  public:
