@@ -52,7 +52,7 @@ void Controller::end() {
 }
 
 void Controller::learned() {
-  image_changed_ = true;
+  changed_ = true;
   poke();
 }
 
@@ -65,15 +65,15 @@ boost::asio::awaitable<void> Controller::run(std::shared_ptr<Controller> self) {
     if (self->over_) co_return;
     const auto now = parts.env.mono();
     const auto image = parts.image();
-    const bool seen = self->sights_.look(*image, now);
+    self->changed_ |= self->sights_.look(*image, now);
     self->watch_all(*image);
     if (!self->sights_.ready(*image, now)) continue;
     if (!self->changing_) {
       self->changing_ = true;
       parts.loop.spawn(tend_members(self));
     }
-    if (!seen && !self->image_changed_ && now < self->plan_at_) continue;
-    self->image_changed_ = false;
+    if (!self->changed_ && now < self->plan_at_) continue;
+    self->changed_ = false;
     self->plan_at_ = now + self->options_.plan_again;
     auto plan = self->plan(*image, now);
     self->hand_out(*image, plan, now);
@@ -164,10 +164,12 @@ void Controller::send(const State& image, NodeId node, Handout handout) {
   const auto* known = image.find_node(node);
   if (known == nullptr) return;
   handout.incarnation = known->incarnation;
-  if (node == parts_.self) return parts_.to_self(handout);
+  handout.image = image.version;
+  if (node == parts_.self) return parts_.to_self(std::move(handout));
   const auto flush = [&](Handout& part) {
     if (size_of(part) == 0) return;
     part.incarnation = known->incarnation;
+    part.image = image.version;
     // Lost on the way, it is handed out again.
     parts_.rpc.call(node, kWorkMethod, encode(Message(std::exchange(part, {}))),
                     {.timeout = kWorkTimeout}, [](Result<std::string>) {});
@@ -290,6 +292,22 @@ io::Task<void> Controller::change(std::vector<raft::MemberChange> changes, Nanos
                  proposal.end == raft::Proposal::End::kRefused
                      ? raft::refusal_name(proposal.refusal)
                      : raft::end_name(proposal.end));
+}
+
+io::Task<Outcome> Controller::enroll(std::shared_ptr<Controller> self, RegisterNode node,
+                                     Nanos timeout) {
+  const auto image = self->parts_.image();
+  if (image->cluster.id.is_zero()) co_return fail(Code::kBusy, "the cluster is not founded yet");
+  const auto* known = image->find_node(node.node);
+  node.expected = known ? known->version : Version{};
+  const Command command{self->parts_.env.wall(), {std::move(node)}};
+  const auto proposal = co_await self->parts_.node.propose(encode(command), timeout);
+  if (proposal.end == raft::Proposal::End::kUnknown)
+    co_return fail(Code::kTimeout, "it is not known whether the node was registered");
+  if (proposal.end != raft::Proposal::End::kApplied)
+    co_return fail(Code::kBusy, "metadata: {}", raft::end_name(proposal.end));
+  WALRUS_CO_ASSIGN(const auto outcomes, parse_reply(proposal.reply));
+  co_return outcomes.at(0);
 }
 
 io::Task<void> Controller::join(std::shared_ptr<Controller> self, JoinRequest request,

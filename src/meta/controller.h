@@ -54,7 +54,7 @@ struct ControllerParts {
   raft::Node& node;  // until end()
   NodeId self{};
   std::function<std::shared_ptr<const State>()> image{};  // the newest that is applied here
-  std::function<void(const Handout&)> to_self{};          // works of this node
+  std::function<void(Handout)> to_self{};                 // works of this node
 };
 
 class Controller : public std::enable_shared_from_this<Controller> {
@@ -70,6 +70,9 @@ class Controller : public std::enable_shared_from_this<Controller> {
   // A newcomer becomes a learner. kFenced: removed; kMismatch: of too old a program; kBusy: try
   // again.
   static io::Task<void> join(std::shared_ptr<Controller>, JoinRequest, Nanos timeout);
+  // A new life of a node is registered. The outcome is the command's; kBusy: nothing was done;
+  // kTimeout: it is not known.
+  static io::Task<Outcome> enroll(std::shared_ptr<Controller>, RegisterNode, Nanos timeout);
   Health health() const;
 
  private:
@@ -99,7 +102,8 @@ class Controller : public std::enable_shared_from_this<Controller> {
   const std::unique_ptr<io::Gate> gate_;
   Sights sights_;
   Planner planner_;
-  bool over_ = false, image_changed_ = true, changing_ = false;
+  bool over_ = false, changing_ = false;
+  bool changed_ = true;  // since the last plan: what is known, or what is seen
   Nanos plan_at_{};
   std::map<WorkKey, HandedOut> handed_out_{};
   std::set<NodeId> watched_{};

@@ -30,17 +30,6 @@ struct Member::Inbox {
   bool posted = false;  // the loop was told
 };
 
-// Wakes its coroutine each time that something may have changed.
-struct Member::Waiting {
-  explicit Waiting(Member& member) : of(member), gate(member.parts_.loop.make_gate()) {
-    of.waiting_.insert(gate.get());
-  }
-  ~Waiting() { of.waiting_.erase(gate.get()); }
-  Waiting(const Waiting&) = delete;
-  Member& of;
-  std::unique_ptr<io::Gate> gate;
-};
-
 Member::Member(const MemberParts& parts, MemberOptions options)
     : parts_(parts),
       options_(std::move(options)),
@@ -156,7 +145,7 @@ void Member::changed(const raft::NodeStatus& status) {
                         .node = *node_,
                         .self = options_.identity.node,
                         .image = [this] { return image_; },
-                        .to_self = [this](const Handout& handout) { take(handout); }},
+                        .to_self = [this](Handout handout) { take(std::move(handout)); }},
         options_.controller);
     controller_->begin();
   } else if (!leads && controller_) {
@@ -189,6 +178,7 @@ void Member::adopt() {
   const auto subscribers = subscribers_;
   for (const auto& [id, call] : subscribers)
     if (subscribers_.contains(id)) call(image_);
+  for (auto& handout : std::exchange(early_, {})) take(std::move(handout));
   wake();
 }
 

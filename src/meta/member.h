@@ -128,7 +128,8 @@ class Member : public std::enable_shared_from_this<Member> {
   io::Task<Outcome> propose_one(Change, Nanos timeout = std::chrono::seconds(5));
 
   // An append waits there and no segment takes it: one is to be opened. Forgotten when there is
-  // another open one, and MemberOptions::want_max after the last call.
+  // another open one, and MemberOptions::want_max after the last call: so call it again, now and
+  // then, as long as it waits.
   void want(const PartitionId&);
   // The copies that this node makes at the moment, and the bytes that it has copied since it
   // started. Told with each heartbeat.
@@ -137,7 +138,8 @@ class Member : public std::enable_shared_from_this<Member> {
   // Called whenever the lease is granted anew: it counts from `asked_at`, by Env::mono(), for
   // ControllerOptions::lease.
   void on_lease(std::function<void(Nanos asked_at)> call) { on_lease_ = std::move(call); }
-  // Called with what the controller hands out to this node; the same may come again.
+  // Called with what the controller hands out to this node, when image() is at least as new as the
+  // one that it was planned with; the same may come again.
   void on_work(std::function<void(Work)> call) { on_work_ = std::move(call); }
 
   const Identity& identity() const { return options_.identity; }
@@ -149,8 +151,17 @@ class Member : public std::enable_shared_from_this<Member> {
   io::Task<Health> health(Nanos timeout = std::chrono::seconds(5));
 
  private:
-  struct Inbox;    // what the Machine publishes, on its thread
-  struct Waiting;  // a coroutine that waits for something to be so
+  struct Inbox;  // what the Machine publishes, on its thread
+  // A coroutine's: woken each time that something may have changed.
+  struct Waiting {
+    explicit Waiting(Member& member) : of(member), gate(member.parts_.loop.make_gate()) {
+      of.waiting_.insert(gate.get());
+    }
+    ~Waiting() { of.waiting_.erase(gate.get()); }
+    Waiting(const Waiting&) = delete;
+    Member& of;
+    std::unique_ptr<io::Gate> gate;
+  };
   template <class T>
   using Task = io::Task<T>;
   using Self = std::shared_ptr<Member>;
@@ -176,6 +187,7 @@ class Member : public std::enable_shared_from_this<Member> {
   // member_calls.cc: what is asked of others, and what others ask
   void serve();
   static Task<std::string> on_join(Self, net::Request);
+  static Task<std::string> on_enroll(Self, net::Request);
   static Task<std::string> on_propose(Self, net::Request);
   static Task<std::string> on_beat(Self, net::Request);
   static Task<std::string> on_work(Self, net::Request);
@@ -188,14 +200,16 @@ class Member : public std::enable_shared_from_this<Member> {
   NodeId choose_peer();
   void learn_leader(const NotLeader&);
   static Task<void> find_peers(Self, Nanos deadline);
-  void take(const Handout&);
+  void take(Handout);
+  void hand_over(const Handout&);
 
   // member_life.cc: from the start to the end of this life of the node
   static Routine live(Self);
   static Task<void> join(Self);
   static Task<void> enroll(Self);
-  Task<bool> enroll_once();
-  Task<bool> found(const State&);
+  Task<Outcome> register_once();
+  Task<void> found();
+  bool is_registered() const;
   Result<bool> judge_enrolment(const Outcome&);
   Task<void> keep_identity();
   static Routine beat_on(Self);
@@ -223,6 +237,7 @@ class Member : public std::enable_shared_from_this<Member> {
   std::map<Subscription, std::function<void(std::shared_ptr<const State>)>> subscribers_{};
   Subscription last_subscription_ = 0;
   std::set<io::Gate*> waiting_{};  // on coroutines
+  std::vector<Handout> early_{};   // of images that are not here yet
 
   const std::unique_ptr<io::Gate> beat_gate_;
   std::size_t beats_under_way_ = 0;

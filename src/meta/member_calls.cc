@@ -11,6 +11,7 @@ namespace {
 
 constexpr Nanos kProbe = std::chrono::milliseconds(500), kWhoIs = std::chrono::seconds(1);
 constexpr std::size_t kWatchersMax = 64;
+constexpr std::size_t kEarlyMax = 64;  // handouts; what is dropped is handed out again
 
 }  // namespace
 
@@ -30,6 +31,7 @@ void Member::serve() {
   handle(kWatchMethod, on_watch);
   handle(kProbeMethod, on_probe);
   handle(kHealthMethod, on_health);
+  handle(kEnrollMethod, on_enroll);
 }
 
 // Nodes alone, and none that was removed.
@@ -61,6 +63,19 @@ io::Task<std::string> Member::on_join(Self self, net::Request request) {
   co_return encode(Message(Done{}));
 }
 
+io::Task<std::string> Member::on_enroll(Self self, net::Request request) {
+  if (!self) co_return fail(Code::kClosed, "this node stops");
+  WALRUS_CO_ASSIGN(auto asked, parse_as<EnrollRequest>(request.body));
+  WALRUS_CO_TRY(self->admits(request));
+  if (asked.node.node != request.from || asked.node.incarnation != request.incarnation.value)
+    co_return fail(Code::kInvalid, "nobody registers another");
+  if (!self->controller_) co_return encode(Message(self->who_leads()));
+  WALRUS_CO_ASSIGN(const auto outcome,
+                   co_await Controller::enroll(self->controller_, std::move(asked.node),
+                                               self->left(request.deadline)));
+  co_return encode(Message(Enrolled{outcome}));
+}
+
 io::Task<std::string> Member::on_propose(Self self, net::Request request) {
   if (!self) co_return fail(Code::kClosed, "this node stops");
   WALRUS_CO_ASSIGN(auto asked, parse_as<ProposeRequest>(request.body));
@@ -88,15 +103,21 @@ io::Task<std::string> Member::on_beat(Self self, net::Request request) {
 
 io::Task<std::string> Member::on_work(Self self, net::Request request) {
   if (!self) co_return fail(Code::kClosed, "this node stops");
-  WALRUS_CO_ASSIGN(const auto handout, parse_as<Handout>(request.body));
+  WALRUS_CO_ASSIGN(auto handout, parse_as<Handout>(request.body));
   WALRUS_CO_TRY(self->admits(request));
   if (handout.incarnation != self->incarnation())
     co_return fail(Code::kMismatch, "for another life of this node");
-  self->take(handout);
+  self->take(std::move(handout));
   co_return encode(Message(Done{}));
 }
 
-void Member::take(const Handout& handout) {
+// Not before what it is about is known here.
+void Member::take(Handout handout) {
+  if (image_->version >= handout.image) return hand_over(handout);
+  if (early_.size() < kEarlyMax) early_.push_back(std::move(handout));
+}
+
+void Member::hand_over(const Handout& handout) {
   if (!on_work_ || stopped_ || handout.incarnation != incarnation()) return;
   const auto call = on_work_;
   for (const auto& work : handout.recoveries) call(work);

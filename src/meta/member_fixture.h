@@ -19,7 +19,11 @@ using namespace std::chrono_literals;
 
 class LineLog final : public LogSink {
  public:
-  void write(LogLevel, Bytes line) override { lines.append(line).append("\n"); }
+  void write(LogLevel, Bytes line) override {
+    const auto ms = world ? std::chrono::duration_cast<Millis>(world->now()).count() : 0;
+    lines.append(std::to_string(ms)).append(" ").append(line).append("\n");
+  }
+  const io::World* world = nullptr;
   std::string lines{};
 };
 
@@ -48,6 +52,7 @@ class MemberTest : public ::testing::Test {
   explicit MemberTest(int nodes = 5, std::uint64_t seed = 5) : world_(seed, {.nodes = nodes}) {
     processes_.resize(static_cast<std::size_t>(nodes));
     log_.resize(static_cast<std::size_t>(nodes));
+    for (auto& log : log_) log.world = &world_;
   }
   ~MemberTest() override {
     for (std::size_t i = 0; i < processes_.size(); ++i) end(i);
@@ -182,13 +187,18 @@ class MemberTest : public ::testing::Test {
       if (up(i) && member(i).status().leads) found = i;
     return found;
   }
+  // As all that are up know it; 0: they do not agree, or it is being changed.
   std::size_t voters() {
-    const auto at = leader();
-    if (at == SIZE_MAX) return 0;
-    const auto members = member(at).status().members;
-    if (members.joint) return 0;
+    std::optional<raft::Membership> known;
+    for (std::size_t i = 0; i < processes_.size(); ++i) {
+      if (!up(i) || member(i).status().failure != "") continue;
+      const auto members = member(i).status().members;
+      if (members.joint || (known && *known != members)) return 0;
+      known = members;
+    }
+    if (!known || leader() == SIZE_MAX) return 0;
     return static_cast<std::size_t>(
-        std::ranges::count_if(members.members, [](const raft::Member& one) { return one.voter; }));
+        std::ranges::count_if(known->members, [](const raft::Member& one) { return one.voter; }));
   }
   Result<Outcome> propose(std::size_t place, Change change, Nanos timeout = 5s) {
     return run(place, member(place).propose_one(std::move(change), timeout));

@@ -65,76 +65,79 @@ io::Task<void> Member::join(Self self) {
 
 io::Task<void> Member::enroll(Self self) {
   Patience patience;
-  while (!self->stopped_ && !self->failure_) {
-    const auto done = co_await self->enroll_once();
+  bool taken = false;
+  while (!self->stopped_ && !self->failure_ && !self->is_registered()) {
+    auto outcome = co_await self->register_once();
     if (self->stopped_) break;
-    if (!done && !passes(done.error())) co_return std::unexpected(done.error());
-    if (done && *done) {
-      self->registered_ = true;
-      log_line(self->parts_.log, LogLevel::kInfo, "node_registered",
-               {{"node", self->options_.identity.node.value},
-                {"cluster", to_string(self->options_.identity.cluster)},
-                {"incarnation", self->incarnation()}});
-      self->wake();
-      co_return co_await self->keep_identity();
+    if (!outcome && !passes(outcome.error())) co_return std::unexpected(outcome.error());
+    if (outcome) {
+      WALRUS_CO_ASSIGN(taken, self->judge_enrolment(*outcome));
+    } else if (!taken) {
+      (void)co_await find_peers(self, self->parts_.env.mono() + kAttempt);
     }
-    if (!done) (void)co_await find_peers(self, self->parts_.env.mono() + kAttempt);
-    co_await self->parts_.loop.sleep(patience.next(self->parts_.env));
+    const auto pause = patience.next(self->parts_.env);
+    const Waiting waiting(*self);
+    for (const auto deadline = self->parts_.env.mono() + pause;
+         !self->stopped_ && !self->is_registered() && self->left(deadline) > Nanos(0);)
+      co_await waiting.gate->wait(self->left(deadline));
   }
-  co_return Result<void>();
+  if (self->stopped_ || self->failure_) co_return Result<void>();
+  self->registered_ = true;
+  log_line(self->parts_.log, LogLevel::kInfo, "node_registered",
+           {{"node", self->options_.identity.node.value},
+            {"cluster", to_string(self->options_.identity.cluster)},
+            {"incarnation", self->incarnation()}});
+  self->wake();
+  co_return co_await self->keep_identity();
 }
 
-// True: metadata knows this life. False: something was done on the way there.
-io::Task<bool> Member::enroll_once() {
+// In the image here: all that was committed before it is, too.
+bool Member::is_registered() const {
+  const auto* node = image_->find_node(options_.identity.node);
+  return node != nullptr && node->incarnation == incarnation() &&
+         node->directory == options_.identity.directory;
+}
+
+io::Task<Outcome> Member::register_once() {
   const auto self = shared_from_this();
   const auto& identity = options_.identity;
-  // Who does not hear of a leader here may be somewhere else than the group knows: then others are
-  // to hear from it.
-  if (leader_ == NodeId{})
-    (void)co_await ask_leader(kProbeMethod, Done{}, parts_.env.mono() + kAttempt);
-  WALRUS_CO_ASSIGN(const auto image, co_await current(kAttempt));
-  if (image->cluster.id.is_zero()) co_return co_await found(*image);
-  if (image->cluster.id != identity.cluster)
-    co_return fail(Code::kMismatch, "the metadata here is of another cluster, {}",
-                   to_string(image->cluster.id));
-  const auto* node = image->find_node(identity.node);
-  if (node != nullptr && node->state == NodeState::kRemoved)
-    co_return fail(Code::kFenced, "node {} was removed from the cluster", identity.node.value);
-  if (node != nullptr && node->incarnation == identity.incarnation() &&
-      node->directory == identity.directory)
-    co_return true;
-  std::vector<std::uint64_t> known = identity.claimed;
-  known.pop_back();
-  if (identity.confirmed != 0) known.insert(known.begin(), identity.confirmed);
-  WALRUS_CO_ASSIGN(const auto outcome,
-                   co_await propose_one(RegisterNode{.node = identity.node,
-                                                     .expected = node ? node->version : Version{},
-                                                     .directory = identity.directory,
-                                                     .incarnation = identity.incarnation(),
-                                                     .claimed = std::move(known),
-                                                     .listeners = options_.listeners,
-                                                     .rack = options_.rack,
-                                                     .capacity = options_.capacity},
-                                        kAttempt));
-  co_return judge_enrolment(outcome);
+  if (controller_ && image_->cluster.id.is_zero()) WALRUS_CO_TRY(co_await found());
+  RegisterNode node{.node = identity.node,
+                    .directory = identity.directory,
+                    .incarnation = identity.incarnation(),
+                    .claimed = identity.claimed,
+                    .listeners = options_.listeners,
+                    .rack = options_.rack,
+                    .capacity = options_.capacity};
+  node.claimed.back() = identity.confirmed;  // those before this one
+  if (identity.confirmed == 0) node.claimed.pop_back();
+  if (controller_) co_return co_await Controller::enroll(controller_, std::move(node), kAttempt);
+  WALRUS_CO_ASSIGN(auto answer, co_await ask_leader(kEnrollMethod, EnrollRequest{std::move(node)},
+                                                    parts_.env.mono() + kAttempt));
+  if (const auto* enrolled = std::get_if<Enrolled>(&answer)) co_return enrolled->outcome;
+  co_return fail(Code::kCorrupt, "an answer of another kind than the question");
 }
 
-io::Task<bool> Member::found(const State&) {
+io::Task<void> Member::found() {
+  const auto self = shared_from_this();
+  if (!options_.identity.founds)
+    co_return fail(Code::kBusy, "who founds the cluster has not done so yet");
   std::string secret;
   for (std::size_t i = 0; i < kSecretBytes / sizeof(std::uint64_t); ++i)
     append_le(secret, parts_.env.random());
-  if (!options_.identity.founds) co_return false;  // who founds it will do so
   WALRUS_CO_TRY(co_await propose_one(
       Found{options_.identity.cluster, kFeatureLevel, std::move(secret)}, kAttempt));
-  co_return false;
+  co_return Result<void>();
 }
 
+// True: metadata knows this life, and this node will know it.
 Result<bool> Member::judge_enrolment(const Outcome& outcome) {
   const auto id = options_.identity.node.value;
   switch (outcome.refusal) {
     case Refusal::kNone: return true;
     case Refusal::kMismatch: return false;  // it changed meanwhile
     case Refusal::kEpoch:
+      if (outcome.value == incarnation()) return true;  // an attempt whose answer was lost
       options_.identity.floor = outcome.value;
       (void)store_identity(parts_.engine, options_.identity);
       return fail(Code::kFenced,

@@ -147,7 +147,8 @@ TEST_F(MemberTest, segments_of_a_dead_node_go_on_elsewhere) {
   const PartitionId partition{named(1), 0};
   ASSERT_TRUE(propose(0, topic(1)));
   member(0).want(partition);
-  ASSERT_TRUE(until([&] { return tail(0, partition) != nullptr; }));
+  ASSERT_TRUE(
+      until([&] { return tail(0, partition) && tail(1, partition) && tail(2, partition); }));
   const auto dead = place_of(tail(0, partition)->leader);
   const auto metadata = leader();
   const auto alive = (dead + 1) % 3;

@@ -52,6 +52,14 @@ struct Fields<JoinRequest> {
                                       &JoinRequest::feature_level_max};
 };
 template <>
+struct Fields<EnrollRequest> {
+  static constexpr std::tuple members{&EnrollRequest::node};
+};
+template <>
+struct Fields<Enrolled> {
+  static constexpr std::tuple members{&Enrolled::outcome};
+};
+template <>
 struct Fields<ProposeRequest> {
   static constexpr std::tuple members{&ProposeRequest::command};
 };
@@ -71,8 +79,8 @@ struct Fields<Leased> {
 };
 template <>
 struct Fields<Handout> {
-  static constexpr std::tuple members{&Handout::incarnation, &Handout::recoveries, &Handout::rolls,
-                                      &Handout::copies};
+  static constexpr std::tuple members{&Handout::incarnation, &Handout::image, &Handout::recoveries,
+                                      &Handout::rolls, &Handout::copies};
 };
 template <>
 struct Fields<Here> {

@@ -17,6 +17,7 @@
 //   0x0204  watch    Done             nothing, for as long as the node lives
 //   0x0205  probe    Done             Here
 //   0x0206  health   Done             Health
+//   0x0207  enroll   EnrollRequest    Enrolled
 //
 // Encoded as fields.h says: a field that is added later stands at the end, is absent in older bytes
 // and needs a version of its own.
@@ -31,7 +32,8 @@
 namespace walrus::meta {
 
 constexpr net::Method kJoinMethod{0x0200}, kProposeMethod{0x0201}, kBeatMethod{0x0202},
-    kWorkMethod{0x0203}, kWatchMethod{0x0204}, kProbeMethod{0x0205}, kHealthMethod{0x0206};
+    kWorkMethod{0x0203}, kWatchMethod{0x0204}, kProbeMethod{0x0205}, kHealthMethod{0x0206},
+    kEnrollMethod{0x0207};
 
 constexpr std::size_t kBeatWantedMax = 1'000, kBeatCopiesMax = 256;  // of one heartbeat
 constexpr std::size_t kHandoutMax = 1'000;                           // works of one handout
@@ -44,6 +46,16 @@ struct JoinRequest {
   std::string address{};  // of its peer listener
   std::uint32_t feature_level_max = kFeatureLevel;
   bool operator==(const JoinRequest&) const = default;
+};
+// A node has begun a new life. The leader fills in which version of the node it knows: a node that
+// is far behind, or whose disk forgot what the group gave it, can register all the same.
+struct EnrollRequest {
+  RegisterNode node{};
+  bool operator==(const EnrollRequest&) const = default;
+};
+struct Enrolled {
+  Outcome outcome{};
+  bool operator==(const Enrolled&) const = default;
 };
 struct ProposeRequest {
   std::string command{};  // as encode(Command) made it
@@ -71,6 +83,7 @@ struct Leased {
 };
 struct Handout {
   std::uint64_t incarnation = 0;  // the life of the receiver that it is for
+  Version image{};                // with which it was planned: to be known before it is begun
   std::vector<Recover> recoveries{};
   std::vector<Roll> rolls{};
   std::vector<Copy> copies{};
@@ -103,8 +116,8 @@ struct Health {
 };
 
 // In the order of their kinds, from 1.
-using Message = std::variant<JoinRequest, ProposeRequest, Proposed, Heartbeat, Leased, Handout,
-                             Here, Done, NotLeader, Health>;
+using Message = std::variant<JoinRequest, EnrollRequest, Enrolled, ProposeRequest, Proposed,
+                             Heartbeat, Leased, Handout, Here, Done, NotLeader, Health>;
 
 std::string encode(const Message&);
 // The whole of `bytes`: kCorrupt, or kVersion for a version that this node does not know.

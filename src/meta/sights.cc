@@ -30,7 +30,7 @@ bool Sights::ready(const State& image, Nanos now) const {
   image.nodes.each([&](NodeId id, const Node& node) {
     if (node.state == NodeState::kRemoved) return;
     const auto seen = seen_.find(id);
-    all &= seen != seen_.end() && is_alive(node, seen->second, now);
+    all &= seen != seen_.end() && (seen->second.gone || is_alive(node, seen->second, now));
   });
   return all;
 }
