@@ -229,6 +229,8 @@ MemberStatus Member::status() const {
   status.term = node.core.term;
   status.commit = node.core.commit;
   status.applied = node.applied;
+  status.last = node.core.last;
+  status.durable = node.core.durable;
   status.members = node.membership;
   status.voter = raft::is_voter(node.membership, status.self);
   return status;
@@ -303,8 +305,8 @@ io::Task<Proposed> Member::propose_once(const std::string& command, Nanos deadli
     case Code::kFenced:
     case Code::kInvalid:
     case Code::kTooLarge: co_return std::unexpected(std::move(answer).error());
-    case Code::kNotFound:  // no such peer, another node there: not sent
-    case Code::kMismatch: co_return fail(Code::kBusy, "{}", answer.error().message);
+    case Code::kMismatch:  // another node is there: not sent
+      co_return fail(Code::kBusy, "{}", answer.error().message);
     default:
       co_return fail(stopped_ ? Code::kClosed : Code::kTimeout,
                      "it is not known whether it was done: {}", answer.error().message);

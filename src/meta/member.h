@@ -80,6 +80,7 @@ struct MemberStatus {
   std::string failure{};  // why this node takes part no more: removed, fenced, a disk; or empty
   raft::Term term = 0;
   raft::Index commit = 0, applied = 0;
+  raft::Index last = 0, durable = 0;  // of the log here, and of it on this node's disk
   Nanos leased_until{};        // by Env::mono(), as asked_at of the last grant says; 0: never
   raft::Membership members{};  // of the group, who votes among them
 };
