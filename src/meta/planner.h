@@ -23,6 +23,7 @@ struct Sight {
   bool alive = false;             // it answers, and holds the cluster's newest lease
   std::uint64_t incarnation = 0;  // the life that answers
   Nanos since{};                  // for how long it has been so, without a break
+  bool operator==(const Sight&) const = default;
 };
 
 // A copy of a sealed segment that is being made. It becomes true by MoveCopies, which whoever made
