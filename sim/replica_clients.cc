@@ -67,6 +67,10 @@ void ReplicaRun::appended(std::size_t number, std::uint64_t attempt,
                           const replica::Appended& answer) {
   auto& producer = producers_[number];
   bool late = producer.attempt != attempt;
+  if (narrating_)
+    say(fmt::format("producer {} sequence {} at node {}: {} {}{}", producer.id, producer.sequence,
+                    producer.target + 1, replica::refusal_name(answer.refusal), answer.first.value,
+                    late ? ", late" : ""));
   if (answer.done()) {
     // Also an answer to what was given up counts, if it is about the batch that is under way.
     if (late) return;

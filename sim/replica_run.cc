@@ -31,7 +31,7 @@ const std::vector<std::string>& replica_families() {
 ReplicaRun::ReplicaRun(std::uint64_t seed, std::int64_t operations)
     : operations_(operations), seed_(seed) {
   nodes_ = std::make_unique<replica::SimulatedNodes>(draw_options());
-  nodes_->on_change = [this](const meta::State& state) { truth_.decided(state); };
+  nodes_->on_change = [this](const meta::State& state) { decided(state); };
   truth_.decided(nodes_->state());
   start_at_.resize(nodes_->processes().size());
   if (draw(2) == 0) nodes_->world().network().set_all_links({.loss = 0.01, .reset = 0.001});
@@ -39,6 +39,24 @@ ReplicaRun::ReplicaRun(std::uint64_t seed, std::int64_t operations)
 }
 
 ReplicaRun::~ReplicaRun() = default;
+
+void ReplicaRun::decided(const meta::State& state) {
+  if (narrating_)
+    state.partitions.changed_since(decided_.value, [&](const PartitionId& id,
+                                                       const meta::Partition& partition) {
+      std::string tail = "none";
+      if (partition.tail)
+        tail = fmt::format("{} epoch {} node {} of {}{}", partition.tail->id.value,
+                           partition.tail->epoch.value, partition.tail->leader.value,
+                           partition.tail->replicas.size(),
+                           partition.tail->state == meta::SegmentState::kOpen ? "" : " sealing");
+      say(fmt::format("partition {:.6}/{}: sealed to {}, tail {}",
+                      Bytes(id.topic.bytes.data(), id.topic.bytes.size()), id.index,
+                      partition.sealed_end.value, tail));
+    });
+  decided_ = state.version;
+  truth_.decided(state);
+}
 
 replica::SimulatedNodes::Options ReplicaRun::draw_options() {
   io::SimRandom random(mix64(seed_ ^ 0x7265706c));
@@ -122,7 +140,7 @@ void ReplicaRun::let_pass() {
   look_at_bounds();
   if (draw(2) == 0) read_somewhere();
   if (draw(4) == 0) confirm_somewhere();
-  if (draw(30) == 0) trim_somewhere();
+  if (!quiet_ && draw(30) == 0) trim_somewhere();
   if (!healed_ && draw(3) == 0) break_something();
 }
 
@@ -263,6 +281,7 @@ void ReplicaRun::read_all(std::size_t place, const PartitionId& id) {
   auto deadline = nodes_->world().now() + 20s;
   while (!violation()) {
     auto bounds = node.bounds(id);
+    from = std::max(from, bounds->log_start);  // of a trim that was under way
     if (from >= bounds->high_watermark) return;
     auto fetched = nodes_->await(place, node.fetch(id, from, {.bytes_max = 10'000}));
     if (fetched && fetched->next > from) {
