@@ -87,6 +87,15 @@ class NodeTest : public ::testing::Test {
     }
   }
 
+  bool has_all_sealed(std::size_t place, PartitionId id) {
+    bool all = true;
+    nodes_->state().partitions.find(id)->sealed.each([&](const meta::Segment& segment) {
+      all &= meta::is_replica(segment, NodeId{place + 1}) &&
+             nodes_->state().intact(segment, NodeId{place + 1});
+    });
+    return all;
+  }
+
   std::unique_ptr<SimulatedNodes> nodes_;
 };
 
@@ -192,6 +201,7 @@ TEST_F(NodeTest, a_node_that_was_away_is_made_whole) {
   all.push_back("v50");
   ASSERT_EQ(append(id, "v50"), 50);
   expect_everywhere(id, all);
+  EXPECT_TRUE(until([&] { return has_all_sealed(away, id); }, 60s));
   for (std::size_t place = 0; place < 3; ++place)
     if (place != away) nodes_->crash(place, io::CrashKind::kKill);
   auto sealed = nodes_->state().partitions.find(id)->sealed.end().value;
@@ -210,15 +220,7 @@ TEST_F(NodeTest, a_wiped_disk_loses_nothing_and_is_filled_again) {
   nodes_->crash(lost, io::CrashKind::kPowerCut);
   nodes_->wipe(lost);
   ASSERT_TRUE(nodes_->start(lost));
-  auto whole = [&] {
-    bool intact = true;
-    nodes_->state().partitions.find(id)->sealed.each([&](const meta::Segment& segment) {
-      intact &= meta::is_replica(segment, NodeId{lost + 1}) &&
-                nodes_->state().intact(segment, NodeId{lost + 1});
-    });
-    return intact;
-  };
-  EXPECT_TRUE(until(whole, 60s));
+  EXPECT_TRUE(until([&] { return has_all_sealed(lost, id); }, 60s));
   for (std::size_t place = 0; place < 3; ++place)
     if (place != lost) nodes_->crash(place, io::CrashKind::kKill);
   auto sealed = nodes_->state().partitions.find(id)->sealed.end().value;
