@@ -90,8 +90,11 @@ class NodeTest : public ::testing::Test {
   bool has_all_sealed(std::size_t place, PartitionId id) {
     bool all = true;
     nodes_->state().partitions.find(id)->sealed.each([&](const meta::Segment& segment) {
+      auto& engine = *nodes_->processes()[place].engine;
+      auto stream = engine.find(copy_stream_name(segment.id));
       all &= meta::is_replica(segment, NodeId{place + 1}) &&
-             nodes_->state().intact(segment, NodeId{place + 1});
+             nodes_->state().intact(segment, NodeId{place + 1}) && stream &&
+             engine.bounds(*stream)->log_end == segment.end;
     });
     return all;
   }
