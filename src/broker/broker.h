@@ -155,6 +155,7 @@ class Local {
   io::Loop& loop() { return loop_; }
   Broker& broker() { return broker_; }
   log::Engine& engine() { return broker_.engine_; }
+  NodeId self() const { return NodeId{broker_.options_.node_id}; }
 
   // kNotFound. `partition`, if any, must exist.
   Result<TopicRef> find(Bytes topic, Partition = {});

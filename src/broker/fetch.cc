@@ -27,6 +27,12 @@ io::Task<std::optional<TimedOffset>> find_record(LogRef log, Offset from,
   }
 }
 
+io::Task<void> look_again(LogRef log, Bounds& bounds) {
+  WALRUS_CO_TRY(co_await log->confirm());
+  WALRUS_CO_ASSIGN(bounds, log->bounds());
+  co_return Result<void>();
+}
+
 }  // namespace
 
 struct Local::FetchProgress {
@@ -51,6 +57,8 @@ io::Task<bool> Local::fetch_round(const FetchPlan& plan, FetchProgress& progress
     if (bounds) to.bounds = *bounds;
     else to.result = std::unexpected(std::move(bounds).error());
     auto from = progress.next[i];
+    // What this node knows may be behind what a reader has read elsewhere.
+    if (to.result && from > to.bounds.log_end) to.result = co_await look_again(part.log, to.bounds);
     // Between the high watermark and the log's end there will be something to read.
     if (to.result && (from < to.bounds.log_start || from > to.bounds.log_end))
       to.result = fail(Code::kOutOfRange, "offset {} out of range {}..{}", from.value,

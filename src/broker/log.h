@@ -81,6 +81,7 @@ struct Bounds {
   Offset log_start{}, high_watermark{}, log_end{};
   std::int32_t epoch = 0;  // of the segment that is written: Kafka's leader epoch
   NodeId leader{};         // that writes it; 0: nobody does at the moment
+  bool here = true;        // this node has a copy of it, or nothing is being written
 };
 
 struct LogInfo {

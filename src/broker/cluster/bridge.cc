@@ -7,6 +7,11 @@ namespace {
 
 std::unexpected<Error> stopped() { return fail(Code::kClosed, "shutting down"); }
 
+// Of what is being written.
+bool has_copy(const meta::Partition& partition, NodeId self) {
+  return !partition.tail || meta::is_replica(*partition.tail, self);
+}
+
 }  // namespace
 
 Result<Bounds> PartitionView::load() const {
@@ -15,6 +20,7 @@ Result<Bounds> PartitionView::load() const {
   Bounds bounds;
   bounds.epoch = epoch_.load(std::memory_order_acquire);
   bounds.leader = NodeId{leader_.load(std::memory_order_acquire)};
+  bounds.here = here_.load(std::memory_order_acquire);
   bounds.log_start = Offset{log_start_.load(std::memory_order_acquire)};
   bounds.high_watermark = Offset{high_watermark_.load(std::memory_order_acquire)};
   bounds.log_end = Offset{log_end_.load(std::memory_order_acquire)};
@@ -25,6 +31,7 @@ void PartitionView::store(const Bounds& bounds) {
   log_end_.store(bounds.log_end.value, std::memory_order_release);
   high_watermark_.store(bounds.high_watermark.value, std::memory_order_release);
   log_start_.store(bounds.log_start.value, std::memory_order_release);
+  here_.store(bounds.here, std::memory_order_release);
   leader_.store(bounds.leader.value, std::memory_order_release);
   epoch_.store(bounds.epoch, std::memory_order_release);
 }
@@ -51,6 +58,7 @@ ViewRef Bridge::view(const PartitionId& id) {
                   .epoch = static_cast<std::int32_t>(partition->epoch.value)};
     bounds.log_end = bounds.high_watermark;
     if (partition->tail) bounds.leader = partition->tail->leader;
+    bounds.here = has_copy(*partition, parts_.self);
     view->store(bounds);
   }
   known = view;
@@ -80,18 +88,19 @@ void Bridge::follow(const ViewRef& view) {
 
 void Bridge::refresh(PartitionView& view) {
   auto bounds = parts_.node.bounds(view.id());
-  if (!bounds) {
-    // A partition that metadata has not told of yet comes with a later image.
-    bool known = image()->partitions.contains(view.id());
-    if (!known && bounds.error().code == Code::kNotFound) view.set_gone();
+  auto image = this->image();
+  const auto* partition = image->partitions.find(view.id());
+  if (!bounds || partition == nullptr) {
+    // What only one of the two knows is there soon, or gone soon.
+    if (!bounds && partition == nullptr) view.set_gone();
     return;
   }
-  auto hint = parts_.node.leader_of(view.id());
   view.store({.log_start = bounds->log_start,
               .high_watermark = bounds->high_watermark,
               .log_end = bounds->log_end,
-              .epoch = static_cast<std::int32_t>(hint.epoch.value),
-              .leader = hint.leader});
+              .epoch = bounds->epoch,
+              .leader = parts_.node.leader_of(view.id()).leader,
+              .here = has_copy(*partition, parts_.self)});
 }
 
 void Bridge::learned(ImageRef image) {

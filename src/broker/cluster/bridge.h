@@ -54,6 +54,7 @@ class PartitionView {
   std::atomic<std::int64_t> log_start_{0}, high_watermark_{0}, log_end_{0};
   std::atomic<std::int32_t> epoch_{0};
   std::atomic<std::uint64_t> leader_{0};
+  std::atomic<bool> here_{false};
 };
 using ViewRef = std::shared_ptr<PartitionView>;  // shared between the loops
 

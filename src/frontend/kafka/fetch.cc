@@ -12,10 +12,12 @@ namespace {
 
 using namespace wire::kafka;
 
-constexpr std::int16_t kTopicIds = 13;  // the version from which on topics go by id
+constexpr std::int16_t kFromFollowers = 11;  // the version from which on consumers may read there
+constexpr std::int16_t kTopicIds = 13;       // the version from which on topics go by id
 
 struct Place {  // of a part of the plan in the response
   std::size_t topic = 0, partition = 0;
+  broker::LogRef log{};
 };
 
 void refuse(FetchResponse::Partition& to, ErrorCode code) {
@@ -66,7 +68,8 @@ class Reading {
   // Views into `parts` from now on.
   void fill(const std::vector<broker::FetchedPart>& parts) {
     for (std::size_t i = 0; i < places_.size(); ++i)
-      fill(response.topics[places_[i].topic].partitions[places_[i].partition], parts[i]);
+      fill(response.topics[places_[i].topic].partitions[places_[i].partition], parts[i],
+           *places_[i].log);
   }
 
   broker::FetchPlan plan;
@@ -81,32 +84,36 @@ class Reading {
     auto& topic = response.topics.back();
     auto& to = topic.partitions.emplace_back();
     to.index = asked.index;
-    auto error = place(asked);
+    broker::LogRef log;
+    auto error = place(asked, log);
     if (error == ErrorCode::kNone) {
-      places_.push_back({response.topics.size() - 1, topic.partitions.size() - 1});
+      places_.push_back({response.topics.size() - 1, topic.partitions.size() - 1, std::move(log)});
       return;
     }
     refuse(to, error);
+    if (log) to.current_leader = leader_hint(*log, error);
     plan.wait = io::Nanos(0);  // an error is told at once
   }
   // Into the plan, or what stands against it.
-  ErrorCode place(const FetchRequest::Partition& asked) {
+  ErrorCode place(const FetchRequest::Partition& asked, broker::LogRef& log) {
     auto number_of = static_cast<std::size_t>(asked.index);
     if (!topic_)
       return call_.version >= kTopicIds ? ErrorCode::kUnknownTopicId
                                         : ErrorCode::kUnknownTopicOrPartition;
     if (asked.index < 0 || number_of >= (*topic_)->partitions.size())
       return ErrorCode::kUnknownTopicOrPartition;
-    const auto& log = (*topic_)->partitions[number_of];
-    if (auto fenced = check_leader_epoch(*log, asked.current_leader_epoch); fenced != 0)
-      return static_cast<ErrorCode>(fenced);
+    log = (*topic_)->partitions[number_of];
+    auto check = call_.version >= kFromFollowers ? check_copy : check_leader;
+    if (auto code = check(call_, *log, asked.current_leader_epoch); code != ErrorCode::kNone)
+      return code;
     plan.parts.push_back({.log = log,
                           .from = Offset{asked.fetch_offset},
                           .bytes_max = std::max(asked.bytes_max, 0)});
     return ErrorCode::kNone;
   }
-  static void fill(FetchResponse::Partition& to, const broker::FetchedPart& part) {
-    if (!part.result) return refuse(to, partition_error(part.result.error()));
+  void fill(FetchResponse::Partition& to, const broker::FetchedPart& part,
+            const broker::Log& log) const {
+    if (!part.result) return refuse(to, log_error(call_, log, part.result.error()));
     // Without transactions the last stable offset is the high watermark.
     to.high_watermark = to.last_stable_offset = part.bounds.high_watermark.value;
     to.log_start_offset = part.bounds.log_start.value;

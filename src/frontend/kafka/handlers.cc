@@ -148,12 +148,49 @@ Result<broker::LogRef> find_partition(const Result<broker::TopicRef>& topic,
   return (*topic)->partitions[place];
 }
 
-std::int16_t check_leader_epoch(const broker::Log& log, std::int32_t asked) {
-  if (asked < 0) return number(ErrorCode::kNone);
+namespace {
+
+bool led_elsewhere(Call call, const broker::Bounds& bounds) {
+  return bounds.leader != NodeId{} && bounds.leader != call.local.self();
+}
+
+ErrorCode check_epoch(const broker::Bounds& bounds, std::int32_t asked) {
+  if (asked < 0 || asked == bounds.epoch) return ErrorCode::kNone;
+  return asked < bounds.epoch ? ErrorCode::kFencedLeaderEpoch : ErrorCode::kUnknownLeaderEpoch;
+}
+
+}  // namespace
+
+ErrorCode check_leader(Call call, const broker::Log& log, std::int32_t epoch) {
   auto bounds = log.bounds();
-  auto ours = bounds ? bounds->epoch : 0;
-  if (asked == ours) return number(ErrorCode::kNone);
-  return number(asked < ours ? ErrorCode::kFencedLeaderEpoch : ErrorCode::kUnknownLeaderEpoch);
+  if (!bounds) return partition_error(bounds.error());
+  if (auto code = check_epoch(*bounds, epoch); code != ErrorCode::kNone) return code;
+  return led_elsewhere(call, *bounds) ? ErrorCode::kNotLeaderOrFollower : ErrorCode::kNone;
+}
+
+ErrorCode check_copy(Call call, const broker::Log& log, std::int32_t epoch) {
+  auto code = check_leader(call, log, epoch);
+  if (code != ErrorCode::kNotLeaderOrFollower) return code;
+  auto bounds = log.bounds();
+  return bounds && bounds->here ? ErrorCode::kNone : code;
+}
+
+CurrentLeader leader_hint(const broker::Log& log, ErrorCode code) {
+  auto bounds = log.bounds();
+  bool led = bounds && bounds->leader != NodeId{};
+  if (!led || code != ErrorCode::kNotLeaderOrFollower) return {};
+  return {.leader_id = static_cast<std::int32_t>(bounds->leader.value),
+          .leader_epoch = bounds->epoch};
+}
+
+ErrorCode log_error(Call call, const broker::Log& log, const Error& error) {
+  auto bounds = log.bounds();
+  bool moved = error.code == Code::kBusy && bounds && bounds->leader != call.local.self();
+  return moved ? ErrorCode::kNotLeaderOrFollower : partition_error(error);
+}
+
+ErrorCode append_error(Call call, const broker::Log& log, const Error& error) {
+  return error.code == Code::kBusy ? log_error(call, log, error) : produce_error(error);
 }
 
 }  // namespace walrus::frontend::kafka

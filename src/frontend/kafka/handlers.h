@@ -12,6 +12,7 @@
 #include "broker/auth/authentication.h"
 #include "broker/broker.h"
 #include "broker/group/groups.h"
+#include "frontend/kafka/errors.h"
 #include "frontend/kafka/fetch_session.h"
 #include "wire/kafka/api.h"
 #include "wire/kafka/cluster.h"
@@ -169,6 +170,7 @@ void append_unsupported_version(std::string& to);
 struct Produced {
   struct Part {
     std::size_t topic = 0, partition = 0;  // places in the response
+    broker::LogRef log{};
     broker::Appending appending{};
   };
   wire::kafka::ProduceResponse response{};
@@ -179,7 +181,7 @@ struct Produced {
 constexpr std::int16_t kProduceKey = 0;
 io::Task<Produced> begin_produce(Call, Bytes body);
 // Tells where each part is, or why it is not.
-void end_produce(Produced&, const broker::AppendRun&);
+void end_produce(Call, Produced&, const broker::AppendRun&);
 
 std::string cluster_id(const NodeOptions&);
 bool valid_topic_name(Bytes);
@@ -188,7 +190,16 @@ Result<broker::TopicRef> find_topic(broker::Local&, Bytes name);
 Result<broker::TopicRef> find_topic(Call, const wire::kafka::Uuid&);
 // The partition of a topic that was looked for, by its number, as clients give it.
 Result<broker::LogRef> find_partition(const Result<broker::TopicRef>&, std::int32_t partition);
-// kNone, or what is wrong with the leader epoch that a client believes in; -1: it does not say.
-std::int16_t check_leader_epoch(const broker::Log&, std::int32_t asked);
+// kNone, or why a client is not served here what only the leader serves: what is wrong with the
+// leader epoch that it believes in (-1: it does not say), or that another node leads.
+ErrorCode check_leader(Call, const broker::Log&, std::int32_t epoch);
+// The same for reading, which any copy serves.
+ErrorCode check_copy(Call, const broker::Log&, std::int32_t epoch);
+// Who leads now, for a client that asked somebody else.
+wire::kafka::CurrentLeader leader_hint(const broker::Log&, ErrorCode);
+// What an error of a partition is to a client, who is to look for the leader where that is amiss.
+ErrorCode log_error(Call, const broker::Log&, const Error&);
+// The same of a batch given to produce().
+ErrorCode append_error(Call, const broker::Log&, const Error&);
 
 }  // namespace walrus::frontend::kafka

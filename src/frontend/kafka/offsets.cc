@@ -45,15 +45,15 @@ bool is_known(std::int64_t timestamp, std::int16_t version) {
 io::Task<ListOffsetsResponse::Partition> list_one(Call call, Result<broker::TopicRef> topic,
                                                   ListOffsetsRequest::Partition asked) {
   ListOffsetsResponse::Partition to{.index = asked.index};
+  auto log = find_partition(topic, asked.index);
   auto refuse = [&](const Error& error) {
-    to.error_code = number(partition_error(error));
+    to.error_code = number(log ? log_error(call, **log, error) : partition_error(error));
     return to;
   };
-  auto log = find_partition(topic, asked.index);
   if (!log) co_return refuse(log.error());
   auto bounds = (*log)->bounds();
   if (!bounds) co_return refuse(bounds.error());
-  to.error_code = check_leader_epoch(**log, asked.current_leader_epoch);
+  to.error_code = number(check_leader(call, **log, asked.current_leader_epoch));
   if (to.error_code == 0 && !is_known(asked.timestamp, call.version))
     to.error_code = number(ErrorCode::kUnsupportedVersion);
   if (to.error_code != 0) co_return to;
@@ -67,7 +67,8 @@ io::Task<ListOffsetsResponse::Partition> list_one(Call call, Result<broker::Topi
 }
 
 OffsetForLeaderEpochResponse::Partition end_of_epoch(
-    const Result<broker::TopicRef>& topic, const OffsetForLeaderEpochRequest::Partition& asked) {
+    Call call, const Result<broker::TopicRef>& topic,
+    const OffsetForLeaderEpochRequest::Partition& asked) {
   OffsetForLeaderEpochResponse::Partition to{.index = asked.index};
   auto log = find_partition(topic, asked.index);
   auto bounds = log ? (*log)->bounds() : Result<broker::Bounds>(std::unexpected(log.error()));
@@ -75,7 +76,7 @@ OffsetForLeaderEpochResponse::Partition end_of_epoch(
     to.error_code = number(partition_error(bounds.error()));
     return to;
   }
-  to.error_code = check_leader_epoch(**log, asked.current_leader_epoch);
+  to.error_code = number(check_leader(call, **log, asked.current_leader_epoch));
   auto newest = bounds->epoch;
   if (to.error_code != 0 || asked.leader_epoch < 0 || asked.leader_epoch > newest) return to;
   // The greatest epoch not above the one asked for, and where the next one begins.
@@ -106,7 +107,9 @@ io::Task<DeleteRecordsResponse::Partition> trim_one(Call call, Result<broker::To
   }
   if (result) bounds = (*log)->bounds();
   if (result && bounds) to.low_watermark = bounds->log_start.value;
-  if (!result) to.error_code = number(partition_error(result.error()));
+  if (!result)
+    to.error_code =
+        number(log ? log_error(call, **log, result.error()) : partition_error(result.error()));
   co_return to;
 }
 
@@ -141,7 +144,7 @@ io::Task<OffsetForLeaderEpochResponse> offset_for_leader_epoch(
     topic.name = asked.name;
     auto found = find_topic(call.local, asked.name);
     for (const auto& partition : asked.partitions)
-      topic.partitions.push_back(end_of_epoch(found, partition));
+      topic.partitions.push_back(end_of_epoch(call, found, partition));
   }
   co_return response;
 }

@@ -81,6 +81,12 @@ io::Task<void> append_part(Call call, const ProduceRequest& request, Produced& p
                        copies));
     co_return Result<void>();
   }
+  auto log = (*topic_ref)->partitions[place];
+  if (auto code = check_leader(call, *log, -1); code != ErrorCode::kNone) {
+    refuse(to, produced, code, "another node leads the partition");
+    to.current_leader = leader_hint(*log, code);
+    co_return Result<void>();
+  }
   broker::BadRecords bad;
   auto stored = co_await append_waiting(
       call, *topic_ref, place, part.records.value_or(Bytes()),
@@ -90,15 +96,16 @@ io::Task<void> append_part(Call call, const ProduceRequest& request, Produced& p
                             .wait = deadline - call.local.engine().env().mono()}},
        .bad = &bad});
   if (!stored) {
-    refuse(to, produced, produce_error(stored.error()), stored.error().message);
+    refuse(to, produced, append_error(call, *log, stored.error()), stored.error().message);
     for (auto& one : bad)
       to.record_errors.push_back({.batch_index = one.index, .text = std::move(one.why)});
     co_return Result<void>();
   }
   to.log_append_time_ms = stored->append_time_ms.value_or(-1);
-  auto bounds = (*topic_ref)->partitions[place]->bounds();
+  auto bounds = log->bounds();
   to.log_start_offset = bounds ? bounds->log_start.value : -1;
-  produced.parts.push_back({.topic = t, .partition = p, .appending = std::move(stored->appending)});
+  produced.parts.push_back(
+      {.topic = t, .partition = p, .log = log, .appending = std::move(stored->appending)});
   co_return Result<void>();
 }
 
@@ -121,12 +128,17 @@ io::Task<Produced> begin_produce(Call call, Bytes body) {
   co_return produced;
 }
 
-void end_produce(Produced& produced, const broker::AppendRun& run) {
+void end_produce(Call call, Produced& produced, const broker::AppendRun& run) {
   for (const auto& part : produced.parts) {
     auto& to = produced.response.topics[part.topic].partitions[part.partition];
     auto placed = run.outcome(part.appending);
-    if (placed) to.base_offset = placed->first.value;
-    else refuse(to, produced, produce_error(placed.error()), placed.error().message);
+    if (placed) {
+      to.base_offset = placed->first.value;
+      continue;
+    }
+    auto code = append_error(call, *part.log, placed.error());
+    refuse(to, produced, code, placed.error().message);
+    to.current_leader = leader_hint(*part.log, code);
   }
 }
 

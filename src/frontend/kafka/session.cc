@@ -359,7 +359,7 @@ io::Task<void> Session::answer_produced() {
   WALRUS_CO_TRY(co_await appends.wait(local_.engine(), local_.loop()));
   for (std::size_t i = 0; i < run; ++i) {
     auto& slot = slots_.front();
-    end_produce(*slot.produced, appends);
+    end_produce(call_of(slot), *slot.produced, appends);
     if (slot.produced->failed && options_.counters != nullptr) options_.counters->errors.add();
     if (slot.produced->answered) {
       auto start = begin_response(slot);
