@@ -7,6 +7,7 @@
 #include "node_run.h"
 #include "outcome.h"
 #include "raft_run.h"
+#include "replica_run.h"
 
 namespace walrus::sim {
 namespace {
@@ -119,6 +120,11 @@ std::vector<World> all_worlds() {
        cluster_families,
        {{"acknowledged", 500}, {"sealed", 20}, {"reads", 300}, {"confirms", 50}},
        true},
+      {"replica",
+       "processes with the driver of segments",
+       run_tallied<ReplicaRun>,
+       [] { return replica_families(); },
+       {}},
   };
 }
 

@@ -18,6 +18,12 @@ bool is_passing(Refusal refusal) {
          refusal == Refusal::kBusy || refusal == Refusal::kNotReady;
 }
 
+// What a leader says that does not know yet of a later one may be outdated.
+bool has_to_be_current(Refusal refusal) {
+  return refusal == Refusal::kOutOfOrder || refusal == Refusal::kStaleProducer ||
+         refusal == Refusal::kMismatch;
+}
+
 // How many of the bytes are whole batches below `end`, and the offset behind them. kCorrupt: what
 // another node sent is none.
 struct Whole {
@@ -159,6 +165,8 @@ void NodeState::take_answers(WriterCell& cell, Leader::Actions& actions,
       one.batch = std::move(*batch->second);
       one.why = answer.refusal;
       again.push_back(std::move(one));
+    } else if (has_to_be_current(answer.refusal)) {
+      confirm_refusal(cell, std::move(one), answer.refusal);
     } else if (answer.refusal != Refusal::kNone) {
       refuse(one, answer.refusal);
     } else {
@@ -168,15 +176,7 @@ void NodeState::take_answers(WriterCell& cell, Leader::Actions& actions,
       });
     }
   }
-  for (const auto& answer : actions.confirmed) {
-    auto found = confirms_.find(answer.ticket);
-    if (found == confirms_.end()) continue;
-    calls_.push_back([done = std::move(found->second), answer]() mutable {
-      if (answer.refusal == Refusal::kNone) done(Offset{answer.watermark});
-      else done(fail(Code::kBusy, "not confirmed: {}", refusal_name(answer.refusal)));
-    });
-    confirms_.erase(found);
-  }
+  for (const auto& answer : actions.confirmed) take_confirmed(answer);
   auto part = parts_.find(cell.partition);
   if (part == parts_.end()) return;
   auto& waiting = part->second.waiting;
@@ -194,6 +194,29 @@ void NodeState::take_answers(WriterCell& cell, Leader::Actions& actions,
   }
   part->second.feed_again = now + kFeedAgain;
   look_at_ = std::min(look_at_, part->second.feed_again);
+}
+
+void NodeState::take_confirmed(const Leader::Confirmed& answer) {
+  auto found = confirms_.find(answer.ticket);
+  if (found == confirms_.end()) return;
+  calls_.push_back([done = std::move(found->second.done), answer]() mutable {
+    if (answer.refusal == Refusal::kNone) done(Offset{answer.watermark});
+    else done(fail(Code::kBusy, "not confirmed: {}", refusal_name(answer.refusal)));
+  });
+  confirms_.erase(found);
+}
+
+void NodeState::ask(WriterCell& writer, Instant until, ConfirmDone done) {
+  auto ticket = ++last_ticket_;
+  confirms_.emplace(ticket, Asking{until, std::move(done)});
+  push(writer.core->segment().id, writer, Leader::Confirm{ticket});
+}
+
+void NodeState::confirm_refusal(WriterCell& writer, Waiting one, Refusal why) {
+  auto until = one.until;
+  ask(writer, until, [one = std::move(one), why](Result<Offset> confirmed) mutable {
+    one.done({confirmed ? why : Refusal::kNotLeader});
+  });
 }
 
 void NodeState::lease_granted(Nanos asked_at) {
@@ -228,9 +251,7 @@ void NodeState::confirm(PartitionId id, ConfirmDone done) {
   if (!partition->tail) return loop_.spawn(confirm_closed(shared_from_this(), id, std::move(done)));
   auto* writer = writer_of(id);
   if (!writer) return refuse({Code::kBusy, "another node leads it, or none for now"});
-  auto ticket = ++last_ticket_;
-  confirms_.emplace(ticket, std::move(done));
-  push(writer->core->segment().id, *writer, Leader::Confirm{ticket});
+  ask(*writer, env_.mono() + options_.limits.append_wait_max, std::move(done));
 }
 
 // Nobody writes where no segment is open: then metadata knows the end (R34).

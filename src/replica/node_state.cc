@@ -96,7 +96,8 @@ void NodeState::shut() {
   for (auto& [ticket, one] : requests_)
     calls.push_back([done = std::move(one.done)]() mutable { done({Refusal::kUnknown}); });
   for (auto& [ticket, asks] : confirms_)
-    calls.push_back([done = std::move(asks)]() mutable { done(fail(Code::kClosed, "stopped")); });
+    calls.push_back(
+        [done = std::move(asks.done)]() mutable { done(fail(Code::kClosed, "stopped")); });
   for (auto& [id, part] : parts_) {
     for (auto& one : part.waiting)
       calls.push_back([done = std::move(one.done)]() mutable { done({Refusal::kNotLeader}); });
@@ -299,6 +300,15 @@ void NodeState::look_around(Instant now) {
     expire(id, part, now);
     if (!part.waiting.empty()) mark(id, part);
   }
+  for (auto at = confirms_.begin(); at != confirms_.end();) {
+    auto asking = at++;
+    if (now < asking->second.until) continue;
+    calls_.push_back([done = std::move(asking->second.done)]() mutable {
+      done(fail(Code::kBusy, "not confirmed in time"));
+    });
+    confirms_.erase(asking);
+  }
+  if (!calls_.empty()) post_turn();
   if (auto wanted = this->wanted(); !wanted.empty()) metadata_.want(std::move(wanted));
   for (auto& [segment, cell] : writers_) {
     if (cell.close_at && !cell.closing && now >= cell.close_again) close_segment(segment, cell);

@@ -86,6 +86,10 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
     AppendDone done{};
     Refusal why = Refusal::kBusy;
   };
+  struct Asking {  // whether this node still leads
+    Instant until{};
+    ConfirmDone done{};
+  };
   struct Reader {
     std::uint64_t id = 0;
     std::int64_t offset = 0;
@@ -122,6 +126,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   void take_copy(SegmentId, CopyCell&, Follower::Actions&);
   void take_writer(SegmentId, WriterCell&, Leader::Actions&, std::span<Leader::Event>);
   void take_answers(WriterCell&, Leader::Actions&, std::span<Leader::Event>);
+  void take_confirmed(const Leader::Confirmed&);
   static meta::Placement placement_of(const Segment&);
   void set_wake(Kind, SegmentId, Timed&, Instant);
   void drop_wake(Kind, SegmentId, Timed&);
@@ -183,6 +188,8 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   void feed(const PartitionId&, Part&, Instant now);
   void expire(const PartitionId&, Part&, Instant now);
   void refuse(Waiting&, Refusal);
+  void ask(WriterCell&, Instant until, ConfirmDone);
+  void confirm_refusal(WriterCell&, Waiting, Refusal);
   void wake_readers(const PartitionId&, Part&);
   WriterCell* writer_of(const PartitionId&) const;
   std::int64_t watermark_of(const PartitionId&, const meta::Partition&) const;
@@ -245,7 +252,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   std::vector<Proposal> proposals_{};
   std::vector<std::move_only_function<void()>> calls_{};
   std::unordered_map<Ticket, std::pair<PartitionId, AppendDone>> appends_{};
-  std::unordered_map<Ticket, ConfirmDone> confirms_{};
+  std::unordered_map<Ticket, Asking> confirms_{};
   std::unordered_map<Ticket, Waiting> requests_{};
   std::map<std::uint64_t, PartitionId> readers_{};
   Ticket last_ticket_ = 0;

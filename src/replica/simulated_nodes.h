@@ -299,7 +299,10 @@ class SimulatedNodes {
     for (auto& process : processes_) {
       if (!hears(process.place, process.life)) continue;
       auto asked = world_->node(static_cast<int>(process.place)).env().mono();
-      later(process.place, [asked](Process& one) { one.node->lease_granted(asked); });
+      later(process.place, [asked, image = image_](Process& one) {
+        one.node->lease_granted(asked);
+        one.node->learned(image);  // what it did not hear of
+      });
     }
   }
 

@@ -1,0 +1,150 @@
+// What breaks in the replica world, and when it is repaired.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "replica_run.h"
+
+namespace walrus::sim {
+
+using namespace std::chrono_literals;
+
+void ReplicaRun::heal_due() {
+  while (!repairs_.empty() && repairs_.begin()->first <= nodes_->world().now()) {
+    auto repair = repairs_.extract(repairs_.begin());
+    repair.mapped()();
+  }
+}
+
+void ReplicaRun::break_something() {
+  switch (draw(8)) {
+    case 0:
+    case 1: return break_network();
+    case 2:
+    case 3:
+    case 4: return break_process();
+    case 5: return break_disk();
+    default: return disturb_metadata();
+  }
+}
+
+void ReplicaRun::break_network() {
+  auto nodes = static_cast<int>(nodes_->processes().size());
+  auto& network = nodes_->world().network();
+  auto any = [&] { return static_cast<int>(draw(static_cast<std::uint64_t>(nodes))); };
+  auto until = nodes_->world().now() + draw_ms(50, 1'500);
+  auto heal = [this, until] {
+    repairs_.emplace(until, [this] { nodes_->world().network().heal_all(); });
+  };
+  auto from = any(), to = any();
+  switch (draw(4)) {
+    case 0: {
+      auto side = draw(1u << nodes);
+      for (int a = 0; a < nodes; ++a)
+        for (int b = 0; b < nodes; ++b)
+          if ((side >> a & 1) != (side >> b & 1)) network.cut(a, b);
+      ++tally_.hits["partition"];
+      return heal();
+    }
+    case 1:
+      if (from == to) return;
+      network.cut(from, to);
+      ++tally_.hits["one-way-cut"];
+      return heal();
+    case 2: {
+      network.isolate(from);
+      ++tally_.hits["isolated-node"];
+      // Or only from its peers.
+      auto& process = nodes_->processes()[static_cast<std::size_t>(from)];
+      process.deaf = draw(2) == 0;
+      repairs_.emplace(until, [&process] { process.deaf = false; });
+      return heal();
+    }
+    default:
+      if (from == to) return;
+      network.reset_connections(from, to);
+      ++tally_.hits["reset"];
+      return;
+  }
+}
+
+// What a weak durability loses in a power cut is not what this world is about.
+void ReplicaRun::break_process() {
+  auto place = draw(nodes_->processes().size());
+  auto& simulated = nodes_->world().node(static_cast<int>(place));
+  switch (draw(power_stays_ ? 2 : 5)) {
+    case 0:
+      simulated.crash_after_ops(1 + draw(60), io::CrashKind::kKill);
+      ++tally_.hits["kill"];
+      return;
+    case 1:
+      simulated.pause(draw_ms(20, 800));
+      ++tally_.hits["pause"];
+      return;
+    case 2:
+      simulated.crash_after_ops(1 + draw(60), io::CrashKind::kPowerCut);
+      ++tally_.hits["power-cut"];
+      return;
+    case 3:
+      for (auto& process : nodes_->processes())
+        if (up(process.place)) nodes_->crash(process.place, io::CrashKind::kPowerCut);
+      ++tally_.hits["power-cut-all"];
+      return reap();
+    default:
+      if (!may_wipe(place)) return;
+      say(fmt::format("node {} loses its disk", place + 1));
+      nodes_->crash(place, io::CrashKind::kPowerCut);
+      nodes_->wipe(place);
+      ++tally_.hits["wiped"];
+      return reap();
+  }
+}
+
+// One disk at a time: all that is acknowledged is on others, and they are there.
+bool ReplicaRun::may_wipe(std::size_t place) {
+  if (disks_stay_ || !up(place)) return false;
+  for (const auto& process : nodes_->processes())
+    if (!up(process.place)) return false;
+  return std::ranges::all_of(partitions_, [&](const PartitionId& id) {
+    return replicas_are_whole(id, *nodes_->state().partitions.find(id));
+  });
+}
+
+void ReplicaRun::break_disk() {
+  auto place = draw(nodes_->processes().size());
+  auto& disk = nodes_->world().node(static_cast<int>(place)).disk();
+  auto until = nodes_->world().now() + draw_ms(100, 1'500);
+  repairs_.emplace(until, [&disk] { disk.options() = {}; });
+  switch (draw(4)) {
+    case 0:
+      if (power_stays_) return;  // what was dropped from the page cache is lost as by a cut
+      disk.options().faults.sync_error = 0.3;
+      return;
+    case 1:
+      disk.options().capacity_bytes = disk.used_bytes() + static_cast<std::int64_t>(draw(64 << 10));
+      ++tally_.hits["disk-full"];
+      return;
+    default:
+      disk.options().faults.slow_sync = 0.5;
+      disk.options().faults.slow_min = 1ms;
+      disk.options().faults.slow_max = draw_ms(5, 400);
+      return;
+  }
+}
+
+void ReplicaRun::disturb_metadata() {
+  auto& process = nodes_->processes()[draw(nodes_->processes().size())];
+  auto until = nodes_->world().now() + draw_ms(50, 4'000);
+  if (draw(2) == 0) {
+    process.deaf = true;
+    ++tally_.hits["deaf-node"];
+    repairs_.emplace(until, [&process] { process.deaf = false; });
+    return;
+  }
+  nodes_->paused_controller = true;
+  repairs_.emplace(std::min(until, nodes_->world().now() + 500ms),
+                   [this] { nodes_->paused_controller = false; });
+}
+
+}  // namespace walrus::sim

@@ -1,0 +1,306 @@
+#include "replica_run.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "base/mix64.h"
+#include "io/sim/sim_random.h"
+#include "replica/copy_format.h"
+
+namespace walrus::sim {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kFaults = 10s;          // of simulated time, unless the operations come first
+constexpr auto kProgressWithin = 60s;  // after everything is healed
+
+}  // namespace
+
+const std::vector<std::string>& replica_families() {
+  static const std::vector<std::string> families{
+      "kill",      "power-cut", "power-cut-all", "partition", "one-way-cut", "isolated-node",
+      "reset",     "loss",      "pause",         "slow-sync", "sync-error",  "disk-full",
+      "deaf-node", "wiped",     "trim",          "failover",  "roll",        "remote-read",
+      "copy-made", "confirmed", "sent-again",    "retired"};
+  return families;
+}
+
+ReplicaRun::ReplicaRun(std::uint64_t seed, std::int64_t operations)
+    : operations_(operations), seed_(seed) {
+  nodes_ = std::make_unique<replica::SimulatedNodes>(draw_options());
+  nodes_->on_change = [this](const meta::State& state) { decided(state); };
+  truth_.decided(nodes_->state());
+  start_at_.resize(nodes_->processes().size());
+  if (draw(2) == 0) nodes_->world().network().set_all_links({.loss = 0.01, .reset = 0.001});
+  create_topics();
+}
+
+ReplicaRun::~ReplicaRun() = default;
+
+void ReplicaRun::decided(const meta::State& state) {
+  if (narrating_)
+    state.partitions.changed_since(decided_.value, [&](const PartitionId& id,
+                                                       const meta::Partition& partition) {
+      std::string tail = "none";
+      if (partition.tail)
+        tail = fmt::format("{} epoch {} node {} of {}{}", partition.tail->id.value,
+                           partition.tail->epoch.value, partition.tail->leader.value,
+                           partition.tail->replicas.size(),
+                           partition.tail->state == meta::SegmentState::kOpen ? "" : " sealing");
+      say(fmt::format("partition {:.6}/{}: sealed to {}, tail {}",
+                      Bytes(id.topic.bytes.data(), id.topic.bytes.size()), id.index,
+                      partition.sealed_end.value, tail));
+    });
+  decided_ = state.version;
+  truth_.decided(state);
+}
+
+replica::SimulatedNodes::Options ReplicaRun::draw_options() {
+  io::SimRandom random(mix64(seed_ ^ 0x7265706c));
+  auto options = replica::small_nodes(seed_, 3 + random.below(3));
+  auto& engine = options.engine;
+  engine.user.shards = 1 + static_cast<int>(random.below(2));
+  engine.mapped = random.below(4) != 0;
+  engine.user.journal_bytes_max = 2 << 20;
+  engine.user.batch_bytes_max = 64 << 10;
+  engine.journal_file_bytes_min = engine.journal_file_bytes_max = 256 << 10;
+  engine.checkpoint_bytes = 64 << 10;
+  engine.checkpoint_interval = Millis(static_cast<std::int64_t>(300 + random.below(5'000)));
+  auto& leader = options.node.leader;
+  leader.batch_bytes_max = 32 << 10;
+  leader.message_bytes_max = 200 + random.below(4'000);
+  leader.in_flight_bytes_max = 1'000 + random.below(10'000);
+  leader.in_flight_messages_max = 1 + random.below(16);
+  leader.window_bytes_max = 2'000 + random.below(60'000);
+  leader.window_bytes_kept = random.below(2'000);
+  options.node.limits.parcel_bytes_max = 500 + random.below(100'000);
+  options.node.limits.copies_at_once = 1 + random.below(4);
+  options.plan.follower_away_max = Millis(static_cast<std::int64_t>(500 + random.below(3'000)));
+  options.plan.repair_after = Millis(static_cast<std::int64_t>(2'000 + random.below(10'000)));
+  options.not_started = [this](std::size_t place, const Error& error) {
+    say(fmt::format("node {} does not start: {}", place + 1, error.message));
+    bool crashed = nodes_ && nodes_->world().node(static_cast<int>(place)).crashed();
+    if (!crashed && error.code == Code::kCorrupt)
+      truth_.flag("what is on the disk opens", error.message);
+  };
+  return options;
+}
+
+void ReplicaRun::create_topics() {
+  const auto topics = 1 + draw(3);
+  for (std::uint64_t i = 0; i < topics; ++i) {
+    auto copies = static_cast<std::uint32_t>(1 + draw(3));
+    auto parts = static_cast<std::uint32_t>(1 + draw(3));
+    auto weak = draw(5) == 0;
+    power_stays_ |= weak;
+    disks_stay_ |= copies == 1;
+    meta::Settings settings{{"walrus.segment.records", std::to_string(3 + draw(60))}};
+    if (weak) settings["walrus.durability"] = draw(2) == 0 ? "os" : "interval=200";
+    if (draw(3) == 0) settings["segment.ms"] = std::to_string(100 + draw(2'000));
+    auto id = nodes_->create("topic" + std::to_string(i), parts, copies, settings);
+    for (std::uint32_t part = 0; part < parts; ++part) {
+      partitions_.push_back({id, part});
+      for (auto producers = 1 + draw(2); producers > 0; --producers)
+        producers_.push_back({.partition = partitions_.back(),
+                              .id = static_cast<std::int64_t>(producers_.size()) + 1,
+                              .target = draw(nodes_->processes().size())});
+    }
+  }
+}
+
+void ReplicaRun::run() {
+  for (std::size_t i = 0; i < producers_.size(); ++i) again(i, draw_ms(1, 200));
+  auto& world = nodes_->world();
+  while (!violation() && world.now() < kFaults && tally_.operations < operations_) let_pass();
+  if (!violation()) heal();
+  if (!violation()) check_end();
+  for (const auto& [family, hits] : world.hits()) {
+    if (family == "net.reset") tally_.hits["reset"] += hits;
+    if (family == "net.loss") tally_.hits["loss"] += hits;
+    if (family == "disk.slow_sync" || family == "slow_sync") tally_.hits["slow-sync"] += hits;
+    if (family == "disk.sync_error" || family == "sync_error") tally_.hits["sync-error"] += hits;
+  }
+  tally_.trace = world.trace_hash();
+}
+
+void ReplicaRun::let_pass() {
+  auto crashed = [this] {
+    return violation() || std::ranges::any_of(nodes_->processes(), [this](const auto& one) {
+             return one.up && nodes_->world().node(static_cast<int>(one.place)).crashed();
+           });
+  };
+  nodes_->world().run_until(crashed, draw_ms(5, 120));
+  if (violation()) return;
+  reap();
+  heal_due();
+  start_due();
+  look_at_bounds();
+  if (draw(2) == 0) read_somewhere();
+  if (draw(4) == 0) confirm_somewhere();
+  if (!quiet_ && draw(30) == 0) trim_somewhere();
+  if (!healed_ && draw(3) == 0) break_something();
+}
+
+void ReplicaRun::start_due() {
+  for (auto& process : nodes_->processes()) {
+    if (process.up || start_at_[process.place] > nodes_->world().now()) continue;
+    ++tally_.reopenings;
+    if (process.life > 0) ++tally_.restarts;
+    if (nodes_->start(process.place)) {
+      say(fmt::format("node {} starts, life {}", process.place + 1, process.life));
+      continue;
+    }
+    nodes_->drop(process);
+    start_at_[process.place] = nodes_->world().now() + draw_ms(10, 300);
+  }
+}
+
+// Crashed ones are gone; those whose engine failed end as a server would, and start anew.
+void ReplicaRun::reap() {
+  for (auto& process : nodes_->processes()) {
+    if (!process.up) continue;
+    auto& simulated = nodes_->world().node(static_cast<int>(process.place));
+    if (!simulated.crashed() && process.engine->failure()) continue;
+    ++tally_.crashes;
+    say(fmt::format("node {} is down", process.place + 1));
+    if (process.node) {
+      auto stats = process.node->stats();
+      tally_.hits["remote-read"] += static_cast<std::int64_t>(stats.remote_reads);
+      tally_.hits["retired"] += static_cast<std::int64_t>(stats.copies_removed);
+    }
+    nodes_->drop(process);
+    start_at_[process.place] =
+        nodes_->world().now() + (healed_ ? io::Nanos(1ms) : draw_ms(1, 1'500));
+  }
+}
+
+void ReplicaRun::heal() {
+  say("everything is healed");
+  healed_ = true;
+  for (auto& [time, repair] : repairs_) repair();
+  repairs_.clear();
+  auto& world = nodes_->world();
+  world.network().heal_all();
+  world.network().set_all_links({});
+  for (auto& process : nodes_->processes()) {
+    auto& node = world.node(static_cast<int>(process.place));
+    node.crash_after_ops(0, io::CrashKind::kKill);
+    node.disk().options() = {};
+    process.deaf = false;
+    start_at_[process.place] = std::min(start_at_[process.place], world.now());
+  }
+  for (auto& producer : producers_) producer.done = 0;
+  auto deadline = world.now() + kProgressWithin;
+  bool served = false;
+  while (!violation() && !settled()) {
+    if (world.now() > deadline) return truth_.flag("progress", "it does not go on after healing");
+    let_pass();
+    served |= std::ranges::all_of(producers_, [](const Producer& one) { return one.done >= 3; });
+    quiet_ = served;
+  }
+}
+
+// Every producer was served since and has no more to say, and every replica has all.
+bool ReplicaRun::settled() {
+  if (!quiet_ ||
+      std::ranges::any_of(producers_, [](const auto& one) { return !one.values.empty(); }))
+    return false;
+  for (const auto& process : nodes_->processes())
+    if (!up(process.place)) return false;
+  for (const auto& id : partitions_)
+    if (!replicas_are_whole(id, *nodes_->state().partitions.find(id))) return false;
+  return true;
+}
+
+bool ReplicaRun::is_whole(std::size_t place, SegmentId segment, std::int64_t end) {
+  auto& engine = *nodes_->processes()[place].engine;
+  auto stream = engine.find(replica::copy_stream_name(segment));
+  if (!stream) return false;
+  auto bounds = engine.bounds(*stream);
+  return bounds && bounds->log_end.value == end;
+}
+
+bool ReplicaRun::replicas_are_whole(const PartitionId& id, const meta::Partition& partition) {
+  bool whole = true;
+  partition.sealed.each([&](const meta::Segment& segment) {
+    for (auto replica : segment.replicas)
+      whole &= nodes_->state().intact(segment, replica) &&
+               is_whole(replica.value - 1, segment.id, segment.end.value);
+  });
+  if (!partition.tail) return whole;
+  const auto& tail = *partition.tail;
+  if (!whole || tail.state != meta::SegmentState::kOpen) return false;
+  auto end = nodes_->node(tail.leader.value - 1).bounds(id)->high_watermark.value;
+  if (end == tail.base.value) return true;
+  return std::ranges::all_of(tail.replicas,
+                             [&](NodeId node) { return is_whole(node.value - 1, tail.id, end); });
+}
+
+void ReplicaRun::check_end() {
+  for (std::size_t place = 0; place < nodes_->processes().size(); ++place)
+    for (const auto& id : partitions_) read_all(place, id);
+  for (const auto& id : partitions_) {
+    const auto& partition = *nodes_->state().partitions.find(id);
+    truth_.check_all_read(id, partition.log_start.value);
+    check_replicas(id, partition);
+  }
+  if (tally_.hits["replicas compared"] == 0) truth_.flag("the end", "no replicas were compared");
+}
+
+// Byte for byte, below what is acknowledged.
+void ReplicaRun::check_replicas(const PartitionId& id, const meta::Partition& partition) {
+  auto compare = [&](const meta::Segment& segment, std::int64_t end) {
+    std::optional<std::string> first;
+    for (auto replica : segment.replicas) {
+      auto& engine = *nodes_->processes()[replica.value - 1].engine;
+      auto stream = engine.find(replica::copy_stream_name(segment.id));
+      std::string bytes;
+      for (auto from = segment.base.value; stream && from < end;) {
+        auto fetched = engine.fetch(*stream, Offset{from}, {.up_to = UpTo::kAppended});
+        if (!fetched || fetched->next.value == from) break;
+        bytes += fetched->bytes;
+        from = fetched->next.value;
+      }
+      if (first && *first != bytes)
+        truth_.flag("I3", fmt::format("partition {} segment {}: node {} has other bytes", id.index,
+                                      segment.id.value, replica.value));
+      if (!first) first = std::move(bytes);
+      else ++tally_.hits["replicas compared"];
+    }
+    if (segment.replicas.size() == 1) ++tally_.hits["replicas compared"];
+  };
+  partition.sealed.each([&](const meta::Segment& one) { compare(one, one.end.value); });
+}
+
+void ReplicaRun::read_all(std::size_t place, const PartitionId& id) {
+  auto& node = nodes_->node(place);
+  auto from = node.bounds(id)->log_start;
+  auto deadline = nodes_->world().now() + 20s;
+  while (!violation()) {
+    auto bounds = node.bounds(id);
+    from = std::max(from, bounds->log_start);  // of a trim that was under way
+    if (from >= bounds->high_watermark) return;
+    auto fetched = nodes_->await(place, node.fetch(id, from, {.bytes_max = 10'000}));
+    if (fetched && fetched->next > from) {
+      take_read(id, from.value, *fetched);
+      from = fetched->next;
+    } else if (nodes_->world().now() > deadline) {
+      return truth_.flag(
+          "I10", fmt::format("node {} partition {} offset {}: {}", place + 1, id.index, from.value,
+                             fetched ? "nothing" : fetched.error().message));
+    } else {
+      nodes_->world().run_for(50ms);
+    }
+  }
+}
+
+void ReplicaRun::say(const std::string& line) {
+  if (!narrating_) return;
+  auto now = nodes_ ? nodes_->world().now() : io::Nanos(0);
+  std::printf("%10.6f %s\n", std::chrono::duration<double>(now).count(), line.c_str());
+}
+
+}  // namespace walrus::sim

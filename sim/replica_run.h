@@ -1,0 +1,110 @@
+#pragma once
+// One seed of the replica world: processes with the engine, the connections and the replica::Node
+// that ship, around metadata that is one atomic state (replica/simulated_nodes.h). Producers append
+// and send again, readers read anywhere; processes are killed or cut off from power, links break,
+// nodes do not hear from metadata, disks are slow, full, fail or are lost, logs are trimmed. Then
+// everything is healed: all have to be served again, every replica has to have the same bytes, and
+// what was acknowledged is there, once.
+//
+// Checked: what sim/replica_truth.h says.
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "replica/simulated_nodes.h"
+#include "replica_truth.h"
+#include "tally.h"
+
+namespace walrus::sim {
+
+// What a run of many seeds has to have hit.
+const std::vector<std::string>& replica_families();
+
+class ReplicaRun {
+ public:
+  ReplicaRun(std::uint64_t seed, std::int64_t operations);
+  ~ReplicaRun();
+  ReplicaRun(const ReplicaRun&) = delete;
+  ReplicaRun& operator=(const ReplicaRun&) = delete;
+
+  void run();
+  const Verdict& violation() const { return truth_.violation(); }
+  const Tally& tally() const { return tally_; }
+  void narrate(bool on) { narrating_ = on; }
+
+ private:
+  struct Producer {
+    PartitionId partition{};
+    std::int64_t id = 0;
+    std::int32_t sequence = 0;
+    std::vector<std::string> values{};  // of the batch that is not acknowledged yet
+    std::uint64_t attempt = 0;
+    std::size_t target = 0;
+    std::int64_t done = 0;
+    int failures = 0;
+  };
+
+  // replica_run.cc: the course of a run
+  replica::SimulatedNodes::Options draw_options();
+  void decided(const meta::State&);
+  void create_topics();
+  void let_pass();
+  void heal();
+  bool settled();
+  bool replicas_are_whole(const PartitionId&, const meta::Partition&);
+  bool is_whole(std::size_t place, SegmentId, std::int64_t end);
+  void check_end();
+  void check_replicas(const PartitionId&, const meta::Partition&);
+  void read_all(std::size_t place, const PartitionId&);
+  void start_due();
+  void reap();
+  void say(const std::string& line);
+  std::uint64_t draw(std::uint64_t below) { return nodes_->world().random() % below; }
+  io::Nanos draw_ms(std::uint64_t low, std::uint64_t high) {
+    return Millis(static_cast<std::int64_t>(low + draw(high - low + 1)));
+  }
+  bool up(std::size_t place) { return nodes_->lives(place, nodes_->processes()[place].life); }
+
+  // replica_clients.cc
+  void produce(std::size_t producer, std::uint64_t attempt);
+  void again(std::size_t producer, io::Nanos after);
+  void appended(std::size_t producer, std::uint64_t attempt, const replica::Appended&);
+  std::size_t find_leader(const PartitionId&, std::size_t otherwise);
+  void read_somewhere();
+  static boost::asio::awaitable<void> read_at(ReplicaRun&, std::size_t place, std::uint64_t life,
+                                              PartitionId, std::int64_t from, bool below);
+  void take_read(const PartitionId&, std::int64_t from, const log::Fetched&);
+  void look_at_bounds();
+  void confirm_somewhere();
+  void trim_somewhere();
+  static boost::asio::awaitable<void> trim_at(ReplicaRun&, std::size_t place, PartitionId, Offset);
+
+  // replica_faults.cc
+  void break_something();
+  void break_network();
+  void break_process();
+  void break_disk();
+  void disturb_metadata();
+  bool may_wipe(std::size_t place);
+  void heal_due();
+
+  const std::int64_t operations_;
+  const std::uint64_t seed_;
+  std::unique_ptr<replica::SimulatedNodes> nodes_{};
+  ReplicaTruth truth_{};
+  std::vector<Producer> producers_{};
+  std::vector<PartitionId> partitions_{};
+  std::vector<io::Nanos> start_at_{};
+  std::map<std::pair<std::size_t, PartitionId>, std::pair<std::uint64_t, std::int64_t>> seen_{};
+  std::multimap<io::Nanos, std::function<void()>> repairs_{};
+  std::uint64_t attempts_ = 0;
+  meta::Version decided_{};  // narrated
+  bool quiet_ = false;       // producers begin nothing new
+  bool healed_ = false, narrating_ = false, power_stays_ = false, disks_stay_ = false;
+  Tally tally_{};
+};
+
+}  // namespace walrus::sim
