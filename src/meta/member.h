@@ -1,0 +1,156 @@
+#pragma once
+// Member: one node's part in its cluster's metadata. It takes part in the metadata group, registers
+// the node, keeps its lease, and is whom everything else of the node asks:
+//
+//   auto identity = claim(env, *engine, *load_identity(*engine));   // durable before all else
+//   auto rpc = net::Rpc::start(..., {.self = identity->peer(), .listen = ...});
+//   auto host = raft::Host::start(env, loop, *engine, **rpc, {.self = identity->node});
+//   auto member = co_await Member::start({env, loop, ...}, {.identity = *identity, ...});
+//   (*member)->subscribe(...); (*member)->on_lease(...); (*member)->on_work(...);
+//   co_await (*member)->registered(30s);                            // then the node may act
+//
+// Where the group is led, a Controller (meta/controller.h) runs in it, which sees to it that nodes
+// are watched, segments sealed, opened, moved and repaired, and who votes.
+//
+// Lives on its loop; made, used and stopped there, and all callbacks run there, never within a call
+// of theirs. The engine, the transport, the Rpc, the Host and the loop go after it. Shared with its
+// coroutines and with handlers of the Rpc, which find it stopped.
+//
+// What is durable when: an outcome that propose() gave is on the disks of a majority of the voters
+// and in image(). An incarnation is on this node's disk before it is sent.
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/log_line.h"
+#include "meta/controller.h"
+#include "meta/identity.h"
+#include "meta/machine.h"
+#include "meta/message.h"
+#include "net/rpc.h"
+#include "raft/host.h"
+
+namespace walrus::meta {
+
+constexpr raft::GroupId kMetadataGroup{1};
+
+struct MemberParts {
+  io::Env& env;
+  io::Loop& loop;
+  net::Transport& transport;
+  log::Engine& engine;
+  net::Rpc& rpc;
+  raft::Host& host;
+  LogSink& log;
+};
+
+struct MemberOptions {
+  Identity identity{};  // claimed, and the Rpc's
+  // As other nodes and clients reach them; one of them is named "peer", the Rpc's.
+  std::vector<Listener> listeners{};
+  std::string rack{};
+  std::uint32_t capacity = 100;
+  // Peer listeners of nodes of the cluster: where a newcomer asks, and a node whose peers are all
+  // somewhere else now.
+  std::vector<std::string> join{};
+  ControllerOptions controller{};
+
+  Nanos heartbeat = std::chrono::milliseconds(100);  // to the leader of metadata
+  Nanos raft_heartbeat = std::chrono::milliseconds(100);
+  Nanos election_timeout_min = std::chrono::milliseconds(300);
+  Nanos election_timeout_max = std::chrono::milliseconds(600);
+  std::uint64_t snapshot_after_bytes = 16 << 20;
+  Nanos want_max = std::chrono::seconds(5);  // a partition is wanted for so long after want()
+};
+
+// One node as `walrus cluster status` shows it.
+struct MemberStatus {
+  Uuid cluster{};
+  NodeId self{}, leader{};  // leader: of metadata; 0: not known
+  std::uint64_t incarnation = 0;
+  bool registered = false, leads = false, voter = false;
+  std::string failure{};  // why this node takes part no more: removed, fenced, a disk; or empty
+  raft::Term term = 0;
+  raft::Index commit = 0, applied = 0;
+  Nanos leased_until{};  // by Env::mono(), as asked_at of the last grant says; 0: never
+  raft::Membership voters{};
+};
+
+class Member : public std::enable_shared_from_this<Member> {
+ public:
+  // Takes part in the group when it is done; a newcomer is let in by a node of the cluster behind
+  // it. To be called in the turn of the loop in which the Rpc was started. kCorrupt, kVersion, kIo:
+  // what is stored; kInvalid: options.
+  static io::Task<std::shared_ptr<Member>> start(MemberParts, MemberOptions);
+  ~Member();
+  Member(const Member&) = delete;
+  // Leadership is handed over, the cluster is told that this node goes (its segments go on
+  // elsewhere at once). What waits ends with kClosed.
+  io::Task<void> stop(Nanos deadline);
+  // Without a word and without the loop: when that has ended.
+  void drop();
+
+  // Done when the cluster knows this life of the node: nothing else of the cluster may act before.
+  // The node becomes active by itself. kTimeout: not yet; kFenced: a later life of the node is
+  // known, or this directory is an old copy: start the process again, which claims a higher one;
+  // kMismatch: the node is removed, its id is another directory's, or the cluster is of a later
+  // feature level; kClosed.
+  io::Task<void> registered(Nanos timeout);
+
+  // The newest that is applied here: a hint where to go, never what a decision rests on (R34).
+  // Never null; empty until something was applied.
+  std::shared_ptr<const State> image() const { return image_; }
+  // Called with each newer image, in order (some may be left out), until unsubscribed.
+  using Subscription = std::uint64_t;
+  Subscription subscribe(std::function<void(std::shared_ptr<const State>)>);
+  void unsubscribe(Subscription);
+  // At least as new as everything that was committed before the call (R34). kTimeout, kClosed, kIo.
+  io::Task<std::shared_ptr<const State>> current(Nanos timeout = std::chrono::seconds(5));
+
+  // Changes, as one command, from any node; what leads decides. Outcomes as commands have them, one
+  // a change: each is done or refused. image() has them then.
+  //   kBusy      it was not proposed, and will not be: ask again
+  //   kTimeout   unknown: it may be done, or yet be. Changes are compare-and-swap, so read anew
+  //              and propose what is still to be done
+  //   kTooLarge, kInvalid  above what a command may be
+  //   kFenced    this node is removed, or another life of it is registered
+  //   kClosed    stopped: unknown
+  io::Task<std::vector<Outcome>> propose(std::vector<Change>,
+                                         Nanos timeout = std::chrono::seconds(5));
+  io::Task<Outcome> propose_one(Change, Nanos timeout = std::chrono::seconds(5));
+
+  // An append waits there and no segment takes it: one is to be opened. Forgotten when there is an
+  // open one, and MemberOptions::want_max after the last call.
+  void want(const PartitionId&);
+  // The copies that this node makes at the moment, and the bytes that it has copied since it
+  // started. Told with each heartbeat.
+  void copying(std::vector<Copy>, std::uint64_t bytes_total);
+
+  // Called whenever the lease is granted anew: it counts from `asked_at`, by Env::mono(), for
+  // ControllerOptions::lease.
+  void on_lease(std::function<void(Nanos asked_at)> call) { on_lease_ = std::move(call); }
+  // Called with what the controller hands out to this node; the same may come again.
+  void on_work(std::function<void(Work)> call) { on_work_ = std::move(call); }
+
+  const Identity& identity() const { return options_.identity; }
+  std::uint64_t incarnation() const { return options_.identity.incarnation(); }
+  const Uuid& cluster_id() const { return options_.identity.cluster; }
+  NodeId leader() const { return leader_; }  // of metadata; 0: not known
+  MemberStatus status() const;
+  // What the controller sees: from any node. kTimeout, kClosed.
+  io::Task<Health> health(Nanos timeout = std::chrono::seconds(5));
+
+ private:
+  std::shared_ptr<const State> image_ = std::make_shared<const State>();
+  MemberOptions options_;
+  NodeId leader_{};
+  std::function<void(Nanos)> on_lease_{};
+  std::function<void(Work)> on_work_{};
+};
+
+}  // namespace walrus::meta
