@@ -29,26 +29,45 @@ Result<std::unique_ptr<Server>> Server::start(io::Env& env, const ServerOptions&
                                               LogSink& log) {
   std::unique_ptr<Server> server(new Server(env, options, log));
   WALRUS_TRY(server->open());
-  WALRUS_TRY(server->bind());
   server->watch();
   server->watcher_ = env.start_worker("watch", [self = server.get()] { return self->watch(); });
-  server->native_->start();
-  if (server->kafka_) server->kafka_->start();
-  server->admin_->start();
-  server->run_loops();
+  if (server->cluster_) {
+    WALRUS_TRY(server->await_registered());
+    WALRUS_TRY(server->gateway_->run<void>([self = server.get()]() -> io::Task<void> {
+      self->accept();
+      co_return Result<void>();
+    }));
+  } else {
+    server->accept();
+    server->run_loops();
+  }
   return server;
 }
 
 Result<void> Server::open() {
   WALRUS_ASSIGN(engine_, log::Engine::open(env_, options_.engine));
+  for (std::size_t i = 0; i < options_.loops; ++i) loops_.push_back(env_.make_loop());
+  gateway_ = std::make_unique<service::Gateway>(env_, *loops_[0]);
+  WALRUS_ASSIGN(auto identity, meta::load_identity(*engine_));
+  if (identity || !options_.cluster.join.empty()) return open_cluster();
+  return compose(nullptr);
+}
+
+// Everything in front of the engine, or of the cluster whose topics the catalogue has.
+Result<void> Server::compose(std::unique_ptr<broker::Catalogue> catalogue) {
   std::vector<io::Loop*> loops;
-  for (std::size_t i = 0; i < options_.loops; ++i) {
-    loops_.push_back(env_.make_loop());
-    loops.push_back(loops_.back().get());
-  }
-  broker_ = std::make_unique<broker::Broker>(*engine_, loops, options_.broker);
+  for (const auto& loop : loops_) loops.push_back(loop.get());
+  broker_ =
+      std::make_unique<broker::Broker>(*engine_, loops, options_.broker, std::move(catalogue));
   groups_ = std::make_shared<broker::Groups>(*engine_, *loops_[0], options_.groups);
-  return open_security();
+  WALRUS_TRY(open_security());
+  return bind();
+}
+
+void Server::accept() {
+  native_->start();
+  if (kafka_) kafka_->start();
+  admin_->start();
 }
 
 Result<void> Server::open_security() {
@@ -117,7 +136,9 @@ Server::~Server() {
   watcher_.reset();
   // Everything that the engine still has to answer is answered while the loops are there.
   if (engine_) (void)engine_->close();
+  if (gateway_) gateway_->close();
   stop_loops();
+  if (cluster_) cluster_->drop();
 }
 
 void Server::stop_loops() {
@@ -139,6 +160,8 @@ std::string Server::metrics_page() const {
 Result<void> Server::ready() const {
   if (stopping_.load()) return fail(Code::kClosed, "stopping");
   if (broker_->storage_low()) return fail(Code::kNoSpace, "storage full");
+  if (cluster_ && !cluster_->has_quorum())
+    return fail(Code::kBusy, "the cluster's metadata is out of reach");
   return engine_->health();
 }
 
@@ -160,6 +183,7 @@ io::Nanos Server::watch() {
     log_line(log_, LogLevel::kError, "storage_failed", {{"error", failure.error()}});
     wake_.set();
   }
+  if (cluster_ && !cluster_->failure()) wake_.set();
   watch_certificates();
   return options_.watch_interval;
 }
@@ -205,6 +229,10 @@ io::Task<void> Server::drain_all() {
     auto& local = broker_->local(i);
     WALRUS_CO_TRY(co_await broker::run_on<void>(*loops_[0], local.loop(),
                                                 [&local] { return local.flush(); }));
+  }
+  if (cluster_) {
+    auto left = co_await cluster_->stop();
+    if (ended) ended = std::move(left);
   }
   admin_->close();  // last: /readyz says meanwhile that the server stops
   co_return ended;

@@ -12,13 +12,12 @@ import signal
 import socket
 import sys
 import tempfile
-import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "e2e"))
-from walrus import BINARY, DEADLINE, Server, environment, main, walrus  # noqa: E402
+from walrus import BINARY, DEADLINE, Server, environment, main, wait_until, walrus  # noqa: E402
 
-__all__ = ["Cluster", "ClusterTest", "BINARY", "DEADLINE", "environment", "main", "walrus", "until"]
+__all__ = ["Cluster", "ClusterTest", "BINARY", "DEADLINE", "environment", "main", "walrus", "wait_until"]
 
 
 def free_ports(count):
@@ -28,18 +27,6 @@ def free_ports(count):
     for one in sockets:
         one.close()
     return ports
-
-
-def until(seen, what, deadline=DEADLINE):
-    """Asks until it is true, and gives what it was."""
-    end = time.monotonic() + deadline
-    while True:
-        value = seen()
-        if value:
-            return value
-        if time.monotonic() > end:
-            raise AssertionError(f"not within {deadline} s: {what}")
-        time.sleep(0.05)
 
 
 class Node(Server):
@@ -91,11 +78,11 @@ class Cluster:
     def states(self, node=None):
         return {one["id"]: one["state"] for one in self.status(node)["nodes"]}
 
-    def await_states(self, wanted, deadline=DEADLINE):
+    def await_states(self, wanted, seconds=DEADLINE):
         def reached():
             states = self.states()
             return all(states.get(number) == state for number, state in wanted.items())
-        until(reached, f"the states {wanted}", deadline)
+        wait_until(reached, f"the states {wanted}", seconds)
 
     def segments(self, topic, node=None):
         text = (node or self.any()).ok("cluster", "segments", topic, "--json")
@@ -105,13 +92,13 @@ class Cluster:
         """The number of the node that writes the partition, once there is one."""
         def leads():
             return self.segments(topic, node)[partition]["leader"]
-        return until(leads, f"a leader of {topic}/{partition}")
+        return wait_until(leads, f"a leader of {topic}/{partition}")
 
     def await_health(self, status="ok", node=None):
         def healthy():
             done = (node or self.any()).run("cluster", "health", "--json")
             return done.stdout and json.loads(done.stdout)["status"] == status
-        until(healthy, f"health {status}")
+        wait_until(healthy, f"health {status}")
 
     def stop(self):
         """All at once, as a machine room goes; the exit statuses."""
