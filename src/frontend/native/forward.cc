@@ -107,11 +107,6 @@ io::Task<void> ForwardedConnection::write(Bytes bytes, io::Nanos timeout) {
   co_return Result<void>();
 }
 
-void ForwardedConnection::close() {
-  if (std::exchange(closed_, true)) return;
-  stream_->end();
-}
-
 std::string ForwardedConnection::peer() const {
   return fmt::format("{} by node {}", opened_.client, from_.value);
 }

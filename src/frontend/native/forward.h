@@ -67,7 +67,9 @@ class ForwardedConnection final : public io::Connection {
   io::Task<void> write(Bytes, io::Nanos timeout) override;
   std::int64_t written() const override { return written_; }
   void shutdown_write() override { stream_->end(); }
-  void close() override;
+  // The stream ends with its handler: without an error if everything was answered and
+  // shutdown_write() said so, else the other node does not know what was done.
+  void close() override { closed_ = true; }
   std::string peer() const override;
   std::string principal() const override { return opened_.user; }
 
