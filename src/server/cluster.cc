@@ -109,7 +109,8 @@ io::Task<void> Cluster::registered(io::Nanos timeout) {
 
 void Cluster::learned(std::shared_ptr<const meta::State> image) {
   image_.store(image);
-  node_->learned(std::move(image));
+  node_->learned(image);
+  if (on_image_) on_image_(image);
 }
 
 void Cluster::work(const meta::Work& given) {

@@ -8,6 +8,7 @@
 // engine, the transport and the loop.
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -54,6 +55,8 @@ class Cluster {
   // Done when this life of the node is known and its copies are at work. As of
   // meta::Member::registered(); may be called again after kTimeout.
   io::Task<void> registered(io::Nanos timeout);
+  // Called with each image of the metadata, after the copies have learned it; set before join().
+  void on_image(std::function<void(const replica::ImageRef&)> call) { on_image_ = std::move(call); }
   // Leads nothing any more when it is done. Nothing of it may be used then.
   io::Task<void> stop();
   // Without a word, when the loop has ended.
@@ -103,6 +106,7 @@ class Cluster {
   std::unique_ptr<raft::Host> host_;
   std::unique_ptr<replica::Node> node_;
   std::shared_ptr<meta::Member> member_;  // shared with its coroutines
+  std::function<void(const replica::ImageRef&)> on_image_;
   std::string address_;
   bool registered_ = false, stopped_ = false;
   std::atomic<std::shared_ptr<const meta::State>> image_{std::make_shared<const meta::State>()};

@@ -98,6 +98,11 @@ Result<void> Server::bind() {
   native.session.security = security_of(options_.security.native);
   native.session.groups = groups_;
   if (options_.security.native.tls) native.tls = tls_.get();
+  if (cluster_) {
+    native.session.forwarding = {&cluster_->rpc(), loops_[0].get(), cluster_->self()};
+    native.session.cluster = {.loop = loops_[0].get(),
+                              .member = [cluster = cluster_.get()] { return cluster->member(); }};
+  }
   WALRUS_ASSIGN(native_, frontend::native::NativeServer::listen(*broker_, metrics_, native));
   if (!options_.kafka.listen.empty()) WALRUS_TRY(bind_kafka());
   frontend::admin::AdminPages pages{.metrics = [this] { return metrics_page(); },
@@ -112,7 +117,13 @@ Result<void> Server::bind_kafka() {
   WALRUS_ASSIGN(auto identity, log::read_identity(env_, options_.engine.user.root));
   CHECK(identity.has_value());  // the engine is open
   auto options = options_.kafka;
-  options.session.node.uuid = identity->uuid;
+  auto& node = options.session.node;
+  node.uuid = identity->uuid;
+  if (cluster_) {
+    const auto& id = cluster_->id().bytes;
+    node.uuid.assign(id.begin(), id.end());
+    node.image = [cluster = cluster_.get()] { return cluster->image(); };
+  }
   options.session.security = security_of(options_.security.kafka);
   options.session.groups = groups_;
   if (options_.security.kafka.tls) options.tls = tls_.get();
@@ -231,6 +242,7 @@ io::Task<void> Server::drain_all() {
                                                 [&local] { return local.flush(); }));
   }
   if (cluster_) {
+    bridge_->stop();
     auto left = co_await cluster_->stop();
     if (ended) ended = std::move(left);
   }

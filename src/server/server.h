@@ -20,6 +20,7 @@
 #include "broker/auth/authentication.h"
 #include "broker/auth/users.h"
 #include "broker/broker.h"
+#include "broker/cluster/bridge.h"
 #include "frontend/admin/admin.h"
 #include "frontend/kafka/server.h"
 #include "frontend/native/server.h"
@@ -124,6 +125,7 @@ class Server {
   std::vector<std::unique_ptr<io::Loop>> loops_;
   std::unique_ptr<service::Gateway> gateway_;  // to the first loop
   std::unique_ptr<Cluster> cluster_;           // none: a single server
+  std::shared_ptr<broker::Bridge> bridge_;     // shared with what it is asked
   std::unique_ptr<broker::Broker> broker_;
   std::shared_ptr<broker::Users> users_;  // shared with the sessions
   std::shared_ptr<broker::AuthJournal> auth_journal_;

@@ -1,6 +1,7 @@
 // The part of Server that makes it a node of a cluster.
 
 #include "base/check.h"
+#include "broker/cluster/cluster_catalogue.h"
 #include "server/cluster_directory.h"
 #include "server/server.h"
 
@@ -57,11 +58,25 @@ io::Task<void> Server::compose_cluster(Server* server, meta::Identity identity) 
                            server->transport(), server->metrics_,   server->log_};
   WALRUS_CO_ASSIGN(server->cluster_,
                    Cluster::start(parts, server->options_.cluster, std::move(identity)));
-  WALRUS_CO_TRY(server->compose(nullptr));
+  auto& cluster = *server->cluster_;
+  server->bridge_ =
+      broker::Bridge::make({parts.env, parts.loop, parts.engine, cluster.node(), cluster.metadata(),
+                            cluster.self()});
+  cluster.on_image([bridge = server->bridge_](const replica::ImageRef& image) {
+    bridge->learned(image);
+  });
+  WALRUS_CO_TRY(server->compose(std::make_unique<broker::ClusterCatalogue>(
+      server->bridge_, broker::ClusterCatalogue::Options{
+                           .defaults = server->options_.broker.topic_defaults,
+                           .replication_factor = server->options_.cluster.replication_factor})));
+  cluster.rpc().handle_stream(frontend::native::kForwardNative,
+                              [server](net::Request request, net::Stream& stream) {
+                                return server->native_->serve_forwarded(std::move(request), stream);
+                              });
   std::vector<meta::Listener> listeners{{"native", server->native_->address()},
                                         {"admin", server->admin_->address()}};
   if (server->kafka_) listeners.push_back({"kafka", server->kafka_->advertised()});
-  co_return co_await server->cluster_->join(std::move(listeners));
+  co_return co_await cluster.join(std::move(listeners));
 }
 
 Result<void> Server::await_registered() {

@@ -90,7 +90,8 @@ io::Task<void> move_node(std::shared_ptr<meta::Member> member, NodeId node, meta
 
 io::Task<std::string> answer(ClusterPart cluster, Verb verb, std::string topic, NodeId node,
                              bool force) {
-  auto member = cluster.member;
+  auto member = cluster.member();
+  if (!member) co_return fail(Code::kBusy, "{}", Bytes(text::kBusy));
   auto done = [](Result<void> moved) -> Result<std::string> {
     if (!moved) return std::unexpected(std::move(moved).error());
     return std::string();
@@ -124,7 +125,7 @@ io::Task<std::string> answer(ClusterPart cluster, Verb verb, std::string topic, 
 
 io::Task<std::string> answer_cluster(ClusterPart cluster, io::Loop& here, Verb verb,
                                      std::string topic, NodeId node, bool force) {
-  if (!cluster.member) co_return fail(Code::kInvalid, "{}", Bytes(text::kNoCluster));
+  if (cluster.loop == nullptr) co_return fail(Code::kInvalid, "{}", Bytes(text::kNoCluster));
   co_return co_await broker::run_on<std::string>(
       here, *cluster.loop, [cluster, verb, topic = std::move(topic), node, force] {
         return answer(cluster, verb, topic, node, force);

@@ -2,6 +2,7 @@
 // The replies to CLUSTER. What is told of it is as of the image that the asked node has; `health`
 // and `alive` are what the controller sees, as far as one can be reached.
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -11,10 +12,10 @@
 
 namespace walrus::frontend::native {
 
-// The cluster that this server is a node of; null: it is none.
+// The cluster that this server is a node of.
 struct ClusterPart {
-  std::shared_ptr<meta::Member> member{};
-  io::Loop* loop = nullptr;  // the member's
+  io::Loop* loop = nullptr;                                 // of the cluster; null: it is none
+  std::function<std::shared_ptr<meta::Member>()> member{};  // on that loop; null: not yet
 };
 
 // From any loop: what the request is answered with, JSON, or empty for OK. kNotFound: no such node

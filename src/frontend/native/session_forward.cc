@@ -253,10 +253,10 @@ boost::asio::awaitable<void> Session::take_back(NodeId node, bool unknown) {
   co_await local_.loop().sleep(kPause);
 }
 
-// Of an append that was placed here and is certainly not stored, because another node leads now or
-// nobody does: whether it is placed anew.
+// Of an append that was placed here and not taken, because another node leads now or nobody does:
+// whether it is placed anew.
 bool Session::placed_anew(Slot& slot, const Error& error) {
-  if (!options_.forwarding.rpc || options_.forwarded || error.code != Code::kNotLeader) return false;
+  if (!clustered() || options_.forwarded || error.code != Code::kBusy) return false;
   if (local_.engine().env().mono() >= slot.give_up) return false;
   answered(slot.log);
   slot.kind = Slot::kRequest;
