@@ -2,8 +2,8 @@
 // Identity: which node of which cluster a data directory belongs to, and which lives of it it has
 // claimed. Kept in the engine's stream `__cluster`, as its attributes.
 //
-//   version u8 = 1 | flags u8 (1 founds) | cluster 16 bytes | node uvarint | directory 16 bytes
-//   | confirmed uvarint | count uvarint | claimed uvarint * count
+//   version u8 = 1 | founds u8 | cluster 16 bytes | node uvarint | directory 16 bytes
+//   | confirmed uvarint | floor uvarint | count uvarint | claimed uvarint * count
 //
 // A life begins with claim(): its incarnation is durable before anybody hears of it. What was
 // claimed and not confirmed goes along with every registration, so that metadata can tell this
@@ -30,7 +30,8 @@ struct Identity {
   Uuid directory{};                      // drawn when the directory got its identity
   bool founds = false;                   // its metadata group is not known to be on the disk yet
   std::uint64_t confirmed = 0;           // that metadata last confirmed to this directory; 0: none
-  std::vector<std::uint64_t> claimed{};  // since then, rising; the last one is of the present life
+  std::uint64_t floor = 0;               // metadata knows a life that high; claim above it
+  std::vector<std::uint64_t> claimed{};  // since confirmed, rising; the last is the present life
   std::uint64_t incarnation() const { return claimed.empty() ? confirmed : claimed.back(); }
   // As the connections of the node say it.
   net::Identity peer() const;
@@ -44,6 +45,7 @@ Result<Identity> parse_identity(Bytes);  // kCorrupt, kVersion
 
 // What the directory says; none: it belongs to no cluster. kCorrupt, kVersion, kIo.
 Result<std::optional<Identity>> load_identity(log::Engine&);
+Result<log::Pending> write_identity(log::Engine&, const Identity&);
 Result<void> store_identity(log::Engine&, const Identity&);  // durable on return
 
 // The directory becomes the first node of a new cluster: `walrus cluster init`. kExists: it belongs

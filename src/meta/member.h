@@ -38,6 +38,9 @@
 namespace walrus::meta {
 
 constexpr raft::GroupId kMetadataGroup{1};
+// What the Rpc has to take: RpcOptions::message_bytes_max. The engine's batches have to hold as
+// much.
+constexpr std::size_t kPeerMessageBytesMin = kCommandBytesMax + (64 << 10);
 
 struct MemberParts {
   io::Env& env;
@@ -77,8 +80,8 @@ struct MemberStatus {
   std::string failure{};  // why this node takes part no more: removed, fenced, a disk; or empty
   raft::Term term = 0;
   raft::Index commit = 0, applied = 0;
-  Nanos leased_until{};  // by Env::mono(), as asked_at of the last grant says; 0: never
-  raft::Membership voters{};
+  Nanos leased_until{};        // by Env::mono(), as asked_at of the last grant says; 0: never
+  raft::Membership members{};  // of the group, who votes among them
 };
 
 class Member : public std::enable_shared_from_this<Member> {
@@ -146,9 +149,91 @@ class Member : public std::enable_shared_from_this<Member> {
   io::Task<Health> health(Nanos timeout = std::chrono::seconds(5));
 
  private:
-  std::shared_ptr<const State> image_ = std::make_shared<const State>();
+  struct Inbox;    // what the Machine publishes, on its thread
+  struct Waiting;  // a coroutine that waits for something to be so
+  template <class T>
+  using Task = io::Task<T>;
+  using Self = std::shared_ptr<Member>;
+  using Routine = boost::asio::awaitable<void>;
+
+  Member(const MemberParts&, MemberOptions);
+
+  // member.cc: the group, images, proposals
+  raft::NodeOptions node_options();
+  static Task<void> open(Self);
+  void changed(const raft::NodeStatus&);
+  void adopt();
+  void follow(const State& before);
+  void look_at_self();
+  Task<Proposed> propose_here(std::string command, Nanos deadline);
+  Task<Proposed> propose_once(const std::string& command, Nanos deadline);
+  Task<void> await_applied(std::uint64_t index, Nanos deadline);
+  Nanos left(Nanos deadline) const;
+  Result<void> usable() const;
+  void wake();
+
+  // member_calls.cc: what is asked of others, and what others ask
+  void serve();
+  static Task<std::string> on_join(Self, net::Request);
+  static Task<std::string> on_propose(Self, net::Request);
+  static Task<std::string> on_beat(Self, net::Request);
+  static Task<std::string> on_work(Self, net::Request);
+  static Task<std::string> on_watch(Self, net::Request);
+  static Task<std::string> on_probe(Self, net::Request);
+  static Task<std::string> on_health(Self, net::Request);
+  Result<void> admits(const net::Request&) const;
+  NotLeader who_leads() const;
+  Task<Message> ask_leader(net::Method, Message, Nanos deadline);
+  NodeId choose_peer();
+  void learn_leader(const NotLeader&);
+  static Task<void> find_peers(Self, Nanos deadline);
+  void take(const Handout&);
+
+  // member_life.cc: from the start to the end of this life of the node
+  static Routine live(Self);
+  static Task<void> join(Self);
+  static Task<void> enroll(Self);
+  Task<bool> enroll_once();
+  Task<bool> found(const State&);
+  Result<bool> judge_enrolment(const Outcome&);
+  Task<void> keep_identity();
+  static Routine beat_on(Self);
+  static Routine beat_here(Self, Heartbeat, Nanos asked_at);
+  Heartbeat heartbeat() const;
+  void beat();
+  void beaten(Nanos asked_at, const Result<Message>&);
+  void give_up(Error);
+  void sweep();
+
+  const MemberParts parts_;
   MemberOptions options_;
-  NodeId leader_{};
+  const std::shared_ptr<Inbox> inbox_;        // shared with the Machine
+  raft::Node* node_ = nullptr;                // of the Host; null: not a member yet, or stopped
+  std::shared_ptr<Controller> controller_{};  // while this node leads
+  NodeId leader_{}, hint_{};  // hint: who is said to lead, while the group here does not know
+  std::size_t next_peer_ = 0;
+  std::set<NodeId> peers_{};  // that were found behind addresses to join at
+  bool stopped_ = false, leaving_ = false, registered_ = false;
+  std::optional<Error> failure_{};
+
+  std::shared_ptr<const State> image_ = std::make_shared<const State>();
+  std::uint64_t applied_ = 0;                  // index of the newest command in image_
+  std::map<NodeId, std::string> addresses_{};  // as they were told to the Rpc
+  std::map<Subscription, std::function<void(std::shared_ptr<const State>)>> subscribers_{};
+  Subscription last_subscription_ = 0;
+  std::set<io::Gate*> waiting_{};  // on coroutines
+
+  const std::unique_ptr<io::Gate> beat_gate_;
+  std::size_t beats_under_way_ = 0;
+  Nanos leased_at_{};
+  std::map<PartitionId, Nanos> wanted_{};  // until when
+  std::vector<Copy> copies_{};
+  std::uint64_t copied_bytes_ = 0;
+  struct Watched {
+    std::shared_ptr<const bool> over{};
+    io::Gate* gate = nullptr;  // on a coroutine
+  };
+  std::vector<Watched> watched_{};
   std::function<void(Nanos)> on_lease_{};
   std::function<void(Work)> on_work_{};
 };
