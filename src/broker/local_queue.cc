@@ -6,18 +6,22 @@
 namespace walrus::broker {
 
 Result<std::shared_ptr<Queue>> Local::queue(const TopicRef& topic) {
-  auto id = log::stream_id(topic->partitions[0]);
-  auto found = queues_.find(id);
+  auto found = queues_.find(topic->id);
   if (found != queues_.end() && found->second->partitions() == topic->partitions.size())
     return found->second;
   if (stopped_) return fail(Code::kClosed, "shutting down");
-  WALRUS_ASSIGN(auto opened, Queue::open(engine(), loop_, topic->partitions));
-  queues_.insert_or_assign(id, opened);
+  std::vector<log::StreamRef> streams;
+  for (const auto& log : topic->partitions) {
+    WALRUS_ASSIGN(auto stream, local_stream(log));
+    streams.push_back(std::move(stream));
+  }
+  WALRUS_ASSIGN(auto opened, Queue::open(engine(), loop_, std::move(streams)));
+  queues_.insert_or_assign(topic->id, opened);
   return opened;
 }
 
 // From any loop. A GET that still comes for the old topic finds its stream removed.
-void Local::drop_queue(std::uint64_t id) {
+void Local::drop_queue(const Uuid& id) {
   loop_.post([this, id] { queues_.erase(id); });
 }
 

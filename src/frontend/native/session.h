@@ -78,17 +78,22 @@ class Session : public std::enable_shared_from_this<Session> {
 
  private:
   enum class Shape : std::uint8_t { kOk, kOffset, kPair };  // how an append is answered
+  // Where an append went whose refusal comes later: what that is told with.
+  struct Origin {
+    std::string target{};
+    broker::LogRef log{};
+    std::optional<Offset> expected{};
+  };
   struct Slot {
     enum Kind : std::uint8_t { kReply, kAppended, kRequest, kForwarded } kind = kReply;
     Shape shape = Shape::kOk;
     std::string bytes{};  // kReply: framed; kRequest: the request's body
-    log::Pending pending{};
-    Offset first{};
-    std::int64_t count = 0;
+    broker::Appending appending{};
+    std::unique_ptr<Origin> origin{};  // if the answer is owed
     // In a cluster; then bytes has the request until it is answered.
-    NodeId node{};          // kForwarded: who has it
-    std::string log{};      // kForwarded, kAppended: the partition that it appends to
-    io::Nanos give_up{};    // then it is not placed anew
+    NodeId node{};        // kForwarded: who has it
+    std::string log{};    // kForwarded, kAppended: the partition, while it counts as unanswered
+    io::Nanos give_up{};  // then it is not placed anew
     bool unexecuted() const { return kind == kRequest || kind == kForwarded; }
   };
   struct Route {  // of a partition
@@ -141,12 +146,18 @@ class Session : public std::enable_shared_from_this<Session> {
   bool place_there(Slot&, NodeId, std::string& frames);
   void patience(Slot&);
   boost::asio::awaitable<void> send_to(NodeId, std::string frames);
+  boost::asio::awaitable<void> settle_there(NodeId);
+  boost::asio::awaitable<void> settle_here(std::string log);
   boost::asio::awaitable<void> take_back(NodeId, bool unknown);
+  void try_again(std::size_t slot);
   io::Task<bool> forward_front(const wire::native::Request&);
   io::Task<void> answer_forwarded();
-  bool placed_anew(Slot&, const Error&);
+  bool is_refusal(const Slot&, const Result<broker::Placed>&) const;
   void answered(const std::string& log);
   void answer_slot(Slot&, Bytes error);
+  void reply_in(Slot&, std::string frame);
+  void drop_unplaced();
+  std::string refusal_of(Bytes body);
   void refuse_moved(const std::string& target);
 
   static bool is_append(const wire::native::Request&);
@@ -154,8 +165,10 @@ class Session : public std::enable_shared_from_this<Session> {
   io::Task<Slot> append_request(const wire::native::Request&);
   io::Task<Slot> append(wire::native::Target, Shape, Bytes payload, std::optional<Offset> expected);
   io::Task<Slot> append_batch(wire::native::Target, Bytes batch);
+  static Slot appended_slot(broker::Appending, Shape, Origin);
+  Slot refusal_slot(const Error&, const Origin&, Shape);
   Slot error_slot(const Error&, Bytes target);
-  Slot mismatch_slot(const log::StreamRef&, Offset expected);
+  std::string describe_refusal(const Error&, const Origin&, Shape);
   std::string describe_error(const Error&, Bytes target);
 
   // Everything else; each appends one reply to out_, or one per request answered (GET).
@@ -163,6 +176,8 @@ class Session : public std::enable_shared_from_this<Session> {
   io::Task<bool> get_empty(broker::TopicRef, broker::Partition, io::Nanos deadline);
   io::Task<void> execute(wire::native::Request);
   struct Executor;
+  // Counted for a slot beside its bytes.
+  static constexpr std::size_t kSlotOverheadBytes = 64;
   void remember_polled(const std::string& key, std::size_t partition);
   std::size_t last_polled(const std::string& key) const;  // 0 if there was none
 

@@ -218,52 +218,96 @@ io::Task<void> Session::answer_forwarded() {
   auto reply = co_await way->reply(kReplyTimeout + (request ? waits(*request) : io::Nanos(0)));
   if (!reply) {
     co_await take_back(node, reply.error().code != Code::kClosed);
-    co_return Result<void>();
+  } else if (reply->starts_with(kNoLeader)) {
+    co_await settle_there(node);
+  } else {
+    if (reply->starts_with("ERR ")) ++errors_;
+    wire::native::append_frame(out_, *reply);
+    auto& there = upstreams_[node];
+    --there.requests;
+    there.bytes -= slot.bytes.size();
+    answered(slot.log);
+    pop();
   }
-  if (reply->starts_with(kNoLeader)) {
-    co_await take_back(node, false);
-    co_return Result<void>();
-  }
-  if (reply->starts_with("ERR ")) ++errors_;
-  wire::native::append_frame(out_, *reply);
-  auto& there = upstreams_[node];
-  --there.requests;
-  there.bytes -= slot.bytes.size();
-  answered(slot.log);
-  pop();
   co_return Result<void>();
+}
+
+// The node has refused the slot at the front, and looks at nothing that it had not taken by then:
+// what it had taken it answers, and ends.
+boost::asio::awaitable<void> Session::settle_there(NodeId node) {
+  auto way = upstreams_[node].way;
+  answered(slots_.front().log);
+  try_again(0);
+  for (std::size_t i = 1; i < slots_.size(); ++i) {
+    auto& slot = slots_[i];
+    if (slot.kind != Slot::kForwarded || slot.node != node) continue;
+    auto reply = co_await way->reply(kReplyTimeout);
+    if (!reply) co_return co_await take_back(node, reply.error().code != Code::kClosed);
+    answered(slot.log);
+    if (reply->starts_with(kNoLeader)) {
+      try_again(i);
+    } else {
+      std::string frame;
+      wire::native::append_frame(frame, *reply);
+      reply_in(slot, std::move(frame));
+    }
+  }
+  co_await take_back(node, false);
+}
+
+// Of a partition of which the slot at the front was refused here: what else was given to it has its
+// answer as well.
+boost::asio::awaitable<void> Session::settle_here(std::string log) {
+  if (options_.forwarded) {
+    answered(log);
+    answer_slot(slots_.front(), refusal_of(slots_.front().bytes));
+    drop_unplaced();
+    co_return;
+  }
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    auto& slot = slots_[i];
+    if (slot.kind != Slot::kAppended || slot.log != log) continue;
+    auto owed = slot.appending.owed;
+    if (owed && !owed->settled()) (void)co_await owed->wait();
+    answered(slot.log);
+    slot.log.clear();
+    if (!owed || !owed->settled() || !is_refusal(slot, owed->outcome())) continue;
+    slot.appending = {};
+    try_again(i);
+  }
+  co_await local_.loop().sleep(kPause);
 }
 
 // Nothing more is expected of the node: what it has not answered is placed anew, or refused where
 // that is over. `unknown`: it may have been done.
 boost::asio::awaitable<void> Session::take_back(NodeId node, bool unknown) {
   upstreams_.erase(node);
-  auto now = local_.engine().env().mono();
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     auto& slot = slots_[i];
     if (slot.kind != Slot::kForwarded || slot.node != node) continue;
     answered(slot.log);
     auto request = wire::native::parse_request(slot.bytes);
-    bool open = unknown && !(request && repeatable(*request));
-    if (open) answer_slot(slot, text::kTimedOut);
-    else if (now >= slot.give_up) answer_slot(slot, refusal_of(request));
-    else slot.kind = Slot::kRequest;
-    if (slot.kind == Slot::kRequest) placed_ = std::min(placed_, i);
+    if (unknown && !(request && repeatable(*request))) answer_slot(slot, text::kTimedOut);
+    else try_again(i);
   }
   co_await local_.loop().sleep(kPause);
 }
 
-// Of an append that was placed here and not taken, because another node leads now or nobody does:
-// whether it is placed anew.
-bool Session::placed_anew(Slot& slot, const Error& error) {
-  if (!clustered() || options_.forwarded || error.code != Code::kBusy) return false;
-  if (local_.engine().env().mono() >= slot.give_up) return false;
-  answered(slot.log);
+// Of an append that was given to a partition here and certainly not taken, because another node
+// leads it or nobody does.
+bool Session::is_refusal(const Slot& slot, const Result<broker::Placed>& outcome) const {
+  return clustered() && slot.appending.owed && !outcome && outcome.error().code == Code::kBusy;
+}
+
+// Places it anew, or refuses it where it was tried for long enough.
+void Session::try_again(std::size_t at) {
+  auto& slot = slots_[at];
+  if (local_.engine().env().mono() >= slot.give_up)
+    return answer_slot(slot, refusal_of(slot.bytes));
+  if (!slot.unexecuted()) ++unexecuted_;
   slot.kind = Slot::kRequest;
-  slot.appending = {};
-  ++unexecuted_;
-  placed_ = 0;
-  return true;
+  slot.log.clear();
+  placed_ = std::min(placed_, at);
 }
 
 void Session::answered(const std::string& log) {
@@ -271,31 +315,40 @@ void Session::answered(const std::string& log) {
   if (found != placements_.end() && --found->second.unanswered == 0) placements_.erase(found);
 }
 
-std::string Session::refusal_of(const Result<Request>& request) {
-  auto copy = request.value_or(Request{});
-  auto* target = append_target(copy);
-  auto read = read_target(copy);
-  return text::no_leader(target ? name_of(*target) : read ? name_of(*read) : "");
+std::string Session::refusal_of(Bytes body) {
+  auto request = wire::native::parse_request(body);
+  if (!request) return std::string(text::kBusy);
+  auto read = read_target(*request);
+  auto* target = read ? &*read : append_target(*request);
+  return target ? text::no_leader(name_of(*target)) : std::string(text::kBusy);
 }
 
 void Session::answer_slot(Slot& slot, Bytes error) {
   ++errors_;
-  auto bytes = error_reply(error);
-  slot_bytes_ = slot_bytes_ - slot.bytes.size() + bytes.size();
+  reply_in(slot, error_reply(error));
+}
+
+void Session::reply_in(Slot& slot, std::string frame) {
+  slot_bytes_ = slot_bytes_ - slot.bytes.size() + frame.size();
   if (slot.unexecuted()) --unexecuted_;
-  slot.bytes = std::move(bytes);
+  slot.bytes = std::move(frame);
   slot.kind = Slot::kReply;
 }
 
-// To a node that has handed on what is not led here: nothing behind it is looked at.
+// To a node that has handed on what is not led here: nothing is looked at any more that was not
+// placed before.
 void Session::refuse_moved(const std::string& target) {
+  drop_unplaced();
+  push({.kind = Slot::kReply, .bytes = error_reply(text::no_leader(target))});
+}
+
+void Session::drop_unplaced() {
   while (slots_.size() > placed_) {
     slot_bytes_ -= slots_.back().bytes.size() + kSlotOverheadBytes;
     if (slots_.back().unexecuted()) --unexecuted_;
     slots_.pop_back();
   }
   stopping_ = true;
-  push({.kind = Slot::kReply, .bytes = error_reply(text::no_leader(target))});
 }
 
 }  // namespace walrus::frontend::native
