@@ -25,6 +25,7 @@ constexpr net::Method kForwardNative{0x400};  // a stream; a wire::peer::Forward
 struct Forwarding {
   net::Rpc* rpc = nullptr;   // null: there are no other nodes
   io::Loop* loop = nullptr;  // the Rpc's
+  NodeId self{};
 };
 
 class Upstream {
