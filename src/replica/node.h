@@ -122,9 +122,9 @@ class Node {
   void recover(const std::vector<meta::Recover>&);
   void roll(const std::vector<meta::Roll>&);
   void copy(const std::vector<meta::Copy>&);
-  std::vector<PartitionId> wanted() const;  // for the heartbeat
-  std::vector<meta::Copy> copying() const;  // likewise
-  void accept_loss(SegmentId);              // an operator's word (R41)
+  std::vector<PartitionId> wanted() const;      // for the heartbeat
+  std::vector<meta::Copy> copying() const;      // likewise
+  void accept_loss(SegmentId, std::string by);  // an operator's word, by name (R41)
 
   // ---- For the broker ----
   // One record batch v2 that record::validate() took; base offset and epoch are set here. Answers
