@@ -253,7 +253,9 @@ class Local {
   io::Task<std::vector<Claim>> take_here(TopicRef, Partition, Queue::Limits);
   io::Task<bool> settle_here(TopicRef, Partition);
   io::Task<bool> wait_available_here(TopicRef, Partition, io::Nanos timeout);
-  io::Task<Offset> consumer_position(log::StreamRef, std::string consumer);
+  std::shared_ptr<Cursors> cursors(const TopicRef&);
+  io::Task<Offset> consumer_position(TopicRef, std::size_t partition, std::string consumer);
+  io::Task<void> wait_any_position(TopicRef, std::string consumer, io::Nanos timeout);
   Result<ReadResult> read_now(const log::StreamRef&, const ReadRequest&);
 
   Broker& broker_;

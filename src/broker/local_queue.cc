@@ -11,7 +11,7 @@ Result<std::shared_ptr<Queue>> Local::queue(const TopicRef& topic) {
   if (found != queues_.end() && found->second->partitions() == topic->partitions.size())
     return found->second;
   if (stopped_) return fail(Code::kClosed, "shutting down");
-  WALRUS_ASSIGN(auto opened, Queue::open(engine(), loop_, topic->partitions));
+  WALRUS_ASSIGN(auto opened, Queue::open(engine(), loop_, cursors(topic), topic->partitions));
   queues_.insert_or_assign(id, opened);
   return opened;
 }

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "base/check.h"
-#include "base/coding.h"
 #include "record/batch.h"
 
 namespace walrus::broker {
@@ -38,19 +37,6 @@ std::unexpected<Error> stopping() { return fail(Code::kClosed, "shutting down");
 
 }  // namespace
 
-std::string encode_position(Offset offset) {
-  std::string value;
-  append_le(value, offset.value);
-  return value;
-}
-
-Result<Offset> decode_position(Bytes value) {
-  Decoder decoder(value);
-  auto position = decoder.le<std::int64_t>();
-  if (!position || *position < 0) return fail(Code::kCorrupt, "a cursor that is no offset");
-  return Offset{*position};
-}
-
 Offset Queue::Lane::committed() const {
   auto position = next.value;
   if (!claimed.empty()) position = std::min(position, *claimed.begin());
@@ -59,13 +45,15 @@ Offset Queue::Lane::committed() const {
 }
 
 Result<std::shared_ptr<Queue>> Queue::open(log::Engine& engine, io::Loop& loop,
+                                           std::shared_ptr<Cursors> cursors,
                                            std::vector<log::StreamRef> partitions) {
   CHECK(!partitions.empty());
-  std::shared_ptr<Queue> queue(new Queue(engine, loop));
+  std::shared_ptr<Queue> queue(new Queue(engine, loop, std::move(cursors)));
   for (auto& stream : partitions) {
     Lane lane;
-    if (auto value = engine.get_state(stream, log::Table::kCursors, kQueueCursor)) {
-      WALRUS_ASSIGN(lane.next, decode_position(*value));
+    WALRUS_ASSIGN(auto position, queue->cursors_->get(queue->lanes_.size(), kQueueReader));
+    if (position) {
+      lane.next = *position;
     } else {
       WALRUS_ASSIGN(auto info, engine.info(stream));
       lane.next = info.log_start;
@@ -265,28 +253,26 @@ io::Task<void> Queue::commit_due(std::shared_ptr<Queue> queue) {
   struct Put {
     std::size_t partition;
     Offset position;
-    log::Pending pending;
+    std::unique_ptr<io::Signal> done;
   };
   std::vector<Put> puts;
   for (std::size_t i = 0; i < queue->lanes_.size(); ++i) {
     auto position = queue->lanes_[i].committed();
     if (position <= queue->lanes_[i].durable) continue;
-    auto stream = queue->lanes_[i].stream;
-    auto value = encode_position(position);
-    auto put = queue->engine_.put_state(stream, log::Table::kCursors, kQueueCursor, value);
+    auto done = std::make_unique<io::Signal>(queue->loop_);
+    auto& cursors = *queue->cursors_;
+    auto put = cursors.put(i, kQueueReader, position, done->setter());
     while (!put && put.error().code == Code::kBusy) {
       io::Signal room(queue->loop_);
-      queue->engine_.when_room(stream, room.setter());
+      cursors.when_room(i, room.setter());
       WALRUS_CO_TRY(co_await room.wait());
-      put = queue->engine_.put_state(stream, log::Table::kCursors, kQueueCursor, value);
+      put = cursors.put(i, kQueueReader, position, done->setter());
     }
     if (!put) co_return std::unexpected(std::move(put).error());
-    puts.push_back({i, position, *put});
+    puts.push_back({i, position, std::move(done)});
   }
   for (const auto& put : puts) {
-    io::Signal done(queue->loop_);
-    queue->engine_.when_done(put.pending, done.setter());
-    WALRUS_CO_TRY(co_await done.wait());
+    WALRUS_CO_TRY(co_await put.done->wait());
     auto& durable = queue->lanes_[put.partition].durable;
     durable = std::max(durable, put.position);
   }

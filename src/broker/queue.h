@@ -23,16 +23,12 @@
 #include <string>
 #include <vector>
 
+#include "broker/cursors.h"
 #include "broker/waiters.h"
 #include "io/network.h"
 #include "log/engine.h"
 
 namespace walrus::broker {
-
-// The durable positions of a stream, in its cursor table: value = little endian i64.
-constexpr Bytes kQueueCursor = "__get";
-std::string encode_position(Offset);
-Result<Offset> decode_position(Bytes);
 
 struct Claim {
   std::size_t partition = 0;
@@ -54,7 +50,7 @@ class Queue : public std::enable_shared_from_this<Queue> {
   };
 
   // Reads the durable positions.
-  static Result<std::shared_ptr<Queue>> open(log::Engine&, io::Loop&,
+  static Result<std::shared_ptr<Queue>> open(log::Engine&, io::Loop&, std::shared_ptr<Cursors>,
                                              std::vector<log::StreamRef> partitions);
 
   // The next records of one partition, or of all in turn. Empty: none for now.
@@ -88,7 +84,8 @@ class Queue : public std::enable_shared_from_this<Queue> {
     bool quiet() const { return claimed.empty() && restored.empty(); }
   };
 
-  Queue(log::Engine& engine, io::Loop& loop) : engine_(engine), loop_(loop) {}
+  Queue(log::Engine& engine, io::Loop& loop, std::shared_ptr<Cursors> cursors)
+      : engine_(engine), loop_(loop), cursors_(std::move(cursors)) {}
   Result<void> refill(std::size_t partition);
   Result<bool> refill_once(std::size_t partition);
   Result<bool> has_record(std::size_t partition);
@@ -102,6 +99,7 @@ class Queue : public std::enable_shared_from_this<Queue> {
 
   log::Engine& engine_;
   io::Loop& loop_;
+  const std::shared_ptr<Cursors> cursors_;  // shared with what is being committed
   std::vector<Lane> lanes_;
   std::size_t turn_ = 0;
   bool committing_ = false, stopped_ = false;

@@ -40,7 +40,8 @@ class QueueTest : public testing::Test {
       }
       streams_.push_back(*found);
     }
-    auto queue = Queue::open(*engine_, *loop_, streams_);
+    auto queue =
+        Queue::open(*engine_, *loop_, std::make_shared<TableCursors>(*engine_, streams_), streams_);
     ASSERT_TRUE(queue.has_value()) << queue.error().message;
     queue_ = *queue;
   }
@@ -195,12 +196,6 @@ TEST_F(QueueTest, stop_ends_waits) {
   auto waited = block<bool>([this] { return queue_->wait_available(0, std::chrono::hours(1)); });
   EXPECT_EQ(waited.error().code, Code::kClosed);
   EXPECT_EQ(queue_->take(0, {}).error().code, Code::kClosed);
-}
-
-TEST(PositionTest, decodes_what_it_encodes_and_refuses_the_rest) {
-  EXPECT_EQ(decode_position(encode_position(Offset{1LL << 40})).value(), Offset{1LL << 40});
-  EXPECT_EQ(decode_position("short").error().code, Code::kCorrupt);
-  EXPECT_EQ(decode_position(encode_position(Offset{-1})).error().code, Code::kCorrupt);
 }
 
 }  // namespace

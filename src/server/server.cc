@@ -1,6 +1,7 @@
 #include "server/server.h"
 
 #include "base/check.h"
+#include "broker/engine_journal.h"
 #include "broker/run_on.h"
 #include "log/directory.h"
 
@@ -47,7 +48,9 @@ Result<void> Server::open() {
     loops.push_back(loops_.back().get());
   }
   broker_ = std::make_unique<broker::Broker>(*engine_, loops, options_.broker);
-  groups_ = std::make_shared<broker::Groups>(*engine_, *loops_[0], options_.groups);
+  groups_ = std::make_shared<broker::Coordinators>(env_, *loops_[0], options_.groups, 1);
+  groups_->begin(0, std::make_unique<broker::EngineJournal>(*engine_, *loops_[0],
+                                                            std::string(broker::kGroupsStream)));
   return open_security();
 }
 

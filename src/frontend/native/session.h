@@ -24,7 +24,7 @@
 #include "base/metrics.h"
 #include "broker/auth/authentication.h"
 #include "broker/broker.h"
-#include "broker/group/groups.h"
+#include "broker/group/coordinators.h"
 #include "io/network.h"
 #include "wire/native/frame.h"
 #include "wire/native/request.h"
@@ -56,7 +56,7 @@ struct SessionOptions {
   SessionCounters* counters = nullptr;
   SessionMemory* memory = nullptr;
   broker::PortSecurity security{};
-  std::shared_ptr<broker::Groups> groups{};
+  std::shared_ptr<broker::Coordinators> groups{};
 };
 
 class Session : public std::enable_shared_from_this<Session> {
