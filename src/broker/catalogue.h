@@ -11,12 +11,15 @@
 #include <string>
 #include <vector>
 
+#include "base/coding.h"
 #include "base/uuid.h"
 #include "broker/log.h"
 #include "broker/topic_config.h"
 #include "broker/waiters.h"
 
 namespace walrus::broker {
+
+constexpr Bytes kGroupsStream = "__consumer_offsets";
 
 // A topic as one loop sees it. Kept by who uses it; calls on a topic that was removed meanwhile
 // answer kNotFound.
@@ -29,8 +32,7 @@ struct Topic {
   std::size_t put_turn = 0, poll_turn = 0;
 
   // The id in short, for what has no room for all of it.
-  std::uint64_t number() const { return topic_number(id); }
-  static std::uint64_t topic_number(const Uuid&);
+  std::uint64_t number() const { return load_be<std::uint64_t>(id.bytes.data() + 8); }
 };
 using TopicRef = std::shared_ptr<Topic>;
 
@@ -67,6 +69,8 @@ class Catalogue {
 
   // A producer id that was never given before.
   virtual io::Task<std::int64_t> new_producer_id(io::Loop&) = 0;
+  // The highest replication factor that there are nodes for now.
+  virtual std::uint32_t replicas_max() const = 0;
 };
 
 // Topics as streams of the engine: partition 0 of topic t is the stream "t", partition p is the
@@ -87,13 +91,13 @@ class LocalCatalogue final : public Catalogue {
   io::Task<void> remove(io::Loop&, std::string topic) override;
   io::Task<TopicConfig> configure(io::Loop&, std::string topic, Change change) override;
   io::Task<std::int64_t> new_producer_id(io::Loop&) override;
+  std::uint32_t replicas_max() const override { return 1; }
 
  private:
   Result<TopicRef> build(Bytes topic);
   Uuid topic_id(const log::StreamRef& first) const;
   io::Task<void> create_here(NewTopic);
-  io::Task<void> create_partition(std::string topic, std::size_t number, const TopicConfig&,
-                                  log::Pending& made);
+  io::Task<void> create_partition(NewTopic, std::size_t number, log::Pending& made);
   io::Task<void> grow_here(std::string topic, std::size_t partitions);
   io::Task<void> remove_here(std::string topic);
   io::Task<TopicConfig> configure_here(std::string topic, Change change);

@@ -94,8 +94,7 @@ class CursorKeeper::View final : public Cursors {
   const Uuid topic_;
 };
 
-CursorKeeper::CursorKeeper(io::Loop& loop, std::unique_ptr<Journal> journal)
-    : journal_(std::move(journal)), loop_(loop) {}
+CursorKeeper::CursorKeeper(std::unique_ptr<Journal> journal) : journal_(std::move(journal)) {}
 
 Result<void> CursorKeeper::check() const {
   if (stopped_) return fail(Code::kFenced, "the cursors are kept elsewhere");
@@ -108,8 +107,8 @@ io::Task<void> CursorKeeper::open() {
   if (opened_) co_return Result<void>();
   if (std::exchange(opening_, true)) co_return fail(Code::kBusy, "the cursors are being read");
   positions_.clear();
-  auto loaded = co_await journal_->load(
-      [this](Bytes key_bytes, std::optional<Bytes> value) -> Result<void> {
+  auto loaded =
+      co_await journal_->load([this](Bytes key_bytes, std::optional<Bytes> value) -> Result<void> {
         WALRUS_ASSIGN(auto key, decode_cursor_key(key_bytes));
         if (!value) {
           positions_.erase(key);

@@ -35,7 +35,7 @@ class CursorKeeper : public std::enable_shared_from_this<CursorKeeper> {
  public:
   static constexpr std::size_t kCursorsMax = 1'000'000;  // then kTooLarge for a new one
 
-  CursorKeeper(io::Loop&, std::unique_ptr<Journal>);
+  explicit CursorKeeper(std::unique_ptr<Journal>);
 
   // Reads what is durable, once; may be tried again. Everything else fails with kBusy before.
   io::Task<void> open();
@@ -54,7 +54,6 @@ class CursorKeeper : public std::enable_shared_from_this<CursorKeeper> {
   Result<void> check() const;
 
   const std::unique_ptr<Journal> journal_;
-  io::Loop& loop_;
   std::map<CursorKey, Offset> positions_;
   bool opened_ = false, stopped_ = false, opening_ = false;
 };

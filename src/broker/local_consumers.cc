@@ -1,6 +1,8 @@
-// The part of Local that serves named consumers: a durable position per partition.
+// The part of Local that serves named consumers: a durable position per partition, each where the
+// positions of its topic are kept.
 
 #include "broker/broker.h"
+#include "broker/run_on.h"
 
 namespace walrus::broker {
 namespace {
@@ -9,23 +11,47 @@ std::unexpected<Error> stopping() { return fail(Code::kClosed, "shutting down");
 
 }  // namespace
 
-std::shared_ptr<Cursors> Local::cursors(const TopicRef& topic) {
-  return std::make_shared<TableCursors>(engine(), topic->partitions);
+// The same topic, as this loop has it.
+Result<TopicRef> Local::mine(const Topic& topic) {
+  WALRUS_ASSIGN(auto found, find(topic.name));
+  if (found->id != topic.id) return fail(Code::kNotFound, "unknown topic {}", topic.name);
+  return found;
+}
+
+Result<std::shared_ptr<Cursors>> Local::cursors(const Topic& topic) {
+  if (broker_.open_cursors_) return broker_.open_cursors_(topic);
+  std::vector<log::StreamRef> streams;
+  for (const auto& log : topic.partitions) {
+    WALRUS_ASSIGN(auto stream, local_stream(log));
+    streams.push_back(std::move(stream));
+  }
+  return std::make_shared<TableCursors>(engine(), std::move(streams));
 }
 
 // Of a consumer that is new: the log's start, durably.
 io::Task<Offset> Local::consumer_position(TopicRef topic, std::size_t partition,
                                           std::string consumer) {
-  auto cursors = this->cursors(topic);
+  WALRUS_CO_ASSIGN(auto cursors, this->cursors(*topic));
   WALRUS_CO_ASSIGN(auto position, cursors->get(partition, consumer));
-  WALRUS_CO_ASSIGN(auto info, engine().info(topic->partitions[partition]));
-  if (position) co_return std::max(*position, info.log_start);  // retention may have passed it
-  WALRUS_CO_TRY(co_await put_durably(loop_, cursors, partition, consumer, info.log_start));
-  co_return info.log_start;
+  WALRUS_CO_ASSIGN(auto bounds, topic->partitions[partition]->bounds());
+  if (position) co_return std::max(*position, bounds.log_start);  // retention may have passed it
+  WALRUS_CO_TRY(co_await put_durably(loop_, cursors, partition, consumer, bounds.log_start));
+  co_return bounds.log_start;
 }
 
 io::Task<ReadResult> Local::poll(TopicRef topic, Partition partition, std::string consumer,
                                  ReadRequest request) {
+  auto& home = broker_.home(*this);
+  return run_on<ReadResult>(loop_, home.loop_, [&home, topic, partition, consumer, request] {
+    return home.poll_here(topic, partition, consumer, request);
+  });
+}
+
+io::Task<ReadResult> Local::poll_here(TopicRef asked, Partition partition, std::string consumer,
+                                      ReadRequest request) {
+  WALRUS_CO_ASSIGN(auto topic, mine(*asked));
+  WALRUS_CO_ASSIGN(auto cursors, this->cursors(*topic));
+  WALRUS_CO_TRY(co_await cursors->confirm());
   auto count = partition ? 1 : topic->partitions.size();
   auto start = partition ? *partition : topic->poll_turn++;
   auto deadline = engine().env().mono() + request.wait;
@@ -50,34 +76,43 @@ io::Task<ReadResult> Local::poll(TopicRef topic, Partition partition, std::strin
 // Until any partition has something at or behind the consumer's position.
 io::Task<void> Local::wait_any_position(TopicRef topic, std::string consumer, io::Nanos timeout) {
   if (stopped_) co_return stopping();
-  auto cursors = this->cursors(topic);
+  WALRUS_CO_ASSIGN(auto cursors, this->cursors(*topic));
   io::Signal signal(loop_);
   auto waiter = waiters_->add(signal.setter());
   std::vector<std::uint64_t> tickets;
   for (std::size_t i = 0; i < topic->partitions.size(); ++i) {
     auto position = cursors->get(i, consumer).value_or(Offset{}).value_or(Offset{});
-    tickets.push_back(engine().when_readable(
-        topic->partitions[i], position, UpTo::kHighWatermark,
-        [loop = &loop_, waiters = waiters_, waiter](Result<void> r) {
-          loop->post([waiters, waiter, r = std::move(r)] { waiters->wake(waiter, r); });
-        }));
+    tickets.push_back(topic->partitions[i]->when_readable(position, waking(waiter)));
   }
   auto waited = co_await signal.wait(timeout);
   waiters_->remove(waiter);
-  for (std::size_t i = 0; i < tickets.size(); ++i)
-    engine().cancel(topic->partitions[i], tickets[i]);
+  for (std::size_t i = 0; i < tickets.size(); ++i) topic->partitions[i]->cancel(tickets[i]);
   co_return waited;
 }
 
 io::Task<void> Local::commit(TopicRef topic, std::size_t partition, std::string consumer,
                              Offset next) {
-  auto cursors = this->cursors(topic);
+  auto& home = broker_.home(*this);
+  return run_on<void>(loop_, home.loop_, [&home, topic, partition, consumer, next] {
+    return home.commit_here(topic, partition, consumer, next);
+  });
+}
+
+io::Task<void> Local::commit_here(TopicRef asked, std::size_t partition, std::string consumer,
+                                  Offset next) {
+  WALRUS_CO_ASSIGN(auto topic, mine(*asked));
+  WALRUS_CO_ASSIGN(auto cursors, this->cursors(*topic));
   WALRUS_CO_ASSIGN(auto known, cursors->get(partition, consumer));
   if (!known) co_return fail(Code::kNotFound, "unknown consumer {}", consumer);
-  WALRUS_CO_ASSIGN(auto info, engine().info(topic->partitions[partition]));
-  if (next < info.log_start || next > info.high_watermark)
-    co_return fail(Code::kOutOfRange, "offset out of range {}..{}", info.log_start.value,
-                   info.high_watermark.value);
+  const auto& log = topic->partitions[partition];
+  WALRUS_CO_ASSIGN(auto bounds, log->bounds());
+  // What was read elsewhere may not be known here yet.
+  if (next > bounds.high_watermark) {
+    WALRUS_CO_ASSIGN(bounds.high_watermark, co_await log->confirm());
+  }
+  if (next < bounds.log_start || next > bounds.high_watermark)
+    co_return fail(Code::kOutOfRange, "offset out of range {}..{}", bounds.log_start.value,
+                   bounds.high_watermark.value);
   co_return co_await put_durably(loop_, cursors, partition, consumer, next);
 }
 

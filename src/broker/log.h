@@ -31,6 +31,7 @@ using replica::Acks;
 struct AppendRules {
   std::optional<Offset> expected_next{};  // kMismatch unless it is the next offset
   Acks acks = Acks::kAll;                 // below it: answered before it is safe
+  std::optional<io::Nanos> wait{};        // for somebody who takes it, if nobody does now
 };
 
 // Where records were appended.
@@ -83,7 +84,7 @@ struct Bounds {
 };
 
 struct LogInfo {
-  Bounds bounds{};
+  Offset log_start{}, high_watermark{}, log_end{};
   std::int64_t bytes = 0;        // batches that are kept
   std::optional<Time> newest{};  // none: no record
 };
@@ -117,7 +118,8 @@ class Log {
   virtual void cancel(std::uint64_t id) = 0;
   // The high watermark, with everything that was acknowledged by anybody before the call.
   virtual io::Task<Offset> confirm() = 0;
-  virtual io::Task<void> trim(Offset first_kept) = 0;  // durable on return
+  // Durable on return, which is on the loop that is given.
+  virtual io::Task<void> trim(io::Loop&, Offset first_kept) = 0;
 
   virtual Result<Bounds> bounds() const = 0;
   virtual Result<LogInfo> info() const = 0;
@@ -143,7 +145,7 @@ class LocalLog final : public Log {
   std::uint64_t when_readable(Offset, log::Done<void>) override;
   void cancel(std::uint64_t id) override;
   io::Task<Offset> confirm() override;
-  io::Task<void> trim(Offset first_kept) override;
+  io::Task<void> trim(io::Loop&, Offset first_kept) override;
   Result<Bounds> bounds() const override;
   Result<LogInfo> info() const override;
   std::vector<LogSegment> segments() const override;
@@ -153,5 +155,8 @@ class LocalLog final : public Log {
   const log::StreamRef stream_;
   const NodeId self_;
 };
+
+// What keeps it on this node. kInvalid: it is not a stream of this node's engine.
+Result<log::StreamRef> local_stream(const LogRef&);
 
 }  // namespace walrus::broker

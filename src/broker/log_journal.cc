@@ -56,7 +56,7 @@ class LogJournal::State : public std::enable_shared_from_this<State> {
   const LogJournalOptions options_;
   std::function<void()> on_lost_;
   std::map<std::string, std::int64_t, std::less<>> last_{};  // of a key: its last record
-  Offset start_{}, next_{};  // of the log, as this owner knows it
+  Offset start_{}, next_{};                                  // of the log, as this owner knows it
   std::deque<Waiting> queue_{};
   std::size_t queued_bytes_ = 0;
   bool loaded_ = false, sending_ = false, confirming_ = false, lost_ = false, ended_ = false;

@@ -97,10 +97,10 @@ class Reading {
                                         : ErrorCode::kUnknownTopicOrPartition;
     if (asked.index < 0 || number_of >= (*topic_)->partitions.size())
       return ErrorCode::kUnknownTopicOrPartition;
-    const auto& stream = (*topic_)->partitions[number_of];
-    if (auto fenced = check_leader_epoch(call_, stream, asked.current_leader_epoch); fenced != 0)
+    const auto& log = (*topic_)->partitions[number_of];
+    if (auto fenced = check_leader_epoch(*log, asked.current_leader_epoch); fenced != 0)
       return static_cast<ErrorCode>(fenced);
-    plan.parts.push_back({.stream = stream,
+    plan.parts.push_back({.log = log,
                           .from = Offset{asked.fetch_offset},
                           .bytes_max = std::max(asked.bytes_max, 0)});
     return ErrorCode::kNone;

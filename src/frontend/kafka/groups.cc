@@ -57,7 +57,7 @@ ErrorCode outcome(const Result<T>& result) {
 
 std::uint64_t current_topic_id(Call call, Bytes topic) {
   auto found = find_topic(call.local, topic);
-  return found ? log::stream_id((*found)->partitions[0]) : 0;
+  return found ? (*found)->number() : 0;
 }
 
 }  // namespace
@@ -207,7 +207,7 @@ io::Task<OffsetCommitResponse> offset_commit(Call call, OffsetCommitRequest requ
       else
         offsets.push_back({.topic = std::string(asked.name),
                            .partition = part.index,
-                           .topic_id = log::stream_id((*found)->partitions[0]),
+                           .topic_id = (*found)->number(),
                            .offset = part.offset,
                            .leader_epoch = part.leader_epoch,
                            .metadata = std::string(metadata),

@@ -169,7 +169,7 @@ void append_unsupported_version(std::string& to);
 struct Produced {
   struct Part {
     std::size_t topic = 0, partition = 0;  // places in the response
-    log::Pending pending{};
+    broker::Appending appending{};
   };
   wire::kafka::ProduceResponse response{};
   std::vector<Part> parts{};  // appended, and not yet known to be durable
@@ -178,20 +178,17 @@ struct Produced {
 };
 constexpr std::int16_t kProduceKey = 0;
 io::Task<Produced> begin_produce(Call, Bytes body);
-// Marks what did not become durable.
-void end_produce(Produced&, const Error&);
+// Tells where each part is, or why it is not.
+void end_produce(Produced&, const broker::AppendRun&);
 
-// Ids of topics and of the cluster, from the directory's and the stream's.
-wire::kafka::Uuid topic_id(const NodeOptions&, const broker::Topic&);
-std::optional<std::uint64_t> stream_of(const NodeOptions&, const wire::kafka::Uuid&);
 std::string cluster_id(const NodeOptions&);
 bool valid_topic_name(Bytes);
 // kNotFound: also what is no name, or no id, of a topic.
 Result<broker::TopicRef> find_topic(broker::Local&, Bytes name);
 Result<broker::TopicRef> find_topic(Call, const wire::kafka::Uuid&);
 // The partition of a topic that was looked for, by its number, as clients give it.
-Result<log::StreamRef> find_partition(const Result<broker::TopicRef>&, std::int32_t partition);
+Result<broker::LogRef> find_partition(const Result<broker::TopicRef>&, std::int32_t partition);
 // kNone, or what is wrong with the leader epoch that a client believes in; -1: it does not say.
-std::int16_t check_leader_epoch(Call, const log::StreamRef&, std::int32_t asked);
+std::int16_t check_leader_epoch(const broker::Log&, std::int32_t asked);
 
 }  // namespace walrus::frontend::kafka

@@ -15,7 +15,7 @@ using namespace wire::kafka;
 // Of Metadata, or of DescribeTopicPartitions.
 template <class Partition>
 Partition describe_partition(Call call, const broker::Topic& topic, std::size_t number_of) {
-  auto bounds = call.local.engine().bounds(topic.partitions[number_of]);
+  auto bounds = topic.partitions[number_of]->bounds();
   Partition partition;
   partition.index = static_cast<std::int32_t>(number_of);
   if (!bounds) partition.error_code = number(partition_error(bounds.error()));
@@ -26,7 +26,7 @@ Partition describe_partition(Call call, const broker::Topic& topic, std::size_t 
 }
 
 MetadataResponse::Topic describe(Call call, const broker::Topic& topic) {
-  MetadataResponse::Topic to{.name = topic.name, .id = topic_id(call.node, topic)};
+  MetadataResponse::Topic to{.name = topic.name, .id = topic.id};
   to.partitions.reserve(topic.partitions.size());
   for (std::size_t i = 0; i < topic.partitions.size(); ++i)
     to.partitions.push_back(describe_partition<MetadataResponse::Partition>(call, topic, i));
@@ -141,7 +141,7 @@ io::Task<DescribeTopicPartitionsResponse> describe_topic_partitions(
     if (!topic)
       to.error_code = number(valid_topic_name(name) ? partition_error(topic.error())
                                                     : ErrorCode::kInvalidTopic);
-    else to.id = topic_id(call.node, **topic);
+    else to.id = (*topic)->id;
     for (; first < count && left > 0; ++first, --left) {
       auto& partition = to.partitions.emplace_back(
           describe_partition<DescribeTopicPartitionsResponse::Partition>(call, **topic, first));

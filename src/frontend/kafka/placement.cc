@@ -14,7 +14,7 @@ using namespace wire::kafka;
 DescribeLogDirsResponse::Partition measure(Call call, const broker::Topic& topic,
                                            std::size_t partition) {
   DescribeLogDirsResponse::Partition to{.index = static_cast<std::int32_t>(partition)};
-  if (auto info = call.local.engine().info(topic.partitions[partition])) to.bytes = info->bytes;
+  if (auto info = topic.partitions[partition]->info()) to.bytes = info->bytes;
   return to;
 }
 

@@ -60,9 +60,8 @@ Json members_of(const broker::GroupSummary& group) {
 // Nothing: its topic, or the one that it was committed for, is not there.
 std::optional<Json> describe_offset(broker::Local& local, const broker::CommittedOffset& one) {
   auto topic = local.find(one.topic, static_cast<std::size_t>(one.partition));
-  if (!topic || log::stream_id((*topic)->partitions[0]) != one.topic_id) return std::nullopt;
-  auto bounds =
-      local.engine().bounds((*topic)->partitions[static_cast<std::size_t>(one.partition)]);
+  if (!topic || (*topic)->number() != one.topic_id) return std::nullopt;
+  auto bounds = (*topic)->partitions[static_cast<std::size_t>(one.partition)]->bounds();
   if (!bounds) return std::nullopt;
   auto end = bounds->high_watermark.value;
   return Json{
@@ -112,12 +111,12 @@ io::Task<void> set_group(GroupCall call, std::string topic,
     auto place = static_cast<std::size_t>(one.partition);
     if (place >= found->partitions.size())
       co_return refuse(text::unknown_topic(fmt::format("{}/{}", topic, one.partition)));
-    WALRUS_CO_ASSIGN(auto bounds, call.local.engine().bounds(found->partitions[place]));
+    WALRUS_CO_ASSIGN(auto bounds, found->partitions[place]->bounds());
     if (Offset{one.offset} < bounds.log_start || Offset{one.offset} > bounds.high_watermark)
       co_return refuse(text::out_of_range(bounds.log_start.value, bounds.high_watermark.value));
     commits.push_back({.topic = topic,
                        .partition = one.partition,
-                       .topic_id = log::stream_id(found->partitions[0]),
+                       .topic_id = found->number(),
                        .offset = one.offset,
                        .committed_ms = call.local.engine().trusted_ms()});
   }

@@ -72,13 +72,18 @@ class Session : public std::enable_shared_from_this<Session> {
 
  private:
   enum class Shape : std::uint8_t { kOk, kOffset, kPair };  // how an append is answered
+  // Where an append went whose refusal comes later: what that is told with.
+  struct Origin {
+    std::string target{};
+    broker::LogRef log{};
+    std::optional<Offset> expected{};
+  };
   struct Slot {
     enum Kind : std::uint8_t { kReply, kAppended, kRequest } kind = kReply;
     Shape shape = Shape::kOk;
     std::string bytes{};  // kReply: framed; kRequest: the request's body
-    log::Pending pending{};
-    Offset first{};
-    std::int64_t count = 0;
+    broker::Appending appending{};
+    std::unique_ptr<Origin> origin{};  // if the answer is owed
   };
   struct Unsent {          // a claim of GET whose reply is not yet with the kernel
     std::int64_t end = 0;  // the place in the connection's output where its reply ends
@@ -114,8 +119,10 @@ class Session : public std::enable_shared_from_this<Session> {
   io::Task<Slot> append_request(const wire::native::Request&);
   io::Task<Slot> append(wire::native::Target, Shape, Bytes payload, std::optional<Offset> expected);
   io::Task<Slot> append_batch(wire::native::Target, Bytes batch);
+  static Slot appended_slot(broker::Appending, Shape, Origin);
+  Slot refusal_slot(const Error&, const Origin&, Shape);
   Slot error_slot(const Error&, Bytes target);
-  Slot mismatch_slot(const log::StreamRef&, Offset expected);
+  std::string describe_refusal(const Error&, const Origin&, Shape);
   std::string describe_error(const Error&, Bytes target);
 
   // Everything else; each appends one reply to out_, or one per request answered (GET).
