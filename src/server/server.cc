@@ -1,6 +1,7 @@
 #include "server/server.h"
 
 #include "base/check.h"
+#include "broker/engine_journal.h"
 #include "broker/run_on.h"
 #include "log/directory.h"
 
@@ -59,7 +60,9 @@ Result<void> Server::compose(std::unique_ptr<broker::Catalogue> catalogue) {
   for (const auto& loop : loops_) loops.push_back(loop.get());
   broker_ =
       std::make_unique<broker::Broker>(*engine_, loops, options_.broker, std::move(catalogue));
-  groups_ = std::make_shared<broker::Groups>(*engine_, *loops_[0], options_.groups);
+  groups_ = std::make_shared<broker::Coordinators>(env_, *loops_[0], options_.groups, 1);
+  groups_->begin(0, std::make_unique<broker::EngineJournal>(*engine_, *loops_[0],
+                                                            std::string(broker::kGroupsStream)));
   WALRUS_TRY(open_security());
   return bind();
 }

@@ -129,9 +129,9 @@ class Server {
   std::unique_ptr<broker::Broker> broker_;
   std::shared_ptr<broker::Users> users_;  // shared with the sessions
   std::shared_ptr<broker::AuthJournal> auth_journal_;
-  std::shared_ptr<broker::Groups> groups_;  // shared with the sessions
-  std::unique_ptr<net::TlsServer> tls_;     // none: no port asks for it
-  io::Nanos certificates_looked_at_{};      // on the watcher
+  std::shared_ptr<broker::Coordinators> groups_;  // shared with the sessions
+  std::unique_ptr<net::TlsServer> tls_;           // none: no port asks for it
+  io::Nanos certificates_looked_at_{};            // on the watcher
   std::unique_ptr<frontend::native::NativeServer> native_;
   std::unique_ptr<frontend::kafka::KafkaServer> kafka_;
   std::unique_ptr<frontend::admin::AdminServer> admin_;

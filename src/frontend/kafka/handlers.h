@@ -12,7 +12,7 @@
 
 #include "broker/auth/authentication.h"
 #include "broker/broker.h"
-#include "broker/group/groups.h"
+#include "broker/group/coordinators.h"
 #include "frontend/kafka/fetch_session.h"
 #include "meta/state.h"
 #include "wire/kafka/api.h"
@@ -78,10 +78,10 @@ struct Output {
 struct Call {
   broker::Local& local;
   const NodeOptions& node;
-  broker::Interrupt& interrupt;            // the connection ends: stop waiting
-  std::shared_ptr<broker::Groups> groups;  // on its own loop
-  FetchSessions& fetch_sessions;           // of this loop
-  SessionMemory* memory = nullptr;         // none: without a limit
+  broker::Interrupt& interrupt;                  // the connection ends: stop waiting
+  std::shared_ptr<broker::Coordinators> groups;  // on their own loop
+  FetchSessions& fetch_sessions;                 // of this loop
+  SessionMemory* memory = nullptr;               // none: without a limit
   const broker::PortSecurity& security;
   broker::Authentication& authentication;  // the connection's
   std::int16_t version = 0;

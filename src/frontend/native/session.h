@@ -25,7 +25,7 @@
 #include "base/metrics.h"
 #include "broker/auth/authentication.h"
 #include "broker/broker.h"
-#include "broker/group/groups.h"
+#include "broker/group/coordinators.h"
 #include "frontend/native/cluster.h"
 #include "frontend/native/forward.h"
 #include "io/network.h"
@@ -59,7 +59,7 @@ struct SessionOptions {
   SessionCounters* counters = nullptr;
   SessionMemory* memory = nullptr;
   broker::PortSecurity security{};
-  std::shared_ptr<broker::Groups> groups{};
+  std::shared_ptr<broker::Coordinators> groups{};
   Forwarding forwarding{};  // to the other nodes of a cluster
   ClusterPart cluster{};
   bool forwarded = false;  // the peer is a node that hands on: what is not served here is refused
