@@ -178,8 +178,9 @@ TEST(ConfigTest, address_off_loopback_is_fine_where_everybody_is_asked) {
 // Nobody but nodes may connect there, which nothing but their certificates proves.
 TEST(ConfigTest, peer_port_off_loopback_needs_certificates_of_nodes) {
   const std::string peer = "[peer]\nlisten = \"0.0.0.0:9093\"\n";
-  EXPECT_TRUE(error(file(peer)).starts_with(
-      "walrus.toml:2: peer.listen = 0.0.0.0:9093: not a loopback address, and nothing proves"))
+  EXPECT_TRUE(error(file(peer))
+                  .starts_with("walrus.toml:2: peer.listen = 0.0.0.0:9093: not a loopback address, "
+                               "and nothing proves"))
       << error(file(peer));
   EXPECT_NE(error(file(peer + std::string(kCertificate))), "");
   EXPECT_EQ(error(file(peer + std::string(kCertificate) + "ca = \"ca.pem\"\n")), "");
@@ -206,8 +207,7 @@ TEST(ConfigTest, peers_speak_tls_where_there_are_certificate_and_ca) {
 
 TEST(ConfigTest, voters_are_one_three_or_five) {
   for (auto [voters, fine] : {std::pair(1, true), {2, false}, {3, true}, {4, false}, {5, true}})
-    EXPECT_EQ(error(file(fmt::format("[cluster]\nvoters = {}\n", voters))).empty(), fine)
-        << voters;
+    EXPECT_EQ(error(file(fmt::format("[cluster]\nvoters = {}\n", voters))).empty(), fine) << voters;
   EXPECT_EQ(error(file("[cluster]\nvoters = 2\n")),
             "walrus.toml:2: cluster.voters = 2: expected 1, 3 or 5: an even number survives no "
             "more failures than the odd one below it");

@@ -1,6 +1,7 @@
 #include "server/server.h"
 
 #include "base/check.h"
+#include "broker/cluster/cluster_users.h"
 #include "broker/engine_journal.h"
 #include "broker/run_on.h"
 #include "log/directory.h"
@@ -28,24 +29,34 @@ Server::Server(io::Env& env, const ServerOptions& options, LogSink& log)
 
 Result<std::unique_ptr<Server>> Server::start(io::Env& env, const ServerOptions& options,
                                               LogSink& log) {
-  std::unique_ptr<Server> server(new Server(env, options, log));
-  WALRUS_TRY(server->open());
-  server->watch();
-  server->watcher_ = env.start_worker("watch", [self = server.get()] { return self->watch(); });
-  if (server->cluster_) {
-    WALRUS_TRY(server->await_registered());
-    WALRUS_TRY(server->gateway_->run<void>([self = server.get()]() -> io::Task<void> {
-      self->accept();
-      co_return Result<void>();
-    }));
-  } else {
-    server->accept();
-    server->run_loops();
-  }
+  WALRUS_ASSIGN(auto server, open(env, options, log));
+  WALRUS_TRY(server->serve());
   return server;
 }
 
-Result<void> Server::open() {
+Result<std::unique_ptr<Server>> Server::open(io::Env& env, const ServerOptions& options,
+                                             LogSink& log) {
+  std::unique_ptr<Server> server(new Server(env, options, log));
+  WALRUS_TRY(server->open_engine());
+  server->watch();
+  server->watcher_ = env.start_worker("watch", [self = server.get()] { return self->watch(); });
+  return server;
+}
+
+Result<void> Server::serve() {
+  if (!cluster_) {
+    accept();
+    run_loops();
+    return {};
+  }
+  WALRUS_TRY(await_registered());
+  return gateway_->run<void>([this]() -> io::Task<void> {
+    accept();
+    co_return Result<void>();
+  });
+}
+
+Result<void> Server::open_engine() {
   WALRUS_ASSIGN(engine_, log::Engine::open(env_, options_.engine));
   for (std::size_t i = 0; i < options_.loops; ++i) loops_.push_back(env_.make_loop());
   gateway_ = std::make_unique<service::Gateway>(env_, *loops_[0]);
@@ -74,7 +85,11 @@ void Server::accept() {
 }
 
 Result<void> Server::open_security() {
-  WALRUS_ASSIGN(users_, broker::Users::load(*engine_, *loops_[0]));
+  if (bridge_) {
+    users_ = broker::ClusterUsers::make(bridge_);
+  } else {
+    WALRUS_ASSIGN(users_, broker::Users::load(*engine_, *loops_[0]));
+  }
   auth_journal_ = std::make_shared<broker::AuthJournal>(
       log_, metrics_.counter(
                 {"walrus_authentication_failures", "Clients that could not prove who they are."}));
@@ -83,7 +98,7 @@ Result<void> Server::open_security() {
     WALRUS_ASSIGN(tls_, net::TlsServer::open(env_, log_, metrics_, security.tls));
   }
   bool asked = !security.native.mechanisms.empty() || !security.kafka.mechanisms.empty();
-  if (asked && users_->table()->users().empty())
+  if (asked && !bridge_ && users_->table()->users().empty())
     log_line(log_, LogLevel::kWarning, "no_users",
              {{"hint", "nobody can log in: stop the server, walrus user add NAME --data-dir DIR"}});
   return {};

@@ -72,6 +72,9 @@ class Server {
  public:
   // Serves when it returns. Errors name what could not be opened or bound.
   static Result<std::unique_ptr<Server>> start(io::Env&, const ServerOptions&, LogSink&);
+  // The same in two steps, for nodes of one process that have to wait for each other.
+  static Result<std::unique_ptr<Server>> open(io::Env&, const ServerOptions&, LogSink&);
+  Result<void> serve();
   ~Server();  // without stop(): as a crash, but for the engine, which is closed
 
   const std::string& native_address() const { return native_->address(); }
@@ -94,7 +97,7 @@ class Server {
 
  private:
   Server(io::Env&, const ServerOptions&, LogSink&);
-  Result<void> open();
+  Result<void> open_engine();
   Result<void> compose(std::unique_ptr<broker::Catalogue>);
   Result<void> bind();
   void accept();

@@ -59,12 +59,10 @@ io::Task<void> Server::compose_cluster(Server* server, meta::Identity identity) 
   WALRUS_CO_ASSIGN(server->cluster_,
                    Cluster::start(parts, server->options_.cluster, std::move(identity)));
   auto& cluster = *server->cluster_;
-  server->bridge_ =
-      broker::Bridge::make({parts.env, parts.loop, parts.engine, cluster.node(), cluster.metadata(),
-                            cluster.self()});
-  cluster.on_image([bridge = server->bridge_](const replica::ImageRef& image) {
-    bridge->learned(image);
-  });
+  server->bridge_ = broker::Bridge::make(
+      {parts.env, parts.loop, parts.engine, cluster.node(), cluster.metadata(), cluster.self()});
+  cluster.on_image(
+      [bridge = server->bridge_](const replica::ImageRef& image) { bridge->learned(image); });
   WALRUS_CO_TRY(server->compose(std::make_unique<broker::ClusterCatalogue>(
       server->bridge_, broker::ClusterCatalogue::Options{
                            .defaults = server->options_.broker.topic_defaults,

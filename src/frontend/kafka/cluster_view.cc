@@ -56,4 +56,35 @@ PartitionView partition_view(const NodeOptions& node, const PartitionId& id, Nod
   return view;
 }
 
+std::optional<NodeId> led_elsewhere(const NodeOptions& node, const broker::Log& log) {
+  if (!node.image) return std::nullopt;
+  auto bounds = log.bounds();
+  bool here = !bounds || bounds->leader == NodeId{} ||
+              bounds->leader == NodeId{static_cast<std::uint64_t>(node.node_id)};
+  return here ? std::nullopt : std::optional(bounds->leader);
+}
+
+wire::kafka::CurrentLeader current_leader(const broker::Log& log) {
+  auto bounds = log.bounds();
+  if (!bounds || bounds->leader == NodeId{}) return {};
+  return {.leader_id = static_cast<std::int32_t>(bounds->leader.value),
+          .leader_epoch = bounds->epoch};
+}
+
+std::vector<wire::kafka::NodeEndpoint> endpoints(const NodeOptions& node,
+                                                 const std::vector<NodeId>& leaders) {
+  std::vector<wire::kafka::NodeEndpoint> list;
+  for (auto id : leaders) {
+    auto broker = find_broker(node, id);
+    if (!broker ||
+        std::ranges::find(list, broker->id, &wire::kafka::NodeEndpoint::node_id) != list.end())
+      continue;
+    list.push_back({.node_id = broker->id,
+                    .host = std::move(broker->host),
+                    .port = broker->port,
+                    .rack = std::move(broker->rack)});
+  }
+  return list;
+}
+
 }  // namespace walrus::frontend::kafka

@@ -35,4 +35,10 @@ struct PartitionView {
 // Of a partition whose Log says that `leader` writes it.
 PartitionView partition_view(const NodeOptions&, const PartitionId&, NodeId leader);
 
+// Who writes it instead of this node; none: this one does, or nobody does now.
+std::optional<NodeId> led_elsewhere(const NodeOptions&, const broker::Log&);
+// What a client is told with NOT_LEADER_OR_FOLLOWER.
+wire::kafka::CurrentLeader current_leader(const broker::Log&);
+std::vector<wire::kafka::NodeEndpoint> endpoints(const NodeOptions&, const std::vector<NodeId>&);
+
 }  // namespace walrus::frontend::kafka
