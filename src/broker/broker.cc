@@ -64,7 +64,9 @@ Broker::Broker(log::Engine& engine, std::vector<io::Loop*> loops, const BrokerOp
 }
 Broker::~Broker() = default;
 
-Local& Broker::owner(Bytes topic) { return *locals_[std::hash<Bytes>()(topic) % locals_.size()]; }
+Local& Broker::owner(Bytes topic) {
+  return open_cursors_ ? *locals_[0] : *locals_[std::hash<Bytes>()(topic) % locals_.size()];
+}
 
 Local::Local(Broker& broker, io::Loop& loop) : broker_(broker), loop_(loop) {}
 
@@ -256,83 +258,20 @@ log::Done<void> Local::waking(std::uint64_t waiter) {
   };
 }
 
-io::Task<Offset> Local::consumer_position(LogRef log, std::string consumer) {
-  WALRUS_CO_ASSIGN(auto stream, local_stream(log));
-  if (auto value = engine().get_state(stream, log::Table::kCursors, consumer)) {
-    WALRUS_CO_ASSIGN(auto position, decode_position(*value));
-    WALRUS_CO_ASSIGN(auto info, engine().info(stream));
-    co_return std::max(position, info.log_start);  // retention may have passed it
-  }
-  WALRUS_CO_ASSIGN(auto info, engine().info(stream));
-  WALRUS_CO_ASSIGN(auto pending, engine().put_state(stream, log::Table::kCursors, consumer,
-                                                    encode_position(info.log_start)));
-  WALRUS_CO_TRY(co_await durable(pending));
-  co_return info.log_start;
-}
-
-io::Task<ReadResult> Local::poll(TopicRef topic, Partition partition, std::string consumer,
-                                 ReadRequest request) {
-  auto count = partition ? 1 : topic->partitions.size();
-  auto start = partition ? *partition : topic->poll_turn++;
-  auto deadline = engine().env().mono() + request.wait;
-  while (true) {
-    ReadResult result;
-    for (std::size_t i = 0; i < count; ++i) {
-      auto number = (start + i) % topic->partitions.size();
-      WALRUS_CO_ASSIGN(request.from,
-                       co_await consumer_position(topic->partitions[number], consumer));
-      request.wait = io::Nanos(0);
-      if (count == 1) request.wait = std::max(io::Nanos(0), deadline - engine().env().mono());
-      WALRUS_CO_ASSIGN(result, co_await read(topic, number, request));
-      if (!result.records.empty()) co_return result;
-    }
-    auto left = deadline - engine().env().mono();
-    if (left <= io::Nanos(0)) co_return result;
-    // All partitions are watched through the queue's way of waiting: woken by any of them.
-    io::Signal signal(loop_);
-    if (stopped_) co_return stopping();
-    auto waiter = waiters_->add(signal.setter());
-    std::vector<std::uint64_t> tickets;
-    for (const auto& log : topic->partitions) {
-      WALRUS_CO_ASSIGN(auto stream, local_stream(log));
-      auto at = engine().get_state(stream, log::Table::kCursors, consumer);
-      auto position = at ? decode_position(*at).value_or(Offset{}) : Offset{};
-      tickets.push_back(log->when_readable(position, waking(waiter)));
-    }
-    auto waited = co_await signal.wait(left);
-    waiters_->remove(waiter);
-    for (std::size_t i = 0; i < tickets.size(); ++i) topic->partitions[i]->cancel(tickets[i]);
-    if (!waited && waited.error().code != Code::kTimeout)
-      co_return std::unexpected(std::move(waited).error());
-  }
-}
-
-io::Task<void> Local::commit(TopicRef topic, std::size_t partition, std::string consumer,
-                             Offset next) {
-  WALRUS_CO_ASSIGN(auto stream, local_stream(topic->partitions[partition]));
-  if (!engine().get_state(stream, log::Table::kCursors, consumer))
-    co_return fail(Code::kNotFound, "unknown consumer {}", consumer);
-  WALRUS_CO_ASSIGN(auto info, engine().info(stream));
-  if (next < info.log_start || next > info.high_watermark)
-    co_return fail(Code::kOutOfRange, "offset out of range {}..{}", info.log_start.value,
-                   info.high_watermark.value);
-  WALRUS_CO_ASSIGN(auto pending, engine().put_state(stream, log::Table::kCursors, consumer,
-                                                    encode_position(next)));
-  co_return co_await durable(pending);
-}
-
 void Local::stop() {
   stopped_ = true;
   waiters_->wake_all(stopping());
-  for (auto& [id, queue] : queues_) queue->stop();
+  for (auto& [id, queue] : queues_) queue->stop({Code::kClosed, "shutting down"});
 }
 
 io::Task<void> Local::flush() {
   auto queues = queues_;
   for (auto& [id, queue] : queues) {
     auto flushed = co_await queue->flush();
-    // A topic that was removed has no position to keep.
-    if (!flushed && flushed.error().code != Code::kNotFound) co_return flushed;
+    // A topic that was removed has no position to keep; one that is elsewhere is kept there.
+    bool kept =
+        flushed || flushed.error().code == Code::kNotFound || flushed.error().code == Code::kFenced;
+    if (!kept) co_return flushed;
   }
   co_return Result<void>();
 }

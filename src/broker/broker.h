@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "broker/catalogue.h"
+#include "broker/cursors.h"
 #include "broker/log.h"
 #include "broker/queue.h"
 #include "broker/topic_config.h"
@@ -54,6 +55,12 @@ class Broker {
   std::size_t loops() const { return locals_.size(); }
   log::Engine& engine() { return engine_; }
   Catalogue& catalogue() { return *catalogue_; }
+
+  // Positions of readers are kept there, on the first loop, and not in the topics' own streams. To
+  // be told before anything is served.
+  // kFenced: they are kept by another node; kBusy: here, or nowhere, for now.
+  using OpenCursors = std::function<Result<std::shared_ptr<Cursors>>(const Topic&)>;
+  void keep_cursors(OpenCursors open) { open_cursors_ = std::move(open); }
   const BrokerOptions& options() const { return options_; }
 
   // Set by whoever watches the disk: appends are refused with kNoSpace before the disk is full.
@@ -62,11 +69,15 @@ class Broker {
 
  private:
   friend class Local;
+  // Where its queue is.
   Local& owner(Bytes topic);
+  // Where its consumers are, for who is at `here`.
+  Local& home(Local& here) { return open_cursors_ ? *locals_[0] : here; }
 
   log::Engine& engine_;
   const BrokerOptions options_;
   std::unique_ptr<Catalogue> catalogue_;
+  OpenCursors open_cursors_;  // none: the topics' own streams
   std::vector<std::unique_ptr<Local>> locals_;
   std::atomic<bool> storage_low_{false};
 };
@@ -215,6 +226,8 @@ class Local {
   io::Task<bool> wait_available(TopicRef, Partition, io::Nanos timeout);
   void delivered(const TopicRef&, std::vector<ClaimId>);
   void restore(const TopicRef&, std::vector<Claim>);
+  // Ends the queues of this loop whose positions are kept elsewhere now: waits end with kFenced.
+  void end_lost_queues();
 
   void stop();             // ends all waits on this loop with kClosed
   io::Task<void> flush();  // the queues of this loop: their positions become durable
@@ -222,7 +235,7 @@ class Local {
  private:
   friend class Broker;
   Result<TopicRef> open(Bytes topic);
-  Result<std::shared_ptr<Queue>> queue(const TopicRef&);
+  Result<std::shared_ptr<Queue>> queue(const Topic&);
   void drop_queue(const Uuid& id);
   void see_catalogue();
   log::Done<void> waking(std::uint64_t waiter);
@@ -235,7 +248,12 @@ class Local {
   io::Task<std::vector<Claim>> take_here(TopicRef, Partition, Queue::Limits);
   io::Task<bool> settle_here(TopicRef, Partition);
   io::Task<bool> wait_available_here(TopicRef, Partition, io::Nanos timeout);
-  io::Task<Offset> consumer_position(LogRef, std::string consumer);
+  io::Task<ReadResult> poll_here(TopicRef, Partition, std::string consumer, ReadRequest);
+  io::Task<void> commit_here(TopicRef, std::size_t partition, std::string consumer, Offset next);
+  Result<TopicRef> mine(const Topic&);
+  Result<std::shared_ptr<Cursors>> cursors(const Topic&);
+  io::Task<Offset> consumer_position(TopicRef, std::size_t partition, std::string consumer);
+  io::Task<void> wait_any_position(TopicRef, std::string consumer, io::Nanos timeout);
   io::Task<ReadResult> read_now(LogRef, ReadRequest);
 
   Broker& broker_;

@@ -297,7 +297,7 @@ io::Task<void> Controller::join(std::shared_ptr<Controller> self, JoinRequest re
   const auto image = self->parts_.image();
   const auto* node = image->find_node(request.node);
   if (node != nullptr && node->state == NodeState::kRemoved)
-    co_return fail(Code::kMismatch, "node {} was removed; its id is not given again",
+    co_return fail(Code::kFenced, "node {} was removed; its id is not given again",
                    request.node.value);
   if (request.feature_level_max < image->cluster.feature_level)
     co_return fail(Code::kMismatch, "the cluster is of feature level {}, this program knows {}",

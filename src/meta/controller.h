@@ -67,7 +67,8 @@ class Controller : public std::enable_shared_from_this<Controller> {
   // A heartbeat of a node, this one included. kFenced: a later life of it is registered, or it is
   // removed; kBusy: it is not known here (yet).
   static io::Task<Leased> beat(std::shared_ptr<Controller>, NodeId from, Heartbeat);
-  // A newcomer becomes a learner. kMismatch: removed, or of too old a program; kBusy: try again.
+  // A newcomer becomes a learner. kFenced: removed; kMismatch: of too old a program; kBusy: try
+  // again.
   static io::Task<void> join(std::shared_ptr<Controller>, JoinRequest, Nanos timeout);
   Health health() const;
 

@@ -22,6 +22,15 @@ Uuid draw_uuid(io::Env& env) {
   return uuid;
 }
 
+// The least incarnation of this second. The high half of an incarnation counts, and is a time where
+// a clock is right: so a process that was started on an old copy of a directory, or on a new one,
+// which does not know how far it was counted, comes above as well.
+std::uint64_t clock_of(io::Env& env) {
+  const auto seconds =
+      std::chrono::duration_cast<std::chrono::seconds>(env.wall().time_since_epoch()).count();
+  return std::min(static_cast<std::uint64_t>(std::max<std::int64_t>(seconds, 1)), kClockMax) << 32;
+}
+
 Result<void> check_node(NodeId node) {
   if (node != NodeId{} && !net::is_guest(node)) return {};
   return fail(Code::kInvalid, "{} is no id of a node", node.value);
@@ -126,7 +135,8 @@ io::Task<Identity> find_cluster(io::Env& env, io::Loop& loop, net::Transport& tr
   std::string last = "no address is given";
   while (env.mono() < deadline) {
     for (const auto& address : addresses) {
-      auto found = co_await net::who_is(env, loop, transport, address, {{}, node, {1}},
+      const auto now = clock_of(env);
+      auto found = co_await net::who_is(env, loop, transport, address, {{}, node, {now}},
                                         std::min(kAskTimeout, deadline - env.mono()));
       if (!found) {
         last = address + ": " + found.error().message;
@@ -144,14 +154,9 @@ io::Task<Identity> find_cluster(io::Env& env, io::Loop& loop, net::Transport& tr
   co_return fail(Code::kTimeout, "no node of the cluster was reached: {}", last);
 }
 
-// The high half counts, and is a time where a clock is right: so a process that was started on an
-// old copy of a directory, which does not know how far it was counted, comes above as well.
 Result<Identity> claim(io::Env& env, log::Engine& engine, Identity identity) {
-  const auto seconds =
-      std::chrono::duration_cast<std::chrono::seconds>(env.wall().time_since_epoch()).count();
-  const auto clock = static_cast<std::uint64_t>(std::max<std::int64_t>(seconds, 0));
   const auto known = std::max(identity.incarnation(), identity.floor);
-  const auto high = std::max((known >> 32) + 1, std::min(clock, kClockMax));
+  const auto high = std::max((known >> 32) + 1, clock_of(env) >> 32);
   if (high > 0xffff'ffff)
     return fail(Code::kOutOfRange, "node {} has had all lives that it may have",
                 identity.node.value);

@@ -17,6 +17,13 @@ constexpr Nanos kGoodbye = std::chrono::milliseconds(300);
 
 }  // namespace
 
+// Of the partition; 0: there is none.
+SegmentId Member::open_segment(const State& image, const PartitionId& id) {
+  const auto* partition = image.partitions.find(id);
+  if (partition == nullptr || !partition->tail) return {};
+  return partition->tail->state == SegmentState::kOpen ? partition->tail->id : SegmentId{};
+}
+
 struct Member::Inbox {
   Lock lock{};
   Image newest{};       // under lock, as the others
@@ -204,8 +211,8 @@ void Member::follow(const State& before) {
     if (const auto* node = image_->find_node(id)) see(id, *node);
   std::erase_if(wanted_, [this](const auto& one) {
     const auto* partition = image_->partitions.find(one.first);
-    return partition == nullptr ||
-           (partition->tail && partition->tail->state == SegmentState::kOpen);
+    const auto open = open_segment(*image_, one.first);
+    return partition == nullptr || (open != SegmentId{} && open != one.second.instead_of);
   });
 }
 
@@ -213,7 +220,7 @@ void Member::look_at_self() {
   const auto* node = image_->find_node(options_.identity.node);
   if (node == nullptr) return;
   if (node->state == NodeState::kRemoved)
-    return give_up({Code::kMismatch, "this node was removed from the cluster"});
+    return give_up({Code::kFenced, "this node was removed from the cluster"});
   if (node->incarnation > options_.identity.incarnation() && registered_)
     give_up({Code::kFenced, "a later life of this node is registered"});
 }

@@ -99,10 +99,10 @@ class Member : public std::enable_shared_from_this<Member> {
   void drop();
 
   // Done when the cluster knows this life of the node: nothing else of the cluster may act before.
-  // The node becomes active by itself. kTimeout: not yet; kFenced: a later life of the node is
-  // known, or this directory is an old copy: start the process again, which claims a higher one;
-  // kMismatch: the node is removed, its id is another directory's, or the cluster is of a later
-  // feature level; kClosed.
+  // The node becomes active by itself. kTimeout: not yet, ask again; kFenced: this life is over
+  // before it began: the node is removed, or a later life of it is known (of an old copy of this
+  // directory, say: the next start claims one that is later still); kMismatch: another cluster, or
+  // one that does not take this node; kClosed.
   io::Task<void> registered(Nanos timeout);
 
   // The newest that is applied here: a hint where to go, never what a decision rests on (R34).
@@ -127,8 +127,8 @@ class Member : public std::enable_shared_from_this<Member> {
                                          Nanos timeout = std::chrono::seconds(5));
   io::Task<Outcome> propose_one(Change, Nanos timeout = std::chrono::seconds(5));
 
-  // An append waits there and no segment takes it: one is to be opened. Forgotten when there is an
-  // open one, and MemberOptions::want_max after the last call.
+  // An append waits there and no segment takes it: one is to be opened. Forgotten when there is
+  // another open one, and MemberOptions::want_max after the last call.
   void want(const PartitionId&);
   // The copies that this node makes at the moment, and the bytes that it has copied since it
   // started. Told with each heartbeat.
@@ -165,6 +165,7 @@ class Member : public std::enable_shared_from_this<Member> {
   void adopt();
   void follow(const State& before);
   void look_at_self();
+  static SegmentId open_segment(const State&, const PartitionId&);
   Task<Proposed> propose_here(std::string command, Nanos deadline);
   Task<Proposed> propose_once(const std::string& command, Nanos deadline);
   Task<void> await_applied(std::uint64_t index, Nanos deadline);
@@ -226,7 +227,11 @@ class Member : public std::enable_shared_from_this<Member> {
   const std::unique_ptr<io::Gate> beat_gate_;
   std::size_t beats_under_way_ = 0;
   Nanos leased_at_{};
-  std::map<PartitionId, Nanos> wanted_{};  // until when
+  struct Wanted {
+    Nanos until{};
+    SegmentId instead_of{};  // the open segment that does not take it; 0: there is none
+  };
+  std::map<PartitionId, Wanted> wanted_{};
   std::vector<Copy> copies_{};
   std::uint64_t copied_bytes_ = 0;
   struct Watched {

@@ -45,7 +45,7 @@ class MemberTest : public ::testing::Test {
   template <class T>
   using Awaitable = boost::asio::awaitable<T>;
 
-  explicit MemberTest(int nodes = 4, std::uint64_t seed = 5) : world_(seed, {.nodes = nodes}) {
+  explicit MemberTest(int nodes = 5, std::uint64_t seed = 5) : world_(seed, {.nodes = nodes}) {
     processes_.resize(static_cast<std::size_t>(nodes));
     log_.resize(static_cast<std::size_t>(nodes));
   }
@@ -58,7 +58,7 @@ class MemberTest : public ::testing::Test {
 
   // Places count from 0, node ids from 1.
   std::string address_of(std::size_t place) {
-    return world_.node(static_cast<int>(place)).host() + ":9093";
+    return world_.node(static_cast<int>(place)).host() + ":" + std::to_string(port_);
   }
   io::Env& env(std::size_t place) { return world_.node(static_cast<int>(place)).env(); }
 
@@ -103,8 +103,8 @@ class MemberTest : public ::testing::Test {
     MemberOptions options;
     options.identity = identity;
     options.listeners = {{"peer", test.address_of(place)}};
-    options.join = {test.address_of(join_at)};
-    test.tweak(place, options);
+    options.join = {fmt::format("{}:9093", test.world_.node(static_cast<int>(join_at)).host())};
+    options.controller.voters_max = test.voters_max_;
     WALRUS_CO_ASSIGN(process.member, co_await Member::start(
                                          {env, *process.loop, *process.transport, *process.engine,
                                           *process.rpc, *process.host, test.log_[place]},
@@ -118,8 +118,6 @@ class MemberTest : public ::testing::Test {
     process.member->subscribe([told](const auto&) { ++told->images; });
     co_return Result<void>();
   }
-  virtual void tweak(std::size_t, MemberOptions&) {}
-
   void end(std::size_t place) {
     auto& process = processes_[place];
     if (process.member) process.member->drop();
@@ -159,13 +157,13 @@ class MemberTest : public ::testing::Test {
   }
 
   // A cluster of so many nodes that are all active; of three and more, three vote.
-  void found(std::size_t nodes) {
+  void found(std::size_t nodes, std::size_t voters_then = 3) {
     for (std::size_t i = 0; i < nodes; ++i) start(i);
     for (std::size_t i = 0; i < nodes; ++i) {
       auto registered = run(i, member(i).registered(20s));
       ASSERT_TRUE(registered) << registered.error().message;
     }
-    ASSERT_TRUE(until([&] { return active(nodes) && voters() == (nodes < 3 ? 1u : 3u); }));
+    ASSERT_TRUE(until([&] { return active(nodes) && voters() == (nodes < 3 ? 1 : voters_then); }));
   }
   bool active(std::size_t nodes) {
     for (std::size_t i = 0; i < processes_.size(); ++i) {
@@ -195,10 +193,106 @@ class MemberTest : public ::testing::Test {
   Result<Outcome> propose(std::size_t place, Change change, Nanos timeout = 5s) {
     return run(place, member(place).propose_one(std::move(change), timeout));
   }
+  void set_state(std::size_t by, std::size_t place, NodeState to, bool force = false) {
+    auto done = propose(by, SetNodeState{NodeId{place + 1}, node(place, by)->version, to, force});
+    ASSERT_TRUE(done) << done.error().message;
+    EXPECT_TRUE(done->done()) << refusal_name(done->refusal);
+  }
   const Node* node(std::size_t place, std::size_t seen_from) {
     return member(seen_from).image()->find_node(NodeId{place + 1});
   }
+  // Of an image that the member keeps; null: no segment is open or sealing.
+  const Segment* tail(std::size_t seen_from, const PartitionId& id) {
+    const auto* partition = member(seen_from).image()->partitions.find(id);
+    return partition && partition->tail ? &*partition->tail : nullptr;
+  }
+  static std::size_t place_of(NodeId id) { return static_cast<std::size_t>(id.value - 1); }
+  bool is_member(std::size_t place) { return member_of(place).has_value(); }
+  bool votes(std::size_t place) {
+    const auto one = member_of(place);
+    return one && one->voter;
+  }
+  std::optional<raft::Member> member_of(std::size_t place) {
+    if (leader() == SIZE_MAX) return std::nullopt;
+    for (const auto& one : member(leader()).status().members.members)
+      if (one.id == NodeId{place + 1}) return one;
+    return std::nullopt;
+  }
+  std::size_t place_of_follower_that_votes() {
+    for (std::size_t i = 0; i < processes_.size(); ++i)
+      if (i != leader() && votes(i)) return i;
+    return SIZE_MAX;
+  }
 
+  // Does what it is told, as if segments were empty: what is recovered or rolled ends where it
+  // began, and copies are made at once.
+  void obey(std::size_t place) {
+    auto& process = processes_[place];
+    process.member->on_work([this, place](Work work) {
+      told(place).works.push_back(work);
+      processes_[place].loop->spawn(carry_out(processes_[place].member, std::move(work)));
+    });
+  }
+  static Awaitable<void> carry_out(std::shared_ptr<Member> member, Work work) {
+    const auto id = std::visit([](const auto& one) { return one.partition; }, work);
+    const auto* partition = member->image()->partitions.find(id);
+    if (!partition || !partition->tail) co_return;
+    const auto& tail = *partition->tail;
+    Seal seal{.partition = id,
+              .expected = partition->version,
+              .segment = tail.id,
+              .epoch = tail.epoch,
+              .end = tail.base};
+    if (const auto* recover = std::get_if<Recover>(&work)) {
+      seal.epoch = recover->epoch;
+      seal.next = recover->next;
+    } else if (const auto* roll = std::get_if<Roll>(&work)) {
+      seal.next = roll->next;
+    } else {
+      co_return;
+    }
+    (void)co_await member->propose_one(std::move(seal));
+  }
+
+  // All files of the node's data, and as they were. The process is down.
+  using Files = std::vector<std::pair<std::string, std::string>>;
+  Files copy_of(std::size_t place, const std::string& directory = "/data") {
+    Files all;
+    auto& disk = env(place).disk();
+    for (const auto& entry : disk.list(directory).value_or(std::vector<io::Entry>{})) {
+      const auto path = directory + "/" + entry.name;
+      if (entry.directory) {
+        for (auto& one : copy_of(place, path)) all.push_back(std::move(one));
+        continue;
+      }
+      auto file = disk.open(path, io::Open::kRead);
+      std::string bytes(static_cast<std::size_t>(entry.size), '\0');
+      EXPECT_TRUE(file && (*file)->read(0, bytes));
+      all.emplace_back(path, std::move(bytes));
+    }
+    return all;
+  }
+  void remove_all(std::size_t place, const std::string& directory = "/data") {
+    auto& disk = env(place).disk();
+    for (const auto& entry : disk.list(directory).value_or(std::vector<io::Entry>{})) {
+      const auto path = directory + "/" + entry.name;
+      if (entry.directory) remove_all(place, path);
+      else EXPECT_TRUE(disk.remove(path));
+    }
+    EXPECT_TRUE(disk.sync_directory(directory));
+  }
+  void put_back(std::size_t place, const Files& files) {
+    remove_all(place);
+    auto& disk = env(place).disk();
+    for (const auto& [path, bytes] : files) {
+      auto file = disk.open(path, io::Open::kCreate);
+      ASSERT_TRUE(file && (*file)->write(0, bytes) && (*file)->sync()) << path;
+      ASSERT_TRUE(disk.sync_directory(io::Path(path).parent_path()));
+    }
+  }
+
+  int port_ = 9093;
+  std::uint32_t voters_max_ = 3;
   io::World world_;
   std::vector<Process> processes_;
   std::vector<LineLog> log_;

@@ -99,7 +99,7 @@ io::Task<bool> Member::enroll_once() {
                    to_string(image->cluster.id));
   const auto* node = image->find_node(identity.node);
   if (node != nullptr && node->state == NodeState::kRemoved)
-    co_return fail(Code::kMismatch, "node {} was removed from the cluster", identity.node.value);
+    co_return fail(Code::kFenced, "node {} was removed from the cluster", identity.node.value);
   if (node != nullptr && node->incarnation == identity.incarnation() &&
       node->directory == identity.directory)
     co_return true;
@@ -183,7 +183,7 @@ boost::asio::awaitable<void> Member::beat_on(Self self) {
 void Member::beat() {
   if (beats_under_way_ >= kBeatsMax) return;
   const auto now = parts_.env.mono();
-  std::erase_if(wanted_, [&](const auto& one) { return one.second <= now; });
+  std::erase_if(wanted_, [&](const auto& one) { return one.second.until <= now; });
   if (controller_) {
     ++beats_under_way_;
     parts_.loop.spawn(beat_here(shared_from_this(), heartbeat(), now));
@@ -231,7 +231,7 @@ Heartbeat Member::heartbeat() const {
                  .lease_epoch = node ? node->lease_epoch : 0,
                  .leaving = leaving_,
                  .copied_bytes = copied_bytes_};
-  for (const auto& [partition, until] : wanted_) {
+  for (const auto& [partition, wanted] : wanted_) {
     if (beat.wanted.size() == kBeatWantedMax) break;
     beat.wanted.push_back(partition);
   }
@@ -241,7 +241,7 @@ Heartbeat Member::heartbeat() const {
 
 void Member::want(const PartitionId& partition) {
   const auto [found, added] = wanted_.try_emplace(partition);
-  found->second = parts_.env.mono() + options_.want_max;
+  found->second = {parts_.env.mono() + options_.want_max, open_segment(*image_, partition)};
   if (added) beat_gate_->open();
 }
 

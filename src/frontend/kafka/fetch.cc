@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "frontend/kafka/cluster_view.h"
 #include "frontend/kafka/errors.h"
 #include "frontend/kafka/fetch_session.h"
 #include "frontend/kafka/handlers.h"
@@ -31,7 +32,7 @@ void refuse(FetchResponse::Partition& to, ErrorCode code) {
 // memory of what was read until it goes, which it does when the answer takes that over.
 class Reading {
  public:
-  Reading(Call call, const FetchRequest& request) : call_(call) {
+  Reading(Call call, const FetchRequest& request) : call_(call), rack_(request.rack_id) {
     plan.bytes_min = std::max(request.bytes_min, 0);
     plan.bytes_max = std::clamp<std::int64_t>(request.bytes_max, 0, call.node.fetch_bytes_max);
     plan.wait = std::min<io::Nanos>(Millis(std::max(request.wait_max_ms, 0)), call.node.wait_max);
@@ -86,15 +87,19 @@ class Reading {
     to.index = asked.index;
     broker::LogRef log;
     auto error = place(asked, log);
+    if (error == ErrorCode::kNone && point_nearer(asked, *log, to)) return;
     if (error == ErrorCode::kNone) {
+      plan.parts.push_back({.log = log,
+                            .from = Offset{asked.fetch_offset},
+                            .bytes_max = std::max(asked.bytes_max, 0)});
       places_.push_back({response.topics.size() - 1, topic.partitions.size() - 1, std::move(log)});
       return;
     }
     refuse(to, error);
-    if (log) to.current_leader = leader_hint(*log, error);
+    if (error == ErrorCode::kNotLeaderOrFollower) tell_leader(to, *log);
     plan.wait = io::Nanos(0);  // an error is told at once
   }
-  // Into the plan, or what stands against it.
+  // Finds what is asked for, or what stands against it.
   ErrorCode place(const FetchRequest::Partition& asked, broker::LogRef& log) {
     auto number_of = static_cast<std::size_t>(asked.index);
     if (!topic_)
@@ -106,14 +111,39 @@ class Reading {
     auto check = call_.version >= kFromFollowers ? check_copy : check_leader;
     if (auto code = check(call_, *log, asked.current_leader_epoch); code != ErrorCode::kNone)
       return code;
-    plan.parts.push_back({.log = log,
-                          .from = Offset{asked.fetch_offset},
-                          .bytes_max = std::max(asked.bytes_max, 0)});
     return ErrorCode::kNone;
   }
-  void fill(FetchResponse::Partition& to, const broker::FetchedPart& part,
-            const broker::Log& log) const {
-    if (!part.result) return refuse(to, log_error(call_, log, part.result.error()));
+  // True: told to ask the copy in its own rack.
+  bool point_nearer(const FetchRequest::Partition& asked, const broker::Log& log,
+                    FetchResponse::Partition& to) {
+    auto bounds = log.bounds();
+    auto copy =
+        nearer_copy(call_.node, {(*topic_)->id, static_cast<std::uint32_t>(asked.index)}, rack_);
+    if (!bounds || bounds->leader != call_.local.self() || !copy) return false;
+    to.preferred_read_replica = *copy;
+    to.high_watermark = to.last_stable_offset = bounds->high_watermark.value;
+    to.log_start_offset = bounds->log_start.value;
+    to.aborted_transactions.emplace();
+    to.records = Bytes();
+    plan.wait = io::Nanos(0);
+    return true;
+  }
+  void tell_leader(FetchResponse::Partition& to, const broker::Log& log) {
+    auto leader = led_elsewhere(call_.node, log);
+    if (!leader) return;
+    to.current_leader = current_leader(log);
+    for (auto& one : endpoints(call_.node, {*leader}))
+      if (std::ranges::find(response.node_endpoints, one.node_id, &NodeEndpoint::node_id) ==
+          response.node_endpoints.end())
+        response.node_endpoints.push_back(std::move(one));
+  }
+  void fill(FetchResponse::Partition& to, const broker::FetchedPart& part, const broker::Log& log) {
+    if (!part.result) {
+      auto error = log_error(call_, log, part.result.error());
+      refuse(to, error);
+      if (error == ErrorCode::kNotLeaderOrFollower) tell_leader(to, log);
+      return;
+    }
     // Without transactions the last stable offset is the high watermark.
     to.high_watermark = to.last_stable_offset = part.bounds.high_watermark.value;
     to.log_start_offset = part.bounds.log_start.value;
@@ -122,6 +152,7 @@ class Reading {
   }
 
   Call call_;
+  const Bytes rack_;                                                    // of the consumer
   Result<broker::TopicRef> topic_ = fail(Code::kNotFound, "no topic");  // that is added to
   std::vector<Place> places_;
   std::int64_t held_ = 0;

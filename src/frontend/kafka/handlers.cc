@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "frontend/kafka/cluster_view.h"
 #include "frontend/kafka/errors.h"
 #include "wire/kafka/codec.h"
 
@@ -150,10 +151,6 @@ Result<broker::LogRef> find_partition(const Result<broker::TopicRef>& topic,
 
 namespace {
 
-bool led_elsewhere(Call call, const broker::Bounds& bounds) {
-  return bounds.leader != NodeId{} && bounds.leader != call.local.self();
-}
-
 ErrorCode check_epoch(const broker::Bounds& bounds, std::int32_t asked) {
   if (asked < 0 || asked == bounds.epoch) return ErrorCode::kNone;
   return asked < bounds.epoch ? ErrorCode::kFencedLeaderEpoch : ErrorCode::kUnknownLeaderEpoch;
@@ -165,7 +162,7 @@ ErrorCode check_leader(Call call, const broker::Log& log, std::int32_t epoch) {
   auto bounds = log.bounds();
   if (!bounds) return partition_error(bounds.error());
   if (auto code = check_epoch(*bounds, epoch); code != ErrorCode::kNone) return code;
-  return led_elsewhere(call, *bounds) ? ErrorCode::kNotLeaderOrFollower : ErrorCode::kNone;
+  return led_elsewhere(call.node, log) ? ErrorCode::kNotLeaderOrFollower : ErrorCode::kNone;
 }
 
 ErrorCode check_copy(Call call, const broker::Log& log, std::int32_t epoch) {
@@ -173,14 +170,6 @@ ErrorCode check_copy(Call call, const broker::Log& log, std::int32_t epoch) {
   if (code != ErrorCode::kNotLeaderOrFollower) return code;
   auto bounds = log.bounds();
   return bounds && bounds->here ? ErrorCode::kNone : code;
-}
-
-CurrentLeader leader_hint(const broker::Log& log, ErrorCode code) {
-  auto bounds = log.bounds();
-  bool led = bounds && bounds->leader != NodeId{};
-  if (!led || code != ErrorCode::kNotLeaderOrFollower) return {};
-  return {.leader_id = static_cast<std::int32_t>(bounds->leader.value),
-          .leader_epoch = bounds->epoch};
 }
 
 ErrorCode log_error(Call call, const broker::Log& log, const Error& error) {

@@ -4,6 +4,7 @@
 // the loop of its connection, and reaches topics through broker::Local only.
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -11,9 +12,10 @@
 
 #include "broker/auth/authentication.h"
 #include "broker/broker.h"
-#include "broker/group/groups.h"
+#include "broker/group/coordinators.h"
 #include "frontend/kafka/errors.h"
 #include "frontend/kafka/fetch_session.h"
+#include "meta/state.h"
 #include "wire/kafka/api.h"
 #include "wire/kafka/cluster.h"
 #include "wire/kafka/configs.h"
@@ -39,6 +41,8 @@ struct NodeOptions {
   // Of the node, by Kafka's names, beside what is above and what its topics have by default; shared
   // by all sessions.
   std::shared_ptr<const std::vector<broker::KafkaConfig>> settings{};
+  // Of a node of a cluster: its metadata as of now, from any thread. None: a single server.
+  std::function<std::shared_ptr<const meta::State>()> image{};
 };
 
 // Requests and responses of all sessions, taken together. One request at a time may go beyond the
@@ -75,10 +79,10 @@ struct Output {
 struct Call {
   broker::Local& local;
   const NodeOptions& node;
-  broker::Interrupt& interrupt;            // the connection ends: stop waiting
-  std::shared_ptr<broker::Groups> groups;  // on its own loop
-  FetchSessions& fetch_sessions;           // of this loop
-  SessionMemory* memory = nullptr;         // none: without a limit
+  broker::Interrupt& interrupt;                  // the connection ends: stop waiting
+  std::shared_ptr<broker::Coordinators> groups;  // on their own loop
+  FetchSessions& fetch_sessions;                 // of this loop
+  SessionMemory* memory = nullptr;               // none: without a limit
   const broker::PortSecurity& security;
   broker::Authentication& authentication;  // the connection's
   std::int16_t version = 0;
@@ -195,8 +199,6 @@ Result<broker::LogRef> find_partition(const Result<broker::TopicRef>&, std::int3
 ErrorCode check_leader(Call, const broker::Log&, std::int32_t epoch);
 // The same for reading, which any copy serves.
 ErrorCode check_copy(Call, const broker::Log&, std::int32_t epoch);
-// Who leads now, for a client that asked somebody else.
-wire::kafka::CurrentLeader leader_hint(const broker::Log&, ErrorCode);
 // What an error of a partition is to a client, who is to look for the leader where that is amiss.
 ErrorCode log_error(Call, const broker::Log&, const Error&);
 // The same of a batch given to produce().

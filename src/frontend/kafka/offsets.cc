@@ -1,6 +1,7 @@
 // ListOffsets, OffsetForLeaderEpoch, DeleteRecords: where a partition begins, ends and changed
 // hands.
 
+#include "frontend/kafka/cluster_view.h"
 #include "frontend/kafka/errors.h"
 #include "frontend/kafka/handlers.h"
 #include "frontend/kafka/mentions.h"

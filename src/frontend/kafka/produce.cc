@@ -1,5 +1,6 @@
 // Produce and InitProducerId.
 
+#include "frontend/kafka/cluster_view.h"
 #include "frontend/kafka/errors.h"
 #include "frontend/kafka/handlers.h"
 #include "record/batch.h"
@@ -44,6 +45,16 @@ broker::Acks acks_of(std::int16_t acks) {
   }
 }
 
+// For a client that asked another node than the leader.
+void tell_leader(Call call, const broker::Log& log, ProduceResponse::Partition& to,
+                 Produced& produced) {
+  auto leader = led_elsewhere(call.node, log);
+  if (!leader) return;
+  to.current_leader = current_leader(log);
+  for (auto& endpoint : endpoints(call.node, {*leader}))
+    produced.response.node_endpoints.push_back(std::move(endpoint));
+}
+
 // Of a transaction, which nobody can have begun.
 bool is_transactional(Bytes records) {
   auto batch = record::BatchView::parse(records);
@@ -84,7 +95,7 @@ io::Task<void> append_part(Call call, const ProduceRequest& request, Produced& p
   auto log = (*topic_ref)->partitions[place];
   if (auto code = check_leader(call, *log, -1); code != ErrorCode::kNone) {
     refuse(to, produced, code, "another node leads the partition");
-    to.current_leader = leader_hint(*log, code);
+    tell_leader(call, *log, to, produced);
     co_return Result<void>();
   }
   broker::BadRecords bad;
@@ -138,7 +149,7 @@ void end_produce(Call call, Produced& produced, const broker::AppendRun& run) {
     }
     auto code = append_error(call, *part.log, placed.error());
     refuse(to, produced, code, placed.error().message);
-    to.current_leader = leader_hint(*part.log, code);
+    if (code == ErrorCode::kNotLeaderOrFollower) tell_leader(call, *part.log, to, produced);
   }
 }
 

@@ -28,6 +28,7 @@ Result<void> outcome(GroupError error, Bytes group) {
     case GroupError::kInvalidGroup: return refuse(std::string(text::kInvalidGroupName));
     case GroupError::kTooLarge: return fail(Code::kTooLarge, "more offsets than fit into a batch");
     case GroupError::kGroupFull: return fail(Code::kTooLarge, "there are too many groups");
+    case GroupError::kUnknownGroup: return refuse(text::unknown_group(group));
     case GroupError::kNotAvailable: return fail(Code::kBusy, "the coordinator is not available");
     default: return refuse(text::group_has_members(group));
   }
@@ -76,8 +77,7 @@ std::optional<Json> describe_offset(broker::Local& local, const broker::Committe
 }  // namespace
 
 io::Task<std::string> list_groups(GroupCall call) {
-  WALRUS_CO_ASSIGN(auto groups, co_await broker::ask_groups(call.local.loop(), call.groups,
-                                                            &broker::Groups::list));
+  WALRUS_CO_ASSIGN(auto groups, co_await call.groups->list(call.local.loop()));
   auto list = Json::array();
   for (const auto& group : groups)
     list.push_back({{"name", group.id},
@@ -88,11 +88,10 @@ io::Task<std::string> list_groups(GroupCall call) {
 
 io::Task<std::string> describe_group(GroupCall call, std::string group) {
   auto& loop = call.local.loop();
-  WALRUS_CO_ASSIGN(
-      auto found, co_await broker::ask_groups(loop, call.groups, &broker::Groups::describe, group));
+  WALRUS_CO_ASSIGN(auto found, co_await call.groups->ask(loop, &broker::Groups::describe, group));
   if (!found) co_return refuse(text::unknown_group(group));
-  WALRUS_CO_ASSIGN(auto committed, co_await broker::ask_groups(loop, call.groups,
-                                                               &broker::Groups::committed, group));
+  WALRUS_CO_ASSIGN(auto committed,
+                   co_await call.groups->ask(loop, &broker::Groups::committed, group));
   auto offsets = Json::array();
   for (const auto& one : committed)
     if (auto described = describe_offset(call.local, one)) offsets.push_back(std::move(*described));
@@ -121,21 +120,15 @@ io::Task<void> set_group(GroupCall call, std::string topic,
                        .offset = one.offset,
                        .committed_ms = call.local.engine().trusted_ms()});
   }
-  WALRUS_CO_ASSIGN(auto error, co_await broker::ask_groups(call.local.loop(), call.groups,
-                                                           &broker::Groups::commit, group,
-                                                           broker::MemberEvent{}, commits));
+  WALRUS_CO_ASSIGN(auto error, co_await call.groups->ask(call.local.loop(), &broker::Groups::commit,
+                                                         group, broker::MemberEvent{}, commits));
   co_return outcome(error, group);
 }
 
 io::Task<void> delete_group(GroupCall call, std::string group) {
-  auto removed =
-      co_await broker::ask_groups(call.local.loop(), call.groups, &broker::Groups::remove, group);
-  if (removed) co_return Result<void>();
-  switch (removed.error().code) {
-    case Code::kNotFound: co_return refuse(text::unknown_group(group));
-    case Code::kBusy: co_return refuse(text::group_has_members(group));
-    default: co_return removed;
-  }
+  WALRUS_CO_ASSIGN(auto error,
+                   co_await call.groups->ask(call.local.loop(), &broker::Groups::remove, group));
+  co_return outcome(error, group);
 }
 
 }  // namespace walrus::frontend::native
