@@ -10,6 +10,14 @@
 namespace walrus::broker {
 namespace {
 
+constexpr Bytes kOwnPrefix = "__";
+
+// What is the broker's own is no topic.
+Result<void> check_user_topic(Bytes name) {
+  if (name.starts_with(kOwnPrefix)) return fail(Code::kNotFound, "{} is not a topic", name);
+  return {};
+}
+
 std::unexpected<Error> stopping() { return fail(Code::kClosed, "shutting down"); }
 
 // The records of `fetched` from `request.from` on, within the budget.
@@ -45,75 +53,85 @@ Result<ReadResult> select(const log::Fetched& fetched, const ReadRequest& reques
 
 }  // namespace
 
-std::string partition_name(Bytes topic, std::size_t partition) {
-  return partition == 0 ? std::string(topic) : fmt::format("{}/{}", topic, partition);
-}
-
-Broker::Broker(log::Engine& engine, std::vector<io::Loop*> loops, const BrokerOptions& options)
-    : engine_(engine), options_(options) {
+Broker::Broker(log::Engine& engine, std::vector<io::Loop*> loops, const BrokerOptions& options,
+               std::unique_ptr<Catalogue> catalogue)
+    : engine_(engine), options_(options), catalogue_(std::move(catalogue)) {
   CHECK(!loops.empty());
+  if (!catalogue_)
+    catalogue_ = std::make_unique<LocalCatalogue>(engine, *loops[0], NodeId{options.node_id},
+                                                  options.topic_defaults);
   for (auto* loop : loops) locals_.push_back(std::make_unique<Local>(*this, *loop));
 }
 Broker::~Broker() = default;
 
-Local& Broker::owner(Bytes topic) { return *locals_[std::hash<Bytes>()(topic) % locals_.size()]; }
+Local& Broker::owner(Bytes topic) {
+  return open_cursors_ ? *locals_[0] : *locals_[std::hash<Bytes>()(topic) % locals_.size()];
+}
 
 Local::Local(Broker& broker, io::Loop& loop) : broker_(broker), loop_(loop) {}
 
 Result<TopicRef> Local::find(Bytes topic, Partition partition) {
-  auto version = broker_.catalogue_version_.load(std::memory_order_acquire);
-  if (version != seen_version_) {
-    topics_.clear();
-    names_.clear();
-    seen_version_ = version;
-  }
+  WALRUS_TRY(check_user_topic(topic));
+  WALRUS_ASSIGN(auto found, open(topic));
+  if (partition && *partition >= found->partitions.size())
+    return fail(Code::kNotFound, "unknown topic {}/{}", topic, *partition);
+  return found;
+}
+
+Result<TopicRef> Local::find_own(Bytes topic) {
+  CHECK(topic.starts_with(kOwnPrefix));
+  return open(topic);
+}
+
+Result<TopicRef> Local::open(Bytes topic) {
+  see_catalogue();
   auto found = topics_.find(std::string(topic));
   if (found == topics_.end()) {
-    WALRUS_ASSIGN(auto built, build(topic));
-    found = topics_.emplace(std::string(topic), std::move(built)).first;
+    WALRUS_ASSIGN(auto opened, broker_.catalogue_->open(loop_, topic));
+    found = topics_.emplace(std::string(topic), std::move(opened)).first;
   }
-  if (partition && *partition >= found->second->partitions.size())
-    return fail(Code::kNotFound, "unknown topic {}/{}", topic, *partition);
   return found->second;
 }
 
-Result<TopicRef> Local::build(Bytes topic) {
-  if (topic.starts_with("__")) return fail(Code::kNotFound, "{} is not a topic", topic);
-  auto made = std::make_shared<Topic>();
-  made->name = topic;
-  while (true) {
-    auto stream = engine().find(partition_name(topic, made->partitions.size()));
-    if (!stream && made->partitions.empty()) return std::unexpected(std::move(stream).error());
-    if (!stream) break;
-    made->partitions.push_back(std::move(*stream));
+void Local::see_catalogue() {
+  auto version = broker_.catalogue_->version();
+  if (version == seen_version_) return;
+  topics_.clear();
+  names_.clear();
+  seen_version_ = version;
+}
+
+// A miss looks through all topics: ids are asked for by who has read them from us.
+Result<TopicRef> Local::find_id(const Uuid& id) {
+  see_catalogue();
+  if (!names_.contains(id)) {
+    names_.clear();
+    for (auto& topic : broker_.catalogue_->list(""))
+      names_.emplace(topic.id, std::move(topic.name));
   }
-  const auto& first = made->partitions[0];
-  WALRUS_ASSIGN(auto info, engine().info(first));
-  WALRUS_ASSIGN(made->config, decode_attributes(engine().attributes(first), info.options,
-                                                broker_.options_.topic_defaults));
-  return made;
+  auto name = names_.find(id);
+  if (name == names_.end()) return fail(Code::kNotFound, "no topic of id {}", to_string(id));
+  WALRUS_ASSIGN(auto topic, find(name->second));
+  if (topic->id != id) return fail(Code::kNotFound, "no topic of id {}", to_string(id));
+  return topic;
 }
 
 std::vector<TopicRef> Local::list_topics() {
   std::vector<TopicRef> topics;
-  for (const auto& stream : engine().list("")) {
-    if (log::stream_name(stream).contains('/')) continue;  // of its topic
-    if (auto topic = find(log::stream_name(stream))) topics.push_back(std::move(*topic));
-  }
+  for (const auto& one : broker_.catalogue_->list(""))
+    if (auto topic = find(one.name)) topics.push_back(std::move(*topic));
   return topics;
 }
 
 std::vector<TopicSummary> Local::list(Bytes prefix) {
   std::vector<TopicSummary> topics;
-  for (const auto& stream : engine().list(prefix)) {
-    const auto& name = log::stream_name(stream);
-    if (name.contains('/')) continue;  // counted with its topic
-    auto topic = find(name);
-    if (!topic) continue;  // removed meanwhile
+  for (const auto& one : broker_.catalogue_->list(prefix)) {
+    auto topic = find(one.name);
+    if (!topic) continue;  // removed meanwhile, or no topic
     TopicSummary summary{
-        .name = name, .id = log::stream_id(stream), .partitions = (*topic)->partitions.size()};
+        .name = one.name, .id = (*topic)->number(), .partitions = (*topic)->partitions.size()};
     for (const auto& partition : (*topic)->partitions) {
-      auto info = engine().info(partition);
+      auto info = partition->info();
       if (!info) continue;
       summary.records += info->high_watermark.value - info->log_start.value;
       summary.bytes += info->bytes;
@@ -123,20 +141,54 @@ std::vector<TopicSummary> Local::list(Bytes prefix) {
   return topics;
 }
 
-Result<log::Appended> Local::append(const log::StreamRef& stream,
-                                    std::span<const walrus::Record> records,
-                                    const AppendOptions& options) {
-  if (broker_.storage_low()) return fail(Code::kNoSpace, "storage full");
-  return engine().append(stream, records, options);
+io::Task<void> Local::create(NewTopic topic) {
+  return broker_.catalogue_->create(loop_, std::move(topic));
 }
 
-io::Task<void> Local::room(log::StreamRef stream) {
+io::Task<void> Local::grow(std::string topic, std::size_t partitions) {
+  WALRUS_CO_TRY(check_user_topic(topic));
+  // What GET has delivered is known where it goes on with more partitions.
+  auto& owner = broker_.owner(topic);
+  WALRUS_CO_TRY(co_await run_on<void>(loop_, owner.loop_, [&owner] { return owner.flush(); }));
+  co_return co_await broker_.catalogue_->grow(loop_, topic, partitions);
+}
+
+io::Task<void> Local::remove(std::string topic) {
+  WALRUS_CO_ASSIGN(auto found, find(topic));
+  auto removed = co_await broker_.catalogue_->remove(loop_, topic);
+  if (removed) broker_.owner(topic).drop_queue(found->id);
+  co_return removed;
+}
+
+io::Task<TopicConfig> Local::configure(std::string topic, Change change) {
+  WALRUS_CO_TRY(check_user_topic(topic));
+  co_return co_await broker_.catalogue_->configure(loop_, topic, std::move(change));
+}
+
+io::Task<std::int64_t> Local::new_producer_id() {
+  return broker_.catalogue_->new_producer_id(loop_);
+}
+
+Result<Appending> Local::append(Log& log, std::span<const walrus::Record> records,
+                                const AppendRules& rules) {
+  if (broker_.storage_low()) return fail(Code::kNoSpace, "storage full");
+  return log.append(records, rules);
+}
+
+io::Task<void> Local::room(LogRef log) {
   io::Signal signal(loop_);
-  engine().when_room(stream, signal.setter());
+  log->when_room(signal.setter());
   auto waited = co_await signal.wait(broker_.options_.append_wait_max);
   if (!waited && waited.error().code == Code::kTimeout)
     co_return fail(Code::kBusy, "no room in the journal");
   co_return waited;
+}
+
+io::Task<Placed> Local::acknowledged(Appending appending) {
+  AppendRun run;
+  run.add(appending);
+  WALRUS_CO_TRY(co_await run.wait(engine(), loop_));
+  co_return run.outcome(appending);
 }
 
 io::Task<void> Local::durable(log::Pending pending) {
@@ -149,23 +201,23 @@ std::size_t Local::put_partition(Topic& topic, Partition partition) {
   return partition ? *partition : topic.put_turn++ % topic.partitions.size();
 }
 
-Result<ReadResult> Local::read_now(const log::StreamRef& stream, const ReadRequest& request) {
-  WALRUS_ASSIGN(auto fetched,
-                engine().fetch(stream, request.from, {.bytes_max = request.bytes_max}));
-  return select(fetched, request, broker_.options_.read_records_max);
+io::Task<ReadResult> Local::read_now(LogRef log, ReadRequest request) {
+  WALRUS_CO_ASSIGN(auto fetched,
+                   co_await log->fetch(request.from, {.bytes_max = request.bytes_max}));
+  co_return select(fetched, request, broker_.options_.read_records_max);
 }
 
 io::Task<ReadResult> Local::read(TopicRef topic, std::size_t partition, ReadRequest request) {
   request.bytes_max = std::min(request.bytes_max, broker_.options_.read_bytes_max);
-  auto stream = topic->partitions[partition];
+  auto log = topic->partitions[partition];
   auto deadline = engine().env().mono() + request.wait;
   while (true) {
-    WALRUS_CO_ASSIGN(auto result, read_now(stream, request));
+    WALRUS_CO_ASSIGN(auto result, co_await read_now(log, request));
     result.partition = partition;
     auto left = deadline - engine().env().mono();
     if (!result.records.empty() || left <= io::Nanos(0)) co_return result;
     request.from = result.next;  // what was passed over holds nothing to return
-    auto waited = co_await wait_readable(stream, request.from, left);
+    auto waited = co_await wait_readable(log, request.from, left);
     if (!waited && waited.error().code != Code::kTimeout)
       co_return std::unexpected(std::move(waited).error());
   }
@@ -174,118 +226,52 @@ io::Task<ReadResult> Local::read(TopicRef topic, std::size_t partition, ReadRequ
 io::Task<Local::BatchesResult> Local::read_batches(TopicRef topic, std::size_t partition,
                                                    ReadRequest request) {
   request.bytes_max = std::min(request.bytes_max, broker_.options_.read_bytes_max);
-  auto stream = topic->partitions[partition];
+  auto log = topic->partitions[partition];
   auto deadline = engine().env().mono() + request.wait;
   while (true) {
     WALRUS_CO_ASSIGN(auto fetched,
-                     engine().fetch(stream, request.from, {.bytes_max = request.bytes_max}));
+                     co_await log->fetch(request.from, {.bytes_max = request.bytes_max}));
     auto left = deadline - engine().env().mono();
     if (!fetched.bytes.empty() || left <= io::Nanos(0))
       co_return BatchesResult{.bytes = std::move(fetched.bytes), .next = fetched.next};
     request.from = std::max(request.from, fetched.next);
-    auto waited = co_await wait_readable(stream, request.from, left);
+    auto waited = co_await wait_readable(log, request.from, left);
     if (!waited && waited.error().code != Code::kTimeout)
       co_return std::unexpected(std::move(waited).error());
   }
 }
 
-io::Task<void> Local::wait_readable(log::StreamRef stream, Offset offset, io::Nanos timeout) {
+io::Task<void> Local::wait_readable(LogRef log, Offset offset, io::Nanos timeout) {
   if (stopped_) co_return stopping();
   io::Signal signal(loop_);
   auto waiter = waiters_->add(signal.setter());
-  auto ticket =
-      engine().when_readable(stream, offset, UpTo::kHighWatermark,
-                             [loop = &loop_, waiters = waiters_, waiter](Result<void> result) {
-                               loop->post([waiters, waiter, result = std::move(result)] {
-                                 waiters->wake(waiter, result);
-                               });
-                             });
+  auto ticket = log->when_readable(offset, waking(waiter));
   auto waited = co_await signal.wait(timeout);
   waiters_->remove(waiter);
-  engine().cancel(stream, ticket);
+  log->cancel(ticket);
   co_return waited;
 }
 
-io::Task<Offset> Local::consumer_position(log::StreamRef stream, std::string consumer) {
-  if (auto value = engine().get_state(stream, log::Table::kCursors, consumer)) {
-    WALRUS_CO_ASSIGN(auto position, decode_position(*value));
-    WALRUS_CO_ASSIGN(auto info, engine().info(stream));
-    co_return std::max(position, info.log_start);  // retention may have passed it
-  }
-  WALRUS_CO_ASSIGN(auto info, engine().info(stream));
-  WALRUS_CO_ASSIGN(auto pending, engine().put_state(stream, log::Table::kCursors, consumer,
-                                                    encode_position(info.log_start)));
-  WALRUS_CO_TRY(co_await durable(pending));
-  co_return info.log_start;
-}
-
-io::Task<ReadResult> Local::poll(TopicRef topic, Partition partition, std::string consumer,
-                                 ReadRequest request) {
-  auto count = partition ? 1 : topic->partitions.size();
-  auto start = partition ? *partition : topic->poll_turn++;
-  auto deadline = engine().env().mono() + request.wait;
-  while (true) {
-    ReadResult result;
-    for (std::size_t i = 0; i < count; ++i) {
-      auto number = (start + i) % topic->partitions.size();
-      WALRUS_CO_ASSIGN(request.from,
-                       co_await consumer_position(topic->partitions[number], consumer));
-      request.wait = io::Nanos(0);
-      if (count == 1) request.wait = std::max(io::Nanos(0), deadline - engine().env().mono());
-      WALRUS_CO_ASSIGN(result, co_await read(topic, number, request));
-      if (!result.records.empty()) co_return result;
-    }
-    auto left = deadline - engine().env().mono();
-    if (left <= io::Nanos(0)) co_return result;
-    // All partitions are watched through the queue's way of waiting: woken by any of them.
-    io::Signal signal(loop_);
-    if (stopped_) co_return stopping();
-    auto waiter = waiters_->add(signal.setter());
-    std::vector<std::uint64_t> tickets;
-    for (const auto& stream : topic->partitions) {
-      auto at = engine().get_state(stream, log::Table::kCursors, consumer);
-      auto position = at ? decode_position(*at).value_or(Offset{}) : Offset{};
-      tickets.push_back(engine().when_readable(
-          stream, position, UpTo::kHighWatermark,
-          [loop = &loop_, waiters = waiters_, waiter](Result<void> r) {
-            loop->post([waiters, waiter, r = std::move(r)] { waiters->wake(waiter, r); });
-          }));
-    }
-    auto waited = co_await signal.wait(left);
-    waiters_->remove(waiter);
-    for (std::size_t i = 0; i < tickets.size(); ++i)
-      engine().cancel(topic->partitions[i], tickets[i]);
-    if (!waited && waited.error().code != Code::kTimeout)
-      co_return std::unexpected(std::move(waited).error());
-  }
-}
-
-io::Task<void> Local::commit(TopicRef topic, std::size_t partition, std::string consumer,
-                             Offset next) {
-  auto stream = topic->partitions[partition];
-  if (!engine().get_state(stream, log::Table::kCursors, consumer))
-    co_return fail(Code::kNotFound, "unknown consumer {}", consumer);
-  WALRUS_CO_ASSIGN(auto info, engine().info(stream));
-  if (next < info.log_start || next > info.high_watermark)
-    co_return fail(Code::kOutOfRange, "offset out of range {}..{}", info.log_start.value,
-                   info.high_watermark.value);
-  WALRUS_CO_ASSIGN(auto pending, engine().put_state(stream, log::Table::kCursors, consumer,
-                                                    encode_position(next)));
-  co_return co_await durable(pending);
+log::Done<void> Local::waking(std::uint64_t waiter) {
+  return [loop = &loop_, waiters = waiters_, waiter](Result<void> result) {
+    loop->post([waiters, waiter, result = std::move(result)] { waiters->wake(waiter, result); });
+  };
 }
 
 void Local::stop() {
   stopped_ = true;
   waiters_->wake_all(stopping());
-  for (auto& [id, queue] : queues_) queue->stop();
+  for (auto& [id, queue] : queues_) queue->stop({Code::kClosed, "shutting down"});
 }
 
 io::Task<void> Local::flush() {
   auto queues = queues_;
   for (auto& [id, queue] : queues) {
     auto flushed = co_await queue->flush();
-    // A topic that was removed has no position to keep.
-    if (!flushed && flushed.error().code != Code::kNotFound) co_return flushed;
+    // A topic that was removed has no position to keep; one that is elsewhere is kept there.
+    bool kept =
+        flushed || flushed.error().code == Code::kNotFound || flushed.error().code == Code::kFenced;
+    if (!kept) co_return flushed;
   }
   co_return Result<void>();
 }

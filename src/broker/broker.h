@@ -1,21 +1,17 @@
 #pragma once
 // The broker: what the server does in no protocol's terms. Topics of one or more partitions, each a
-// stream of the engine; produce, read, the queue behind GET, named consumers.
+// Log (log.h) out of a Catalogue (catalogue.h); produce, read, the queue behind GET, named
+// consumers.
 //
-// Names. Partition 0 of topic t is the stream "t", partition p is the stream "t/p". A topic is
-// made from its last partition to its first and removed in the same order, so that the existence of
-// "t" makes the topic exist and its partitions are always numbered without a gap.
-//
-// Streams whose names begin with __ are the broker's own: kGroupsStream is the coordinator's
+// Names that begin with __ are the broker's own: kGroupsStream is the coordinator's
 // (group/groups.h), kUsersStream holds the users (auth/users.h). They are no topics, for anybody.
 //
 // Threads. Broker is shared and holds nothing that changes but atomics. Local is the broker as one
 // loop sees it: its own view of the topics, the queues that this loop owns. A Local is used on its
-// loop only; where another loop must act, the call goes there and comes back. Administration
-// (create, remove, configure) is done on the first loop, one at a time.
+// loop only; where another loop must act, the call goes there and comes back.
 //
-// Lifetimes: loops and engine outlive the Broker; everything that waits is ended by Local::stop(),
-// or by the close of the engine.
+// Lifetimes: loops, engine and catalogue outlive what is made of them; everything that waits is
+// ended by Local::stop(), or by the close of the engine.
 
 #include <atomic>
 #include <functional>
@@ -26,6 +22,9 @@
 #include <unordered_map>
 #include <vector>
 
+#include "broker/catalogue.h"
+#include "broker/cursors.h"
+#include "broker/log.h"
 #include "broker/queue.h"
 #include "broker/topic_config.h"
 #include "broker/waiters.h"
@@ -33,8 +32,6 @@
 #include "log/engine.h"
 
 namespace walrus::broker {
-
-constexpr Bytes kGroupsStream = "__consumer_offsets";
 
 struct BrokerOptions {
   std::uint64_t node_id = 1;
@@ -49,12 +46,21 @@ class Local;
 
 class Broker {
  public:
-  Broker(log::Engine&, std::vector<io::Loop*> loops, const BrokerOptions&);
+  // Without a catalogue: a LocalCatalogue of the engine, at home on the first loop.
+  Broker(log::Engine&, std::vector<io::Loop*> loops, const BrokerOptions&,
+         std::unique_ptr<Catalogue> = nullptr);
   ~Broker();
 
   Local& local(std::size_t loop) { return *locals_[loop]; }
   std::size_t loops() const { return locals_.size(); }
   log::Engine& engine() { return engine_; }
+  Catalogue& catalogue() { return *catalogue_; }
+
+  // Positions of readers are kept there, on the first loop, and not in the topics' own streams. To
+  // be told before anything is served.
+  // kFenced: they are kept by another node; kBusy: here, or nowhere, for now.
+  using OpenCursors = std::function<Result<std::shared_ptr<Cursors>>(const Topic&)>;
+  void keep_cursors(OpenCursors open) { open_cursors_ = std::move(open); }
   const BrokerOptions& options() const { return options_; }
 
   // Set by whoever watches the disk: appends are refused with kNoSpace before the disk is full.
@@ -63,24 +69,19 @@ class Broker {
 
  private:
   friend class Local;
+  // Where its queue is.
   Local& owner(Bytes topic);
+  // Where its consumers are, for who is at `here`.
+  Local& home(Local& here) { return open_cursors_ ? *locals_[0] : here; }
 
   log::Engine& engine_;
   const BrokerOptions options_;
+  std::unique_ptr<Catalogue> catalogue_;
+  OpenCursors open_cursors_;  // none: the topics' own streams
   std::vector<std::unique_ptr<Local>> locals_;
   std::atomic<bool> storage_low_{false};
-  std::atomic<std::uint64_t> catalogue_version_{1};  // raised by each create and remove
 };
 
-// A topic as one loop sees it. Kept by who uses it; calls on a topic that was removed meanwhile
-// answer kNotFound.
-struct Topic {
-  std::string name;
-  std::vector<log::StreamRef> partitions;
-  TopicConfig config;
-  std::size_t put_turn = 0, poll_turn = 0;
-};
-using TopicRef = std::shared_ptr<Topic>;
 using Partition = std::optional<std::size_t>;  // none: in turn, or 0
 
 struct TopicSummary {
@@ -111,11 +112,12 @@ struct ReadResult {
 // What a client's batch has to hold beside what the format says.
 struct ProduceRules {
   bool zstd = true;  // the client's protocol knows this codec
+  AppendRules append{};
 };
 
 // What was stored of it, and where.
 struct Stored {
-  log::Appended appended{};
+  Appending appending{};
   std::optional<std::int64_t> append_time_ms{};  // set where the topic wants that time
 };
 // Why records of a batch are refused that is whole and sound itself.
@@ -133,7 +135,7 @@ struct Interrupt {
 
 // A read of several partitions at once, whole batches as stored.
 struct FetchPart {
-  log::StreamRef stream{};
+  LogRef log{};
   Offset from{};
   std::int64_t bytes_max = 1 << 20;
 };
@@ -149,7 +151,7 @@ struct FetchPlan {
 struct FetchedPart {
   Result<void> result{};  // kOutOfRange, kNotFound, or what ails the storage
   std::string bytes{};
-  log::Bounds bounds{};
+  Bounds bounds{};
 };
 
 struct TimedOffset {
@@ -164,38 +166,35 @@ class Local {
   io::Loop& loop() { return loop_; }
   Broker& broker() { return broker_; }
   log::Engine& engine() { return broker_.engine_; }
+  NodeId self() const { return NodeId{broker_.options_.node_id}; }
 
   // kNotFound. `partition`, if any, must exist.
   Result<TopicRef> find(Bytes topic, Partition = {});
-  Result<TopicRef> find_id(std::uint64_t id);  // of partition 0; never given twice
+  Result<TopicRef> find_id(const Uuid& id);
+  Result<TopicRef> find_own(Bytes topic);  // whose name begins with __
   std::vector<TopicSummary> list(Bytes prefix);
   std::vector<TopicRef> list_topics();  // by name
 
-  struct NewTopic {
-    std::string name{};
-    std::size_t partitions = 1;
-    TopicConfig config{};
-  };
-  io::Task<void> create(NewTopic);  // kExists
-  // kNotFound; kInvalid: it has as many.
+  // As those of the Catalogue.
+  using Change = Catalogue::Change;
+  io::Task<void> create(NewTopic);
   io::Task<void> grow(std::string topic, std::size_t partitions);
   io::Task<void> remove(std::string topic);
-  // `change` sees what the topic has.
-  using Change = std::function<Result<void>(TopicConfig&)>;
   io::Task<TopicConfig> configure(std::string topic, Change change);
+  io::Task<std::int64_t> new_producer_id();
 
-  // Encodes at once, in the order of the calls. kBusy: no room for now; append_waiting() waits for
-  // it. kNoSpace also while storage is low. Acknowledge after durable().
-  Result<log::Appended> append(const log::StreamRef&, std::span<const walrus::Record>,
-                               const AppendOptions& = {});
+  // Takes at once, in the order of the calls. kBusy: no room for now; room() waits for it. kNoSpace
+  // also while storage is low. Acknowledge after acknowledged(), or what an AppendRun says.
+  Result<Appending> append(Log&, std::span<const walrus::Record>, const AppendRules& = {});
   // One batch of a stranger's producer, checked (the CRC once) and encoded at once; where the topic
   // asks for another codec or time, rebuilt before. kCorrupt: cut short or the CRC does not hold;
   // kTooLarge; kVersion: a codec that is not allowed; kInvalid: what the records hold; kOutOfRange:
   // a timestamp. kMismatch, kFenced, kBusy, kNoSpace as append().
   Result<Stored> produce(const Topic&, std::size_t partition, Bytes batch, const ProduceRules&,
                          BadRecords* = nullptr);
-  io::Task<void> room(log::StreamRef);  // kBusy after append_wait_max
-  io::Task<void> durable(log::Pending);
+  io::Task<void> room(LogRef);  // kBusy after append_wait_max
+  io::Task<Placed> acknowledged(Appending);
+  io::Task<void> durable(log::Pending);  // of the node's engine
   // The partition of the next append or read that names none.
   static std::size_t put_partition(Topic&, Partition);
 
@@ -212,12 +211,10 @@ class Local {
   // in their order.
   io::Task<std::vector<FetchedPart>> fetch(FetchPlan, Interrupt&);
   void interrupt(Interrupt&);
-  // Of the segment that is written: Kafka's leader epoch.
-  std::int32_t epoch(const log::StreamRef&);
   // The first record not older, with its timestamp; none: there is none.
-  Result<std::optional<TimedOffset>> find_time(const log::StreamRef&, std::int64_t timestamp_ms);
+  static io::Task<std::optional<TimedOffset>> find_time(LogRef, std::int64_t timestamp_ms);
   // The record with the greatest timestamp, the first of several.
-  Result<std::optional<TimedOffset>> find_newest(const log::StreamRef&);
+  static io::Task<std::optional<TimedOffset>> find_newest(LogRef);
 
   // Named consumers: a durable position per partition. poll() makes one on first use.
   io::Task<ReadResult> poll(TopicRef, Partition, std::string consumer, ReadRequest);
@@ -229,44 +226,44 @@ class Local {
   io::Task<bool> wait_available(TopicRef, Partition, io::Nanos timeout);
   void delivered(const TopicRef&, std::vector<ClaimId>);
   void restore(const TopicRef&, std::vector<Claim>);
+  // Ends the queues of this loop whose positions are kept elsewhere now: waits end with kFenced.
+  void end_lost_queues();
 
   void stop();             // ends all waits on this loop with kClosed
   io::Task<void> flush();  // the queues of this loop: their positions become durable
 
  private:
   friend class Broker;
-  Result<TopicRef> build(Bytes topic);
-  Result<std::shared_ptr<Queue>> queue(const TopicRef&);
-  void drop_queue(std::uint64_t id);
-  io::Task<void> wait_readable(log::StreamRef, Offset, io::Nanos timeout);
+  Result<TopicRef> open(Bytes topic);
+  Result<std::shared_ptr<Queue>> queue(const Topic&);
+  void drop_queue(const Uuid& id);
+  void see_catalogue();
+  log::Done<void> waking(std::uint64_t waiter);
+  io::Task<void> wait_readable(LogRef, Offset, io::Nanos timeout);
   struct FetchProgress;
-  bool fetch_round(const FetchPlan&, FetchProgress&);
+  static io::Task<bool> fetch_round(const FetchPlan&, FetchProgress&);
+  static io::Task<void> fetch_part(const FetchPlan&, FetchProgress&, std::size_t part,
+                                   std::int64_t bytes_max);
   io::Task<void> wait_any(const FetchPlan&, const FetchProgress&, io::Nanos timeout, Interrupt&);
-  io::Task<void> create_here(NewTopic);
-  io::Task<void> create_partition(std::string topic, std::size_t number, const TopicConfig&,
-                                  log::Pending& made);
-  io::Task<void> grow_here(std::string topic, std::size_t partitions);
-  io::Task<void> remove_here(std::string topic);
-  io::Task<TopicConfig> configure_here(std::string topic, Change change);
-  io::Task<void> admin_turn();
-  void end_admin_turn();
   io::Task<std::vector<Claim>> take_here(TopicRef, Partition, Queue::Limits);
   io::Task<bool> settle_here(TopicRef, Partition);
   io::Task<bool> wait_available_here(TopicRef, Partition, io::Nanos timeout);
-  io::Task<Offset> consumer_position(log::StreamRef, std::string consumer);
-  Result<ReadResult> read_now(const log::StreamRef&, const ReadRequest&);
+  io::Task<ReadResult> poll_here(TopicRef, Partition, std::string consumer, ReadRequest);
+  io::Task<void> commit_here(TopicRef, std::size_t partition, std::string consumer, Offset next);
+  Result<TopicRef> mine(const Topic&);
+  Result<std::shared_ptr<Cursors>> cursors(const Topic&);
+  io::Task<Offset> consumer_position(TopicRef, std::size_t partition, std::string consumer);
+  io::Task<void> wait_any_position(TopicRef, std::string consumer, io::Nanos timeout);
+  io::Task<ReadResult> read_now(LogRef, ReadRequest);
 
   Broker& broker_;
   io::Loop& loop_;
   std::uint64_t seen_version_ = 0;
   std::unordered_map<std::string, TopicRef> topics_;
-  std::unordered_map<std::uint64_t, std::string> names_;  // of topics, by id; may be outdated
-  std::unordered_map<std::uint64_t, std::shared_ptr<Queue>> queues_;  // by id of partition 0
+  std::map<Uuid, std::string> names_;              // of topics, by id; may be outdated
+  std::map<Uuid, std::shared_ptr<Queue>> queues_;  // by the topic's id
   std::shared_ptr<Waiters> waiters_ = std::make_shared<Waiters>();
-  bool stopped_ = false, admin_busy_ = false;
-  Waiters admin_;
+  bool stopped_ = false;
 };
-
-std::string partition_name(Bytes topic, std::size_t partition);
 
 }  // namespace walrus::broker

@@ -9,23 +9,28 @@
 namespace walrus::broker {
 namespace {
 
-// The first record from `from` on that `holds`.
-template <class Holds>
-Result<std::optional<TimedOffset>> find_record(log::Engine& engine, const log::StreamRef& stream,
-                                               Offset from, Holds holds) {
+// The first record from `from` on that is not older.
+io::Task<std::optional<TimedOffset>> find_record(LogRef log, Offset from,
+                                                 std::int64_t timestamp_ms) {
   while (true) {
-    WALRUS_ASSIGN(auto fetched, engine.fetch(stream, from, {.bytes_max = 1}));
-    if (fetched.bytes.empty()) return std::nullopt;
-    WALRUS_ASSIGN(auto batch, record::BatchView::parse(fetched.bytes));
-    WALRUS_ASSIGN(auto records, record::RecordIterator::open(batch));
+    WALRUS_CO_ASSIGN(auto fetched, co_await log->fetch(from, {.bytes_max = 1}));
+    if (fetched.bytes.empty()) co_return std::nullopt;
+    WALRUS_CO_ASSIGN(auto batch, record::BatchView::parse(fetched.bytes));
+    WALRUS_CO_ASSIGN(auto records, record::RecordIterator::open(batch));
     while (true) {
-      WALRUS_ASSIGN(auto record, records.next());
+      WALRUS_CO_ASSIGN(auto record, records.next());
       if (!record) break;
-      if (record->offset >= from.value && holds(*record))
-        return TimedOffset{.offset = {record->offset}, .timestamp_ms = record->timestamp_ms};
+      if (record->offset >= from.value && record->timestamp_ms >= timestamp_ms)
+        co_return TimedOffset{.offset = {record->offset}, .timestamp_ms = record->timestamp_ms};
     }
     from = fetched.next;
   }
+}
+
+io::Task<void> look_again(LogRef log, Bounds& bounds) {
+  WALRUS_CO_TRY(co_await log->confirm());
+  WALRUS_CO_ASSIGN(bounds, log->bounds());
+  co_return Result<void>();
 }
 
 }  // namespace
@@ -38,7 +43,7 @@ struct Local::FetchProgress {
 };
 
 // Reads what there is from where each part stands. True: no reason to wait for more.
-bool Local::fetch_round(const FetchPlan& plan, FetchProgress& progress) {
+io::Task<bool> Local::fetch_round(const FetchPlan& plan, FetchProgress& progress) {
   bool failed = false;
   auto bytes_max = plan.bytes_max;
   // Without any room a batch still goes, and where there is none it is waited for.
@@ -48,43 +53,51 @@ bool Local::fetch_round(const FetchPlan& plan, FetchProgress& progress) {
     const auto& part = plan.parts[i];
     auto& to = progress.parts[i];
     if (!to.result) continue;
-    auto bounds = engine().bounds(part.stream);
+    auto bounds = part.log->bounds();
     if (bounds) to.bounds = *bounds;
     else to.result = std::unexpected(std::move(bounds).error());
     auto from = progress.next[i];
+    // What this node knows may be behind what a reader has read elsewhere.
+    if (to.result && from > to.bounds.log_end) to.result = co_await look_again(part.log, to.bounds);
     // Between the high watermark and the log's end there will be something to read.
     if (to.result && (from < to.bounds.log_start || from > to.bounds.log_end))
       to.result = fail(Code::kOutOfRange, "offset {} out of range {}..{}", from.value,
                        to.bounds.log_start.value, to.bounds.log_end.value);
     failed = failed || !to.result;
     if (!to.result || from >= to.bounds.high_watermark) continue;
-    auto room = std::min(part.bytes_max - std::ssize(to.bytes), bytes_max - progress.bytes);
-    bool first = progress.bytes == 0;
-    if (room <= 0 && !first) {
-      progress.full = true;
-      continue;
-    }
-    auto fetched =
-        engine().fetch(part.stream, from, {.bytes_max = std::max<std::int64_t>(room, 1)});
-    if (!fetched) {
-      to.result = std::unexpected(std::move(fetched).error());
-      failed = true;
-      continue;
-    }
-    auto size = std::ssize(fetched->bytes);
-    if (size > room && !first) {
-      progress.full = true;
-      continue;
-    }
-    if (to.bytes.empty()) to.bytes = std::move(fetched->bytes);
-    else to.bytes += fetched->bytes;
-    progress.bytes += size;
-    if (plan.hold) plan.hold(size);
-    progress.next[i] = std::max(from, fetched->next);
+    to.result = co_await fetch_part(plan, progress, i, bytes_max);
+    failed = failed || !to.result;
   }
   // What was read is not kept for more to come while others wait for the memory.
   if (plan.room && progress.bytes > 0 && plan.room() <= 0) progress.full = true;
-  return failed || progress.full || progress.bytes >= std::min(plan.bytes_min, bytes_max);
+  co_return failed || progress.full || progress.bytes >= std::min(plan.bytes_min, bytes_max);
+}
+
+// Where there is something to read.
+io::Task<void> Local::fetch_part(const FetchPlan& plan, FetchProgress& progress, std::size_t number,
+                                 std::int64_t bytes_max) {
+  const auto& part = plan.parts[number];
+  auto& to = progress.parts[number];
+  auto from = progress.next[number];
+  auto room = std::min(part.bytes_max - std::ssize(to.bytes), bytes_max - progress.bytes);
+  bool first = progress.bytes == 0;
+  if (room <= 0 && !first) {
+    progress.full = true;
+    co_return Result<void>();
+  }
+  WALRUS_CO_ASSIGN(auto fetched,
+                   co_await part.log->fetch(from, {.bytes_max = std::max<std::int64_t>(room, 1)}));
+  auto size = std::ssize(fetched.bytes);
+  if (size > room && !first) {
+    progress.full = true;
+    co_return Result<void>();
+  }
+  if (to.bytes.empty()) to.bytes = std::move(fetched.bytes);
+  else to.bytes += fetched.bytes;
+  progress.bytes += size;
+  if (plan.hold) plan.hold(size);
+  progress.next[number] = std::max(from, fetched.next);
+  co_return Result<void>();
 }
 
 io::Task<std::vector<FetchedPart>> Local::fetch(FetchPlan plan, Interrupt& interrupt) {
@@ -93,7 +106,7 @@ io::Task<std::vector<FetchedPart>> Local::fetch(FetchPlan plan, Interrupt& inter
   for (const auto& part : plan.parts) progress.next.push_back(part.from);
   auto deadline = engine().env().mono() + plan.wait;
   while (true) {
-    bool enough = fetch_round(plan, progress);
+    WALRUS_CO_ASSIGN(bool enough, co_await fetch_round(plan, progress));
     auto left = deadline - engine().env().mono();
     if (enough || plan.parts.empty() || left <= io::Nanos(0)) break;
     auto waited = co_await wait_any(plan, progress, left, interrupt);
@@ -112,25 +125,13 @@ io::Task<void> Local::wait_any(const FetchPlan& plan, const FetchProgress& progr
   interrupt.waiter = waiter;
   std::vector<std::uint64_t> tickets;
   for (std::size_t i = 0; i < plan.parts.size(); ++i)
-    tickets.push_back(
-        engine().when_readable(plan.parts[i].stream, progress.next[i], UpTo::kHighWatermark,
-                               [loop = &loop_, waiters = waiters_, waiter](Result<void> result) {
-                                 loop->post([waiters, waiter, result = std::move(result)] {
-                                   waiters->wake(waiter, result);
-                                 });
-                               }));
+    tickets.push_back(plan.parts[i].log->when_readable(progress.next[i], waking(waiter)));
   auto waited = co_await signal.wait(timeout);
   interrupt.waiter = 0;
   waiters_->remove(waiter);
-  for (std::size_t i = 0; i < tickets.size(); ++i)
-    engine().cancel(plan.parts[i].stream, tickets[i]);
+  for (std::size_t i = 0; i < tickets.size(); ++i) plan.parts[i].log->cancel(tickets[i]);
   if (interrupt.set || stopped_) co_return fail(Code::kClosed, "interrupted");
   co_return waited;
-}
-
-std::int32_t Local::epoch(const log::StreamRef& stream) {
-  auto bounds = engine().bounds(stream);
-  return bounds ? bounds->epoch : 0;
 }
 
 void Local::interrupt(Interrupt& interrupt) {
@@ -138,35 +139,17 @@ void Local::interrupt(Interrupt& interrupt) {
   if (interrupt.waiter != 0) waiters_->wake(interrupt.waiter, fail(Code::kClosed, "interrupted"));
 }
 
-Result<std::optional<TimedOffset>> Local::find_time(const log::StreamRef& stream,
-                                                    std::int64_t timestamp_ms) {
-  WALRUS_ASSIGN(auto from, engine().find_time(stream, Time(Millis(timestamp_ms))));
-  WALRUS_ASSIGN(auto bounds, engine().bounds(stream));
-  if (from >= bounds.high_watermark) return std::nullopt;
-  return find_record(engine(), stream, std::max(from, bounds.log_start),
-                     [&](const auto& record) { return record.timestamp_ms >= timestamp_ms; });
+io::Task<std::optional<TimedOffset>> Local::find_time(LogRef log, std::int64_t timestamp_ms) {
+  WALRUS_CO_ASSIGN(auto from, co_await log->find_time(Time(Millis(timestamp_ms))));
+  WALRUS_CO_ASSIGN(auto bounds, log->bounds());
+  if (from >= bounds.high_watermark) co_return std::nullopt;
+  co_return co_await find_record(log, std::max(from, bounds.log_start), timestamp_ms);
 }
 
-Result<std::optional<TimedOffset>> Local::find_newest(const log::StreamRef& stream) {
-  WALRUS_ASSIGN(auto info, engine().info(stream));
-  if (!info.newest) return std::nullopt;
-  return find_time(stream, info.newest->time_since_epoch().count());
-}
-
-// A miss looks through all topics: ids are asked for by who has read them from us.
-Result<TopicRef> Local::find_id(std::uint64_t id) {
-  (void)find("");  // the view is of the present catalogue
-  if (!names_.contains(id)) {
-    names_.clear();
-    for (const auto& stream : engine().list(""))
-      if (!log::stream_name(stream).contains('/'))
-        names_.emplace(log::stream_id(stream), log::stream_name(stream));
-  }
-  auto name = names_.find(id);
-  if (name == names_.end()) return fail(Code::kNotFound, "no topic of id {}", id);
-  WALRUS_ASSIGN(auto topic, find(name->second));
-  if (log::stream_id(topic->partitions[0]) != id) return fail(Code::kNotFound, "no topic {}", id);
-  return topic;
+io::Task<std::optional<TimedOffset>> Local::find_newest(LogRef log) {
+  WALRUS_CO_ASSIGN(auto info, log->info());
+  if (!info.newest) co_return std::nullopt;
+  co_return co_await find_time(log, info.newest->time_since_epoch().count());
 }
 
 }  // namespace walrus::broker

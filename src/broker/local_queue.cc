@@ -5,19 +5,29 @@
 
 namespace walrus::broker {
 
-Result<std::shared_ptr<Queue>> Local::queue(const TopicRef& topic) {
-  auto id = log::stream_id(topic->partitions[0]);
-  auto found = queues_.find(id);
-  if (found != queues_.end() && found->second->partitions() == topic->partitions.size())
-    return found->second;
+Result<std::shared_ptr<Queue>> Local::queue(const Topic& asked) {
+  WALRUS_ASSIGN(auto topic, mine(asked));
+  auto found = queues_.find(topic->id);
+  bool good = found != queues_.end() && found->second->partitions() == topic->partitions.size() &&
+              found->second->kept_here();
+  if (good) return found->second;
   if (stopped_) return fail(Code::kClosed, "shutting down");
-  WALRUS_ASSIGN(auto opened, Queue::open(engine(), loop_, topic->partitions));
-  queues_.insert_or_assign(id, opened);
+  WALRUS_ASSIGN(auto cursors, this->cursors(*topic));
+  WALRUS_ASSIGN(auto opened, Queue::open(engine().env(), loop_, cursors, topic->partitions));
+  queues_.insert_or_assign(topic->id, opened);
   return opened;
 }
 
+void Local::end_lost_queues() {
+  std::erase_if(queues_, [](const auto& one) {
+    if (one.second->kept_here()) return false;
+    one.second->stop({Code::kFenced, "the queue is elsewhere"});
+    return true;
+  });
+}
+
 // From any loop. A GET that still comes for the old topic finds its stream removed.
-void Local::drop_queue(std::uint64_t id) {
+void Local::drop_queue(const Uuid& id) {
   loop_.post([this, id] { queues_.erase(id); });
 }
 
@@ -31,8 +41,8 @@ io::Task<std::vector<Claim>> Local::take(TopicRef topic, Partition partition,
 
 io::Task<std::vector<Claim>> Local::take_here(TopicRef topic, Partition partition,
                                               Queue::Limits limits) {
-  WALRUS_CO_ASSIGN(auto queue, this->queue(topic));
-  co_return queue->take(partition, limits);
+  WALRUS_CO_ASSIGN(auto queue, this->queue(*topic));
+  co_return co_await queue->take(partition, limits);
 }
 
 io::Task<bool> Local::settle(TopicRef topic, Partition partition) {
@@ -42,7 +52,7 @@ io::Task<bool> Local::settle(TopicRef topic, Partition partition) {
 }
 
 io::Task<bool> Local::settle_here(TopicRef topic, Partition partition) {
-  WALRUS_CO_ASSIGN(auto queue, this->queue(topic));
+  WALRUS_CO_ASSIGN(auto queue, this->queue(*topic));
   co_return co_await queue->settle(partition);
 }
 
@@ -54,14 +64,14 @@ io::Task<bool> Local::wait_available(TopicRef topic, Partition partition, io::Na
 }
 
 io::Task<bool> Local::wait_available_here(TopicRef topic, Partition partition, io::Nanos timeout) {
-  WALRUS_CO_ASSIGN(auto queue, this->queue(topic));
+  WALRUS_CO_ASSIGN(auto queue, this->queue(*topic));
   co_return co_await queue->wait_available(partition, timeout);
 }
 
 void Local::delivered(const TopicRef& topic, std::vector<ClaimId> claims) {
   auto& owner = broker_.owner(topic->name);
   auto act = [&owner, topic, claims = std::move(claims)] {
-    if (auto queue = owner.queue(topic)) (*queue)->delivered(claims);
+    if (auto queue = owner.queue(*topic)) (*queue)->delivered(claims);
   };
   if (&owner == this) act();
   else owner.loop_.post(std::move(act));
@@ -70,7 +80,7 @@ void Local::delivered(const TopicRef& topic, std::vector<ClaimId> claims) {
 void Local::restore(const TopicRef& topic, std::vector<Claim> claims) {
   auto& owner = broker_.owner(topic->name);
   auto act = [&owner, topic, claims = std::move(claims)]() mutable {
-    if (auto queue = owner.queue(topic)) (*queue)->restore(std::move(claims));
+    if (auto queue = owner.queue(*topic)) (*queue)->restore(std::move(claims));
   };
   if (&owner == this) act();
   else owner.loop_.post(std::move(act));

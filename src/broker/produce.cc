@@ -112,10 +112,11 @@ Result<Stored> Local::produce(const Topic& topic, std::size_t partition, Bytes b
   auto now_ms = engine().env().wall().time_since_epoch().count();
   WALRUS_TRY(
       check_records(batch, config, allowed_times(config, now_ms), decompressed_bytes_max, bad));
+  auto& log = *topic.partitions[partition];
   Stored stored;
   bool recompress = config.codec && *config.codec != batch.codec();
   if (!recompress && !config.log_append_time) {
-    WALRUS_ASSIGN(stored.appended, engine().append_batch(topic.partitions[partition], batch));
+    WALRUS_ASSIGN(stored.appending, log.append_batch(batch, rules.append));
     return stored;
   }
   if (config.log_append_time) stored.append_time_ms = now_ms;
@@ -129,8 +130,7 @@ Result<Stored> Local::produce(const Topic& topic, std::size_t partition, Bytes b
   if (std::ssize(rebuilt) > config.batch_bytes_max)
     return fail(Code::kTooLarge, "a record batch of {} bytes as it is stored, the limit is {}",
                 rebuilt.size(), config.batch_bytes_max);
-  WALRUS_ASSIGN(stored.appended,
-                engine().append_batch(topic.partitions[partition], record::BatchView(rebuilt)));
+  WALRUS_ASSIGN(stored.appending, log.append_batch(record::BatchView(rebuilt), rules.append));
   return stored;
 }
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "base/check.h"
-#include "base/coding.h"
 #include "record/batch.h"
 
 namespace walrus::broker {
@@ -34,22 +33,7 @@ Result<DecodedBatch> decode(Bytes& rest, std::size_t partition, Offset from) {
   }
 }
 
-std::unexpected<Error> stopping() { return fail(Code::kClosed, "shutting down"); }
-
 }  // namespace
-
-std::string encode_position(Offset offset) {
-  std::string value;
-  append_le(value, offset.value);
-  return value;
-}
-
-Result<Offset> decode_position(Bytes value) {
-  Decoder decoder(value);
-  auto position = decoder.le<std::int64_t>();
-  if (!position || *position < 0) return fail(Code::kCorrupt, "a cursor that is no offset");
-  return Offset{*position};
-}
 
 Offset Queue::Lane::committed() const {
   auto position = next.value;
@@ -58,60 +42,70 @@ Offset Queue::Lane::committed() const {
   return Offset{position};
 }
 
-Result<std::shared_ptr<Queue>> Queue::open(log::Engine& engine, io::Loop& loop,
-                                           std::vector<log::StreamRef> partitions) {
+Result<std::shared_ptr<Queue>> Queue::open(io::Env& env, io::Loop& loop,
+                                           std::shared_ptr<Cursors> cursors,
+                                           std::vector<LogRef> partitions) {
   CHECK(!partitions.empty());
-  std::shared_ptr<Queue> queue(new Queue(engine, loop));
-  for (auto& stream : partitions) {
-    Lane lane;
-    if (auto value = engine.get_state(stream, log::Table::kCursors, kQueueCursor)) {
-      WALRUS_ASSIGN(lane.next, decode_position(*value));
+  std::shared_ptr<Queue> queue(new Queue(env, loop, std::move(cursors)));
+  for (auto& log : partitions) {
+    auto number = queue->lanes_.size();
+    auto& lane = queue->lanes_.emplace_back();
+    WALRUS_ASSIGN(auto position, queue->cursors_->get(number, kQueueReader));
+    if (position) {
+      lane.next = *position;
     } else {
-      WALRUS_ASSIGN(auto info, engine.info(stream));
-      lane.next = info.log_start;
+      WALRUS_ASSIGN(auto bounds, log->bounds());
+      lane.next = bounds.log_start;
     }
     lane.durable = lane.read_to = lane.next;
-    lane.stream = std::move(stream);
-    queue->lanes_.push_back(std::move(lane));
+    lane.log = std::move(log);
   }
   return queue;
 }
 
-Result<std::vector<Claim>> Queue::take(std::optional<std::size_t> partition, const Limits& limits) {
-  if (stopped_) return stopping();
+io::Task<std::vector<Claim>> Queue::take(std::optional<std::size_t> partition, Limits limits) {
+  auto self = shared_from_this();  // the topic may be deleted meanwhile
+  if (stopped_) co_return std::unexpected(*stopped_);
+  WALRUS_CO_TRY(co_await cursors_->confirm());
   std::vector<Claim> claims;
   auto [from, count] = range(partition);
   std::size_t bytes = 0, idle = 0;
-  while (idle < count && claims.size() < limits.records_max) {
+  while (idle < count && claims.size() < limits.records_max && bytes < limits.bytes_max) {
     auto number = partition ? from : turn_++ % count;
     auto& lane = lanes_[number];
-    if (lane.restored.empty()) {
-      auto refilled = refill(number);
+    if (lane.restored.empty() && lane.ahead.empty()) {
+      auto refilled = co_await refill(number);
       // What was taken already is given out; the error comes again with the next call.
-      if (!refilled && claims.empty()) return std::unexpected(std::move(refilled).error());
-      if (!refilled || lane.ahead.empty()) {
-        ++idle;
-        continue;
-      }
+      if (!refilled && claims.empty()) co_return std::unexpected(std::move(refilled).error());
+    }
+    if (lane.restored.empty() && lane.ahead.empty()) {
+      ++idle;
+      continue;
     }
     idle = 0;
-    Claim claim;
-    if (!lane.restored.empty()) {
-      auto first = lane.restored.begin();
-      claim = {
-          .partition = number, .offset = Offset{first->first}, .payload = std::move(first->second)};
-      lane.restored.erase(first);
-    } else {
-      claim = std::move(lane.ahead.front());
-      lane.ahead.pop_front();
-      lane.next = Offset{claim.offset.value + 1};
-    }
-    bytes += claim.payload.size();
-    lane.claimed.insert(claim.offset.value);
-    claims.push_back(std::move(claim));
-    if (bytes >= limits.bytes_max) break;
+    claims.push_back(claim(lane, number));
+    bytes += claims.back().payload.size();
   }
-  return claims;
+  if (stopped_ && claims.empty()) co_return std::unexpected(*stopped_);
+  co_return claims;
+}
+
+// The first record of a lane that has one.
+Claim Queue::claim(Lane& lane, std::size_t partition) {
+  Claim claim;
+  if (!lane.restored.empty()) {
+    auto first = lane.restored.begin();
+    claim = {.partition = partition,
+             .offset = Offset{first->first},
+             .payload = std::move(first->second)};
+    lane.restored.erase(first);
+  } else {
+    claim = std::move(lane.ahead.front());
+    lane.ahead.pop_front();
+    lane.next = Offset{claim.offset.value + 1};
+  }
+  lane.claimed.insert(claim.offset.value);
+  return claim;
 }
 
 void Queue::delivered(std::span<const ClaimId> claims) {
@@ -129,17 +123,34 @@ void Queue::restore(std::vector<Claim> claims) {
   waiters_.wake_all({});
 }
 
+// Where each partition ends, with everything that was acknowledged before.
+io::Task<std::vector<Offset>> Queue::confirm(std::optional<std::size_t> partition) {
+  WALRUS_CO_TRY(co_await cursors_->confirm());
+  auto [from, count] = range(partition);
+  std::vector<Offset> ends;
+  for (auto i = from; i < from + count; ++i) {
+    WALRUS_CO_ASSIGN(auto end, co_await lanes_[i].log->confirm());
+    ends.push_back(end);
+  }
+  co_return ends;
+}
+
 io::Task<bool> Queue::settle(std::optional<std::size_t> partition) {
   auto self = shared_from_this();  // the topic may be deleted meanwhile
   auto [from, count] = range(partition);
+  if (stopped_) co_return std::unexpected(*stopped_);
+  WALRUS_CO_ASSIGN(auto ends, co_await confirm(partition));
   while (true) {
-    if (stopped_) co_return stopping();
+    if (stopped_) co_return std::unexpected(*stopped_);
     bool settled = true;
     for (auto i = from; i < from + count; ++i) {
       auto& lane = lanes_[i];
-      WALRUS_CO_ASSIGN(bool available, has_record(i));
+      WALRUS_CO_ASSIGN(bool available, co_await has_record(i));
       if (available) co_return false;
       settled &= lane.quiet() && lane.durable == lane.next;
+      if (lane.read_to >= ends[i - from]) continue;
+      settled = false;  // there is more, which is not here yet
+      watch(i);
     }
     if (settled) co_return true;
     commit_soon();
@@ -151,15 +162,15 @@ io::Task<bool> Queue::settle(std::optional<std::size_t> partition) {
 io::Task<bool> Queue::wait_available(std::optional<std::size_t> partition, io::Nanos timeout) {
   auto self = shared_from_this();
   auto [from, count] = range(partition);
-  auto deadline = engine_.env().mono() + timeout;
+  auto deadline = env_.mono() + timeout;
   while (true) {
-    if (stopped_) co_return stopping();
+    if (stopped_) co_return std::unexpected(*stopped_);
     for (auto i = from; i < from + count; ++i) {
-      WALRUS_CO_ASSIGN(bool available, has_record(i));
+      WALRUS_CO_ASSIGN(bool available, co_await has_record(i));
       if (available) co_return true;
       watch(i);
     }
-    auto left = deadline - engine_.env().mono();
+    auto left = deadline - env_.mono();
     if (left <= io::Nanos(0)) co_return false;
     auto woken = co_await changed(left);
     if (!woken && woken.error().code == Code::kTimeout) co_return false;
@@ -177,39 +188,69 @@ io::Task<void> Queue::flush() {
   co_return Result<void>();
 }
 
-void Queue::stop() {
-  stopped_ = true;
-  waiters_.wake_all(stopping());
+void Queue::stop(Error why) {
+  stopped_ = std::move(why);
+  waiters_.wake_all(std::unexpected(*stopped_));
 }
 
-Result<bool> Queue::has_record(std::size_t partition) {
-  if (!lanes_[partition].restored.empty()) return true;
-  WALRUS_TRY(refill(partition));
-  return !lanes_[partition].ahead.empty();
+io::Task<bool> Queue::has_record(std::size_t partition) {
+  if (!lanes_[partition].restored.empty()) co_return true;
+  WALRUS_CO_TRY(co_await refill(partition));
+  co_return !lanes_[partition].ahead.empty() || !lanes_[partition].restored.empty();
 }
 
-Result<void> Queue::refill(std::size_t partition) {
-  while (lanes_[partition].ahead.empty()) {
-    WALRUS_ASSIGN(bool progress, refill_once(partition));
-    if (!progress) break;
+// One reads on, the others take what comes of it.
+io::Task<void> Queue::refill(std::size_t partition) {
+  auto& lane = lanes_[partition];
+  while (lane.reading) {
+    io::Signal signal(loop_);
+    lane.read.add(signal.setter());
+    WALRUS_CO_TRY(co_await signal.wait());
   }
-  return {};
+  lane.reading = true;
+  Result<void> result;
+  while (result && lane.ahead.empty()) {
+    auto progress = co_await refill_once(partition);
+    if (!progress) result = std::unexpected(std::move(progress).error());
+    else if (!*progress) break;
+  }
+  lane.reading = false;
+  lane.read.wake_all({});
+  co_return result;
 }
 
 // Reads on behind `ahead`. False: nothing there. True: records, or a gap that was passed over.
-Result<bool> Queue::refill_once(std::size_t partition) {
+io::Task<bool> Queue::refill_once(std::size_t partition) {
   auto& lane = lanes_[partition];
-  auto fetched = engine_.fetch(lane.stream, lane.read_to, {.bytes_max = kReadAheadBytes});
-  if (!fetched && fetched.error().code == Code::kOutOfRange) {
-    // Retention or trim has passed the cursor: what is gone cannot be delivered.
-    WALRUS_ASSIGN(auto info, engine_.info(lane.stream));
-    if (lane.read_to >= info.log_start) return std::unexpected(std::move(fetched).error());
-    lane.read_to = lane.next = info.log_start;
-    return true;
+  auto fetched = co_await lane.log->fetch(lane.read_to, {.bytes_max = kReadAheadBytes});
+  if (fetched) co_return take_batches(partition, *fetched);
+  if (fetched.error().code != Code::kOutOfRange)
+    co_return std::unexpected(std::move(fetched).error());
+  WALRUS_CO_ASSIGN(bool passed, co_await pass_over(partition));
+  co_return passed;
+}
+
+// The cursor stands where the log is not. True: it stands somewhere else now.
+io::Task<bool> Queue::pass_over(std::size_t partition) {
+  auto& lane = lanes_[partition];
+  WALRUS_CO_ASSIGN(auto bounds, lane.log->bounds());
+  if (lane.read_to < bounds.log_start) {
+    // Retention or trim has passed it: what is gone cannot be delivered.
+    lane.read_to = lane.next = bounds.log_start;
+    co_return true;
   }
-  if (!fetched) return std::unexpected(std::move(fetched).error());
+  WALRUS_CO_ASSIGN(auto end, co_await lane.log->confirm());
+  if (lane.read_to <= end) co_return false;  // not here yet
+  // What was read has been lost, as its durability allows: their offsets are given again.
+  lane.read_to = lane.next = end;
+  lane.durable = Offset{-1};
+  co_return true;
+}
+
+Result<bool> Queue::take_batches(std::size_t partition, const log::Fetched& fetched) {
+  auto& lane = lanes_[partition];
   auto from = lane.read_to;
-  Bytes rest = fetched->bytes;
+  Bytes rest = fetched.bytes;
   while (!rest.empty()) {
     auto batch = decode(rest, partition, from);
     // What stands before a bad batch is given out first; the error comes again behind it.
@@ -218,7 +259,7 @@ Result<bool> Queue::refill_once(std::size_t partition) {
     std::ranges::move(batch->records, std::back_inserter(lane.ahead));
     lane.read_to = std::max(lane.read_to, batch->next);
   }
-  lane.read_to = std::max(lane.read_to, fetched->next);
+  lane.read_to = std::max(lane.read_to, fetched.next);
   if (lane.ahead.empty()) lane.next = lane.read_to;  // a gap: nothing in it can be taken
   return lane.read_to > from;
 }
@@ -229,15 +270,14 @@ void Queue::watch(std::size_t partition) {
   lane.watched = true;
   auto* loop = &loop_;
   std::weak_ptr<Queue> weak = weak_from_this();
-  engine_.when_readable(lane.stream, lane.read_to, UpTo::kHighWatermark,
-                        [loop, weak, partition](Result<void> result) {
-                          loop->post([weak, partition, result = std::move(result)] {
-                            auto queue = weak.lock();
-                            if (!queue) return;
-                            queue->lanes_[partition].watched = false;
-                            queue->waiters_.wake_all(result);
-                          });
-                        });
+  lane.log->when_readable(lane.read_to, [loop, weak, partition](Result<void> result) {
+    loop->post([weak, partition, result = std::move(result)] {
+      auto queue = weak.lock();
+      if (!queue) return;
+      queue->lanes_[partition].watched = false;
+      queue->waiters_.wake_all(result);
+    });
+  });
 }
 
 bool Queue::commit_is_due() const {
@@ -265,28 +305,26 @@ io::Task<void> Queue::commit_due(std::shared_ptr<Queue> queue) {
   struct Put {
     std::size_t partition;
     Offset position;
-    log::Pending pending;
+    std::unique_ptr<io::Signal> done;
   };
   std::vector<Put> puts;
   for (std::size_t i = 0; i < queue->lanes_.size(); ++i) {
     auto position = queue->lanes_[i].committed();
     if (position <= queue->lanes_[i].durable) continue;
-    auto stream = queue->lanes_[i].stream;
-    auto value = encode_position(position);
-    auto put = queue->engine_.put_state(stream, log::Table::kCursors, kQueueCursor, value);
+    auto done = std::make_unique<io::Signal>(queue->loop_);
+    auto& cursors = *queue->cursors_;
+    auto put = cursors.put(i, kQueueReader, position, done->setter());
     while (!put && put.error().code == Code::kBusy) {
       io::Signal room(queue->loop_);
-      queue->engine_.when_room(stream, room.setter());
+      cursors.when_room(i, room.setter());
       WALRUS_CO_TRY(co_await room.wait());
-      put = queue->engine_.put_state(stream, log::Table::kCursors, kQueueCursor, value);
+      put = cursors.put(i, kQueueReader, position, done->setter());
     }
     if (!put) co_return std::unexpected(std::move(put).error());
-    puts.push_back({i, position, *put});
+    puts.push_back({i, position, std::move(done)});
   }
   for (const auto& put : puts) {
-    io::Signal done(queue->loop_);
-    queue->engine_.when_done(put.pending, done.setter());
-    WALRUS_CO_TRY(co_await done.wait());
+    WALRUS_CO_TRY(co_await put.done->wait());
     auto& durable = queue->lanes_[put.partition].durable;
     durable = std::max(durable, put.position);
   }

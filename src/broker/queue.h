@@ -9,6 +9,10 @@
 // its last sync, and skips nothing. settle() is what stands before EMPTY: nothing claimed, nothing
 // restored, and the durable cursor at the end; a cursor that has not changed costs no I/O.
 //
+// In a cluster the queue of a topic is on the node that keeps its cursors. Before it gives out or
+// denies anything it confirms that it still does, so that two of them never answer in turn; the
+// next one goes on at the durable cursor, which is what a crash comes to.
+//
 // Offsets. next: the first record not yet taken. claimed, restored: below next. Committed position:
 // the least of the three. durable: the committed position that is on the disk; never above it.
 
@@ -23,16 +27,12 @@
 #include <string>
 #include <vector>
 
+#include "broker/cursors.h"
+#include "broker/log.h"
 #include "broker/waiters.h"
 #include "io/network.h"
-#include "log/engine.h"
 
 namespace walrus::broker {
-
-// The durable positions of a stream, in its cursor table: value = little endian i64.
-constexpr Bytes kQueueCursor = "__get";
-std::string encode_position(Offset);
-Result<Offset> decode_position(Bytes);
 
 struct Claim {
   std::size_t partition = 0;
@@ -54,22 +54,25 @@ class Queue : public std::enable_shared_from_this<Queue> {
   };
 
   // Reads the durable positions.
-  static Result<std::shared_ptr<Queue>> open(log::Engine&, io::Loop&,
-                                             std::vector<log::StreamRef> partitions);
+  static Result<std::shared_ptr<Queue>> open(io::Env&, io::Loop&, std::shared_ptr<Cursors>,
+                                             std::vector<LogRef> partitions);
 
   // The next records of one partition, or of all in turn. Empty: none for now.
-  Result<std::vector<Claim>> take(std::optional<std::size_t> partition, const Limits&);
+  io::Task<std::vector<Claim>> take(std::optional<std::size_t> partition, Limits);
   void delivered(std::span<const ClaimId>);
   void restore(std::vector<Claim>);
 
-  // Waits until EMPTY is true and durable (true), or a record may be had again (false).
+  // Waits until EMPTY is true and durable (true), or a record may be had again (false). What was
+  // acknowledged before the call counts, whoever did it.
   io::Task<bool> settle(std::optional<std::size_t> partition);
   // Waits for a record; false: the time is over.
   io::Task<bool> wait_available(std::optional<std::size_t> partition, io::Nanos timeout);
   // Makes all positions durable that are not yet. Claims under way stay claimed.
   io::Task<void> flush();
-  // Ends all waits with kClosed.
-  void stop();
+  // Ends all waits, and refuses every later call, with `why`.
+  void stop(Error why);
+  // Whether its positions are.
+  bool kept_here() const { return cursors_->get(0, kQueueReader).has_value(); }
 
   std::size_t partitions() const { return lanes_.size(); }
   Offset next(std::size_t partition) const { return lanes_[partition].next; }
@@ -77,21 +80,28 @@ class Queue : public std::enable_shared_from_this<Queue> {
 
  private:
   struct Lane {  // one partition
-    log::StreamRef stream;
+    LogRef log;
     Offset next{}, durable{};
     std::set<std::int64_t> claimed;
     std::map<std::int64_t, std::string> restored;
     std::deque<Claim> ahead;  // read and decoded, from `next` on
     Offset read_to{};         // where reading goes on behind `ahead`
-    bool watched = false;     // the engine will call back when there is more
+    bool watched = false;     // the log will call back when there is more
+    bool reading = false;     // somebody reads on; others wait in `read`
+    Waiters read{};
     Offset committed() const;
     bool quiet() const { return claimed.empty() && restored.empty(); }
   };
 
-  Queue(log::Engine& engine, io::Loop& loop) : engine_(engine), loop_(loop) {}
-  Result<void> refill(std::size_t partition);
-  Result<bool> refill_once(std::size_t partition);
-  Result<bool> has_record(std::size_t partition);
+  Queue(io::Env& env, io::Loop& loop, std::shared_ptr<Cursors> cursors)
+      : env_(env), loop_(loop), cursors_(std::move(cursors)) {}
+  io::Task<void> refill(std::size_t partition);
+  io::Task<bool> refill_once(std::size_t partition);
+  io::Task<bool> pass_over(std::size_t partition);
+  Result<bool> take_batches(std::size_t partition, const log::Fetched&);
+  io::Task<bool> has_record(std::size_t partition);
+  io::Task<std::vector<Offset>> confirm(std::optional<std::size_t> partition);
+  static Claim claim(Lane&, std::size_t partition);
   void watch(std::size_t partition);
   void commit_soon();
   static boost::asio::awaitable<void> commit_all(std::shared_ptr<Queue>);
@@ -100,12 +110,14 @@ class Queue : public std::enable_shared_from_this<Queue> {
   io::Task<void> changed(io::Nanos timeout);
   std::pair<std::size_t, std::size_t> range(std::optional<std::size_t> partition) const;
 
-  log::Engine& engine_;
+  io::Env& env_;
   io::Loop& loop_;
-  std::vector<Lane> lanes_;
+  const std::shared_ptr<Cursors> cursors_;  // shared with what is being committed
+  std::deque<Lane> lanes_;                  // as many as at first
   std::size_t turn_ = 0;
-  bool committing_ = false, stopped_ = false;
-  Result<void> commit_result_{};  // of the last commit
+  bool committing_ = false;
+  std::optional<Error> stopped_{};  // why
+  Result<void> commit_result_{};    // of the last commit
   Waiters waiters_;
 };
 

@@ -43,6 +43,8 @@ enum class GroupError : std::uint8_t {
   kInvalidGroup,  // its name
   kTooLarge,      // what would have to be kept of it
   kNotAvailable,  // what was to be made durable was not
+  kUnknownGroup,  // to be removed
+  kNotEmpty,      // somebody is in it
 };
 
 enum class GroupState : std::uint8_t { kEmpty, kPreparing, kCompleting, kStable };

@@ -39,6 +39,8 @@ Bytes error_name(GroupError error) {
     case GroupError::kInvalidGroup: return "invalid group";
     case GroupError::kTooLarge: return "too large";
     case GroupError::kNotAvailable: return "not available";
+    case GroupError::kUnknownGroup: return "unknown group";
+    case GroupError::kNotEmpty: return "not empty";
   }
   return "";
 }

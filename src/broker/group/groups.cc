@@ -2,24 +2,24 @@
 
 #include <utility>
 
-#include "record/batch.h"
-
 namespace walrus::broker {
 namespace {
 
-constexpr std::int64_t kReadBytes = 1 << 20;
 constexpr GroupTime kExpiryInterval = std::chrono::minutes(10);
-
-std::unexpected<Error> stopping() { return fail(Code::kClosed, "shutting down"); }
 
 }  // namespace
 
-Groups::Groups(log::Engine& engine, io::Loop& loop, const GroupOptions& options)
-    : engine_(engine), loop_(loop), options_(options), changed_(loop.make_gate()) {}
+Groups::Groups(io::Env& env, io::Loop& loop, const GroupOptions& options,
+               std::unique_ptr<Journal> journal)
+    : env_(env),
+      loop_(loop),
+      options_(options),
+      journal_(std::move(journal)),
+      changed_(loop.make_gate()) {}
 
 Groups::~Groups() = default;
 
-GroupTime Groups::now() const { return engine_.env().mono(); }
+GroupTime Groups::now() const { return env_.mono(); }
 
 Groups::Entry& Groups::entry(const std::string& group) {
   auto& found = groups_[group];
@@ -49,45 +49,29 @@ void Groups::drop_untouched(const std::string& group) {
 
 // Whether it, or what it has committed, may be removed. A commit that is on its way to the disk
 // would come back after a restart.
-Result<void> Groups::check_idle(const std::string& group) const {
+GroupError Groups::check_idle(const std::string& group) const {
   auto found = groups_.find(group);
-  if (found == groups_.end()) return fail(Code::kNotFound, "no group {}", group);
+  if (found == groups_.end()) return GroupError::kUnknownGroup;
   const auto& one = *found->second;
-  if (one.group.state() != GroupState::kEmpty)
-    return fail(Code::kBusy, "group {} has members", group);
-  if (one.committing > 0) return fail(Code::kBusy, "group {} is being committed to", group);
-  return {};
+  bool idle = one.group.state() == GroupState::kEmpty && one.committing == 0;
+  return idle ? GroupError::kNone : GroupError::kNotEmpty;
 }
 
 // ---------------------------------------------------------------------------------------------
 // What is durable
 
 io::Task<void> Groups::open() {
-  while (opening_) {
+  while (opening_ && !stopped_) {
     io::Signal signal(loop_);
     openers_.push_back(signal.setter());
     WALRUS_CO_TRY(co_await signal.wait());
   }
-  if (stopped_) co_return stopping();
+  if (stopped_) co_return std::unexpected(*stopped_);
   if (opened_) co_return Result<void>();
   opening_ = true;
-  Result<void> result;
-  auto found = engine_.find(kGroupsStream);
-  if (!found) {
-    auto created = engine_.create(kGroupsStream, {.compact = true}, log::Engine::Names::kOwn);
-    if (created) {
-      io::Signal signal(loop_);
-      engine_.when_done(created->pending, signal.setter());
-      result = co_await signal.wait();
-      stream_ = created->stream;
-    } else {
-      result = std::unexpected(std::move(created).error());
-    }
-  } else {
-    stream_ = *found;
-    result = load();
-  }
+  auto result = co_await load();
   opening_ = false;
+  if (result && stopped_) result = std::unexpected(*stopped_);
   opened_ = result.has_value();
   for (auto& wake : std::exchange(openers_, {})) wake({});
   if (opened_ && !watching_) {
@@ -97,30 +81,17 @@ io::Task<void> Groups::open() {
   co_return result;
 }
 
-Result<void> Groups::load() {
-  WALRUS_ASSIGN(auto bounds, engine_.bounds(*stream_));
-  for (auto from = bounds.log_start; from < bounds.high_watermark;) {
-    WALRUS_ASSIGN(auto fetched, engine_.fetch(*stream_, from, {.bytes_max = kReadBytes}));
-    Bytes rest = fetched.bytes;
-    while (!rest.empty()) {
-      WALRUS_ASSIGN(auto batch, record::BatchView::parse(rest));
-      rest.remove_prefix(batch.bytes().size());
-      WALRUS_ASSIGN(auto records, record::RecordIterator::open(batch));
-      while (true) {
-        WALRUS_ASSIGN(auto record, records.next());
-        if (!record) break;
-        WALRUS_TRY(apply(record->key.value_or(Bytes()), record->value));
-      }
-    }
-    if (fetched.next <= from) break;
-    from = fetched.next;
-  }
+io::Task<void> Groups::load() {
+  groups_.clear();
+  deadlines_.clear();
+  WALRUS_CO_TRY(co_await journal_->load(
+      [this](Bytes key, std::optional<Bytes> value) { return apply(key, value); }));
   for (auto at = groups_.begin(); at != groups_.end();) {
     const auto& id = (at++)->first;
     schedule(id);
     drop_untouched(id);
   }
-  return {};
+  co_return Result<void>();
 }
 
 Result<void> Groups::apply(Bytes key_bytes, std::optional<Bytes> value) {
@@ -146,33 +117,24 @@ Result<void> Groups::apply(Bytes key_bytes, std::optional<Bytes> value) {
   return {};
 }
 
-Result<log::Appended> Groups::append(std::span<const GroupRecord> records) {
-  std::vector<walrus::Record> encoded;
-  for (const auto& record : records)
-    encoded.push_back({.key = record.key,
-                       .value = record.value ? std::optional<Bytes>(*record.value) : std::nullopt});
-  return engine_.append(*stream_, encoded, {});
-}
-
 // What `records` gives at the moment at which there is room for it; nothing: there is nothing to
 // do. What is removed by them is gone at once, so that nothing that comes later is removed as well.
 io::Task<void> Groups::store(std::function<Records()> records) {
   while (true) {
     auto all = records();
     if (all.empty()) co_return Result<void>();
-    auto appended = append(all);
     io::Signal signal(loop_);
+    auto appended = journal_->append(all, signal.setter());
     if (appended) {
       for (const auto& record : all)
         if (!record.value) WALRUS_CO_TRY(apply(record.key, std::nullopt));
-      engine_.when_done(appended->pending, signal.setter());
       co_return co_await signal.wait();
     }
-    if (appended.error().code != Code::kBusy)
-      co_return std::unexpected(std::move(appended).error());
-    engine_.when_room(*stream_, signal.setter());
-    WALRUS_CO_TRY(co_await signal.wait());
-    if (stopped_) co_return stopping();
+    if (appended.error().code != Code::kBusy) co_return appended;
+    io::Signal room(loop_);
+    journal_->when_room(room.setter());
+    WALRUS_CO_TRY(co_await room.wait());
+    if (stopped_) co_return std::unexpected(*stopped_);
   }
 }
 
@@ -206,7 +168,7 @@ boost::asio::awaitable<void> Groups::persist(std::shared_ptr<Groups> self, std::
     const auto& it = found->second->group;
     if (it.generation() != generation || it.state() == GroupState::kPreparing) return {};
     auto snapshot = it.snapshot();
-    snapshot.written_ms = self->engine_.trusted_ms();
+    snapshot.written_ms = self->journal_->now_ms();
     if (it.state() == GroupState::kEmpty) found->second->empty_since_ms = snapshot.written_ms;
     return {group_record(group, snapshot)};
   });
@@ -257,9 +219,10 @@ void Groups::tick_due(GroupTime now) {
 // of which nothing is left then.
 Groups::Records Groups::expired() const {
   Records records;
-  auto oldest = engine_.trusted_ms() - options_.offsets_retention.count();
+  auto oldest = journal_->now_ms() - options_.offsets_retention.count();
   for (const auto& [id, one] : groups_) {
-    bool idle = check_idle(id) && one->empty_since_ms <= oldest && !one->group.next_deadline(now());
+    bool idle = check_idle(id) == GroupError::kNone && one->empty_since_ms <= oldest &&
+                !one->group.next_deadline(now());
     if (!idle) continue;
     std::size_t left = 0;
     for (const auto& [place, offset] : one->offsets) {
@@ -277,9 +240,8 @@ boost::asio::awaitable<void> Groups::expire(std::shared_ptr<Groups> self) {
 }
 
 std::string Groups::new_member_id(const JoinEvent& event) {
-  auto& env = engine_.env();
-  return fmt::format("{}-{:016x}{:016x}", event.instance_id.value_or(event.client_id), env.random(),
-                     env.random());
+  return fmt::format("{}-{:016x}{:016x}", event.instance_id.value_or(event.client_id),
+                     env_.random(), env_.random());
 }
 
 // Gives an event to its group and waits until it is answered.
@@ -353,13 +315,16 @@ io::Task<GroupError> Groups::commit(std::string group, MemberEvent event,
     for (auto& one : offsets) to[{one.topic, one.partition}] = std::move(one);
   drop_untouched(group);
   if (stored) co_return error;
-  if (stored.error().code == Code::kClosed) co_return std::unexpected(std::move(stored).error());
+  if (stopped_) co_return std::unexpected(*stopped_);
+  if (stored.error().code == Code::kClosed || stored.error().code == Code::kFenced)
+    co_return std::unexpected(std::move(stored).error());
   co_return stored.error().code == Code::kTooLarge ? GroupError::kTooLarge
                                                    : GroupError::kNotAvailable;
 }
 
 io::Task<std::vector<CommittedOffset>> Groups::committed(std::string group) {
   WALRUS_CO_TRY(co_await open());
+  WALRUS_CO_TRY(co_await journal_->confirm());
   std::vector<CommittedOffset> all;
   auto found = groups_.find(group);
   if (found == groups_.end()) co_return all;
@@ -392,42 +357,47 @@ io::Task<std::optional<GroupSummary>> Groups::describe(std::string group) {
   co_return std::optional(std::move(summary));
 }
 
-io::Task<void> Groups::remove(std::string group) {
+// What is removed is decided when there is room for it, and only while nobody is in the group.
+io::Task<GroupError> Groups::store_if_idle(std::string group, std::function<Records()> records) {
   WALRUS_CO_TRY(co_await open());
-  Result<void> idle;
+  auto error = GroupError::kNone;
   auto stored = co_await store([&] {
+    error = check_idle(group);
+    return error == GroupError::kNone ? records() : Records();
+  });
+  if (!stored) co_return std::unexpected(std::move(stored).error());
+  co_return error;
+}
+
+io::Task<GroupError> Groups::remove(std::string group) {
+  co_return co_await store_if_idle(group, [this, &group] {
     Records records;
-    idle = check_idle(group);
-    if (!idle) return records;
     for (const auto& [place, one] : groups_.at(group)->offsets)
       records.push_back(offset_tombstone(group, place.first, place.second));
     records.push_back(group_tombstone(group));
     return records;
   });
-  co_return idle ? stored : idle;
 }
 
-io::Task<void> Groups::remove_offsets(std::string group, std::vector<CommittedOffset> doomed) {
-  WALRUS_CO_TRY(co_await open());
-  Result<void> idle;
-  auto stored = co_await store([&] {
+io::Task<GroupError> Groups::remove_offsets(std::string group,
+                                            std::vector<CommittedOffset> doomed) {
+  co_return co_await store_if_idle(group, [this, &group, &doomed] {
     Records records;
-    idle = check_idle(group);
-    if (!idle) return records;
     const auto& known = groups_.at(group)->offsets;
     for (const auto& one : doomed)
       if (known.contains({one.topic, one.partition}))
         records.push_back(offset_tombstone(group, one.topic, one.partition));
     return records;
   });
-  co_return idle ? stored : idle;
 }
 
-void Groups::stop() {
-  stopped_ = true;
-  for (auto& [ticket, waiting] : std::exchange(joins_, {})) waiting->wake(stopping());
-  for (auto& [ticket, waiting] : std::exchange(syncs_, {})) waiting->wake(stopping());
-  for (auto& wake : std::exchange(openers_, {})) wake(stopping());
+void Groups::stop(Error why) {
+  if (stopped_) return;
+  stopped_ = std::move(why);
+  std::unexpected<Error> stopped(*stopped_);
+  for (auto& [ticket, waiting] : std::exchange(joins_, {})) waiting->wake(stopped);
+  for (auto& [ticket, waiting] : std::exchange(syncs_, {})) waiting->wake(stopped);
+  for (auto& wake : std::exchange(openers_, {})) wake(stopped);
   changed_->open();
 }
 

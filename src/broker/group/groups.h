@@ -1,13 +1,15 @@
 #pragma once
-// Groups: the coordinator of all consumer groups of this node. Lives on one
-// loop, which the broker chooses; calls from other loops go there by run_on().
+// Groups: one coordinator, of the consumer groups whose records one journal holds. A server alone
+// has one; a node of a cluster has one for each partition of kGroupsStream that it leads
+// (coordinators.h). Lives on one loop; calls from other loops go there by Coordinators::ask().
 //
-// Durable: what members own in which generation, and the offsets that they
-// commit, are records of the compacted stream kGroupsStream (layout in
-// records.h). A commit is answered, an assignment is given out, only when its
-// record is durable; open() reads all of it again. An offset belongs to the
-// topic that it was committed for: a topic made anew under its name begins
-// without.
+// Durable: what members own in which generation, and the offsets that they commit, are records of
+// the journal (layout in records.h). A commit is answered, an assignment is given out, only when
+// its record is durable; open() reads all of it again. An offset belongs to the topic that it was
+// committed for: a topic made anew under its name begins without.
+//
+// A coordinator that lost its journal to another answers nothing more from what it knows: what it
+// would write is refused, what must be current is confirmed first, and stop() ends it.
 
 #include <functional>
 #include <map>
@@ -15,16 +17,12 @@
 #include <optional>
 #include <set>
 #include <string>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
-#include "broker/broker.h"
 #include "broker/group/group.h"
 #include "broker/group/records.h"
-#include "broker/run_on.h"
 #include "io/network.h"
-#include "log/engine.h"
 
 namespace walrus::broker {
 
@@ -36,14 +34,16 @@ struct GroupSummary {
 
 class Groups : public std::enable_shared_from_this<Groups> {
  public:
-  Groups(log::Engine&, io::Loop&, const GroupOptions&);
+  // Env and loop outlive this.
+  Groups(io::Env&, io::Loop&, const GroupOptions&, std::unique_ptr<Journal>);
   ~Groups();
 
-  io::Loop& loop() { return loop_; }
-  const GroupOptions& options() const { return options_; }
   // Reads what is durable, once; every other call does it first. kCorrupt: a
   // record is not ours.
   io::Task<void> open();
+  bool opening() const { return opening_; }
+
+  // Errors beside those of the answers: what stop() was told, and what ails the journal.
 
   // Wait for their answer; a group that fails to be made durable answers
   // kNotAvailable.
@@ -53,17 +53,20 @@ class Groups : public std::enable_shared_from_this<Groups> {
   io::Task<GroupError> leave(std::string group, MemberEvent);
 
   io::Task<GroupError> commit(std::string group, MemberEvent, std::vector<CommittedOffset>);
-  io::Task<std::vector<CommittedOffset>> committed(std::string group);  // by topic and partition
+  // By topic and partition; current when it returns.
+  io::Task<std::vector<CommittedOffset>> committed(std::string group);
 
   io::Task<std::vector<GroupSummary>> list();
   io::Task<std::optional<GroupSummary>> describe(std::string group);
-  // With its offsets. kNotFound; kBusy: somebody is in it, or is committing to it.
-  io::Task<void> remove(std::string group);
+  // With its offsets. kUnknownGroup; kNotEmpty: somebody is in it, or is committing to it.
+  io::Task<GroupError> remove(std::string group);
   // Of each, topic and partition count. Errors as of remove(). A group of which nothing is left
   // then goes when its offsets would have gone.
-  io::Task<void> remove_offsets(std::string group, std::vector<CommittedOffset>);
+  io::Task<GroupError> remove_offsets(std::string group, std::vector<CommittedOffset>);
 
-  void stop();  // answers everything that waits with kNotAvailable
+  // Answers everything that waits, and every later call, with `why`: kClosed, the server stops;
+  // kFenced, the groups have another coordinator.
+  void stop(Error why);
 
  private:
   struct Entry {
@@ -74,23 +77,23 @@ class Groups : public std::enable_shared_from_this<Groups> {
     std::optional<GroupTime> due{};   // its place in deadlines_
   };
   using Places = std::map<std::string, std::unique_ptr<Entry>>;
-  using Records = std::vector<GroupRecord>;
+  using Records = std::vector<JournalRecord>;
   template <class Answer>
   struct Waiting {
     Answer answer{};
     std::move_only_function<void(Result<void>)> wake;
   };
 
-  Result<void> load();
+  io::Task<void> load();
   Result<void> apply(Bytes key, std::optional<Bytes> value);
   Entry& entry(const std::string& group);
   GroupError check_room(const std::string& group) const;
   void drop(Places::iterator);
   void drop_untouched(const std::string& group);
-  Result<void> check_idle(const std::string& group) const;
+  GroupError check_idle(const std::string& group) const;
   GroupTime now() const;
-  Result<log::Appended> append(std::span<const GroupRecord>);
   io::Task<void> store(std::function<Records()> records);
+  io::Task<GroupError> store_if_idle(std::string group, std::function<Records()> records);
   void act(const std::string& group, GroupActions);
   template <class Answer>
   static void answer(std::map<Ticket, Waiting<Answer>*>&, std::vector<Answer>&);
@@ -106,10 +109,10 @@ class Groups : public std::enable_shared_from_this<Groups> {
   Records expired() const;
   std::string new_member_id(const JoinEvent&);
 
-  log::Engine& engine_;
+  io::Env& env_;
   io::Loop& loop_;
   const GroupOptions options_;
-  std::optional<log::StreamRef> stream_;
+  const std::unique_ptr<Journal> journal_;
   Places groups_;
   // When each group wants to be looked at; it may be too early, never too late.
   std::set<std::pair<GroupTime, std::string>> deadlines_;
@@ -118,18 +121,9 @@ class Groups : public std::enable_shared_from_this<Groups> {
   Ticket last_ticket_ = 0;
   GroupTime next_expiry_{};
   std::unique_ptr<io::Gate> changed_;  // wakes the watch over deadlines
-  bool opened_ = false, opening_ = false, stopped_ = false, watching_ = false;
+  bool opened_ = false, opening_ = false, watching_ = false;
+  std::optional<Error> stopped_{};  // why
   std::vector<std::move_only_function<void(Result<void>)>> openers_;
 };
-
-// Calls a method of the coordinator from any loop: there, and back with its result.
-template <class T, class... P>
-io::Task<T> ask_groups(io::Loop& here, std::shared_ptr<Groups> groups,
-                       io::Task<T> (Groups::*method)(P...), std::type_identity_t<P>... arguments) {
-  return run_on<T>(here, groups->loop(),
-                   [groups, method, ... arguments = std::move(arguments)]() mutable {
-                     return (groups.get()->*method)(std::move(arguments)...);
-                   });
-}
 
 }  // namespace walrus::broker

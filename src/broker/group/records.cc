@@ -48,15 +48,15 @@ Result<GroupMember> decode_member(Decoder& from) {
 
 }  // namespace
 
-GroupRecord offset_tombstone(Bytes group, Bytes topic, std::int32_t partition) {
-  GroupRecord record{.key = {kOffset}};
+JournalRecord offset_tombstone(Bytes group, Bytes topic, std::int32_t partition) {
+  JournalRecord record{.key = {kOffset}};
   append_string(record.key, group);
   append_string(record.key, topic);
   append_le(record.key, partition);
   return record;
 }
 
-GroupRecord offset_record(Bytes group, const CommittedOffset& committed) {
+JournalRecord offset_record(Bytes group, const CommittedOffset& committed) {
   auto record = offset_tombstone(group, committed.topic, committed.partition);
   auto& value = record.value.emplace();
   append_le(value, kVersion);
@@ -68,13 +68,13 @@ GroupRecord offset_record(Bytes group, const CommittedOffset& committed) {
   return record;
 }
 
-GroupRecord group_tombstone(Bytes group) {
-  GroupRecord record{.key = {kGroup}};
+JournalRecord group_tombstone(Bytes group) {
+  JournalRecord record{.key = {kGroup}};
   append_string(record.key, group);
   return record;
 }
 
-GroupRecord group_record(Bytes group, const GroupSnapshot& snapshot) {
+JournalRecord group_record(Bytes group, const GroupSnapshot& snapshot) {
   auto record = group_tombstone(group);
   auto& value = record.value.emplace();
   append_le(value, kVersion);

@@ -1,5 +1,5 @@
 #pragma once
-// What the stream of consumer groups holds. A record's key says what it is of,
+// What the journal of consumer groups holds. A record's key says what it is of,
 // its value is the whole state; no value: it is gone. Strings are uvarint
 // length and bytes, integers little endian.
 //
@@ -20,6 +20,7 @@
 #include <string>
 
 #include "broker/group/group.h"
+#include "broker/journal.h"
 
 namespace walrus::broker {
 
@@ -34,15 +35,10 @@ struct CommittedOffset {
   bool operator==(const CommittedOffset&) const = default;
 };
 
-struct GroupRecord {
-  std::string key{};
-  std::optional<std::string> value{};
-};
-
-GroupRecord offset_record(Bytes group, const CommittedOffset&);
-GroupRecord offset_tombstone(Bytes group, Bytes topic, std::int32_t partition);
-GroupRecord group_record(Bytes group, const GroupSnapshot&);
-GroupRecord group_tombstone(Bytes group);
+JournalRecord offset_record(Bytes group, const CommittedOffset&);
+JournalRecord offset_tombstone(Bytes group, Bytes topic, std::int32_t partition);
+JournalRecord group_record(Bytes group, const GroupSnapshot&);
+JournalRecord group_tombstone(Bytes group);
 
 struct GroupKey {
   bool is_offset = false;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "frontend/kafka/cluster_view.h"
 #include "frontend/kafka/errors.h"
 #include "frontend/kafka/fetch_session.h"
 #include "frontend/kafka/handlers.h"
@@ -12,10 +13,12 @@ namespace {
 
 using namespace wire::kafka;
 
-constexpr std::int16_t kTopicIds = 13;  // the version from which on topics go by id
+constexpr std::int16_t kFromFollowers = 11;  // the version from which on consumers may read there
+constexpr std::int16_t kTopicIds = 13;       // the version from which on topics go by id
 
 struct Place {  // of a part of the plan in the response
   std::size_t topic = 0, partition = 0;
+  broker::LogRef log{};
 };
 
 void refuse(FetchResponse::Partition& to, ErrorCode code) {
@@ -29,7 +32,7 @@ void refuse(FetchResponse::Partition& to, ErrorCode code) {
 // memory of what was read until it goes, which it does when the answer takes that over.
 class Reading {
  public:
-  Reading(Call call, const FetchRequest& request) : call_(call) {
+  Reading(Call call, const FetchRequest& request) : call_(call), rack_(request.rack_id) {
     plan.bytes_min = std::max(request.bytes_min, 0);
     plan.bytes_max = std::clamp<std::int64_t>(request.bytes_max, 0, call.node.fetch_bytes_max);
     plan.wait = std::min<io::Nanos>(Millis(std::max(request.wait_max_ms, 0)), call.node.wait_max);
@@ -66,7 +69,8 @@ class Reading {
   // Views into `parts` from now on.
   void fill(const std::vector<broker::FetchedPart>& parts) {
     for (std::size_t i = 0; i < places_.size(); ++i)
-      fill(response.topics[places_[i].topic].partitions[places_[i].partition], parts[i]);
+      fill(response.topics[places_[i].topic].partitions[places_[i].partition], parts[i],
+           *places_[i].log);
   }
 
   broker::FetchPlan plan;
@@ -81,32 +85,65 @@ class Reading {
     auto& topic = response.topics.back();
     auto& to = topic.partitions.emplace_back();
     to.index = asked.index;
-    auto error = place(asked);
+    broker::LogRef log;
+    auto error = place(asked, log);
+    if (error == ErrorCode::kNone && point_nearer(asked, *log, to)) return;
     if (error == ErrorCode::kNone) {
-      places_.push_back({response.topics.size() - 1, topic.partitions.size() - 1});
+      plan.parts.push_back({.log = log,
+                            .from = Offset{asked.fetch_offset},
+                            .bytes_max = std::max(asked.bytes_max, 0)});
+      places_.push_back({response.topics.size() - 1, topic.partitions.size() - 1, std::move(log)});
       return;
     }
     refuse(to, error);
+    if (error == ErrorCode::kNotLeaderOrFollower) tell_leader(to, *log);
     plan.wait = io::Nanos(0);  // an error is told at once
   }
-  // Into the plan, or what stands against it.
-  ErrorCode place(const FetchRequest::Partition& asked) {
+  // Finds what is asked for, or what stands against it.
+  ErrorCode place(const FetchRequest::Partition& asked, broker::LogRef& log) {
     auto number_of = static_cast<std::size_t>(asked.index);
     if (!topic_)
       return call_.version >= kTopicIds ? ErrorCode::kUnknownTopicId
                                         : ErrorCode::kUnknownTopicOrPartition;
     if (asked.index < 0 || number_of >= (*topic_)->partitions.size())
       return ErrorCode::kUnknownTopicOrPartition;
-    const auto& stream = (*topic_)->partitions[number_of];
-    if (auto fenced = check_leader_epoch(call_, stream, asked.current_leader_epoch); fenced != 0)
-      return static_cast<ErrorCode>(fenced);
-    plan.parts.push_back({.stream = stream,
-                          .from = Offset{asked.fetch_offset},
-                          .bytes_max = std::max(asked.bytes_max, 0)});
+    log = (*topic_)->partitions[number_of];
+    auto check = call_.version >= kFromFollowers ? check_copy : check_leader;
+    if (auto code = check(call_, *log, asked.current_leader_epoch); code != ErrorCode::kNone)
+      return code;
     return ErrorCode::kNone;
   }
-  static void fill(FetchResponse::Partition& to, const broker::FetchedPart& part) {
-    if (!part.result) return refuse(to, partition_error(part.result.error()));
+  // True: told to ask the copy in its own rack.
+  bool point_nearer(const FetchRequest::Partition& asked, const broker::Log& log,
+                    FetchResponse::Partition& to) {
+    auto bounds = log.bounds();
+    auto copy =
+        nearer_copy(call_.node, {(*topic_)->id, static_cast<std::uint32_t>(asked.index)}, rack_);
+    if (!bounds || bounds->leader != call_.local.self() || !copy) return false;
+    to.preferred_read_replica = *copy;
+    to.high_watermark = to.last_stable_offset = bounds->high_watermark.value;
+    to.log_start_offset = bounds->log_start.value;
+    to.aborted_transactions.emplace();
+    to.records = Bytes();
+    plan.wait = io::Nanos(0);
+    return true;
+  }
+  void tell_leader(FetchResponse::Partition& to, const broker::Log& log) {
+    auto leader = led_elsewhere(call_.node, log);
+    if (!leader) return;
+    to.current_leader = current_leader(log);
+    for (auto& one : endpoints(call_.node, {*leader}))
+      if (std::ranges::find(response.node_endpoints, one.node_id, &NodeEndpoint::node_id) ==
+          response.node_endpoints.end())
+        response.node_endpoints.push_back(std::move(one));
+  }
+  void fill(FetchResponse::Partition& to, const broker::FetchedPart& part, const broker::Log& log) {
+    if (!part.result) {
+      auto error = log_error(call_, log, part.result.error());
+      refuse(to, error);
+      if (error == ErrorCode::kNotLeaderOrFollower) tell_leader(to, log);
+      return;
+    }
     // Without transactions the last stable offset is the high watermark.
     to.high_watermark = to.last_stable_offset = part.bounds.high_watermark.value;
     to.log_start_offset = part.bounds.log_start.value;
@@ -115,6 +152,7 @@ class Reading {
   }
 
   Call call_;
+  const Bytes rack_;                                                    // of the consumer
   Result<broker::TopicRef> topic_ = fail(Code::kNotFound, "no topic");  // that is added to
   std::vector<Place> places_;
   std::int64_t held_ = 0;

@@ -28,6 +28,8 @@ ErrorCode group_error(GroupError error) {
     case GroupError::kInvalidGroup: return ErrorCode::kInvalidGroupId;
     case GroupError::kTooLarge: return ErrorCode::kUnknown;  // as Kafka answers it
     case GroupError::kNotAvailable: return ErrorCode::kCoordinatorNotAvailable;
+    case GroupError::kUnknownGroup: return ErrorCode::kGroupIdNotFound;
+    case GroupError::kNotEmpty: return ErrorCode::kNonEmptyGroup;
   }
   return ErrorCode::kUnknown;
 }
@@ -37,20 +39,25 @@ std::optional<std::string> owned(const std::optional<Bytes>& text) {
 }
 
 template <class T, class... P>
-io::Task<T> ask(Call call, io::Task<T> (broker::Groups::*method)(P...),
-                std::type_identity_t<P>... arguments) {
-  return broker::ask_groups(call.local.loop(), call.groups, method, std::move(arguments)...);
+io::Task<T> ask(Call call, io::Task<T> (broker::Groups::*method)(std::string, P...),
+                std::string group, std::type_identity_t<P>... arguments) {
+  return call.groups->ask(call.local.loop(), method, std::move(group), std::move(arguments)...);
 }
 
-// What ails the coordinator passes: clients ask again.
+// What ails the coordinator passes: clients ask again, it or for another one.
 template <class T>
 ErrorCode outcome(const Result<T>& result) {
-  return result ? ErrorCode::kNone : ErrorCode::kCoordinatorNotAvailable;
+  if (result) return ErrorCode::kNone;
+  switch (result.error().code) {
+    case Code::kFenced: return ErrorCode::kNotCoordinator;
+    case Code::kBusy: return ErrorCode::kCoordinatorLoadInProgress;
+    default: return ErrorCode::kCoordinatorNotAvailable;
+  }
 }
 
 std::uint64_t current_topic_id(Call call, Bytes topic) {
   auto found = find_topic(call.local, topic);
-  return found ? log::stream_id((*found)->partitions[0]) : 0;
+  return found ? (*found)->number() : 0;
 }
 
 }  // namespace
@@ -200,7 +207,7 @@ io::Task<OffsetCommitResponse> offset_commit(Call call, OffsetCommitRequest requ
       else
         offsets.push_back({.topic = std::string(asked.name),
                            .partition = part.index,
-                           .topic_id = log::stream_id((*found)->partitions[0]),
+                           .topic_id = (*found)->number(),
                            .offset = part.offset,
                            .leader_epoch = part.leader_epoch,
                            .metadata = std::string(metadata),
@@ -314,7 +321,7 @@ bool is_wanted(const std::vector<Bytes>& filter, Bytes word) {
 
 io::Task<ListGroupsResponse> list_groups(Call call, ListGroupsRequest request) {
   ListGroupsResponse response;
-  auto groups = co_await ask(call, &broker::Groups::list);
+  auto groups = co_await call.groups->list(call.local.loop());
   response.error_code = number(outcome(groups));
   if (!groups) co_return response;
   constexpr Bytes kType = "classic";
@@ -368,12 +375,7 @@ io::Task<DeleteGroupsResponse> delete_groups(Call call, DeleteGroupsRequest requ
     auto& to = response.groups.emplace_back();
     to.group_id = id;
     auto removed = co_await ask(call, &broker::Groups::remove, std::string(id));
-    if (removed) continue;
-    switch (removed.error().code) {
-      case Code::kNotFound: to.error_code = number(ErrorCode::kGroupIdNotFound); break;
-      case Code::kBusy: to.error_code = number(ErrorCode::kNonEmptyGroup); break;
-      default: to.error_code = number(ErrorCode::kCoordinatorNotAvailable);
-    }
+    to.error_code = number(removed ? group_error(*removed) : outcome(removed));
   }
   co_return response;
 }
@@ -388,10 +390,8 @@ io::Task<OffsetDeleteResponse> offset_delete(Call call, OffsetDeleteRequest requ
       doomed.push_back({.topic = std::string(topic.name), .partition = part.index});
   auto removed = co_await ask(call, &broker::Groups::remove_offsets, std::string(request.group_id),
                               std::move(doomed));
-  bool subscribed = !removed && removed.error().code == Code::kBusy;
-  if (!removed && removed.error().code == Code::kNotFound)
-    response.error_code = number(ErrorCode::kGroupIdNotFound);
-  else if (!subscribed) response.error_code = number(outcome(removed));
+  bool subscribed = removed && *removed == GroupError::kNotEmpty;
+  if (!subscribed) response.error_code = number(removed ? group_error(*removed) : outcome(removed));
   if (response.error_code != 0) co_return response;
   for (const auto& topic : request.topics) {
     auto& to = response.topics.emplace_back();

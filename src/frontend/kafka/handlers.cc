@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "frontend/kafka/cluster_view.h"
 #include "frontend/kafka/errors.h"
 #include "wire/kafka/codec.h"
 
@@ -108,18 +109,6 @@ void append_unsupported_version(std::string& to) {
   encode(to, response, 0);
 }
 
-Uuid topic_id(const NodeOptions& node, const broker::Topic& topic) {
-  Uuid id;
-  std::ranges::copy(node.uuid.substr(0, 8), id.bytes.begin());
-  store_be(id.bytes.data() + 8, log::stream_id(topic.partitions[0]));
-  return id;
-}
-
-std::optional<std::uint64_t> stream_of(const NodeOptions& node, const Uuid& id) {
-  if (Bytes(id.bytes.data(), 8) != node.uuid.substr(0, 8)) return std::nullopt;
-  return load_be<std::uint64_t>(id.bytes.data() + 8);
-}
-
 // 16 bytes in base64url without padding, as Kafka prints them.
 std::string cluster_id(const NodeOptions& node) {
   constexpr Bytes kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -149,13 +138,9 @@ Result<broker::TopicRef> find_topic(broker::Local& local, Bytes name) {
   return local.find(name);
 }
 
-Result<broker::TopicRef> find_topic(Call call, const Uuid& id) {
-  auto stream = stream_of(call.node, id);
-  if (!stream) return fail(Code::kNotFound, "unknown topic id");
-  return call.local.find_id(*stream);
-}
+Result<broker::TopicRef> find_topic(Call call, const Uuid& id) { return call.local.find_id(id); }
 
-Result<log::StreamRef> find_partition(const Result<broker::TopicRef>& topic,
+Result<broker::LogRef> find_partition(const Result<broker::TopicRef>& topic,
                                       std::int32_t partition) {
   if (!topic) return std::unexpected(topic.error());
   auto place = static_cast<std::size_t>(partition);
@@ -164,11 +149,37 @@ Result<log::StreamRef> find_partition(const Result<broker::TopicRef>& topic,
   return (*topic)->partitions[place];
 }
 
-std::int16_t check_leader_epoch(Call call, const log::StreamRef& stream, std::int32_t asked) {
-  if (asked < 0) return number(ErrorCode::kNone);
-  auto ours = call.local.epoch(stream);
-  if (asked == ours) return number(ErrorCode::kNone);
-  return number(asked < ours ? ErrorCode::kFencedLeaderEpoch : ErrorCode::kUnknownLeaderEpoch);
+namespace {
+
+ErrorCode check_epoch(const broker::Bounds& bounds, std::int32_t asked) {
+  if (asked < 0 || asked == bounds.epoch) return ErrorCode::kNone;
+  return asked < bounds.epoch ? ErrorCode::kFencedLeaderEpoch : ErrorCode::kUnknownLeaderEpoch;
+}
+
+}  // namespace
+
+ErrorCode check_leader(Call call, const broker::Log& log, std::int32_t epoch) {
+  auto bounds = log.bounds();
+  if (!bounds) return partition_error(bounds.error());
+  if (auto code = check_epoch(*bounds, epoch); code != ErrorCode::kNone) return code;
+  return led_elsewhere(call.node, log) ? ErrorCode::kNotLeaderOrFollower : ErrorCode::kNone;
+}
+
+ErrorCode check_copy(Call call, const broker::Log& log, std::int32_t epoch) {
+  auto code = check_leader(call, log, epoch);
+  if (code != ErrorCode::kNotLeaderOrFollower) return code;
+  auto bounds = log.bounds();
+  return bounds && bounds->here ? ErrorCode::kNone : code;
+}
+
+ErrorCode log_error(Call call, const broker::Log& log, const Error& error) {
+  auto bounds = log.bounds();
+  bool moved = error.code == Code::kBusy && bounds && bounds->leader != call.local.self();
+  return moved ? ErrorCode::kNotLeaderOrFollower : partition_error(error);
+}
+
+ErrorCode append_error(Call call, const broker::Log& log, const Error& error) {
+  return error.code == Code::kBusy ? log_error(call, log, error) : produce_error(error);
 }
 
 }  // namespace walrus::frontend::kafka

@@ -4,6 +4,7 @@
 // the loop of its connection, and reaches topics through broker::Local only.
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -11,8 +12,10 @@
 
 #include "broker/auth/authentication.h"
 #include "broker/broker.h"
-#include "broker/group/groups.h"
+#include "broker/group/coordinators.h"
+#include "frontend/kafka/errors.h"
 #include "frontend/kafka/fetch_session.h"
+#include "meta/state.h"
 #include "wire/kafka/api.h"
 #include "wire/kafka/cluster.h"
 #include "wire/kafka/configs.h"
@@ -38,6 +41,8 @@ struct NodeOptions {
   // Of the node, by Kafka's names, beside what is above and what its topics have by default; shared
   // by all sessions.
   std::shared_ptr<const std::vector<broker::KafkaConfig>> settings{};
+  // Of a node of a cluster: its metadata as of now, from any thread. None: a single server.
+  std::function<std::shared_ptr<const meta::State>()> image{};
 };
 
 // Requests and responses of all sessions, taken together. One request at a time may go beyond the
@@ -74,10 +79,10 @@ struct Output {
 struct Call {
   broker::Local& local;
   const NodeOptions& node;
-  broker::Interrupt& interrupt;            // the connection ends: stop waiting
-  std::shared_ptr<broker::Groups> groups;  // on its own loop
-  FetchSessions& fetch_sessions;           // of this loop
-  SessionMemory* memory = nullptr;         // none: without a limit
+  broker::Interrupt& interrupt;                  // the connection ends: stop waiting
+  std::shared_ptr<broker::Coordinators> groups;  // on their own loop
+  FetchSessions& fetch_sessions;                 // of this loop
+  SessionMemory* memory = nullptr;               // none: without a limit
   const broker::PortSecurity& security;
   broker::Authentication& authentication;  // the connection's
   std::int16_t version = 0;
@@ -169,7 +174,8 @@ void append_unsupported_version(std::string& to);
 struct Produced {
   struct Part {
     std::size_t topic = 0, partition = 0;  // places in the response
-    log::Pending pending{};
+    broker::LogRef log{};
+    broker::Appending appending{};
   };
   wire::kafka::ProduceResponse response{};
   std::vector<Part> parts{};  // appended, and not yet known to be durable
@@ -178,20 +184,24 @@ struct Produced {
 };
 constexpr std::int16_t kProduceKey = 0;
 io::Task<Produced> begin_produce(Call, Bytes body);
-// Marks what did not become durable.
-void end_produce(Produced&, const Error&);
+// Tells where each part is, or why it is not.
+void end_produce(Call, Produced&, const broker::AppendRun&);
 
-// Ids of topics and of the cluster, from the directory's and the stream's.
-wire::kafka::Uuid topic_id(const NodeOptions&, const broker::Topic&);
-std::optional<std::uint64_t> stream_of(const NodeOptions&, const wire::kafka::Uuid&);
 std::string cluster_id(const NodeOptions&);
 bool valid_topic_name(Bytes);
 // kNotFound: also what is no name, or no id, of a topic.
 Result<broker::TopicRef> find_topic(broker::Local&, Bytes name);
 Result<broker::TopicRef> find_topic(Call, const wire::kafka::Uuid&);
 // The partition of a topic that was looked for, by its number, as clients give it.
-Result<log::StreamRef> find_partition(const Result<broker::TopicRef>&, std::int32_t partition);
-// kNone, or what is wrong with the leader epoch that a client believes in; -1: it does not say.
-std::int16_t check_leader_epoch(Call, const log::StreamRef&, std::int32_t asked);
+Result<broker::LogRef> find_partition(const Result<broker::TopicRef>&, std::int32_t partition);
+// kNone, or why a client is not served here what only the leader serves: what is wrong with the
+// leader epoch that it believes in (-1: it does not say), or that another node leads.
+ErrorCode check_leader(Call, const broker::Log&, std::int32_t epoch);
+// The same for reading, which any copy serves.
+ErrorCode check_copy(Call, const broker::Log&, std::int32_t epoch);
+// What an error of a partition is to a client, who is to look for the leader where that is amiss.
+ErrorCode log_error(Call, const broker::Log&, const Error&);
+// The same of a batch given to produce().
+ErrorCode append_error(Call, const broker::Log&, const Error&);
 
 }  // namespace walrus::frontend::kafka

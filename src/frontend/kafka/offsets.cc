@@ -1,6 +1,7 @@
 // ListOffsets, OffsetForLeaderEpoch, DeleteRecords: where a partition begins, ends and changed
 // hands.
 
+#include "frontend/kafka/cluster_view.h"
 #include "frontend/kafka/errors.h"
 #include "frontend/kafka/handlers.h"
 #include "frontend/kafka/mentions.h"
@@ -14,19 +15,21 @@ using namespace wire::kafka;
 constexpr std::int64_t kLatest = -1, kEarliest = -2, kNewest = -3, kEarliestLocal = -4,
                        kLatestTiered = -5;
 
-Result<std::optional<broker::TimedOffset>> resolve(Call call, const log::StreamRef& stream,
-                                                   const log::Bounds& bounds,
-                                                   std::int64_t timestamp) {
+io::Task<std::optional<broker::TimedOffset>> resolve(broker::LogRef log, broker::Bounds bounds,
+                                                     std::int64_t timestamp) {
   constexpr std::int64_t kNoTimestamp = -1;
   switch (timestamp) {
-    case kLatest: return broker::TimedOffset{bounds.high_watermark, kNoTimestamp};
+    case kLatest: {
+      WALRUS_CO_ASSIGN(auto latest, co_await log->confirm());
+      co_return broker::TimedOffset{latest, kNoTimestamp};
+    }
     case kEarliest:
-    case kEarliestLocal: return broker::TimedOffset{bounds.log_start, kNoTimestamp};
-    case kNewest: return call.local.find_newest(stream);
-    case kLatestTiered: return std::nullopt;  // nothing is tiered
+    case kEarliestLocal: co_return broker::TimedOffset{bounds.log_start, kNoTimestamp};
+    case kNewest: co_return co_await broker::Local::find_newest(log);
+    case kLatestTiered: co_return std::nullopt;  // nothing is tiered
     default: break;
   }
-  return call.local.find_time(stream, timestamp);
+  co_return co_await broker::Local::find_time(log, timestamp);
 }
 
 // From which version on a timestamp means something.
@@ -40,48 +43,47 @@ bool is_known(std::int64_t timestamp, std::int16_t version) {
   }
 }
 
-ListOffsetsResponse::Partition list_one(Call call, const Result<broker::TopicRef>& topic,
-                                        const ListOffsetsRequest::Partition& asked) {
+io::Task<ListOffsetsResponse::Partition> list_one(Call call, Result<broker::TopicRef> topic,
+                                                  ListOffsetsRequest::Partition asked) {
   ListOffsetsResponse::Partition to{.index = asked.index};
+  auto log = find_partition(topic, asked.index);
   auto refuse = [&](const Error& error) {
-    to.error_code = number(partition_error(error));
+    to.error_code = number(log ? log_error(call, **log, error) : partition_error(error));
     return to;
   };
-  auto stream = find_partition(topic, asked.index);
-  if (!stream) return refuse(stream.error());
-  auto bounds = call.local.engine().bounds(*stream);
-  if (!bounds) return refuse(bounds.error());
-  to.error_code = check_leader_epoch(call, *stream, asked.current_leader_epoch);
+  if (!log) co_return refuse(log.error());
+  auto bounds = (*log)->bounds();
+  if (!bounds) co_return refuse(bounds.error());
+  to.error_code = number(check_leader(call, **log, asked.current_leader_epoch));
   if (to.error_code == 0 && !is_known(asked.timestamp, call.version))
     to.error_code = number(ErrorCode::kUnsupportedVersion);
-  if (to.error_code != 0) return to;
-  auto found = resolve(call, *stream, *bounds, asked.timestamp);
-  if (!found) return refuse(found.error());
-  if (!*found) return to;
+  if (to.error_code != 0) co_return to;
+  auto found = co_await resolve(*log, *bounds, asked.timestamp);
+  if (!found) co_return refuse(found.error());
+  if (!*found) co_return to;
   to.offset = (*found)->offset.value;
   to.timestamp = (*found)->timestamp_ms;
-  to.leader_epoch = call.local.epoch(*stream);
-  return to;
+  to.leader_epoch = bounds->epoch;
+  co_return to;
 }
 
 OffsetForLeaderEpochResponse::Partition end_of_epoch(
     Call call, const Result<broker::TopicRef>& topic,
     const OffsetForLeaderEpochRequest::Partition& asked) {
   OffsetForLeaderEpochResponse::Partition to{.index = asked.index};
-  auto stream = find_partition(topic, asked.index);
-  auto bounds = stream ? call.local.engine().bounds(*stream)
-                       : Result<log::Bounds>(std::unexpected(stream.error()));
+  auto log = find_partition(topic, asked.index);
+  auto bounds = log ? (*log)->bounds() : Result<broker::Bounds>(std::unexpected(log.error()));
   if (!bounds) {
     to.error_code = number(partition_error(bounds.error()));
     return to;
   }
-  to.error_code = check_leader_epoch(call, *stream, asked.current_leader_epoch);
-  auto newest = call.local.epoch(*stream);
+  to.error_code = number(check_leader(call, **log, asked.current_leader_epoch));
+  auto newest = bounds->epoch;
   if (to.error_code != 0 || asked.leader_epoch < 0 || asked.leader_epoch > newest) return to;
   // The greatest epoch not above the one asked for, and where the next one begins.
   to.end_offset = bounds->log_end.value;
   to.leader_epoch = newest;
-  auto segments = call.local.engine().segments(*stream);
+  auto segments = (*log)->segments();
   for (auto segment = segments.rbegin(); segment != segments.rend(); ++segment) {
     to.leader_epoch = segment->epoch;
     if (segment->epoch <= asked.leader_epoch) return to;
@@ -95,21 +97,20 @@ io::Task<DeleteRecordsResponse::Partition> trim_one(Call call, Result<broker::To
                                                     DeleteRecordsRequest::Partition asked) {
   constexpr std::int64_t kHighWatermark = -1;
   DeleteRecordsResponse::Partition to{.index = asked.index, .low_watermark = -1};
-  auto stream = find_partition(topic, asked.index);
-  auto bounds = stream ? call.local.engine().bounds(*stream)
-                       : Result<log::Bounds>(std::unexpected(stream.error()));
+  auto log = find_partition(topic, asked.index);
+  auto bounds = log ? (*log)->bounds() : Result<broker::Bounds>(std::unexpected(log.error()));
   Result<void> result;
   if (!bounds) {
     result = std::unexpected(bounds.error());
   } else {
     auto first = asked.offset == kHighWatermark ? bounds->high_watermark : Offset{asked.offset};
-    auto trimmed = call.local.engine().trim(*stream, first);
-    result = trimmed ? co_await call.local.durable(*trimmed)
-                     : Result<void>(std::unexpected(trimmed.error()));
+    result = co_await (*log)->trim(call.local.loop(), first);
   }
-  if (result) bounds = call.local.engine().bounds(*stream);
+  if (result) bounds = (*log)->bounds();
   if (result && bounds) to.low_watermark = bounds->log_start.value;
-  if (!result) to.error_code = number(partition_error(result.error()));
+  if (!result)
+    to.error_code =
+        number(log ? log_error(call, **log, result.error()) : partition_error(result.error()));
   co_return to;
 }
 
@@ -124,7 +125,10 @@ io::Task<ListOffsetsResponse> list_offsets(Call call, ListOffsetsRequest request
     Mentions<std::int32_t> mentions(asked.partitions, &ListOffsetsRequest::Partition::index);
     for (const auto& partition : asked.partitions) {
       auto mention = mentions.mention(partition.index);
-      if (mention == Mention::kOnce) topic.partitions.push_back(list_one(call, found, partition));
+      if (mention == Mention::kOnce) {
+        WALRUS_CO_ASSIGN(auto listed, co_await list_one(call, found, partition));
+        topic.partitions.push_back(listed);
+      }
       if (mention == Mention::kRepeated)
         topic.partitions.push_back(
             {.index = partition.index, .error_code = number(ErrorCode::kInvalidRequest)});

@@ -1,5 +1,6 @@
 // Produce and InitProducerId.
 
+#include "frontend/kafka/cluster_view.h"
 #include "frontend/kafka/errors.h"
 #include "frontend/kafka/handlers.h"
 #include "record/batch.h"
@@ -14,6 +15,7 @@ constexpr std::int64_t kTimeoutMin = 1;
 
 struct Attempt {
   io::Nanos deadline{};
+  broker::ProduceRules rules{};
   broker::BadRecords* bad = nullptr;
 };
 
@@ -21,8 +23,7 @@ struct Attempt {
 io::Task<broker::Stored> append_waiting(Call call, broker::TopicRef topic, std::size_t partition,
                                         Bytes batch, Attempt attempt) {
   while (true) {
-    auto stored = call.local.produce(*topic, partition, batch,
-                                     {.zstd = call.version >= kZstdVersion}, attempt.bad);
+    auto stored = call.local.produce(*topic, partition, batch, attempt.rules, attempt.bad);
     if (stored || stored.error().code != Code::kBusy) co_return stored;
     if (call.local.engine().env().mono() >= attempt.deadline) co_return stored;
     WALRUS_CO_TRY(co_await call.local.room(topic->partitions[partition]));
@@ -34,6 +35,24 @@ void refuse(ProduceResponse::Partition& to, Produced& produced, ErrorCode code, 
   to.base_offset = -1;
   to.error_message = std::string(why);
   produced.failed = true;
+}
+
+broker::Acks acks_of(std::int16_t acks) {
+  switch (acks) {
+    case 0: return broker::Acks::kNone;
+    case 1: return broker::Acks::kLeader;
+    default: return broker::Acks::kAll;
+  }
+}
+
+// For a client that asked another node than the leader.
+void tell_leader(Call call, const broker::Log& log, ProduceResponse::Partition& to,
+                 Produced& produced) {
+  auto leader = led_elsewhere(call.node, log);
+  if (!leader) return;
+  to.current_leader = current_leader(log);
+  for (auto& endpoint : endpoints(call.node, {*leader}))
+    produced.response.node_endpoints.push_back(std::move(endpoint));
 }
 
 // Of a transaction, which nobody can have begun.
@@ -66,26 +85,38 @@ io::Task<void> append_part(Call call, const ProduceRequest& request, Produced& p
     refuse(to, produced, partition_error(topic_ref.error()), topic_ref.error().message);
     co_return Result<void>();
   }
-  if (request.acks == -1 && (*topic_ref)->config.in_sync_min > 1) {
+  auto copies = static_cast<std::int64_t>((*topic_ref)->replication_factor);
+  if (request.acks == -1 && (*topic_ref)->config.in_sync_min > copies) {
     refuse(to, produced, ErrorCode::kNotEnoughReplicas,
-           fmt::format("min.insync.replicas is {}, there is one copy",
-                       (*topic_ref)->config.in_sync_min));
+           fmt::format("min.insync.replicas is {}, copies are {}", (*topic_ref)->config.in_sync_min,
+                       copies));
+    co_return Result<void>();
+  }
+  auto log = (*topic_ref)->partitions[place];
+  if (auto code = check_leader(call, *log, -1); code != ErrorCode::kNone) {
+    refuse(to, produced, code, "another node leads the partition");
+    tell_leader(call, *log, to, produced);
     co_return Result<void>();
   }
   broker::BadRecords bad;
-  auto stored = co_await append_waiting(call, *topic_ref, place, part.records.value_or(Bytes()),
-                                        {.deadline = deadline, .bad = &bad});
+  auto stored = co_await append_waiting(
+      call, *topic_ref, place, part.records.value_or(Bytes()),
+      {.deadline = deadline,
+       .rules = {.zstd = call.version >= kZstdVersion,
+                 .append = {.acks = acks_of(request.acks),
+                            .wait = deadline - call.local.engine().env().mono()}},
+       .bad = &bad});
   if (!stored) {
-    refuse(to, produced, produce_error(stored.error()), stored.error().message);
+    refuse(to, produced, append_error(call, *log, stored.error()), stored.error().message);
     for (auto& one : bad)
       to.record_errors.push_back({.batch_index = one.index, .text = std::move(one.why)});
     co_return Result<void>();
   }
-  to.base_offset = stored->appended.first.value;
   to.log_append_time_ms = stored->append_time_ms.value_or(-1);
-  auto bounds = call.local.engine().bounds((*topic_ref)->partitions[place]);
+  auto bounds = log->bounds();
   to.log_start_offset = bounds ? bounds->log_start.value : -1;
-  produced.parts.push_back({.topic = t, .partition = p, .pending = stored->appended.pending});
+  produced.parts.push_back(
+      {.topic = t, .partition = p, .log = log, .appending = std::move(stored->appending)});
   co_return Result<void>();
 }
 
@@ -108,10 +139,18 @@ io::Task<Produced> begin_produce(Call call, Bytes body) {
   co_return produced;
 }
 
-void end_produce(Produced& produced, const Error& error) {
-  for (const auto& part : produced.parts)
-    refuse(produced.response.topics[part.topic].partitions[part.partition], produced,
-           produce_error(error), error.message);
+void end_produce(Call call, Produced& produced, const broker::AppendRun& run) {
+  for (const auto& part : produced.parts) {
+    auto& to = produced.response.topics[part.topic].partitions[part.partition];
+    auto placed = run.outcome(part.appending);
+    if (placed) {
+      to.base_offset = placed->first.value;
+      continue;
+    }
+    auto code = append_error(call, *part.log, placed.error());
+    refuse(to, produced, code, placed.error().message);
+    if (code == ErrorCode::kNotLeaderOrFollower) tell_leader(call, *part.log, to, produced);
+  }
 }
 
 io::Task<InitProducerIdResponse> init_producer_id(Call call, InitProducerIdRequest request) {
@@ -124,16 +163,12 @@ io::Task<InitProducerIdResponse> init_producer_id(Call call, InitProducerIdReque
   }
   // An idempotent producer that asks again, whatever it had, gets a new id: its sequence begins
   // anew in every partition.
-  auto id = call.local.engine().new_producer_id();
-  if (id) {
-    auto durable = co_await call.local.durable(id->pending);
-    if (!durable) id = std::unexpected(std::move(durable).error());
-  }
+  auto id = co_await call.local.new_producer_id();
   if (!id) {
     response.error_code = number(partition_error(id.error()));
     co_return response;
   }
-  response.producer_id = id->id;
+  response.producer_id = *id;
   response.producer_epoch = 0;
   co_return response;
 }

@@ -350,27 +350,16 @@ io::Task<void> Session::produce_run() {
   co_return Result<void>();
 }
 
-// A run of Produce that is encoded: one wait per journal, for the last place in it.
+// A run of Produce that is taken is waited for together.
 io::Task<void> Session::answer_produced() {
   std::size_t run = 0;
-  std::map<log::Shard*, log::Pending> last;
-  for (; run < slots_.size() && slots_[run].produced; ++run) {
-    for (const auto& part : slots_[run].produced->parts) {
-      auto& known = last[part.pending.shard];
-      // One that waits for the disk decides for all: a later one that does not is waited for too.
-      bool sync = known.sync && known.shard != nullptr;
-      if (known.shard == nullptr || part.pending.lsn > known.lsn) known = part.pending;
-      known.sync = sync || part.pending.sync;
-    }
-  }
-  Result<void> durable;
-  for (const auto& [shard, pending] : last) {
-    auto waited = co_await local_.durable(pending);
-    if (!waited) durable = std::move(waited);
-  }
+  broker::AppendRun appends;
+  for (; run < slots_.size() && slots_[run].produced; ++run)
+    for (const auto& part : slots_[run].produced->parts) appends.add(part.appending);
+  WALRUS_CO_TRY(co_await appends.wait(local_.engine(), local_.loop()));
   for (std::size_t i = 0; i < run; ++i) {
     auto& slot = slots_.front();
-    if (!durable) end_produce(*slot.produced, durable.error());
+    end_produce(call_of(slot), *slot.produced, appends);
     if (slot.produced->failed && options_.counters != nullptr) options_.counters->errors.add();
     if (slot.produced->answered) {
       auto start = begin_response(slot);

@@ -44,7 +44,7 @@ struct SessionOptions {
   io::Nanos body_timeout = std::chrono::minutes(1);  // between two pieces of one request
   io::Nanos write_timeout = std::chrono::minutes(1);
   NodeOptions node{};
-  std::shared_ptr<broker::Groups> groups{};
+  std::shared_ptr<broker::Coordinators> groups{};
   broker::PortSecurity security{};
   SessionCounters* counters = nullptr;
   SessionMemory* memory = nullptr;

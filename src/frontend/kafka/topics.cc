@@ -37,8 +37,7 @@ Refusal check_assignments(Call call, const CreateTopicsRequest::Topic& topic) {
   return {};
 }
 
-Refusal plan_topic(Call call, const CreateTopicsRequest::Topic& topic,
-                   broker::Local::NewTopic& to) {
+Refusal plan_topic(Call call, const CreateTopicsRequest::Topic& topic, broker::NewTopic& to) {
   if (!valid_topic_name(topic.name)) return {ErrorCode::kInvalidTopic, "invalid topic name"};
   if (call.local.find(topic.name))
     return {ErrorCode::kTopicAlreadyExists, fmt::format("topic {} exists", topic.name)};
@@ -48,8 +47,14 @@ Refusal plan_topic(Call call, const CreateTopicsRequest::Topic& topic,
     partitions = std::ssize(topic.assignments);
   } else {
     if (partitions == -1) partitions = call.node.partitions_default;
-    if (topic.replication_factor != 1 && topic.replication_factor != -1)
-      return {ErrorCode::kInvalidReplicationFactor, "there is one broker: replication factor 1"};
+    auto replicas_max = call.local.broker().catalogue().replicas_max();
+    if (topic.replication_factor != -1 &&
+        (topic.replication_factor < 1 || topic.replication_factor > std::int64_t{replicas_max}))
+      return {ErrorCode::kInvalidReplicationFactor,
+              fmt::format("replication factor {}: brokers are {}", topic.replication_factor,
+                          replicas_max)};
+    if (topic.replication_factor != -1)
+      to.replication_factor = static_cast<std::uint32_t>(topic.replication_factor);
   }
   if (partitions < 1 || partitions > call.node.partitions_max)
     return {ErrorCode::kInvalidPartitions,
@@ -68,7 +73,7 @@ Refusal plan_topic(Call call, const CreateTopicsRequest::Topic& topic,
 io::Task<CreateTopicsResponse::Topic> create_one(Call call, CreateTopicsRequest::Topic asked,
                                                  bool validate_only) {
   CreateTopicsResponse::Topic to{.name = std::string(asked.name)};
-  broker::Local::NewTopic plan;
+  broker::NewTopic plan;
   auto refusal = plan_topic(call, asked, plan);
   if (!refusal() && !validate_only) {
     auto created = co_await call.local.create(plan);
@@ -80,11 +85,13 @@ io::Task<CreateTopicsResponse::Topic> create_one(Call call, CreateTopicsRequest:
     if (call.version >= kDetailsVersion) to.configs.emplace();
     co_return to;
   }
-  if (auto topic = call.local.find(plan.name); topic && !validate_only)
-    to.id = topic_id(call.node, **topic);
+  auto made = call.local.find(plan.name);
+  if (made && !validate_only) to.id = (*made)->id;
   if (call.version >= kDetailsVersion) {
+    auto asked_factor = std::max<std::uint32_t>(plan.replication_factor, 1);
     to.partitions = static_cast<std::int32_t>(plan.partitions);
-    to.replication_factor = 1;
+    to.replication_factor =
+        static_cast<std::int16_t>(made ? (*made)->replication_factor : asked_factor);
     auto& configs = to.configs.emplace();
     for (const auto& config :
          broker::list_kafka_config(plan.config, call.local.broker().options().topic_defaults))
@@ -110,7 +117,7 @@ io::Task<DeleteTopicsResponse::Topic> delete_one(Call call, DeleteTopicsRequest:
     result = std::unexpected(std::move(topic).error());
   } else {
     to.name = (*topic)->name;
-    to.id = topic_id(call.node, **topic);
+    to.id = (*topic)->id;
     result = co_await call.local.remove((*topic)->name);
   }
   if (!result) {

@@ -17,22 +17,24 @@ namespace {
 namespace text = wire::native::text;
 
 // Partitions and options of CREATE, from what the node's configuration says of topics.
-Result<broker::Local::NewTopic> new_topic(const wire::native::Create& request,
-                                          const broker::TopicConfig& defaults) {
-  broker::Local::NewTopic topic{.name = std::string(request.topic), .config = defaults};
+Result<broker::NewTopic> new_topic(const wire::native::Create& request, broker::Local& local) {
+  broker::NewTopic topic{.name = std::string(request.topic),
+                         .config = local.broker().options().topic_defaults};
+  auto replicas_max = static_cast<std::int32_t>(local.broker().catalogue().replicas_max());
   for (const auto& setting : request.settings) {
     if (!setting.value) return fail(Code::kInvalid, "{}", Bytes(text::kUnexpectedArgument));
     if (setting.name == "partitions" || setting.name == "replication_factor") {
       bool replicas = setting.name != "partitions";
       std::int32_t count = 0;
       auto [end, error] = std::from_chars(setting.value->begin(), setting.value->end(), count);
-      auto max = replicas ? 1 : wire::native::kPartitionsMax;  // one node, one copy
+      auto max = replicas ? replicas_max : wire::native::kPartitionsMax;
       if (error != std::errc() || end != setting.value->end() || count < 1 || count > max)
         return fail(Code::kInvalid, "{}",
                     text::with_detail(text::kInvalidConfig,
                                       fmt::format("{} = {}: expected a number from 1 to {}",
                                                   setting.name, *setting.value, max)));
-      if (!replicas) topic.partitions = static_cast<std::size_t>(count);
+      if (replicas) topic.replication_factor = static_cast<std::uint32_t>(count);
+      else topic.partitions = static_cast<std::size_t>(count);
       continue;
     }
     auto set = broker::set_config(topic.config, setting.name, *setting.value);
@@ -68,11 +70,11 @@ struct Session::Executor {
     return {};
   }
   // With the bounds, which the engine's message need not name.
-  Result<void> refuse_read(const Error& error, const log::StreamRef& stream, Bytes target) {
-    auto info = local.engine().info(stream);
-    if (error.code != Code::kOutOfRange || !info) return refuse(error, target);
+  Result<void> refuse_read(const Error& error, const broker::Log& log, Bytes target) {
+    auto bounds = log.bounds();
+    if (error.code != Code::kOutOfRange || !bounds) return refuse(error, target);
     wire::native::append_error(
-        out, text::out_of_range(info->log_start.value, info->high_watermark.value));
+        out, text::out_of_range(bounds->log_start.value, bounds->high_watermark.value));
     return {};
   }
   // Waiting may take long: what is answered already goes out first.
@@ -111,7 +113,7 @@ struct Session::Executor {
     co_return answer_ok(result, request.topic);
   }
   Done operator()(wire::native::Create request) {
-    auto topic = new_topic(request, local.broker().options().topic_defaults);
+    auto topic = new_topic(request, local);
     if (!topic) co_return refuse(topic.error(), request.topic);
     co_return answer_ok(co_await local.create(std::move(*topic)), request.topic);
   }
@@ -139,7 +141,7 @@ struct Session::Executor {
   Done operator()(wire::native::Describe request) {
     auto topic = local.find(request.topic);
     if (!topic) co_return refuse(topic.error(), request.topic);
-    co_return answer_text(describe_json(local, **topic), request.topic);
+    co_return answer_text(describe_json(**topic), request.topic);
   }
   Done operator()(wire::native::Delete request) {
     co_return answer_ok(co_await local.remove(std::string(request.topic)), request.topic);
@@ -157,14 +159,14 @@ struct Session::Executor {
     auto topic = local.find(request.target.topic, partition_of(request.target));
     if (!topic) co_return refuse(topic.error(), name_of(request.target));
     auto partition = partition_of(request.target).value_or(0);
-    co_return answer_text(state_json(local, **topic, partition), name_of(request.target));
+    auto confirmed = co_await (*topic)->partitions[partition]->confirm();
+    if (!confirmed) co_return refuse(confirmed.error(), name_of(request.target));
+    co_return answer_text(state_json(**topic, partition), name_of(request.target));
   }
   Done operator()(wire::native::Producer) {
-    auto id = local.engine().new_producer_id();
+    auto id = co_await local.new_producer_id();
     if (!id) co_return refuse(id.error(), "");
-    auto durable = co_await local.durable(id->pending);
-    if (!durable) co_return refuse(durable.error(), "");
-    wire::native::append_pair(out, id->id, 0);
+    wire::native::append_pair(out, *id, 0);
     co_return Result<void>();
   }
   Done operator()(wire::native::Read request) {
@@ -175,7 +177,7 @@ struct Session::Executor {
     auto partition = partition_of(request.target).value_or(0);
     auto read = co_await local.read(
         *topic, partition, read_request(request.offset, request.bytes_max, request.wait_ms));
-    if (!read) co_return refuse_read(read.error(), (*topic)->partitions[partition], target);
+    if (!read) co_return refuse_read(read.error(), *(*topic)->partitions[partition], target);
     co_return answer_records(*read);
   }
   Done operator()(wire::native::ReadBatch request) {
@@ -186,7 +188,7 @@ struct Session::Executor {
     auto partition = partition_of(request.target).value_or(0);
     auto read = co_await local.read_batches(
         *topic, partition, read_request(request.offset, request.bytes_max, request.wait_ms));
-    if (!read) co_return refuse_read(read.error(), (*topic)->partitions[partition], target);
+    if (!read) co_return refuse_read(read.error(), *(*topic)->partitions[partition], target);
     wire::native::append_batches(out, read->next, read->bytes);
     co_return Result<void>();
   }
@@ -217,7 +219,7 @@ struct Session::Executor {
     auto committed = co_await local.commit(*topic, partition, std::string(request.consumer),
                                            Offset{request.next});
     if (!committed)
-      co_return refuse_read(committed.error(), (*topic)->partitions[partition], target);
+      co_return refuse_read(committed.error(), *(*topic)->partitions[partition], target);
     wire::native::append_ok(out);
     co_return Result<void>();
   }
@@ -225,9 +227,8 @@ struct Session::Executor {
     auto target = name_of(request.target);
     auto topic = local.find(request.target.topic, partition_of(request.target));
     if (!topic) co_return refuse(topic.error(), target);
-    auto offset =
-        local.engine().find_time((*topic)->partitions[partition_of(request.target).value_or(0)],
-                                 Time(Millis(request.timestamp_ms)));
+    auto log = (*topic)->partitions[partition_of(request.target).value_or(0)];
+    auto offset = co_await log->find_time(Time(Millis(request.timestamp_ms)));
     if (!offset) co_return refuse(offset.error(), target);
     wire::native::append_offset(out, *offset);
     co_return Result<void>();
@@ -309,6 +310,17 @@ struct Session::Executor {
   }
   Done operator()(wire::native::DeleteGroup request) {
     co_return answer_ok(co_await delete_group(groups(), std::string(request.group)), "");
+  }
+  Done operator()(wire::native::ClusterRequest request) {
+    auto answer = co_await answer_cluster(session.options_.cluster, local.loop(), request.verb,
+                                          std::string(request.topic), NodeId{request.node},
+                                          request.force);
+    if (answer && answer->empty()) co_return answer_ok({}, "");
+    // Their texts are of this protocol.
+    bool told = !answer && (answer.error().code == Code::kNotFound ||
+                            answer.error().code == Code::kInvalid);
+    if (told) co_return refuse_text(answer.error().message);
+    co_return answer_text(answer, request.topic);
   }
   // Appends and GET never come here.
   template <class T>

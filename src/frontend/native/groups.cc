@@ -28,6 +28,7 @@ Result<void> outcome(GroupError error, Bytes group) {
     case GroupError::kInvalidGroup: return refuse(std::string(text::kInvalidGroupName));
     case GroupError::kTooLarge: return fail(Code::kTooLarge, "more offsets than fit into a batch");
     case GroupError::kGroupFull: return fail(Code::kTooLarge, "there are too many groups");
+    case GroupError::kUnknownGroup: return refuse(text::unknown_group(group));
     case GroupError::kNotAvailable: return fail(Code::kBusy, "the coordinator is not available");
     default: return refuse(text::group_has_members(group));
   }
@@ -59,9 +60,8 @@ Json members_of(const broker::GroupSummary& group) {
 // Nothing: its topic, or the one that it was committed for, is not there.
 std::optional<Json> describe_offset(broker::Local& local, const broker::CommittedOffset& one) {
   auto topic = local.find(one.topic, static_cast<std::size_t>(one.partition));
-  if (!topic || log::stream_id((*topic)->partitions[0]) != one.topic_id) return std::nullopt;
-  auto bounds =
-      local.engine().bounds((*topic)->partitions[static_cast<std::size_t>(one.partition)]);
+  if (!topic || (*topic)->number() != one.topic_id) return std::nullopt;
+  auto bounds = (*topic)->partitions[static_cast<std::size_t>(one.partition)]->bounds();
   if (!bounds) return std::nullopt;
   auto end = bounds->high_watermark.value;
   return Json{
@@ -77,8 +77,7 @@ std::optional<Json> describe_offset(broker::Local& local, const broker::Committe
 }  // namespace
 
 io::Task<std::string> list_groups(GroupCall call) {
-  WALRUS_CO_ASSIGN(auto groups, co_await broker::ask_groups(call.local.loop(), call.groups,
-                                                            &broker::Groups::list));
+  WALRUS_CO_ASSIGN(auto groups, co_await call.groups->list(call.local.loop()));
   auto list = Json::array();
   for (const auto& group : groups)
     list.push_back({{"name", group.id},
@@ -89,11 +88,10 @@ io::Task<std::string> list_groups(GroupCall call) {
 
 io::Task<std::string> describe_group(GroupCall call, std::string group) {
   auto& loop = call.local.loop();
-  WALRUS_CO_ASSIGN(
-      auto found, co_await broker::ask_groups(loop, call.groups, &broker::Groups::describe, group));
+  WALRUS_CO_ASSIGN(auto found, co_await call.groups->ask(loop, &broker::Groups::describe, group));
   if (!found) co_return refuse(text::unknown_group(group));
-  WALRUS_CO_ASSIGN(auto committed, co_await broker::ask_groups(loop, call.groups,
-                                                               &broker::Groups::committed, group));
+  WALRUS_CO_ASSIGN(auto committed,
+                   co_await call.groups->ask(loop, &broker::Groups::committed, group));
   auto offsets = Json::array();
   for (const auto& one : committed)
     if (auto described = describe_offset(call.local, one)) offsets.push_back(std::move(*described));
@@ -113,30 +111,24 @@ io::Task<void> set_group(GroupCall call, std::string topic,
     auto place = static_cast<std::size_t>(one.partition);
     if (place >= found->partitions.size())
       co_return refuse(text::unknown_topic(fmt::format("{}/{}", topic, one.partition)));
-    WALRUS_CO_ASSIGN(auto bounds, call.local.engine().bounds(found->partitions[place]));
+    WALRUS_CO_ASSIGN(auto bounds, found->partitions[place]->bounds());
     if (Offset{one.offset} < bounds.log_start || Offset{one.offset} > bounds.high_watermark)
       co_return refuse(text::out_of_range(bounds.log_start.value, bounds.high_watermark.value));
     commits.push_back({.topic = topic,
                        .partition = one.partition,
-                       .topic_id = log::stream_id(found->partitions[0]),
+                       .topic_id = found->number(),
                        .offset = one.offset,
                        .committed_ms = call.local.engine().trusted_ms()});
   }
-  WALRUS_CO_ASSIGN(auto error, co_await broker::ask_groups(call.local.loop(), call.groups,
-                                                           &broker::Groups::commit, group,
-                                                           broker::MemberEvent{}, commits));
+  WALRUS_CO_ASSIGN(auto error, co_await call.groups->ask(call.local.loop(), &broker::Groups::commit,
+                                                         group, broker::MemberEvent{}, commits));
   co_return outcome(error, group);
 }
 
 io::Task<void> delete_group(GroupCall call, std::string group) {
-  auto removed =
-      co_await broker::ask_groups(call.local.loop(), call.groups, &broker::Groups::remove, group);
-  if (removed) co_return Result<void>();
-  switch (removed.error().code) {
-    case Code::kNotFound: co_return refuse(text::unknown_group(group));
-    case Code::kBusy: co_return refuse(text::group_has_members(group));
-    default: co_return removed;
-  }
+  WALRUS_CO_ASSIGN(auto error,
+                   co_await call.groups->ask(call.local.loop(), &broker::Groups::remove, group));
+  co_return outcome(error, group);
 }
 
 }  // namespace walrus::frontend::native

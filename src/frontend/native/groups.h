@@ -1,19 +1,20 @@
 #pragma once
 // Consumer groups of Kafka clients, as the native protocol tells of them and changes them. Lives on
-// the session's loop; the coordinator is asked on its own.
+// the session's loop; the coordinators are asked on theirs.
 
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "broker/group/groups.h"
+#include "broker/broker.h"
+#include "broker/group/coordinators.h"
 #include "wire/native/request.h"
 
 namespace walrus::frontend::native {
 
 struct GroupCall {
   broker::Local& local;
-  std::shared_ptr<broker::Groups> groups;
+  std::shared_ptr<broker::Coordinators> groups;
 };
 
 // JSON: [{name, state, protocol_type}].

@@ -16,7 +16,13 @@ Json config_object(const broker::TopicConfig& topic) {
   return config;
 }
 
-Json segment_array(const std::vector<log::SegmentInfo>& segments, std::uint64_t node) {
+Json nodes(const std::vector<NodeId>& ids) {
+  Json array = Json::array();
+  for (auto id : ids) array.push_back(id.value);
+  return array;
+}
+
+Json segment_array(const std::vector<broker::LogSegment>& segments) {
   Json array = Json::array();
   std::int64_t number = 0;
   for (const auto& segment : segments)
@@ -27,35 +33,34 @@ Json segment_array(const std::vector<log::SegmentInfo>& segments, std::uint64_t 
                      {"records", segment.records},
                      {"bytes", segment.bytes},
                      {"state", segment.sealed ? "sealed" : "open"},
-                     {"leader", node},
-                     {"replicas", {node}}});
+                     {"leader", segment.leader.value},
+                     {"replicas", nodes(segment.replicas)}});
   return array;
 }
 
 }  // namespace
 
-Result<std::string> state_json(broker::Local& local, const broker::Topic& topic,
-                               std::size_t partition) {
-  auto node = local.broker().options().node_id;
-  WALRUS_TRY(local.engine().info(topic.partitions[partition]));
-  auto segments = local.engine().segments(topic.partitions[partition]);
+Result<std::string> state_json(const broker::Topic& topic, std::size_t partition) {
+  const auto& log = *topic.partitions[partition];
+  WALRUS_ASSIGN(auto bounds, log.bounds());
+  auto segments = log.segments();
   auto sealed = Json::object(), leaders = Json::object();
   std::int64_t number = 0, sealed_records = 0;
   for (const auto& segment : segments) {
     auto key = std::to_string(++number);
-    leaders[key] = node;
+    leaders[key] = segment.leader.value;
     if (!segment.sealed) continue;
     sealed[key] = segment.records;
     sealed_records += segment.records;
   }
   if (segments.empty()) {  // nothing written yet: the first segment is the open one
     number = 1;
-    leaders["1"] = node;
+    leaders["1"] = bounds.leader.value;
   } else if (segments.back().sealed) {  // the next record opens another
-    leaders[std::to_string(++number)] = node;
+    leaders[std::to_string(++number)] = bounds.leader.value;
   }
   return Json{{"current_segment", number},
-              {"leader_node", node},
+              {"leader_node", bounds.leader.value},
               {"last_sealed_entry_offset", sealed_records},
               {"sealed_segments", sealed},
               {"segment_leaders", leaders},
@@ -105,23 +110,24 @@ std::string list_json(broker::Local& local, Bytes prefix) {
   return array.dump();
 }
 
-Result<std::string> describe_json(broker::Local& local, const broker::Topic& topic) {
-  auto node = local.broker().options().node_id;
+Result<std::string> describe_json(const broker::Topic& topic) {
   auto partitions = Json::array();
   for (std::size_t i = 0; i < topic.partitions.size(); ++i) {
-    WALRUS_ASSIGN(auto info, local.engine().info(topic.partitions[i]));
-    auto segments = local.engine().segments(topic.partitions[i]);
+    const auto& log = *topic.partitions[i];
+    WALRUS_ASSIGN(auto bounds, log.bounds());
+    WALRUS_ASSIGN(auto info, log.info());
+    auto segments = log.segments();
     partitions.push_back({{"partition", i},
-                          {"leader", node},
+                          {"leader", bounds.leader.value},
                           {"epoch", segments.empty() ? 0 : segments.back().epoch},
                           {"log_start", info.log_start.value},
                           {"high_watermark", info.high_watermark.value},
                           {"log_end", info.log_end.value},
                           {"bytes", info.bytes},
-                          {"segments", segment_array(segments, node)}});
+                          {"segments", segment_array(segments)}});
   }
   return Json{{"name", topic.name},
-              {"id", log::stream_id(topic.partitions[0])},
+              {"id", topic.number()},
               {"config", config_object(topic.config)},
               {"partitions", partitions}}
       .dump();

@@ -19,7 +19,6 @@ namespace text = wire::native::text;
 
 constexpr std::size_t kSlotsMax = 4096;         // requests of one connection that wait
 constexpr std::size_t kWriteBytes = 64 << 10;   // replies are gathered up to this
-constexpr std::size_t kSlotOverheadBytes = 64;  // counted for a slot beside its bytes
 constexpr Bytes kHttpHint =
     "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n"
     "Content-Length: 64\r\n\r\n"
@@ -68,6 +67,7 @@ boost::asio::awaitable<void> Session::run_reader(std::shared_ptr<Session> self) 
 boost::asio::awaitable<void> Session::run_writer(std::shared_ptr<Session> self) {
   auto result = co_await self->write_replies();
   if (!result) self->broken_ = true;
+  else self->connection_->shutdown_write();  // all that was taken is answered
   self->connection_->close();
   self->room_->open();
   self->end_coroutine();
@@ -78,6 +78,7 @@ void Session::end_coroutine() {
   if (--coroutines_ > 0) return;
   slots_.clear();
   out_.clear();
+  upstreams_.clear();
   slot_bytes_ = flushing_ = 0;
   account();
   std::map<broker::TopicRef, std::vector<broker::Claim>> claims;
@@ -143,6 +144,10 @@ io::Task<void> Session::take_event(FrameSplitter::Event event) {
     push_error(request.error().message);
     co_return Result<void>();
   }
+  if (clustered()) {
+    push_clustered(std::move(*request), event.body);
+    co_return Result<void>();
+  }
   if (unexecuted_ == 0 && is_append(*request)) {
     WALRUS_CO_ASSIGN(auto slot, co_await append_request(*request));
     push(std::move(slot));
@@ -204,7 +209,7 @@ void Session::account() {
 
 void Session::push(Slot slot) {
   slot_bytes_ += slot.bytes.size() + kSlotOverheadBytes;
-  if (slot.kind == Slot::kRequest) ++unexecuted_;
+  if (slot.unexecuted()) ++unexecuted_;
   slots_.push_back(std::move(slot));
   work_->open();
 }
@@ -220,7 +225,8 @@ Session::Slot Session::pop() {
   auto slot = std::move(slots_.front());
   slots_.pop_front();
   slot_bytes_ -= slot.bytes.size() + kSlotOverheadBytes;
-  if (slot.kind == Slot::kRequest) --unexecuted_;
+  if (slot.unexecuted()) --unexecuted_;
+  if (placed_ > 0) --placed_;
   return slot;
 }
 
@@ -228,8 +234,10 @@ io::Task<void> Session::write_replies() {
   while (true) {
     while (!slots_.empty()) {
       if (out_.size() >= kWriteBytes) WALRUS_CO_TRY(co_await flush());
+      if (clustered()) WALRUS_CO_TRY(co_await place_appends());
       if (slots_.front().kind == Slot::kReply) out_ += pop().bytes;
       else if (slots_.front().kind == Slot::kAppended) WALRUS_CO_TRY(co_await answer_appends());
+      else if (slots_.front().kind == Slot::kForwarded) WALRUS_CO_TRY(co_await answer_forwarded());
       else WALRUS_CO_TRY(co_await answer_request());
     }
     WALRUS_CO_TRY(co_await flush());
@@ -242,29 +250,32 @@ io::Task<void> Session::write_replies() {
   }
 }
 
-// A run of appends: one wait per journal, for the last place in it.
+// A run of appends is waited for together.
 io::Task<void> Session::answer_appends() {
   std::size_t run = 0;
-  std::map<log::Shard*, log::Pending> last;
-  for (; run < slots_.size() && slots_[run].kind == Slot::kAppended; ++run) {
-    const auto& pending = slots_[run].pending;
-    auto& known = last[pending.shard];
-    bool sync = known.sync && known.shard != nullptr;
-    if (known.shard == nullptr || pending.lsn > known.lsn) known = pending;
-    // One that waits for the disk decides for all: a later one that does not is waited for too.
-    known.sync = sync || pending.sync;
-  }
-  Result<void> durable;
-  for (const auto& [shard, pending] : last) {
-    auto waited = co_await local_.durable(pending);
-    if (!waited) durable = std::move(waited);
-  }
+  broker::AppendRun appends;
+  for (; run < slots_.size() && slots_[run].kind == Slot::kAppended; ++run)
+    appends.add(slots_[run].appending);
+  WALRUS_CO_TRY(co_await appends.wait(local_.engine(), local_.loop()));
   for (std::size_t i = 0; i < run; ++i) {
+    auto placed = appends.outcome(slots_.front().appending);
+    if (is_refusal(slots_.front(), placed)) {
+      co_await settle_here(slots_.front().log);
+      break;
+    }
     auto slot = pop();
-    if (!durable) wire::native::append_error(out_, describe_error(durable.error(), ""));
-    else if (slot.shape == Shape::kOk) wire::native::append_ok(out_);
-    else if (slot.shape == Shape::kOffset) wire::native::append_offset(out_, slot.first);
-    else wire::native::append_pair(out_, slot.first.value, slot.count);
+    answered(slot.log);
+    if (!placed) {
+      auto origin = slot.origin ? std::move(*slot.origin) : Origin{};
+      wire::native::append_error(out_, describe_refusal(placed.error(), origin, slot.shape));
+    } else if (slot.shape == Shape::kOk) {
+      wire::native::append_ok(out_);
+    } else if (slot.shape == Shape::kOffset) {
+      wire::native::append_offset(out_, placed->first);
+    } else {
+      wire::native::append_pair(out_, placed->first.value,
+                                placed->next.value - placed->first.value);
+    }
   }
   co_return Result<void>();
 }
@@ -277,6 +288,10 @@ io::Task<void> Session::answer_request() {
   if (!request) {  // was parsed when it came
     pop();
     co_return std::unexpected(std::move(request).error());
+  }
+  if (clustered()) {
+    WALRUS_CO_ASSIGN(bool elsewhere, co_await forward_front(*request));
+    if (elsewhere) co_return Result<void>();
   }
   if (is_append(*request)) co_return co_await append_run();
   if (auto* get_request = std::get_if<wire::native::Get>(&*request)) {
@@ -370,23 +385,54 @@ io::Task<Session::Slot> Session::append(wire::native::Target target, Shape shape
   // An append at an offset that names no partition means partition 0, like READ.
   auto partition = expected ? partition_of(target).value_or(0)
                             : broker::Local::put_partition(**topic, partition_of(target));
-  auto stream = (*topic)->partitions[partition];
+  Origin origin{.target = {}, .log = (*topic)->partitions[partition], .expected = expected};
   walrus::Record record{.value = payload};
   while (true) {
-    auto appended = local_.append(stream, {&record, 1}, {.expected_next = expected});
-    if (appended)
-      co_return Slot{.kind = Slot::kAppended,
-                     .shape = shape,
-                     .pending = appended->pending,
-                     .first = appended->first,
-                     .count = 1};
-    if (appended.error().code == Code::kMismatch && expected)
-      co_return mismatch_slot(stream, *expected);
-    if (appended.error().code != Code::kBusy)
-      co_return error_slot(appended.error(), name_of(target));
-    auto room = co_await local_.room(stream);
+    auto appending = local_.append(*origin.log, {&record, 1}, {.expected_next = expected});
+    if (appending) {
+      if (appending->owed) origin.target = name_of(target);
+      co_return appended_slot(std::move(*appending), shape, std::move(origin));
+    }
+    if (appending.error().code != Code::kBusy) {
+      origin.target = name_of(target);
+      co_return refusal_slot(appending.error(), origin, shape);
+    }
+    auto room = co_await local_.room(origin.log);
     if (!room) co_return error_slot(room.error(), name_of(target));
   }
+}
+
+io::Task<Session::Slot> Session::append_batch(wire::native::Target target, Bytes batch) {
+  auto topic = local_.find(target.topic, partition_of(target));
+  if (!topic) co_return error_slot(topic.error(), name_of(target));
+  auto partition = broker::Local::put_partition(**topic, partition_of(target));
+  Origin origin{.target = {}, .log = (*topic)->partitions[partition], .expected = {}};
+  while (true) {
+    auto stored = local_.produce(**topic, partition, batch, {});
+    if (stored) {
+      if (stored->appending.owed) origin.target = name_of(target);
+      co_return appended_slot(std::move(stored->appending), Shape::kPair, std::move(origin));
+    }
+    if (stored.error().code != Code::kBusy) {
+      origin.target = name_of(target);
+      co_return refusal_slot(stored.error(), origin, Shape::kPair);
+    }
+    auto room = co_await local_.room(origin.log);
+    if (!room) co_return error_slot(room.error(), name_of(target));
+  }
+}
+
+Session::Slot Session::appended_slot(broker::Appending appending, Shape shape, Origin origin) {
+  Slot slot{.kind = Slot::kAppended, .shape = shape};
+  if (appending.owed) slot.origin = std::make_unique<Origin>(std::move(origin));
+  slot.appending = std::move(appending);
+  return slot;
+}
+
+Session::Slot Session::refusal_slot(const Error& error, const Origin& origin, Shape shape) {
+  Slot slot;
+  wire::native::append_error(slot.bytes, describe_refusal(error, origin, shape));
+  return slot;
 }
 
 namespace {
@@ -404,24 +450,14 @@ Error batch_error(const Error& error) {
 
 }  // namespace
 
-io::Task<Session::Slot> Session::append_batch(wire::native::Target target, Bytes batch) {
-  auto topic = local_.find(target.topic, partition_of(target));
-  if (!topic) co_return error_slot(topic.error(), name_of(target));
-  auto partition = broker::Local::put_partition(**topic, partition_of(target));
-  auto stream = (*topic)->partitions[partition];
-  while (true) {
-    auto stored = local_.produce(**topic, partition, batch, {});
-    if (stored)
-      co_return Slot{.kind = Slot::kAppended,
-                     .shape = Shape::kPair,
-                     .pending = stored->appended.pending,
-                     .first = stored->appended.first,
-                     .count = stored->appended.next.value - stored->appended.first.value};
-    if (stored.error().code != Code::kBusy)
-      co_return error_slot(batch_error(stored.error()), name_of(target));
-    auto room = co_await local_.room(stream);
-    if (!room) co_return error_slot(room.error(), name_of(target));
+std::string Session::describe_refusal(const Error& error, const Origin& origin, Shape shape) {
+  if (error.code == Code::kMismatch && origin.expected) {
+    auto bounds = origin.log->bounds();
+    if (!bounds) return describe_error(bounds.error(), "");
+    ++errors_;
+    return text::expected_offset(origin.expected->value, bounds->log_end.value);
   }
+  return describe_error(shape == Shape::kPair ? batch_error(error) : error, origin.target);
 }
 
 std::string Session::describe_error(const Error& error, Bytes target) {
@@ -432,15 +468,6 @@ std::string Session::describe_error(const Error& error, Bytes target) {
 Session::Slot Session::error_slot(const Error& error, Bytes target) {
   Slot slot;
   wire::native::append_error(slot.bytes, describe_error(error, target));
-  return slot;
-}
-
-Session::Slot Session::mismatch_slot(const log::StreamRef& stream, Offset expected) {
-  Slot slot;
-  auto info = local_.engine().info(stream);
-  if (!info) return error_slot(info.error(), "");
-  wire::native::append_error(slot.bytes,
-                             text::expected_offset(expected.value, info->log_end.value));
   return slot;
 }
 
