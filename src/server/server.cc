@@ -117,7 +117,8 @@ Result<void> Server::bind() {
   native.session.groups = groups_;
   if (options_.security.native.tls) native.tls = tls_.get();
   if (cluster_) {
-    native.session.forwarding = {&cluster_->rpc(), loops_[0].get(), cluster_->self()};
+    native.session.forwarding = {
+        .rpc = &cluster_->rpc(), .loop = loops_[0].get(), .self = cluster_->self()};
     native.session.cluster = {.loop = loops_[0].get(),
                               .member = [cluster = cluster_.get()] { return cluster->member(); }};
   }

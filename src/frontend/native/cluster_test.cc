@@ -100,8 +100,8 @@ TEST(ClusterJsonTest, segments_tell_the_chain_and_the_tail) {
   auto seal = cluster.seal_of(first, 100);
   seal.next = TestCluster::on({2, 3, 1});
   auto next = cluster.done(seal).value;
-  auto json = Json::parse(
-      cluster_segments_json(cluster.state, *cluster.state.topics.find(topic), topic));
+  auto json =
+      Json::parse(cluster_segments_json(cluster.state, *cluster.state.topics.find(topic), topic));
   EXPECT_EQ(json["name"], "t1");
   EXPECT_EQ(json["replication_factor"], 3);
   ASSERT_EQ(json["partitions"].size(), 2);

@@ -59,6 +59,11 @@ struct Session::Executor {
     wire::native::append_error(out, session.describe_error(error, target));
     return {};
   }
+  // Of what is kept by one node of a cluster, which need not be this one.
+  Result<void> refuse_lost(const Error& error, Bytes target) {
+    wire::native::append_error(out, session.describe_lost(error, target));
+    return {};
+  }
   Result<void> answer_text(const Result<std::string>& text, Bytes target) {
     if (!text) return refuse(text.error(), target);
     wire::native::append_text(out, *text);
@@ -204,7 +209,7 @@ struct Session::Executor {
     auto polled =
         co_await local.poll(*topic, partition_of(request.target), std::string(request.consumer),
                             read_request(0, request.bytes_max, request.wait_ms));
-    if (!polled) co_return refuse(polled.error(), target);
+    if (!polled) co_return refuse_lost(polled.error(), target);
     session.remember_polled(polled_key(request.target.topic, request.consumer), polled->partition);
     co_return answer_records(*polled);
   }
@@ -218,6 +223,8 @@ struct Session::Executor {
     if (partition >= (*topic)->partitions.size()) partition = 0;
     auto committed = co_await local.commit(*topic, partition, std::string(request.consumer),
                                            Offset{request.next});
+    if (!committed && committed.error().code == Code::kFenced)
+      co_return refuse_lost(committed.error(), target);
     if (!committed)
       co_return refuse_read(committed.error(), *(*topic)->partitions[partition], target);
     wire::native::append_ok(out);
@@ -312,13 +319,13 @@ struct Session::Executor {
     co_return answer_ok(co_await delete_group(groups(), std::string(request.group)), "");
   }
   Done operator()(wire::native::ClusterRequest request) {
-    auto answer = co_await answer_cluster(session.options_.cluster, local.loop(), request.verb,
-                                          std::string(request.topic), NodeId{request.node},
-                                          request.force);
+    auto answer =
+        co_await answer_cluster(session.options_.cluster, local.loop(), request.verb,
+                                std::string(request.topic), NodeId{request.node}, request.force);
     if (answer && answer->empty()) co_return answer_ok({}, "");
     // Their texts are of this protocol.
-    bool told = !answer && (answer.error().code == Code::kNotFound ||
-                            answer.error().code == Code::kInvalid);
+    bool told = !answer &&
+                (answer.error().code == Code::kNotFound || answer.error().code == Code::kInvalid);
     if (told) co_return refuse_text(answer.error().message);
     co_return answer_text(answer, request.topic);
   }

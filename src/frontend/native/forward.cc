@@ -23,7 +23,10 @@ Upstream::Upstream(io::Loop& here, io::Loop& there, std::shared_ptr<Shared> shar
 
 // The stream goes on its own loop, behind the calls that use it.
 Upstream::~Upstream() {
-  there_.post([shared = std::move(shared_)] { shared->stream.reset(); });
+  there_.post([shared = std::move(shared_)] {
+    shared->stream->end();  // what was sent still arrives
+    shared->stream.reset();
+  });
 }
 
 io::Task<std::shared_ptr<Upstream>> Upstream::open(Forwarding way, io::Loop& here, NodeId node,

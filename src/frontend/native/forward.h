@@ -8,7 +8,7 @@
 //   Upstream             at the node that has the client; lives on the session's loop
 //   ForwardedConnection  at the node that serves; lives on the loop of its Rpc
 
-#include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -21,8 +21,16 @@ namespace walrus::frontend::native {
 
 constexpr net::Method kForwardNative{0x400};  // a stream; a wire::peer::ForwardOpen opens it
 
+// What the node that hands on says of the GETs that it was answered: their records are with the
+// client. It is no request and has no reply. Without it they were not delivered.
+constexpr Bytes kDelivered = "DELIVERED";
+
 // The way to the other nodes, from any loop. The Rpc outlives all sessions.
 struct Forwarding {
+  // Who has the queue and the consumers of a topic, who coordinates a group; a hint. kBusy: nobody
+  // within the time.
+  using Find = std::function<io::Task<NodeId>(io::Loop& here, std::string name, io::Nanos timeout)>;
+  Find owner_of{}, coordinator_of{};
   net::Rpc* rpc = nullptr;   // null: there are no other nodes
   io::Loop* loop = nullptr;  // the Rpc's
   NodeId self{};

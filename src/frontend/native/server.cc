@@ -97,8 +97,7 @@ io::Task<void> NativeServer::serve_forwarded(net::Request request, net::Stream& 
       options);
   sessions_[0].insert(session);
   io::Signal ended(local.loop());
-  session->start([this, session, set = std::make_shared<decltype(ended.setter())>(
-                                     ended.setter())] {
+  session->start([this, session, set = std::make_shared<decltype(ended.setter())>(ended.setter())] {
     sessions_[0].erase(session);
     (*set)({});
   });

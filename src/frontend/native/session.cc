@@ -17,8 +17,8 @@ namespace {
 using wire::native::FrameSplitter;
 namespace text = wire::native::text;
 
-constexpr std::size_t kSlotsMax = 4096;         // requests of one connection that wait
-constexpr std::size_t kWriteBytes = 64 << 10;   // replies are gathered up to this
+constexpr std::size_t kSlotsMax = 4096;        // requests of one connection that wait
+constexpr std::size_t kWriteBytes = 64 << 10;  // replies are gathered up to this
 constexpr Bytes kHttpHint =
     "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n"
     "Content-Length: 64\r\n\r\n"
@@ -82,7 +82,8 @@ void Session::end_coroutine() {
   slot_bytes_ = flushing_ = 0;
   account();
   std::map<broker::TopicRef, std::vector<broker::Claim>> claims;
-  for (auto& unsent : unsent_) claims[unsent.topic].push_back(std::move(unsent.claim));
+  for (auto& unsent : unsent_)
+    if (unsent.node == NodeId{}) claims[unsent.topic].push_back(std::move(unsent.claim));
   unsent_.clear();
   for (auto& [topic, returned] : claims) local_.restore(topic, std::move(returned));
   if (ended_) std::exchange(ended_, nullptr)();
@@ -134,6 +135,10 @@ bool Session::foreign_protocol() {
 io::Task<void> Session::take_event(FrameSplitter::Event event) {
   if (event.kind != FrameSplitter::Kind::kFrame) {
     push_error(text::kInvalidFrameLength);
+    co_return Result<void>();
+  }
+  if (options_.forwarded && event.body == kDelivered) {
+    take_delivered();
     co_return Result<void>();
   }
   ++requests_;
@@ -333,13 +338,17 @@ io::Task<void> Session::flush() {
   count(0, bytes.size());
   written_ = result ? written_ + std::ssize(bytes) : connection_->written();
   std::map<broker::TopicRef, std::vector<broker::ClaimId>> delivered;
+  std::set<NodeId> elsewhere;
   std::size_t count = 0;
-  for (; count < unsent_.size() && unsent_[count].end <= written_; ++count) {
+  // Where the peer hands on, it says itself what its client has.
+  for (; !options_.forwarded && count < unsent_.size() && unsent_[count].end <= written_; ++count) {
     const auto& unsent = unsent_[count];
-    delivered[unsent.topic].push_back({unsent.claim.partition, unsent.claim.offset});
+    if (unsent.node != NodeId{}) elsewhere.insert(unsent.node);
+    else delivered[unsent.topic].push_back({unsent.claim.partition, unsent.claim.offset});
   }
   unsent_.erase(unsent_.begin(), unsent_.begin() + static_cast<std::ptrdiff_t>(count));
   for (auto& [topic, claims] : delivered) local_.delivered(topic, std::move(claims));
+  if (!elsewhere.empty()) co_await tell_delivered(std::move(elsewhere));
   room_->open();
   if (result && out_.empty()) {  // keeps the buffer, unless it grew large
     bytes.clear();
@@ -502,7 +511,7 @@ io::Task<void> Session::get(wire::native::Get request, std::size_t run) {
       if (empty) wire::native::append_empty(out_);
       else claims = std::unexpected(std::move(empty).error());
     }
-    if (!claims) wire::native::append_error(out_, describe_error(claims.error(), name));
+    if (!claims) wire::native::append_error(out_, describe_lost(claims.error(), name));
     pop();
     co_return Result<void>();
   }

@@ -19,6 +19,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -96,7 +97,7 @@ class Session : public std::enable_shared_from_this<Session> {
     io::Nanos give_up{};  // then it is not placed anew
     bool unexecuted() const { return kind == kRequest || kind == kForwarded; }
   };
-  struct Route {  // of a partition
+  struct Route {    // of a partition
     NodeId node{};  // that leads it; 0: this one, or nobody
     std::string log{};
   };
@@ -104,7 +105,7 @@ class Session : public std::enable_shared_from_this<Session> {
     NodeId node{};
     std::size_t unanswered = 0;
   };
-  struct There {  // what is unanswered of this connection at another node
+  struct There {                      // what is unanswered of this connection at another node
     std::shared_ptr<Upstream> way{};  // shared with calls under way
     std::size_t requests = 0, bytes = 0;
   };
@@ -112,6 +113,7 @@ class Session : public std::enable_shared_from_this<Session> {
     std::int64_t end = 0;  // the place in the connection's output where its reply ends
     broker::TopicRef topic{};
     broker::Claim claim{};
+    NodeId node{};  // that has claimed it, instead of this one
   };
 
   static boost::asio::awaitable<void> run_reader(std::shared_ptr<Session>);
@@ -151,6 +153,10 @@ class Session : public std::enable_shared_from_this<Session> {
   boost::asio::awaitable<void> take_back(NodeId, bool unknown);
   void try_again(std::size_t slot);
   io::Task<bool> forward_front(const wire::native::Request&);
+  io::Task<NodeId> server_of(const wire::native::Request&);
+  void take_delivered();
+  boost::asio::awaitable<void> tell_delivered(std::set<NodeId>);
+  std::string describe_lost(const Error&, Bytes target);
   io::Task<void> answer_forwarded();
   bool is_refusal(const Slot&, const Result<broker::Placed>&) const;
   void answered(const std::string& log);
@@ -196,11 +202,11 @@ class Session : public std::enable_shared_from_this<Session> {
   std::size_t placed_ = 0;                   // in a cluster: slots at the front that are placed
   std::map<std::string, Placement> placements_;  // by partition, of placed slots
   std::map<NodeId, There> upstreams_;
-  std::size_t flushing_ = 0;                 // bytes that the connection is writing
-  std::int64_t accounted_ = 0;               // of this session in SessionMemory
-  std::string out_;                          // replies in order, not yet written
-  std::vector<Unsent> unsent_;               // in the order of out_
-  std::int64_t written_ = 0;                 // bytes of replies handed over
+  std::size_t flushing_ = 0;                                 // bytes that the connection is writing
+  std::int64_t accounted_ = 0;                               // of this session in SessionMemory
+  std::string out_;                                          // replies in order, not yet written
+  std::vector<Unsent> unsent_;                               // in the order of out_
+  std::int64_t written_ = 0;                                 // bytes of replies handed over
   std::vector<std::pair<std::string, std::size_t>> polled_;  // "topic consumer", partition
   std::unique_ptr<io::Gate> room_;  // for the reader: less waits than before
   std::unique_ptr<io::Gate> work_;  // for the writer: a slot, or an end

@@ -21,8 +21,9 @@ namespace {
 namespace text = wire::native::text;
 using wire::native::Request;
 
-constexpr io::Nanos kPatience = std::chrono::seconds(10);  // for a partition to have a leader
-constexpr io::Nanos kPause = std::chrono::milliseconds(10);  // before it is looked again
+constexpr io::Nanos kPatience = std::chrono::seconds(10);      // for a partition to have a leader
+constexpr io::Nanos kPause = std::chrono::milliseconds(10);    // before it is looked again
+constexpr io::Nanos kFindTimeout = std::chrono::seconds(2);    // for who keeps something
 constexpr io::Nanos kReplyTimeout = std::chrono::seconds(30);  // beside what the request waits
 // At one node and not answered. What it sends back for so many has room in its stream's window, so
 // that it goes on reading whatever happens.
@@ -60,14 +61,42 @@ io::Nanos waits(const Request& request) {
   return Millis(wait_ms);
 }
 
-// Sent twice it is done once, or changes nothing.
+// Of a queue, of a consumer.
+std::optional<wire::native::Target> queue_target(const Request& request) {
+  using namespace wire::native;
+  if (auto* get = std::get_if<Get>(&request)) return get->target;
+  if (auto* poll = std::get_if<Poll>(&request)) return poll->target;
+  if (auto* commit = std::get_if<Commit>(&request)) return commit->target;
+  return std::nullopt;
+}
+
+std::optional<Bytes> group_of(const Request& request) {
+  using namespace wire::native;
+  if (auto* describe = std::get_if<DescribeGroup>(&request)) return describe->group;
+  if (auto* set = std::get_if<SetGroup>(&request)) return set->group;
+  if (auto* remove = std::get_if<DeleteGroup>(&request)) return remove->group;
+  return std::nullopt;
+}
+
+// Sent twice it is done once, or changes nothing: what a GET has taken and nobody was given comes
+// back first.
 bool repeatable(const Request& request) {
   using namespace wire::native;
-  if (read_target(request)) return true;
+  if (read_target(request) || queue_target(request) || group_of(request)) return true;
   auto* batch = std::get_if<Batch>(&request);
   if (batch == nullptr) return false;
   auto view = record::BatchView::parse(batch->batch);
   return view && view->producer_id() >= 0;
+}
+
+std::string refused_target(const Request& request) {
+  using namespace wire::native;
+  if (auto read = read_target(request)) return name_of(*read);
+  if (auto queue = queue_target(request)) return name_of(*queue);
+  if (auto group = group_of(request)) return fmt::format("group {}", *group);
+  auto copy = request;
+  auto* target = append_target(copy);
+  return target ? name_of(*target) : "";
 }
 
 std::string body_of(const Request& request) {
@@ -163,8 +192,8 @@ io::Task<void> Session::place_here(Slot& slot, const Request& request) {
 bool Session::place_there(Slot& slot, NodeId node, std::string& frames) {
   patience(slot);
   auto& there = upstreams_[node];
-  if (there.requests > 0 && (there.requests >= kForwardedMax ||
-                             there.bytes + slot.bytes.size() > kForwardedBytesMax))
+  if (there.requests > 0 &&
+      (there.requests >= kForwardedMax || there.bytes + slot.bytes.size() > kForwardedBytesMax))
     return false;
   ++there.requests;
   there.bytes += slot.bytes.size();
@@ -192,20 +221,34 @@ boost::asio::awaitable<void> Session::send_to(NodeId node, std::string frames) {
   if (auto sent = co_await way->send(std::move(frames)); !sent) co_await take_back(node, true);
 }
 
+// The node that serves it, which is no append; 0: this one, or nobody is known.
+io::Task<NodeId> Session::server_of(const Request& request) {
+  const auto& way = options_.forwarding;
+  if (auto target = read_target(request)) co_return route_of(*target).node;
+  Result<NodeId> found = NodeId{};
+  if (auto target = queue_target(request); target && way.owner_of) {
+    if (!local_.find(target->topic, partition_of(*target))) co_return NodeId{};
+    found = co_await way.owner_of(local_.loop(), std::string(target->topic), kFindTimeout);
+  } else if (auto group = group_of(request); group && way.coordinator_of) {
+    found = co_await way.coordinator_of(local_.loop(), std::string(*group), kFindTimeout);
+  }
+  co_return found && *found != way.self ? *found : NodeId{};
+}
+
 // The request at the front, which is no append, where another node serves it. False: it does not.
 io::Task<bool> Session::forward_front(const Request& request) {
-  auto target = read_target(request);
-  auto route = target ? route_of(*target) : Route{};
-  if (route.node == NodeId{}) co_return false;
+  WALRUS_CO_ASSIGN(auto node, co_await server_of(request));
+  if (node == NodeId{}) co_return false;
   if (options_.forwarded) {
-    refuse_moved(name_of(*target));
+    auto target = refused_target(request);
+    refuse_moved(target);
     co_return true;
   }
   WALRUS_CO_TRY(co_await flush());  // it may take long: what is answered already goes out
   std::string frames;
   auto& slot = slots_.front();
-  CHECK(place_there(slot, route.node, frames));
-  co_await send_to(route.node, std::move(frames));
+  CHECK(place_there(slot, node, frames));
+  co_await send_to(node, std::move(frames));
   co_return true;
 }
 
@@ -221,8 +264,11 @@ io::Task<void> Session::answer_forwarded() {
   } else if (reply->starts_with(kNoLeader)) {
     co_await settle_there(node);
   } else {
+    bool got = request && std::holds_alternative<wire::native::Get>(*request);
     if (reply->starts_with("ERR ")) ++errors_;
     wire::native::append_frame(out_, *reply);
+    if (got && reply->starts_with("OK "))
+      unsent_.push_back({.end = written_ + std::ssize(out_), .node = node});
     auto& there = upstreams_[node];
     --there.requests;
     there.bytes -= slot.bytes.size();
@@ -317,10 +363,38 @@ void Session::answered(const std::string& log) {
 
 std::string Session::refusal_of(Bytes body) {
   auto request = wire::native::parse_request(body);
-  if (!request) return std::string(text::kBusy);
-  auto read = read_target(*request);
-  auto* target = read ? &*read : append_target(*request);
-  return target ? text::no_leader(name_of(*target)) : std::string(text::kBusy);
+  return request ? text::no_leader(refused_target(*request)) : std::string(text::kBusy);
+}
+
+// Of the GETs that another node has handed on and was answered: its client has the records.
+void Session::take_delivered() {
+  std::map<broker::TopicRef, std::vector<broker::ClaimId>> delivered;
+  std::size_t count = 0;
+  for (; count < unsent_.size() && unsent_[count].end <= written_; ++count)
+    delivered[unsent_[count].topic].push_back(
+        {unsent_[count].claim.partition, unsent_[count].claim.offset});
+  unsent_.erase(unsent_.begin(), unsent_.begin() + static_cast<std::ptrdiff_t>(count));
+  for (auto& [topic, claims] : delivered) local_.delivered(topic, std::move(claims));
+}
+
+// If it does not get there, the records come again.
+boost::asio::awaitable<void> Session::tell_delivered(std::set<NodeId> nodes) {
+  std::string frame;
+  wire::native::append_frame(frame, kDelivered);
+  for (auto node : nodes) {
+    auto found = upstreams_.find(node);
+    if (found == upstreams_.end() || !found->second.way) continue;
+    auto way = found->second.way;
+    (void)co_await way->send(frame);
+  }
+}
+
+// Of what one node of a cluster keeps for all: where that is another one now, it is certain that
+// nothing was done here.
+std::string Session::describe_lost(const Error& error, Bytes target) {
+  if (!clustered() || error.code != Code::kFenced) return describe_error(error, target);
+  ++errors_;
+  return text::no_leader(target);
 }
 
 void Session::answer_slot(Slot& slot, Bytes error) {
