@@ -66,6 +66,8 @@ void add_shell(CommandLine&);
 void add_bench(CommandLine&);
 void add_user(CommandLine&);
 void add_group(CommandLine&);
+void add_cluster(CommandLine&);
+void add_cluster_directories(CommandLine&, CLI::App& cluster);  // those of `cluster` without server
 void add_completion(CommandLine&);
 void add_version(CommandLine&);
 

@@ -36,6 +36,15 @@ Result<void> check_options(const EngineOptions& options) {
   return {};
 }
 
+Result<void> check_size(const record::BatchView& batch, const Options& limits) {
+  if (static_cast<std::int64_t>(batch.bytes().size()) <= limits.batch_bytes_max &&
+      batch.count() <= limits.batch_records_max)
+    return {};
+  return fail(Code::kTooLarge, "a batch of {} records and {} bytes, the limits are {} and {}",
+              batch.count(), batch.bytes().size(), limits.batch_records_max,
+              limits.batch_bytes_max);
+}
+
 std::uint64_t read_number(const std::optional<std::string>& value) {
   if (!value) return 0;
   return Decoder(*value).uvarint().value_or(0);
@@ -345,6 +354,10 @@ Result<void> Engine::failure() const {
   return {};
 }
 
+bool Engine::opened_torn() const {
+  return std::ranges::any_of(impl_->shards, [](const auto& shard) { return shard->opened_torn(); });
+}
+
 io::Env& Engine::env() { return impl_->env; }
 const EngineOptions& Engine::options() const { return impl_->options; }
 
@@ -485,13 +498,21 @@ Result<Appended> Engine::append(const StreamRef& stream, std::span<const Record>
 
 Result<Appended> Engine::append_batch(const StreamRef& stream, const record::BatchView& batch,
                                       std::optional<Offset> expected_next) {
-  const auto& user = impl_->options.user;
-  if (static_cast<std::int64_t>(batch.bytes().size()) > user.batch_bytes_max ||
-      batch.count() > user.batch_records_max) {
-    return fail(Code::kTooLarge, "a batch of {} records and {} bytes, the limits are {} and {}",
-                batch.count(), batch.bytes().size(), user.batch_records_max, user.batch_bytes_max);
-  }
+  WALRUS_TRY(check_size(batch, impl_->options.user));
   return stream->shard->append_batch(*stream, batch, expected_next);
+}
+
+Result<Appended> Engine::append_copy(const StreamRef& stream, const record::BatchView& batch) {
+  WALRUS_TRY(check_size(batch, impl_->options.user));
+  return stream->shard->append_copy(*stream, batch);
+}
+
+Result<Pending> Engine::begin(const StreamRef& stream, Offset first) {
+  return stream->shard->begin(*stream, first.value);
+}
+
+ProducerTable Engine::producers(const StreamRef& stream) const {
+  return stream->shard->producers(*stream);
 }
 
 void Engine::when_room(const StreamRef& stream, Done<void> done) {

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "io/env.h"
+#include "log/producers.h"
 #include "record/batch.h"
 
 namespace walrus::log {
@@ -92,7 +93,8 @@ enum class Table : std::uint8_t {
   kCursors = 2,
   kClean = 3,
   kProducers = 4,
-  kRaft = 5
+  kRaft = 5,
+  kCopies = 6,
 };
 
 class Engine {
@@ -102,6 +104,9 @@ class Engine {
   ~Engine();             // as close(), the error dropped
   Result<void> close();  // syncs, checkpoints, releases the lock; everything pending is answered
   Result<void> failure() const;  // the error that ended this instance, or nothing
+  // Whether a journal ended in a bad frame, at or above all that was known to be synced, when this
+  // instance opened it: what is missing behind it was not answered by a sync, unless it rotted.
+  bool opened_torn() const;
   // Milliseconds since 1970, for what is removed by age: follows a wall clock that jumps only
   // slowly.
   std::int64_t trusted_ms();
@@ -137,6 +142,14 @@ class Engine {
   // id, epoch and sequence are those in the batch.
   Result<Appended> append_batch(const StreamRef&, const record::BatchView&,
                                 std::optional<Offset> expected_next = {});
+  // For streams that copy another log. A batch that has its base offset, which is the log end
+  // (kMismatch), and its epoch: stored as it is, in a segment of that epoch; nothing rolls by size,
+  // and no producer's sequence is checked.
+  Result<Appended> append_copy(const StreamRef&, const record::BatchView&);
+  // A stream without records begins at `first`, which is not below its end (kOutOfRange). Nothing
+  // happens where it is. kExists: it holds records.
+  Result<Pending> begin(const StreamRef&, Offset first);
+  ProducerTable producers(const StreamRef&) const;  // as of the log end
   void when_room(const StreamRef&, Done<void>);
 
   void when_done(const Pending&, Done<void>);

@@ -160,13 +160,18 @@ void Journal::open_group() {
 void Journal::close_group() {
   if (!group_open_) return;
   group_open_ = false;
-  SyncJob::Range range{active_, group_start_, round_up(position_), nullptr};
-  if (!options_.mapped) {
+  // What a recycled file held there would look like a frame that was torn.
+  auto end = round_up(position_);
+  SyncJob::Range range{active_, group_start_, end, nullptr};
+  if (options_.mapped) {
+    std::fill_n(at(position_), end - position_, '\0');
+  } else {
+    buffer_.resize(static_cast<std::size_t>(end - buffer_start_));
     range.bytes = std::make_shared<const std::string>(std::move(buffer_));
     buffer_ = {};
   }
   unsynced_.push_back(std::move(range));
-  position_ = round_up(position_);
+  position_ = end;
 }
 
 char* Journal::at(std::int64_t position) {

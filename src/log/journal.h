@@ -78,7 +78,7 @@ constexpr std::uint32_t kJournalVersion = 1;
 enum class FrameType : std::uint8_t {
   kBatch = 1,     // offset = base offset; payload = one record batch
   kState = 2,     // flags = Table; payload: key, 0 or 1, value
-  kTrim = 3,      // offset = first kept
+  kTrim = 3,      // offset = first kept; of an empty stream also beyond its end, which moves there
   kTruncate = 4,  // offset = first dropped, epoch = the new one; payload: nothing or one batch
   kDrop = 5,      // the stream is gone
   kEnd = 6,       // the log goes on in the file with sequence `offset`
@@ -157,6 +157,8 @@ class Journal {
   // Replays what lies at or above `start`, in order. kCorrupt, kVersion. Afterwards everything
   // applied is on the disk (unless read only).
   Result<void> recover(const JournalStart& start, const Apply&);
+  // After recover(): something was written behind the last good frame.
+  bool opened_torn() const { return opened_torn_; }
   // After recover(): adds the copies of headers that are damaged while the other one serves.
   void verify(std::vector<Finding>& findings) const;
   // Where a replay of what is not encoded yet would begin: the start of the next manifest.
@@ -228,6 +230,7 @@ class Journal {
   Result<void> survey(Replay&, std::vector<Found>&, const JournalStart&);
   Result<Found*> first_file(const Replay&, const JournalStart&) const;
   Result<void> check_end(const Replay&, const Found& last, bool followed) const;
+  static bool is_torn(const Replay&, const Found& last, bool followed);
   Result<void> replay_file(Replay&, const Found&, Lsn limit);
   Result<void> replay_frame(Replay&, const Found&, const Frame&, Bytes whole, Lsn lsn);
   Result<void> end_replay(Replay&);
@@ -266,7 +269,7 @@ class Journal {
 
   JournalFileRef unlinked_;  // at recovery: the first new file, whose header is written last
   std::vector<Finding> damaged_copies_;  // of headers known to be synced; found by recover()
-  bool copying_ = false;
+  bool copying_ = false, opened_torn_ = false;
   std::uint64_t prev_sequence_ = 0;  // what the next activated file names as its predecessor
   Lsn prev_end_ = 0;
   std::uint32_t reserved_ = 0;

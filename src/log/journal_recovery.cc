@@ -165,6 +165,7 @@ Result<void> Journal::recover(const JournalStart& start, const Apply& apply) {
     now->file->end_lsn = replay.cut;
     if (!next || replay.end != limit) {
       WALRUS_TRY(check_end(replay, *now, next != nullptr));
+      opened_torn_ = is_torn(replay, *now, next != nullptr);
       break;
     }
     now = next;
@@ -247,6 +248,38 @@ Result<void> Journal::check_end(const Replay& replay, const Found& last, bool fo
   if (!synced) return {};
   return fail(Code::kCorrupt, "{}: both copies of its header are damaged",
               named->second->file->path.string());
+}
+
+// A log that ends cleanly has nothing behind its last frame but marks: the rest of a group's last
+// block is zeros. The bytes in `replay` are the last file's.
+bool Journal::is_torn(const Replay& replay, const Found& last, bool followed) {
+  if (followed || replay.end_frame != 0) return true;
+  const auto& file = *last.file;
+  auto bytes = Bytes(replay.bytes);
+  auto first = file.base_lsn + static_cast<Lsn>(kFirstGroup);
+  auto end =
+      replay.end > first ? static_cast<std::int64_t>(replay.end - file.base_lsn) : kFirstGroup;
+  auto group_at = [&](std::int64_t position) -> std::optional<GroupHeader> {
+    if (position >= std::ssize(bytes)) return std::nullopt;
+    auto group = decode_group_header(bytes.substr(static_cast<std::size_t>(position)));
+    bool ours = group && group->nonce == file.nonce &&
+                group->lsn == file.base_lsn + static_cast<Lsn>(position);
+    return ours ? group : std::nullopt;
+  };
+  auto position = end;
+  for (;;) {
+    auto block_end = round_up(position);
+    auto rest = bytes.substr(std::min(bytes.size(), static_cast<std::size_t>(position)),
+                             static_cast<std::size_t>(block_end - position));
+    if (rest.find_first_not_of('\0') != Bytes::npos) return true;
+    position = block_end;
+    auto mark = group_at(position);
+    if (!mark || mark->prev_end != replay.end) break;
+    position += kGroupHeaderBytes;
+  }
+  for (; position < std::ssize(bytes); position += kBlockBytes)
+    if (group_at(position)) return true;
+  return false;
 }
 
 void Journal::verify(std::vector<Finding>& findings) const {

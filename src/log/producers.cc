@@ -73,6 +73,16 @@ void ProducerTable::add(std::int64_t id, std::int16_t epoch, std::int32_t first_
   entry.last_timestamp_ms = timestamp_ms;
 }
 
+void ProducerTable::follow(const ProducerTable& later) {
+  for (const ProducerEntry& entry : later.entries_) {
+    for (const ProducerBatch& batch : entry.batches) {
+      auto count = ((batch.last_sequence - batch.first_sequence) & 0x7fffffff) + 1;
+      add(entry.id, entry.epoch, batch.first_sequence, count, batch.first_offset,
+          entry.last_timestamp_ms);
+    }
+  }
+}
+
 void ProducerTable::truncate(std::int64_t end) {
   for (ProducerEntry& entry : entries_) {
     std::erase_if(entry.batches,

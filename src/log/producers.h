@@ -37,6 +37,8 @@ class ProducerTable {
   // After an append, and for each batch at recovery.
   void add(std::int64_t id, std::int16_t epoch, std::int32_t first_sequence, std::int32_t count,
            std::int64_t first_offset, std::int64_t timestamp_ms);
+  // What followed it: as if the batches that `later` remembers had been added here.
+  void follow(const ProducerTable& later);
   // Forgets batches at or above `end` (truncate) and producers idle since before `cutoff_ms`.
   void truncate(std::int64_t end);
   void expire(std::int64_t cutoff_ms);

@@ -75,7 +75,7 @@ Result<Appended> Shard::append(StreamState& stream, std::span<const Record> reco
                               static_cast<std::uint32_t>(size),
                               static_cast<std::uint32_t>(count),
                               batch.max_timestamp()};
-    appended(stream, entry, batch, rolled, ready);
+    appended(stream, entry, batch, {fields.base_offset, fields.epoch, rolled}, ready);
     return Appended{pending_for(stream, journal_.end()), Offset{entry.base_offset},
                     Offset{entry.end_offset}};
   }();
@@ -97,34 +97,56 @@ Result<Appended> Shard::append_batch(StreamState& stream, const record::BatchVie
     auto count = static_cast<std::int64_t>(batch.last_offset_delta()) + 1;
     WALRUS_ASSIGN(auto repeated, check_append(stream, options, count));
     if (repeated) return *repeated;
-    auto bytes = batch.bytes();
-    auto size = static_cast<std::uint32_t>(bytes.size());
-    auto reserved = journal_.reserve(size, true);
-    if (!reserved) return std::unexpected(busy_error(reserved.error()));
-    bool rolled = roll_due(stream, batch.count(), size, now);
-    auto epoch = stream.epoch + (rolled ? 1 : 0);
-    std::ranges::copy(bytes, *reserved);
-    record::set_base_offset(*reserved, stream.log_end);
-    record::set_epoch(*reserved, epoch);
-    record::BatchView stored(Bytes(*reserved, size));
-    PendingChunk::Entry entry{stream.log_end,
-                              stream.log_end + count,
-                              0,
-                              size,
-                              static_cast<std::uint32_t>(batch.count()),
-                              batch.max_timestamp()};
-    entry.payload = journal_.commit({.type = FrameType::kBatch,
-                                     .flags = rolled ? kOpensSegment : std::uint8_t{0},
-                                     .stream = stream.id,
-                                     .offset = entry.base_offset,
-                                     .epoch = epoch,
-                                     .length = size});
-    appended(stream, entry, stored, rolled, ready);
-    return Appended{pending_for(stream, journal_.end()), Offset{entry.base_offset},
-                    Offset{entry.end_offset}};
+    bool rolled = roll_due(stream, batch.count(), std::ssize(batch.bytes()), now);
+    return store_batch(stream, batch, {stream.log_end, stream.epoch + (rolled ? 1 : 0), rolled},
+                       ready);
   }();
   ready.run();
   return answer;
+}
+
+// Epochs may fall: what is cut off and copied again is as it was.
+Result<Appended> Shard::append_copy(StreamState& stream, const record::BatchView& batch) {
+  Ready ready;
+  Result<Appended> answer = [&]() -> Result<Appended> {
+    LockGuard guard(lock_);
+    WALRUS_TRY(usable(stream));
+    if (batch.base_offset() != stream.log_end) {
+      return fail(Code::kMismatch, "a batch at offset {}, next is {}", batch.base_offset(),
+                  stream.log_end);
+    }
+    bool opens = batch.epoch() != stream.epoch;
+    return store_batch(stream, batch, {batch.base_offset(), batch.epoch(), opens}, ready);
+  }();
+  ready.run();
+  return answer;
+}
+
+Result<Appended> Shard::store_batch(StreamState& stream, const record::BatchView& batch,
+                                    const Stamp& stamp, Ready& ready) {
+  auto bytes = batch.bytes();
+  auto size = static_cast<std::uint32_t>(bytes.size());
+  auto reserved = journal_.reserve(size, true);
+  if (!reserved) return std::unexpected(busy_error(reserved.error()));
+  std::ranges::copy(bytes, *reserved);
+  record::set_base_offset(*reserved, stamp.base_offset);
+  record::set_epoch(*reserved, stamp.epoch);
+  record::BatchView stored(Bytes(*reserved, size));
+  PendingChunk::Entry entry{stamp.base_offset,
+                            stamp.base_offset + batch.last_offset_delta() + 1,
+                            0,
+                            size,
+                            static_cast<std::uint32_t>(batch.count()),
+                            batch.max_timestamp()};
+  entry.payload = journal_.commit({.type = FrameType::kBatch,
+                                   .flags = stamp.opens_segment ? kOpensSegment : std::uint8_t{0},
+                                   .stream = stream.id,
+                                   .offset = entry.base_offset,
+                                   .epoch = stamp.epoch,
+                                   .length = size});
+  appended(stream, entry, stored, stamp, ready);
+  return Appended{pending_for(stream, journal_.end()), Offset{entry.base_offset},
+                  Offset{entry.end_offset}};
 }
 
 // Everything that can refuse an append, before any state is changed. A value: the batch was
@@ -150,7 +172,7 @@ Result<std::optional<Appended>> Shard::check_append(StreamState& stream,
 }
 
 void Shard::appended(StreamState& stream, const PendingChunk::Entry& entry,
-                     const record::BatchView& batch, bool rolled, Ready& ready) {
+                     const record::BatchView& batch, const Stamp& stamp, Ready& ready) {
   ++appends_;
   if (journal_.active_sequence() != last_active_) {
     // Another file is in use: one more has to be made ready, and the old ones want a checkpoint.
@@ -161,7 +183,7 @@ void Shard::appended(StreamState& stream, const PendingChunk::Entry& entry,
     populating_ = true;
     if (allocator_) allocator_->wake();
   }
-  if (rolled) open_segment(stream, stream.epoch + 1, entry.max_timestamp_ms);
+  if (stamp.opens_segment) open_segment(stream, stamp.epoch, entry.max_timestamp_ms);
   add_pending(stream, entry, batch.base_timestamp());
   if (batch.producer_id() >= 0) {
     stream.producers.add(batch.producer_id(), batch.producer_epoch(), batch.base_sequence(),
@@ -267,6 +289,39 @@ Result<Pending> Shard::trim(StreamState& stream, std::int64_t first_kept) {
   stream.log_start = first_kept;
   drop_extents(stream);
   return pending;
+}
+
+// The frame is a trim to a place beyond the end.
+Result<Pending> Shard::begin(StreamState& stream, std::int64_t first) {
+  LockGuard guard(lock_);
+  WALRUS_TRY(usable(stream));
+  if (stream.log_start != stream.log_end) {
+    return fail(Code::kExists, "stream {} holds records from {} to {}", stream.name,
+                stream.log_start, stream.log_end);
+  }
+  if (first < stream.log_end) {
+    return fail(Code::kOutOfRange, "a stream that ends at {} does not begin at {}", stream.log_end,
+                first);
+  }
+  if (first == stream.log_end) return Pending{this, journal_.end(), true};
+  WALRUS_ASSIGN(auto pending,
+                write_frame({.type = FrameType::kTrim, .stream = stream.id, .offset = first}, {}));
+  begin_at(stream, first);
+  drop_extents(stream);
+  return pending;
+}
+
+void Shard::begin_at(StreamState& stream, std::int64_t first) {
+  ++stream.truncations;
+  stream.log_start = stream.log_end = stream.high_watermark = first;
+  stream.syncing_end = stream.written_end = first;
+  stream.pending.clear();
+  open_segment(stream, stream.epoch, ms(env_.wall()));
+}
+
+ProducerTable Shard::producers(StreamState& stream) {
+  LockGuard guard(lock_);
+  return stream.producers;
 }
 
 Result<Pending> Shard::drop(std::uint64_t id) {

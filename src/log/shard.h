@@ -122,6 +122,7 @@ class Shard {
 
   Result<void> create();   // a new shard: directory, first journal files, first manifest
   Result<void> recover();  // loads the manifest, replays the journal
+  bool opened_torn() const { return journal_.opened_torn(); }
   void start_workers();
   void stop_workers();
 
@@ -138,6 +139,9 @@ class Shard {
   Result<Appended> append(StreamState&, std::span<const Record>, std::size_t bytes, Time now,
                           const AppendOptions&);
   Result<Appended> append_batch(StreamState&, const record::BatchView&, std::optional<Offset>);
+  Result<Appended> append_copy(StreamState&, const record::BatchView&);
+  Result<Pending> begin(StreamState&, std::int64_t first);
+  ProducerTable producers(StreamState&);
   Result<Pending> trim(StreamState&, std::int64_t first_kept);
   Result<Pending> truncate(StreamState&, std::int64_t first_dropped);
   Result<Pending> sync();
@@ -198,11 +202,19 @@ class Shard {
   std::vector<PendingPlace> locate_pending(const StreamState&, OffsetRange, std::int64_t bytes_max,
                                            std::string& memory) const;
   static Result<void> copy_pending(std::span<const PendingPlace>, Fetched&);  // no lock
-  void appended(StreamState&, const PendingChunk::Entry&, const record::BatchView&, bool rolled,
+  // What is set in a batch when it is stored, and whether it is the first of a segment.
+  struct Stamp {
+    std::int64_t base_offset = 0;
+    std::int32_t epoch = 0;
+    bool opens_segment = false;
+  };
+  Result<Appended> store_batch(StreamState&, const record::BatchView&, const Stamp&, Ready&);
+  void appended(StreamState&, const PendingChunk::Entry&, const record::BatchView&, const Stamp&,
                 Ready&);
   void add_pending(StreamState&, const PendingChunk::Entry&, std::int64_t first_timestamp_ms);
   bool roll_due(const StreamState&, std::int64_t records, std::int64_t bytes, Time now) const;
   void open_segment(StreamState&, std::int32_t epoch, std::int64_t now_ms);
+  void begin_at(StreamState&, std::int64_t first);
   Result<std::optional<Appended>> check_append(StreamState&, const AppendOptions&,
                                                std::int64_t count);
   Pending pending_for(const StreamState&, Lsn) const;

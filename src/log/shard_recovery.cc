@@ -169,7 +169,10 @@ Result<void> Shard::replay(const Frame& frame, Lsn payload, Bytes bytes) {
     }
     case FrameType::kTrim: {
       auto& stream = replayed_stream(frame.stream);
-      if (frame.offset > stream.log_end) return bad("a trim beyond the end");
+      if (frame.offset > stream.log_end) {
+        if (stream.log_start != stream.log_end) return bad("a trim beyond the end");
+        begin_at(stream, frame.offset);
+      }
       stream.log_start = std::max(stream.log_start, frame.offset);
       return {};
     }

@@ -1,8 +1,9 @@
 #pragma once
 // The codec of this room: a struct lists its fields once (`Fields`), one encoder and one decoder
-// serve all. Integers are uvarints, signed ones zig-zag; bool and enum are a byte; a string has its
-// size before it, a list or map its count, an optional value a byte 0 or 1.
+// serve all. Integers are uvarints, signed ones and durations zig-zag; bool and enum are a byte; a
+// string has its size before it, a list or map its count, an optional value a byte 0 or 1.
 
+#include <chrono>
 #include <concepts>
 #include <limits>
 #include <map>
@@ -30,6 +31,10 @@ template <class T>
 constexpr bool kIsMap = false;
 template <class K, class V, class C>
 constexpr bool kIsMap<std::map<K, V, C>> = true;
+template <class T>
+constexpr bool kIsDuration = false;
+template <class R, class P>
+constexpr bool kIsDuration<std::chrono::duration<R, P>> = true;
 
 // An id, a version, an offset: one integer with a name.
 template <class T>
@@ -58,6 +63,8 @@ void put(std::string& to, const T& value) {
     to.append(value.bytes.data(), value.bytes.size());
   } else if constexpr (std::same_as<T, Time>) {
     put(to, std::int64_t{value.time_since_epoch().count()});
+  } else if constexpr (kIsDuration<T>) {
+    put(to, std::int64_t{value.count()});
   } else if constexpr (kIsOptional<T>) {
     to.push_back(value ? '\1' : '\0');
     if (value) put(to, *value);
@@ -115,6 +122,8 @@ class FieldReader {
         std::memcpy(value.bytes.data(), bytes->data(), bytes->size());
     } else if constexpr (std::same_as<T, Time>) {
       value = Time(Millis(get<std::int64_t>()));
+    } else if constexpr (kIsDuration<T>) {
+      value = T(get<std::int64_t>());
     } else if constexpr (kIsOptional<T>) {
       if (byte(0, 1) != 0) get(value.emplace());
     } else if constexpr (kIsList<T>) {

@@ -107,6 +107,10 @@ Result<void> check_value(const Option& option, const std::string& text, const st
     case OptionType::kAddress:
       if (io::parse_address(text)) return {};
       return refuse(origin, option, text, "host:port");
+    case OptionType::kAddresses:
+      for (const auto& element : elements_of(text))
+        if (!io::parse_address(element)) return refuse(origin, option, text, "host:port, ...");
+      return {};
     case OptionType::kChoice:
       if (is_choice(option, text)) return {};
       return refuse(origin, option, text, fmt::format("one of {}", option.choices));
@@ -129,6 +133,7 @@ std::optional<std::string> text_of(const toml::node& node, const Option& option)
     case OptionType::kBoolean:
       if (auto* value = node.as_boolean()) return value->get() ? "true" : "false";
       return std::nullopt;
+    case OptionType::kAddresses:
     case OptionType::kList: {
       auto* array = node.as_array();
       if (array == nullptr) return std::nullopt;
@@ -151,6 +156,7 @@ Bytes type_name(OptionType type) {
   switch (type) {
     case OptionType::kInteger: return "a whole number";
     case OptionType::kBoolean: return "true or false";
+    case OptionType::kAddresses:
     case OptionType::kList: return "an array of strings";
     default: return "a string";
   }
@@ -188,7 +194,8 @@ std::string toml_string(const std::string& text) {
 
 std::string toml_value(const Option& option, const std::string& text) {
   if (option.type == OptionType::kInteger || option.type == OptionType::kBoolean) return text;
-  if (option.type != OptionType::kList) return toml_string(text);
+  if (option.type != OptionType::kList && option.type != OptionType::kAddresses)
+    return toml_string(text);
   std::string list;
   for (const auto& element : elements_of(text))
     list += (list.empty() ? "" : ", ") + toml_string(element);
@@ -286,6 +293,11 @@ Result<void> Config::check() const {
   if (integer("native.output_bytes_max") < integer("native.frame_bytes_max"))
     return fail(Code::kInvalid, "{}: native.output_bytes_max is less than native.frame_bytes_max",
                 origin("native.output_bytes_max"));
+  if (integer("cluster.voters") % 2 == 0)
+    return fail(Code::kInvalid,
+                "{}: cluster.voters = {}: expected 1, 3 or 5: an even number survives no more "
+                "failures than the odd one below it",
+                origin("cluster.voters"), integer("cluster.voters"));
   return {};
 }
 
@@ -303,9 +315,34 @@ Result<void> Config::check_security() const {
     return refused("security.client_certificate", "there is no TLS without security.certificate");
   if (asks && string("security.ca").empty())
     return refused("security.client_certificate", "security.ca has to name who signs them");
-  if (!asks && !string("security.ca").empty())
-    return refused("security.ca", "has no effect while security.client_certificate = none");
+  if (!asks && !protocol("peer").tls && !string("security.ca").empty())
+    return refused("security.ca",
+                   "has no effect without security.certificate, or while "
+                   "security.client_certificate = none and peer.security = plaintext");
   for (Bytes table : {"native", "kafka", "admin"}) WALRUS_TRY(check_port(table));
+  return check_peer_port();
+}
+
+// Who connects to it is a node or nobody: with certificates that is proved.
+Result<void> Config::check_peer_port() const {
+  auto refused = [this](Bytes key, Bytes why) {
+    return fail(Code::kInvalid, "{}: {} = {}: {}", values_.find(key)->second.origin, key,
+                string(key), why);
+  };
+  bool tls = protocol("peer").tls;
+  if (tls && (string("security.certificate").empty() || string("security.ca").empty()))
+    return refused("peer.security",
+                   "there is no TLS between nodes without security.certificate and security.ca");
+  for (Bytes key : {"peer.listen", "peer.advertise"}) {
+    if (string(key).empty()) continue;
+    auto address = io::parse_address(string(key));
+    if (!address) return refused(key, "expected host:port");
+    if (!io::is_loopback(*address) && !tls && !boolean("security.insecure"))
+      return refused(key,
+                     "not a loopback address, and nothing proves that who connects is a node: set "
+                     "security.certificate, security.key and security.ca (see walrus cert), or "
+                     "allow it with --insecure");
+  }
   return {};
 }
 
@@ -347,6 +384,8 @@ Result<void> Config::check_port(Bytes table) const {
 
 PortProtocol Config::protocol(Bytes table) const {
   const auto& chosen = string(fmt::format("{}.security", table));
+  if (table == "peer" && chosen == "auto")
+    return {.tls = !string("security.certificate").empty() && !string("security.ca").empty()};
   if (chosen == "auto")
     return {.tls = !string("security.certificate").empty(),
             .sasl = !string("security.sasl").empty()};

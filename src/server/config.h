@@ -36,7 +36,7 @@ class Config {
   std::int64_t integer(Bytes key) const;
   bool boolean(Bytes key) const;
   std::vector<std::string> list(Bytes key) const;
-  PortProtocol protocol(Bytes table) const;  // of "native" or "kafka"
+  PortProtocol protocol(Bytes table) const;  // of "native", "kafka" or "peer"
   bool quiet() const { return quiet_; }      // WALRUS_QUIET is set: only errors are logged
 
   // All values as TOML, each with where it came from.
@@ -53,6 +53,7 @@ class Config {
   Result<void> set(const Option&, std::string text, std::string origin);
   Result<void> check_security() const;
   Result<void> check_port(Bytes table) const;
+  Result<void> check_peer_port() const;
   Result<void> load_file(const ConfigInput&);
   Result<void> load_environment(const std::map<std::string, std::string>&);
 

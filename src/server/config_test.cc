@@ -175,6 +175,53 @@ TEST(ConfigTest, address_off_loopback_is_fine_where_everybody_is_asked) {
       "");
 }
 
+// Nobody but nodes may connect there, which nothing but their certificates proves.
+TEST(ConfigTest, peer_port_off_loopback_needs_certificates_of_nodes) {
+  const std::string peer = "[peer]\nlisten = \"0.0.0.0:9093\"\n";
+  EXPECT_TRUE(error(file(peer))
+                  .starts_with("walrus.toml:2: peer.listen = 0.0.0.0:9093: not a loopback address, "
+                               "and nothing proves"))
+      << error(file(peer));
+  EXPECT_NE(error(file(peer + std::string(kCertificate))), "");
+  EXPECT_EQ(error(file(peer + std::string(kCertificate) + "ca = \"ca.pem\"\n")), "");
+  EXPECT_NE(error(file("[peer]\nadvertise = \"db1.example.org:9093\"\n")), "");
+  EXPECT_EQ(error(file(peer + "[security]\ninsecure = true\n")), "");
+}
+
+TEST(ConfigTest, peers_speak_tls_where_there_are_certificate_and_ca) {
+  auto tls = [](const std::string& text) {
+    auto config = Config::load(file(text));
+    EXPECT_TRUE(config.has_value()) << config.error().message;
+    return config && server_options(*config, 1).cluster_tls;
+  };
+  EXPECT_FALSE(tls(""));
+  EXPECT_FALSE(tls(std::string(kCertificate)));
+  EXPECT_TRUE(tls(std::string(kCertificate) + "ca = \"ca.pem\"\n"));
+  EXPECT_EQ(error(file("[peer]\nsecurity = \"ssl\"\n")),
+            "walrus.toml:2: peer.security = ssl: there is no TLS between nodes without "
+            "security.certificate and security.ca");
+  EXPECT_NE(error(file(std::string(kCertificate) +
+                       "ca = \"ca.pem\"\n[peer]\nsecurity = \"plaintext\"\n")),
+            "");
+}
+
+TEST(ConfigTest, voters_are_one_three_or_five) {
+  for (auto [voters, fine] : {std::pair(1, true), {2, false}, {3, true}, {4, false}, {5, true}})
+    EXPECT_EQ(error(file(fmt::format("[cluster]\nvoters = {}\n", voters))).empty(), fine) << voters;
+  EXPECT_EQ(error(file("[cluster]\nvoters = 2\n")),
+            "walrus.toml:2: cluster.voters = 2: expected 1, 3 or 5: an even number survives no "
+            "more failures than the odd one below it");
+}
+
+TEST(ConfigTest, members_to_join_are_addresses) {
+  auto config = Config::load(file("[cluster]\njoin = [\"127.0.0.1:9093\", \"[::1]:9093\"]\n"));
+  ASSERT_TRUE(config.has_value()) << config.error().message;
+  EXPECT_EQ(server_options(*config, 1).cluster.join,
+            (std::vector<std::string>{"127.0.0.1:9093", "[::1]:9093"}));
+  EXPECT_EQ(error({.flags = {{"--join", "cluster.join", "127.0.0.1:9093,nowhere"}}}),
+            "--join: cluster.join = 127.0.0.1:9093,nowhere: expected host:port, ...");
+}
+
 TEST(ConfigTest, plain_passwords_stay_off_the_network) {
   auto plain = std::string(kOpen) + "[security]\nsasl = [\"SCRAM-SHA-256\", \"PLAIN\"]\n";
   EXPECT_NE(error(file(plain)).find("PLAIN, which shows passwords to the network"),

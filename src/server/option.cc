@@ -11,12 +11,14 @@ constexpr Bytes kProtocols = "auto|plaintext|ssl|sasl_plaintext|sasl_ssl";
 using enum OptionType;
 
 constexpr Option kOptions[] = {
-    {"node.id", kInteger, "1", 1, std::numeric_limits<std::int32_t>::max(), "This node's id."},
+    {"node.id", kInteger, "1", 1, std::numeric_limits<std::int32_t>::max(),
+     "This node's id. In a cluster no two nodes have the same, and it stays with the directory."},
     {"node.data_dir", kString, "./walrus-data", 0, 0,
      "The data directory; made if it does not exist."},
     {"node.namespace", kString, "", 0, 0,
      "A namespace below the data directory: another set of topics. Empty: the directory itself."},
-    {"node.rack", kString, "", 0, 0, "Where the node stands. Kept for the cluster; no effect yet."},
+    {"node.rack", kString, "", 0, 0,
+     "Where the node stands. A cluster spreads the copies of a segment over racks."},
 
     {"native.listen", kAddress, "127.0.0.1:9091", 0, 0, "Address of the native protocol."},
     {"native.security", kChoice, "auto", 0, 0,
@@ -53,10 +55,27 @@ constexpr Option kOptions[] = {
      "Offsets of a consumer group are forgotten when it is empty, and they are, for so long."},
 
     {"peer.listen", kAddress, "127.0.0.1:9093", 0, 0,
-     "Address for the other nodes. Accepted, no effect yet: this release is a single node."},
-    {"peer.advertise", kString, "", 0, 0, "Address given to the other nodes. No effect yet."},
+     "Address for the other nodes of a cluster; a single server does not listen on it."},
+    {"peer.advertise", kString, "", 0, 0,
+     "Address that the other nodes are told to connect to; port 0 means the port listened on. "
+     "Empty: the address listened on."},
+    {"peer.security", kChoice, "auto", 0, 0,
+     "Between nodes. ssl: each shows a certificate that names it (walrus cert node), signed by "
+     "security.ca. auto: ssl if there are a security.certificate and a security.ca.",
+     "auto|plaintext|ssl"},
     {"admin.listen", kAddress, "127.0.0.1:9094", 0, 0,
      "Address of HTTP: /metrics, /healthz, /readyz."},
+
+    {"cluster.join", kAddresses, "", 0, 0,
+     "Peer addresses of members of a cluster that the node is to join; without effect once it "
+     "has."},
+    {"cluster.voters", kInteger, "3", 1, 5,
+     "Nodes that keep the cluster's metadata: 1, 3 or 5; one as long as there are fewer than "
+     "three. The node that leads them goes by its own."},
+    {"cluster.acks_min", kChoice, "all", 0, 0,
+     "What a Kafka producer may be content with: all = acks=1 waits like acks=all; 1 = acks=1 is "
+     "answered when the leader has the batch, which its death may take back.",
+     "all|1"},
 
     {"log.shards", kInteger, "0", 0, 1024,
      "Journals, and loops that serve connections; 0 = the number of cores. May change between "
@@ -83,13 +102,16 @@ constexpr Option kOptions[] = {
      "The oldest records above so many bytes are removed; -1 = all are kept."},
     {"topic.batch_bytes_max", kInteger, "1048588", 1024, 64 << 20,
      "Longest record batch, and longest payload of PUT and APPEND."},
-    {"topic.replication_factor", kInteger, "1", 1, 1, "Copies of a topic. A single node has one."},
+    {"topic.replication_factor", kInteger, "3", 1, 7,
+     "Copies of a topic of a cluster; fewer where there are fewer nodes when it is made. A single "
+     "server has one."},
 
     {"security.certificate", kString, "", 0, 0,
      "PEM file: the certificate that TLS clients are shown, then those between it and its CA. Read "
      "again when it changes."},
     {"security.key", kString, "", 0, 0, "PEM file: the certificate's private key, no password."},
-    {"security.ca", kString, "", 0, 0, "PEM file: who may sign the certificates of clients."},
+    {"security.ca", kString, "", 0, 0,
+     "PEM file: who may sign the certificates of clients and of nodes."},
     {"security.client_certificate", kChoice, "none", 0, 0,
      "Certificates of clients: not asked for; must be good where one is shown; needed, and the "
      "user "

@@ -18,6 +18,7 @@ enum class OptionType {
   kDurability,
   kAddress,
   kOptionalAddress,
+  kAddresses,  // any number of them
   kChoice
 };
 

@@ -118,11 +118,12 @@ CLI::App* ServeCommand::add_to(CLI::App& parent) {
   value("--listen", "native.listen", "Native protocol [127.0.0.1:9091]");
   value("--kafka-listen", "kafka.listen", "Kafka protocol; empty: none [127.0.0.1:9092]");
   value("--kafka-advertise", "kafka.advertise", "Address given to Kafka clients");
-  value("--peer-listen", "peer.listen", "Other nodes: no effect in this release");
+  value("--peer-listen", "peer.listen", "Other nodes of a cluster [127.0.0.1:9093]");
   value("--admin-listen", "admin.listen", "HTTP: /metrics, /healthz, /readyz [127.0.0.1:9094]");
   value("--node-id", "node.id", "This node's id [1]");
-  app->add_option("--join", flags->join, "Members of a cluster: refused in this release")
-      ->delimiter(',');
+  app->add_option("--join", flags->join, "Peer addresses of nodes: joins their cluster")
+      ->delimiter(',')
+      ->type_name("HOST:PORT");
   app->add_option_function<std::vector<std::string>>(
          "--set",
          [flags](const std::vector<std::string>& settings) {
@@ -170,15 +171,18 @@ int serve(const Config& config, const Report& report) {
   auto& env = io::real_env();
   auto options = server_options(config, get_nprocs());
   options.reload = &reload_asked_for();
+  options.stop = &stop_asked_for();
   if (auto fitted = fit_open_files(options, log); !fitted)
     return failed(report, "serve", fitted.error());
   auto server = Server::start(env, options, log);
+  if (!server && stop_asked_for()) return 0;
   if (!server) return failed(report, "serve", server.error());
   stop_on_signal((*server)->stop_requested());
-  auto kafka = (*server)->kafka_address();
+  auto kafka = (*server)->kafka_address(), peer = (*server)->peer_address();
   if (!kafka.empty()) kafka = " kafka=" + kafka;
-  std::printf("walrus ready native=%s%s admin=%s data_dir=%s pid=%d\n",
-              (*server)->native_address().c_str(), kafka.c_str(),
+  if (!peer.empty()) peer = " peer=" + peer;
+  std::printf("walrus ready native=%s%s%s admin=%s data_dir=%s pid=%d\n",
+              (*server)->native_address().c_str(), kafka.c_str(), peer.c_str(),
               (*server)->admin_address().c_str(), config.string("node.data_dir").c_str(),
               static_cast<int>(getpid()));
   std::fflush(stdout);
@@ -188,7 +192,10 @@ int serve(const Config& config, const Report& report) {
     std::fflush(nullptr);
     _exit(kExitStorageFailed);
   }
+  Result<void> taking_part;
+  if (auto* cluster = (*server)->cluster()) taking_part = cluster->failure();
   auto stopped = (*server)->stop();
+  if (!taking_part) return failed(report, "cluster", taking_part.error());
   if (stopped) return 0;
   // A full disk keeps the last checkpoint from being written; the journal has all of it.
   failed(report, "stop", stopped.error());
@@ -204,8 +211,10 @@ int ServeCommand::run(const Report& report) {
             {"--client-port", "native.listen", "127.0.0.1:9091"});
   add_alias(input.flags, flags_->raft_host, flags_->raft_port,
             {"--raft-port", "peer.listen", "127.0.0.1:9093"});
-  if (!flags_->join.empty() || !flags_->initial_peers.empty())
-    return failed(report, "--join", {Code::kInvalid, "this release runs a single node"});
+  for (auto [flag, members] :
+       {std::pair("--join", &flags_->join), std::pair("--initial-peer", &flags_->initial_peers)})
+    if (!members->empty())
+      input.flags.push_back({flag, "cluster.join", fmt::format("{}", fmt::join(*members, ","))});
   if (!flags_->config.empty()) {
     auto text = read_file(flags_->config);
     if (!text) return failed(report, "config", text.error());

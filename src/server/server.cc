@@ -1,6 +1,7 @@
 #include "server/server.h"
 
 #include "base/check.h"
+#include "broker/cluster/cluster_users.h"
 #include "broker/engine_journal.h"
 #include "broker/run_on.h"
 #include "log/directory.h"
@@ -28,34 +29,67 @@ Server::Server(io::Env& env, const ServerOptions& options, LogSink& log)
 
 Result<std::unique_ptr<Server>> Server::start(io::Env& env, const ServerOptions& options,
                                               LogSink& log) {
-  std::unique_ptr<Server> server(new Server(env, options, log));
-  WALRUS_TRY(server->open());
-  WALRUS_TRY(server->bind());
-  server->watch();
-  server->watcher_ = env.start_worker("watch", [self = server.get()] { return self->watch(); });
-  server->native_->start();
-  if (server->kafka_) server->kafka_->start();
-  server->admin_->start();
-  server->run_loops();
+  WALRUS_ASSIGN(auto server, open(env, options, log));
+  WALRUS_TRY(server->serve());
   return server;
 }
 
-Result<void> Server::open() {
-  WALRUS_ASSIGN(engine_, log::Engine::open(env_, options_.engine));
-  std::vector<io::Loop*> loops;
-  for (std::size_t i = 0; i < options_.loops; ++i) {
-    loops_.push_back(env_.make_loop());
-    loops.push_back(loops_.back().get());
+Result<std::unique_ptr<Server>> Server::open(io::Env& env, const ServerOptions& options,
+                                             LogSink& log) {
+  std::unique_ptr<Server> server(new Server(env, options, log));
+  WALRUS_TRY(server->open_engine());
+  server->watch();
+  server->watcher_ = env.start_worker("watch", [self = server.get()] { return self->watch(); });
+  return server;
+}
+
+Result<void> Server::serve() {
+  if (!cluster_) {
+    accept();
+    run_loops();
+    return {};
   }
-  broker_ = std::make_unique<broker::Broker>(*engine_, loops, options_.broker);
+  WALRUS_TRY(await_registered());
+  return gateway_->run<void>([this]() -> io::Task<void> {
+    accept();
+    co_return Result<void>();
+  });
+}
+
+Result<void> Server::open_engine() {
+  WALRUS_ASSIGN(engine_, log::Engine::open(env_, options_.engine));
+  for (std::size_t i = 0; i < options_.loops; ++i) loops_.push_back(env_.make_loop());
+  gateway_ = std::make_unique<service::Gateway>(env_, *loops_[0]);
+  WALRUS_ASSIGN(auto identity, meta::load_identity(*engine_));
+  if (identity || !options_.cluster.join.empty()) return open_cluster();
+  return compose(nullptr);
+}
+
+// Everything in front of the engine, or of the cluster whose topics the catalogue has.
+Result<void> Server::compose(std::unique_ptr<broker::Catalogue> catalogue) {
+  std::vector<io::Loop*> loops;
+  for (const auto& loop : loops_) loops.push_back(loop.get());
+  broker_ =
+      std::make_unique<broker::Broker>(*engine_, loops, options_.broker, std::move(catalogue));
   groups_ = std::make_shared<broker::Coordinators>(env_, *loops_[0], options_.groups, 1);
   groups_->begin(0, std::make_unique<broker::EngineJournal>(*engine_, *loops_[0],
                                                             std::string(broker::kGroupsStream)));
-  return open_security();
+  WALRUS_TRY(open_security());
+  return bind();
+}
+
+void Server::accept() {
+  native_->start();
+  if (kafka_) kafka_->start();
+  admin_->start();
 }
 
 Result<void> Server::open_security() {
-  WALRUS_ASSIGN(users_, broker::Users::load(*engine_, *loops_[0]));
+  if (bridge_) {
+    users_ = broker::ClusterUsers::make(bridge_);
+  } else {
+    WALRUS_ASSIGN(users_, broker::Users::load(*engine_, *loops_[0]));
+  }
   auth_journal_ = std::make_shared<broker::AuthJournal>(
       log_, metrics_.counter(
                 {"walrus_authentication_failures", "Clients that could not prove who they are."}));
@@ -64,7 +98,7 @@ Result<void> Server::open_security() {
     WALRUS_ASSIGN(tls_, net::TlsServer::open(env_, log_, metrics_, security.tls));
   }
   bool asked = !security.native.mechanisms.empty() || !security.kafka.mechanisms.empty();
-  if (asked && users_->table()->users().empty())
+  if (asked && !bridge_ && users_->table()->users().empty())
     log_line(log_, LogLevel::kWarning, "no_users",
              {{"hint", "nobody can log in: stop the server, walrus user add NAME --data-dir DIR"}});
   return {};
@@ -82,6 +116,11 @@ Result<void> Server::bind() {
   native.session.security = security_of(options_.security.native);
   native.session.groups = groups_;
   if (options_.security.native.tls) native.tls = tls_.get();
+  if (cluster_) {
+    native.session.forwarding = {&cluster_->rpc(), loops_[0].get(), cluster_->self()};
+    native.session.cluster = {.loop = loops_[0].get(),
+                              .member = [cluster = cluster_.get()] { return cluster->member(); }};
+  }
   WALRUS_ASSIGN(native_, frontend::native::NativeServer::listen(*broker_, metrics_, native));
   if (!options_.kafka.listen.empty()) WALRUS_TRY(bind_kafka());
   frontend::admin::AdminPages pages{.metrics = [this] { return metrics_page(); },
@@ -96,7 +135,13 @@ Result<void> Server::bind_kafka() {
   WALRUS_ASSIGN(auto identity, log::read_identity(env_, options_.engine.user.root));
   CHECK(identity.has_value());  // the engine is open
   auto options = options_.kafka;
-  options.session.node.uuid = identity->uuid;
+  auto& node = options.session.node;
+  node.uuid = identity->uuid;
+  if (cluster_) {
+    const auto& id = cluster_->id().bytes;
+    node.uuid.assign(id.begin(), id.end());
+    node.image = [cluster = cluster_.get()] { return cluster->image(); };
+  }
   options.session.security = security_of(options_.security.kafka);
   options.session.groups = groups_;
   if (options_.security.kafka.tls) options.tls = tls_.get();
@@ -120,7 +165,9 @@ Server::~Server() {
   watcher_.reset();
   // Everything that the engine still has to answer is answered while the loops are there.
   if (engine_) (void)engine_->close();
+  if (gateway_) gateway_->close();
   stop_loops();
+  if (cluster_) cluster_->drop();
 }
 
 void Server::stop_loops() {
@@ -142,6 +189,8 @@ std::string Server::metrics_page() const {
 Result<void> Server::ready() const {
   if (stopping_.load()) return fail(Code::kClosed, "stopping");
   if (broker_->storage_low()) return fail(Code::kNoSpace, "storage full");
+  if (cluster_ && !cluster_->has_quorum())
+    return fail(Code::kBusy, "the cluster's metadata is out of reach");
   return engine_->health();
 }
 
@@ -163,6 +212,7 @@ io::Nanos Server::watch() {
     log_line(log_, LogLevel::kError, "storage_failed", {{"error", failure.error()}});
     wake_.set();
   }
+  if (cluster_ && !cluster_->failure()) wake_.set();
   watch_certificates();
   return options_.watch_interval;
 }
@@ -208,6 +258,11 @@ io::Task<void> Server::drain_all() {
     auto& local = broker_->local(i);
     WALRUS_CO_TRY(co_await broker::run_on<void>(*loops_[0], local.loop(),
                                                 [&local] { return local.flush(); }));
+  }
+  if (cluster_) {
+    bridge_->stop();
+    auto left = co_await cluster_->stop();
+    if (ended) ended = std::move(left);
   }
   admin_->close();  // last: /readyz says meanwhile that the server stops
   co_return ended;

@@ -3,6 +3,10 @@
 // disk, and takes all of it down again in order. Works in both worlds: real loops run on workers of
 // their own, simulated ones are run by their world.
 //
+// A directory that belongs to a cluster, or cluster.join, makes it a node of one (cluster.h): then
+// topics, users and groups are the cluster's, and it serves once the cluster knows it. The first
+// loop is the one on which all of that lives.
+//
 // Durable when: what was acknowledged before stop() is durable in any case; stop() also answers
 // what was taken, makes GET's cursors durable and checkpoints.
 
@@ -16,6 +20,7 @@
 #include "broker/auth/authentication.h"
 #include "broker/auth/users.h"
 #include "broker/broker.h"
+#include "broker/cluster/bridge.h"
 #include "frontend/admin/admin.h"
 #include "frontend/kafka/server.h"
 #include "frontend/native/server.h"
@@ -23,6 +28,9 @@
 #include "io/network.h"
 #include "log/engine.h"
 #include "net/tls_server.h"
+#include "net/tls_transport.h"
+#include "server/cluster.h"
+#include "service/gateway.h"
 
 namespace walrus::server {
 
@@ -45,6 +53,8 @@ struct ServerOptions {
   frontend::kafka::KafkaOptions kafka{};  // an empty address: no such port
   SecurityOptions security{};
   broker::GroupOptions groups{};
+  ClusterOptions cluster{};
+  bool cluster_tls = false;  // between nodes, with the files of security.tls
   std::string admin_listen = "127.0.0.1:9094";
   std::size_t loops = 1;
   std::int64_t disk_free_bytes_min = 256 << 20;
@@ -54,19 +64,26 @@ struct ServerOptions {
   // Set by whoever wants the certificates read again now, a signal handler too; the log says what
   // became of it. Outlives the server.
   std::atomic<bool>* reload = nullptr;
+  // True: start() is given up where it waits for a cluster. Outlives it.
+  const std::atomic<bool>* stop = nullptr;
 };
 
 class Server {
  public:
   // Serves when it returns. Errors name what could not be opened or bound.
   static Result<std::unique_ptr<Server>> start(io::Env&, const ServerOptions&, LogSink&);
+  // The same in two steps, for nodes of one process that have to wait for each other.
+  static Result<std::unique_ptr<Server>> open(io::Env&, const ServerOptions&, LogSink&);
+  Result<void> serve();
   ~Server();  // without stop(): as a crash, but for the engine, which is closed
 
   const std::string& native_address() const { return native_->address(); }
   std::string kafka_address() const { return kafka_ ? kafka_->address() : ""; }
   const std::string& admin_address() const { return admin_->address(); }
+  std::string peer_address() const { return cluster_ ? cluster_->address() : ""; }
 
-  // Waits for stop_requested() or for a failure of the storage; the latter is returned.
+  // Waits for stop_requested(), for a failure of the storage, which is returned, or for the end of
+  // the node's part in its cluster (Cluster::failure()).
   Result<void> wait();
   Event& stop_requested() { return wake_; }  // set() may be called from a signal handler
   // Graceful, once.
@@ -75,12 +92,21 @@ class Server {
   log::Engine& engine() { return *engine_; }
   broker::Broker& broker() { return *broker_; }
   broker::Users& users() { return *users_; }
+  Cluster* cluster() { return cluster_.get(); }  // null: a single server
   std::string metrics_page() const;
 
  private:
   Server(io::Env&, const ServerOptions&, LogSink&);
-  Result<void> open();
+  Result<void> open_engine();
+  Result<void> compose(std::unique_ptr<broker::Catalogue>);
   Result<void> bind();
+  void accept();
+  Result<void> open_cluster();
+  Result<meta::Identity> find_identity(NodeId self);
+  static io::Task<void> compose_cluster(Server*, meta::Identity);
+  Result<void> await_registered();
+  bool start_given_up() const { return options_.stop != nullptr && options_.stop->load(); }
+  net::Transport& transport();
   Result<void> bind_kafka();
   Result<void> open_security();
   broker::PortSecurity security_of(const PortSecurityOptions&) const;
@@ -96,8 +122,13 @@ class Server {
   const ServerOptions options_;
   LogSink& log_;
   Metrics metrics_;
+  net::TcpTransport tcp_;
+  std::unique_ptr<net::TlsTransport> peer_tls_;  // none: plain TCP between nodes, or no cluster
   std::unique_ptr<log::Engine> engine_;
   std::vector<std::unique_ptr<io::Loop>> loops_;
+  std::unique_ptr<service::Gateway> gateway_;  // to the first loop
+  std::unique_ptr<Cluster> cluster_;           // none: a single server
+  std::shared_ptr<broker::Bridge> bridge_;     // shared with what it is asked
   std::unique_ptr<broker::Broker> broker_;
   std::shared_ptr<broker::Users> users_;  // shared with the sessions
   std::shared_ptr<broker::AuthJournal> auth_journal_;

@@ -122,6 +122,16 @@ ServerOptions server_options(const Config& config, int cores) {
   kafka.newcomers_max = native.newcomers_max;
   options.security = security_options(config);
   options.admin_listen = config.string("admin.listen");
+  options.cluster_tls = config.protocol("peer").tls;
+  auto& cluster = options.cluster;
+  cluster.listen = config.string("peer.listen");
+  cluster.advertise = config.string("peer.advertise");
+  cluster.rack = config.string("node.rack");
+  cluster.join = config.list("cluster.join");
+  cluster.voters_max = static_cast<std::uint32_t>(config.integer("cluster.voters"));
+  cluster.replication_factor =
+      static_cast<std::uint32_t>(config.integer("topic.replication_factor"));
+  cluster.batch_bytes_max = static_cast<std::size_t>(user.batch_bytes_max);
   options.disk_free_bytes_min = config.integer("limits.disk_free_bytes_min");
   return options;
 }

@@ -46,6 +46,7 @@ void stop_on_signal(Event& stop) {
 }
 
 std::atomic<bool>& reload_asked_for() { return asked_to_reload; }
+const std::atomic<bool>& stop_asked_for() { return asked_to_stop; }
 
 void install_signal_handlers() {
   struct sigaction action{};

@@ -19,5 +19,6 @@ void install_signal_handlers();
 void stop_on_signal(Event& stop);
 // Becomes true at each SIGHUP; whoever acts on it makes it false.
 std::atomic<bool>& reload_asked_for();
+const std::atomic<bool>& stop_asked_for();  // by a signal
 
 }  // namespace walrus::server

@@ -55,11 +55,21 @@ class Server:
         self.process = None
         self.errors = tempfile.TemporaryFile()
 
+    admin_listen = "127.0.0.1:0"
+
     def start(self):
+        self.begin()
+        return self.await_ready()
+
+    def begin(self):
+        """Starts it; await_ready() has to follow."""
         self.process = subprocess.Popen(
             [self.binary, "serve", "--data-dir", self.directory, "--listen", self.listen,
-             "--kafka-listen", self.kafka_listen, "--admin-listen", "127.0.0.1:0", *self.arguments],
+             "--kafka-listen", self.kafka_listen, "--admin-listen", self.admin_listen,
+             *self.arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.errors, env=self.env)
+
+    def await_ready(self):
         self.ready_line = read_line(self.process.stdout, DEADLINE)
         fields = dict(re.findall(r"(\w+)=(\S+)", self.ready_line))
         if not self.ready_line.startswith("walrus ready ") or "native" not in fields:

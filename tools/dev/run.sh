@@ -1,4 +1,5 @@
 # Sourced by ./dev: run. Builds, starts a server, streams a real file through it, prints a tour.
+# --nodes N: run_cluster.sh.
 
 run() {
   local nodes=1 fresh=0 once=0 data=build/run
@@ -13,17 +14,23 @@ run() {
       *) usage "run: unknown option $1" ;;
     esac
   done
-  if [[ $nodes != 1 ]]; then
-    echo "./dev run: --nodes $nodes: the cluster is not part of this release" >&2
-    exit 2
-  fi
+  [[ $nodes =~ ^[1-9]$ ]] || usage "run: --nodes takes 1 to 9"
   [[ ! -t 0 && ${CI:-} == true ]] && once=1
   need build
   configure release
   say cmake --build --preset release --target walrus
-  ((fresh)) && say rm -rf "$data/node1"
+  ((fresh)) && say rm -rf "$data"/node[1-9] "$data/cluster"
   mkdir -p "$data"
   walrus=build/release/bin/walrus
+  if ((nodes > 1)); then
+    source tools/dev/run_cluster.sh
+    run_cluster "$data" "$once"
+    return 0
+  fi
+  if [[ -e $data/cluster ]]; then
+    echo "./dev run: $data/node1 is a cluster's node: take --nodes, --fresh, or --data-dir" >&2
+    exit 1
+  fi
   client=("$walrus")  # with --addr where the configuration chose another address
   start_server "$data"
   stream_a_file "$data"
@@ -104,8 +111,9 @@ stream_a_file() {
   # produced R records B bytes offsets F..L retries N
   read -r _ records _ _ _ _ first _ <<<"$report"
   first=${first%%..*}
-  echo "+ ${client[*]} consume words --from $first --count $records > $data/output"
-  "${client[@]}" consume words --from "$first" --count "$records" >"$data/output"
+  [[ -n ${other:-} ]] || local other=("${client[@]}")  # where it comes out
+  echo "+ ${other[*]} consume words --from $first --count $records > $data/output"
+  "${other[@]}" consume words --from "$first" --count "$records" >"$data/output"
   if ! cmp "$file" "$data/output"; then
     echo "./dev run: what came out differs from what went in" >&2
     exit 1

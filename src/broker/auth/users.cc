@@ -30,24 +30,47 @@ Result<void> apply_batches(UserTable& table, Bytes rest) {
   return {};
 }
 
+class LocalUsers final : public Users, public std::enable_shared_from_this<LocalUsers> {
+ public:
+  LocalUsers(log::Engine& engine, io::Loop& loop) : Users(loop), engine_(engine) {}
+  Result<void> load_all();
+  io::Task<void> change(Plan plan) override;
+
+ private:
+  Result<void> read_all(UserTable&);
+  io::Task<void> take_turn();
+  void end_turn();
+  io::Task<void> change_now(const Plan&);
+  io::Task<void> store(const std::vector<UserRecord>&);
+  io::Task<void> durable(log::Pending);
+
+  log::Engine& engine_;
+  std::optional<log::StreamRef> stream_;  // none: there never was a user
+  bool busy_ = false;
+  Waiters turns_;
+};
+
 }  // namespace
 
-Users::Users(log::Engine& engine, io::Loop& loop) : engine_(engine), loop_(loop) {}
-
 Result<std::shared_ptr<Users>> Users::load(log::Engine& engine, io::Loop& loop) {
-  std::shared_ptr<Users> users(new Users(engine, loop));
-  UserTable table(random_secret(engine.env()));
-  if (auto found = engine.find(kUsersStream)) {
-    users->stream_ = *found;
-    WALRUS_TRY(users->read_all(table));
-  } else if (found.error().code != Code::kNotFound) {
-    return std::unexpected(std::move(found).error());
-  }
-  users->table_.store(std::make_shared<const UserTable>(std::move(table)));
+  auto users = std::make_shared<LocalUsers>(engine, loop);
+  WALRUS_TRY(users->load_all());
   return users;
 }
 
-Result<void> Users::read_all(UserTable& table) {
+Result<void> LocalUsers::load_all() {
+  UserTable table(random_secret(engine_.env()));
+  if (auto found = engine_.find(kUsersStream)) {
+    stream_ = *found;
+    WALRUS_TRY(read_all(table));
+  } else if (found.error().code != Code::kNotFound) {
+    return std::unexpected(std::move(found).error());
+  }
+  publish(std::move(table));
+  return {};
+}
+
+Result<void> LocalUsers::read_all(UserTable& table) {
   WALRUS_ASSIGN(auto bounds, engine_.bounds(*stream_));
   for (auto from = bounds.log_start; from < bounds.high_watermark;) {
     WALRUS_ASSIGN(auto fetched, engine_.fetch(*stream_, from, {.bytes_max = kReadBytes}));
@@ -58,7 +81,7 @@ Result<void> Users::read_all(UserTable& table) {
   return {};
 }
 
-io::Task<void> Users::change(Plan plan) {
+io::Task<void> LocalUsers::change(Plan plan) {
   auto self = shared_from_this();
   WALRUS_CO_TRY(co_await take_turn());
   auto result = co_await change_now(plan);
@@ -66,9 +89,9 @@ io::Task<void> Users::change(Plan plan) {
   co_return result;
 }
 
-io::Task<void> Users::take_turn() {
+io::Task<void> LocalUsers::take_turn() {
   while (busy_) {
-    io::Signal signal(loop_);
+    io::Signal signal(loop());
     turns_.add(signal.setter());
     WALRUS_CO_TRY(co_await signal.wait());
   }
@@ -76,12 +99,12 @@ io::Task<void> Users::take_turn() {
   co_return Result<void>();
 }
 
-void Users::end_turn() {
+void LocalUsers::end_turn() {
   busy_ = false;
   turns_.wake_all({});
 }
 
-io::Task<void> Users::change_now(const Plan& plan) {
+io::Task<void> LocalUsers::change_now(const Plan& plan) {
   auto next = *table();
   WALRUS_CO_ASSIGN(auto changes, plan(next));
   std::set<std::string> touched;
@@ -107,12 +130,12 @@ io::Task<void> Users::change_now(const Plan& plan) {
     records.push_back(user_record(name, credentials ? *credentials : Credentials()));
   }
   WALRUS_CO_TRY(co_await store(records));
-  table_.store(std::make_shared<const UserTable>(std::move(next)));
+  publish(std::move(next));
   co_return Result<void>();
 }
 
 // One batch: all of it is durable, or nothing.
-io::Task<void> Users::store(const std::vector<UserRecord>& records) {
+io::Task<void> LocalUsers::store(const std::vector<UserRecord>& records) {
   std::vector<walrus::Record> encoded;
   for (const auto& record : records)
     encoded.push_back({.key = record.key,
@@ -122,14 +145,14 @@ io::Task<void> Users::store(const std::vector<UserRecord>& records) {
     if (appended) co_return co_await durable(appended->pending);
     if (appended.error().code != Code::kBusy)
       co_return std::unexpected(std::move(appended).error());
-    io::Signal signal(loop_);
+    io::Signal signal(loop());
     engine_.when_room(*stream_, signal.setter());
     WALRUS_CO_TRY(co_await signal.wait());
   }
 }
 
-io::Task<void> Users::durable(log::Pending pending) {
-  io::Signal signal(loop_);
+io::Task<void> LocalUsers::durable(log::Pending pending) {
+  io::Signal signal(loop());
   engine_.when_done(pending, signal.setter());
   co_return co_await signal.wait();
 }

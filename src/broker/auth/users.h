@@ -1,9 +1,11 @@
 #pragma once
-// Users: the node's users and their credentials. The table may be looked at from any loop; changes
-// are made on the loop of the Users, one at a time (others go there by run_on()).
+// Users: who there is and by which credentials. The table may be looked at from any loop; changes
+// are made on the loop of the Users (others go there by run_on()). There are those of this node
+// alone, by load(), and those of a cluster (cluster/cluster_users.h).
 //
-// Durable: every user is a record of the compacted stream kUsersStream (layout in records.h). A
-// change is answered, and seen, only when its records are durable; load() reads all of it again.
+// Durable, of this node's: every user is a record of the compacted stream kUsersStream (layout in
+// records.h). A change is answered, and seen, only when its records are durable; load() reads all
+// of it again. Changes are made one at a time, all of one or nothing.
 
 #include <atomic>
 #include <functional>
@@ -21,36 +23,31 @@ namespace walrus::broker {
 
 constexpr Bytes kUsersStream = "__users";
 
-class Users : public std::enable_shared_from_this<Users> {
+class Users {
  public:
   using Table = std::shared_ptr<const UserTable>;
 
-  // Reads what is durable. kCorrupt: a record is not ours; kVersion.
+  // This node's. Reads what is durable. kCorrupt: a record is not ours; kVersion.
   static Result<std::shared_ptr<Users>> load(log::Engine&, io::Loop&);
+  explicit Users(io::Loop& loop) : loop_(loop) {}
+  virtual ~Users() = default;
 
   io::Loop& loop() { return loop_; }
   Table table() const { return table_.load(std::memory_order_acquire); }  // any thread
 
-  // `plan` says what to change, on the state that it will be applied to; its error is answered, and
-  // nothing changes. All of it or nothing. kTooLarge: above kUsersMax.
+  // `plan` says what to change, on the state that it will be applied to, perhaps more than once;
+  // its error is answered, and nothing changes. kTooLarge: above kUsersMax.
   using Plan = std::function<Result<std::vector<CredentialChange>>(const UserTable&)>;
-  io::Task<void> change(Plan plan);
+  virtual io::Task<void> change(Plan plan) = 0;
+
+ protected:
+  void publish(UserTable table) {
+    table_.store(std::make_shared<const UserTable>(std::move(table)), std::memory_order_release);
+  }
 
  private:
-  Users(log::Engine&, io::Loop&);
-  Result<void> read_all(UserTable&);
-  io::Task<void> take_turn();
-  void end_turn();
-  io::Task<void> change_now(const Plan&);
-  io::Task<void> store(const std::vector<UserRecord>&);
-  io::Task<void> durable(log::Pending);
-
-  log::Engine& engine_;
   io::Loop& loop_;
-  std::optional<log::StreamRef> stream_;  // none: there never was a user
   std::atomic<Table> table_;
-  bool busy_ = false;
-  Waiters turns_;
 };
 
 // Afterwards the user has these credentials and no others; none: it is removed. kExists, where it

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "frontend/kafka/cluster_view.h"
 #include "frontend/kafka/errors.h"
 #include "frontend/kafka/fetch_session.h"
 #include "frontend/kafka/handlers.h"
@@ -98,6 +99,7 @@ class Reading {
     if (asked.index < 0 || number_of >= (*topic_)->partitions.size())
       return ErrorCode::kUnknownTopicOrPartition;
     const auto& log = (*topic_)->partitions[number_of];
+    if (led_elsewhere(call_.node, *log)) return ErrorCode::kNotLeaderOrFollower;
     if (auto fenced = check_leader_epoch(*log, asked.current_leader_epoch); fenced != 0)
       return static_cast<ErrorCode>(fenced);
     plan.parts.push_back({.log = log,

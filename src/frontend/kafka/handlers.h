@@ -4,6 +4,7 @@
 // the loop of its connection, and reaches topics through broker::Local only.
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -13,6 +14,7 @@
 #include "broker/broker.h"
 #include "broker/group/coordinators.h"
 #include "frontend/kafka/fetch_session.h"
+#include "meta/state.h"
 #include "wire/kafka/api.h"
 #include "wire/kafka/cluster.h"
 #include "wire/kafka/configs.h"
@@ -38,6 +40,8 @@ struct NodeOptions {
   // Of the node, by Kafka's names, beside what is above and what its topics have by default; shared
   // by all sessions.
   std::shared_ptr<const std::vector<broker::KafkaConfig>> settings{};
+  // Of a node of a cluster: its metadata as of now, from any thread. None: a single server.
+  std::function<std::shared_ptr<const meta::State>()> image{};
 };
 
 // Requests and responses of all sessions, taken together. One request at a time may go beyond the

@@ -1,8 +1,8 @@
-// Metadata, DescribeTopicPartitions and DescribeCluster: who leads what. A single node leads
-// everything.
+// Metadata, DescribeTopicPartitions and DescribeCluster: who leads what.
 
 #include <algorithm>
 
+#include "frontend/kafka/cluster_view.h"
 #include "frontend/kafka/errors.h"
 #include "frontend/kafka/handlers.h"
 #include "frontend/kafka/mentions.h"
@@ -16,12 +16,14 @@ using namespace wire::kafka;
 template <class Partition>
 Partition describe_partition(Call call, const broker::Topic& topic, std::size_t number_of) {
   auto bounds = topic.partitions[number_of]->bounds();
+  auto view = partition_view(call.node, {topic.id, static_cast<std::uint32_t>(number_of)},
+                             bounds ? bounds->leader : NodeId{});
   Partition partition;
   partition.index = static_cast<std::int32_t>(number_of);
   if (!bounds) partition.error_code = number(partition_error(bounds.error()));
-  partition.leader_id = call.node.node_id;
+  partition.leader_id = view.leader;
   partition.leader_epoch = bounds ? bounds->epoch : 0;
-  partition.replicas = partition.in_sync_replicas = {call.node.node_id};
+  partition.replicas = partition.in_sync_replicas = std::move(view.replicas);
   return partition;
 }
 
@@ -67,10 +69,13 @@ MetadataResponse::Topic describe_id(Call call, const Uuid& id) {
 
 io::Task<MetadataResponse> metadata(Call call, MetadataRequest request) {
   MetadataResponse response;
-  response.brokers.push_back(
-      {.node_id = call.node.node_id, .host = call.node.host, .port = call.node.port});
+  for (auto& one : brokers(call.node))
+    response.brokers.push_back({.node_id = one.id,
+                                .host = std::move(one.host),
+                                .port = one.port,
+                                .rack = std::move(one.rack)});
   response.cluster_id = cluster_id(call.node);
-  response.controller_id = call.node.node_id;
+  response.controller_id = controller(call.node);
   // Version 0 has no null: there an empty list means all topics.
   if (!request.topics || (call.version == 0 && request.topics->empty())) {
     for (const auto& topic : call.local.list_topics())
@@ -159,7 +164,7 @@ io::Task<DescribeClusterResponse> describe_cluster(Call call, DescribeClusterReq
   constexpr std::int8_t kBrokers = 1, kControllers = 2;
   DescribeClusterResponse response{.endpoint_type = kBrokers,
                                    .cluster_id = cluster_id(call.node),
-                                   .controller_id = call.node.node_id};
+                                   .controller_id = controller(call.node)};
   if (request.endpoint_type != kBrokers) {
     response.error_code =
         number(request.endpoint_type == kControllers ? ErrorCode::kMismatchedEndpointType
@@ -167,8 +172,9 @@ io::Task<DescribeClusterResponse> describe_cluster(Call call, DescribeClusterReq
     response.error_message = "only brokers can be described here";
     co_return response;
   }
-  response.brokers.push_back(
-      {.id = call.node.node_id, .host = call.node.host, .port = call.node.port});
+  for (auto& one : brokers(call.node))
+    response.brokers.push_back(
+        {.id = one.id, .host = std::move(one.host), .port = one.port, .rack = std::move(one.rack)});
   co_return response;
 }
 

@@ -1,6 +1,7 @@
 // ListOffsets, OffsetForLeaderEpoch, DeleteRecords: where a partition begins, ends and changed
 // hands.
 
+#include "frontend/kafka/cluster_view.h"
 #include "frontend/kafka/errors.h"
 #include "frontend/kafka/handlers.h"
 #include "frontend/kafka/mentions.h"
@@ -54,6 +55,7 @@ io::Task<ListOffsetsResponse::Partition> list_one(Call call, Result<broker::Topi
   auto bounds = (*log)->bounds();
   if (!bounds) co_return refuse(bounds.error());
   to.error_code = check_leader_epoch(**log, asked.current_leader_epoch);
+  if (led_elsewhere(call.node, **log)) to.error_code = number(ErrorCode::kNotLeaderOrFollower);
   if (to.error_code == 0 && !is_known(asked.timestamp, call.version))
     to.error_code = number(ErrorCode::kUnsupportedVersion);
   if (to.error_code != 0) co_return to;

@@ -11,8 +11,7 @@ namespace {
 
 using namespace wire::kafka;
 
-DescribeLogDirsResponse::Partition measure(Call call, const broker::Topic& topic,
-                                           std::size_t partition) {
+DescribeLogDirsResponse::Partition measure(const broker::Topic& topic, std::size_t partition) {
   DescribeLogDirsResponse::Partition to{.index = static_cast<std::int32_t>(partition)};
   if (auto info = topic.partitions[partition]->info()) to.bytes = info->bytes;
   return to;
@@ -25,15 +24,15 @@ DescribeLogDirsResponse::Topic measure_some(Call call, const DescribeLogDirsRequ
   for (auto partition : asked.partitions) {
     auto place = static_cast<std::size_t>(partition);
     if (partition < 0 || place >= (*topic)->partitions.size()) continue;
-    to.partitions.push_back(measure(call, **topic, place));
+    to.partitions.push_back(measure(**topic, place));
   }
   return to;
 }
 
-DescribeLogDirsResponse::Topic measure_all(Call call, const broker::Topic& topic) {
+DescribeLogDirsResponse::Topic measure_all(const broker::Topic& topic) {
   DescribeLogDirsResponse::Topic to{.name = topic.name};
   for (std::size_t i = 0; i < topic.partitions.size(); ++i)
-    to.partitions.push_back(measure(call, topic, i));
+    to.partitions.push_back(measure(topic, i));
   return to;
 }
 
@@ -78,7 +77,7 @@ io::Task<DescribeLogDirsResponse> describe_log_dirs(Call call, DescribeLogDirsRe
         directory.topics.push_back(std::move(topic));
   } else {
     for (const auto& topic : call.local.list_topics())
-      directory.topics.push_back(measure_all(call, *topic));
+      directory.topics.push_back(measure_all(*topic));
   }
   co_return response;
 }

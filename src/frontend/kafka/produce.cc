@@ -1,5 +1,6 @@
 // Produce and InitProducerId.
 
+#include "frontend/kafka/cluster_view.h"
 #include "frontend/kafka/errors.h"
 #include "frontend/kafka/handlers.h"
 #include "record/batch.h"
@@ -81,6 +82,14 @@ io::Task<void> append_part(Call call, const ProduceRequest& request, Produced& p
                        copies));
     co_return Result<void>();
   }
+  const auto& log = *(*topic_ref)->partitions[place];
+  if (auto leader = led_elsewhere(call.node, log)) {
+    refuse(to, produced, ErrorCode::kNotLeaderOrFollower, "another node leads the partition");
+    to.current_leader = current_leader(log);
+    for (auto& endpoint : endpoints(call.node, {*leader}))
+      produced.response.node_endpoints.push_back(std::move(endpoint));
+    co_return Result<void>();
+  }
   broker::BadRecords bad;
   auto stored = co_await append_waiting(
       call, *topic_ref, place, part.records.value_or(Bytes()),
@@ -125,7 +134,10 @@ void end_produce(Produced& produced, const broker::AppendRun& run) {
   for (const auto& part : produced.parts) {
     auto& to = produced.response.topics[part.topic].partitions[part.partition];
     auto placed = run.outcome(part.appending);
+    // Nothing was stored: another node leads it now, or nobody does.
+    bool moved = !placed && part.appending.owed && placed.error().code == Code::kBusy;
     if (placed) to.base_offset = placed->first.value;
+    else if (moved) refuse(to, produced, ErrorCode::kNotLeaderOrFollower, placed.error().message);
     else refuse(to, produced, produce_error(placed.error()), placed.error().message);
   }
 }

@@ -116,6 +116,11 @@ Result<std::unique_ptr<KafkaServer>> KafkaServer::listen(broker::Broker& broker,
       new KafkaServer(broker, metrics, std::move(options), std::move(acceptor)));
 }
 
+std::string KafkaServer::advertised() const {
+  const auto& node = options_.session.node;
+  return io::to_string({node.host, static_cast<std::uint16_t>(node.port)});
+}
+
 void KafkaServer::start() {
   acceptor_->start(
       [this](std::size_t loop, std::unique_ptr<io::Connection> connection) {

@@ -37,6 +37,7 @@ class KafkaServer {
 
   void start();
   const std::string& address() const { return acceptor_->address(); }
+  std::string advertised() const;  // what clients are told to connect to
   // On the first loop: takes no connection and no request any more, answers what was taken, and
   // waits for the connections to end. kTimeout: some have not.
   io::Task<void> stop(io::Nanos timeout);

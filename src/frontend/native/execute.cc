@@ -311,6 +311,17 @@ struct Session::Executor {
   Done operator()(wire::native::DeleteGroup request) {
     co_return answer_ok(co_await delete_group(groups(), std::string(request.group)), "");
   }
+  Done operator()(wire::native::ClusterRequest request) {
+    auto answer = co_await answer_cluster(session.options_.cluster, local.loop(), request.verb,
+                                          std::string(request.topic), NodeId{request.node},
+                                          request.force);
+    if (answer && answer->empty()) co_return answer_ok({}, "");
+    // Their texts are of this protocol.
+    bool told = !answer && (answer.error().code == Code::kNotFound ||
+                            answer.error().code == Code::kInvalid);
+    if (told) co_return refuse_text(answer.error().message);
+    co_return answer_text(answer, request.topic);
+  }
   // Appends and GET never come here.
   template <class T>
   Done operator()(T) {

@@ -85,6 +85,27 @@ void NativeServer::serve(std::size_t loop, std::unique_ptr<io::Connection> conne
   if (stopping_) session->stop();  // was on its way here
 }
 
+io::Task<void> NativeServer::serve_forwarded(net::Request request, net::Stream& stream) {
+  WALRUS_CO_ASSIGN(auto opened, wire::peer::parse_forward_open(request.body));
+  if (stopping_) co_return fail(Code::kClosed, "stopping");
+  auto options = options_.session;
+  options.forwarded = true;
+  options.security.mechanisms.clear();  // the other node has asked
+  auto& local = broker_.local(0);
+  auto session = std::make_shared<Session>(
+      local, std::make_unique<ForwardedConnection>(stream, std::move(opened), request.from),
+      options);
+  sessions_[0].insert(session);
+  io::Signal ended(local.loop());
+  session->start([this, session, set = std::make_shared<decltype(ended.setter())>(
+                                     ended.setter())] {
+    sessions_[0].erase(session);
+    (*set)({});
+  });
+  session.reset();
+  co_return co_await ended.wait();
+}
+
 io::Task<void> NativeServer::stop(io::Nanos timeout) {
   stopping_ = true;
   acceptor_->close();

@@ -34,6 +34,8 @@ class NativeServer {
   ~NativeServer();
 
   void start();
+  // On the first loop: serves what another node hands on, until that ends; see forward.h.
+  io::Task<void> serve_forwarded(net::Request, net::Stream&);
   const std::string& address() const { return acceptor_->address(); }
   // On the first loop: takes no connection and no request any more, answers what was taken, and
   // waits for the connections to end. kTimeout: some have not.

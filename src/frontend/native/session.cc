@@ -19,7 +19,6 @@ namespace text = wire::native::text;
 
 constexpr std::size_t kSlotsMax = 4096;         // requests of one connection that wait
 constexpr std::size_t kWriteBytes = 64 << 10;   // replies are gathered up to this
-constexpr std::size_t kSlotOverheadBytes = 64;  // counted for a slot beside its bytes
 constexpr Bytes kHttpHint =
     "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n"
     "Content-Length: 64\r\n\r\n"
@@ -68,6 +67,7 @@ boost::asio::awaitable<void> Session::run_reader(std::shared_ptr<Session> self) 
 boost::asio::awaitable<void> Session::run_writer(std::shared_ptr<Session> self) {
   auto result = co_await self->write_replies();
   if (!result) self->broken_ = true;
+  else self->connection_->shutdown_write();  // all that was taken is answered
   self->connection_->close();
   self->room_->open();
   self->end_coroutine();
@@ -78,6 +78,7 @@ void Session::end_coroutine() {
   if (--coroutines_ > 0) return;
   slots_.clear();
   out_.clear();
+  upstreams_.clear();
   slot_bytes_ = flushing_ = 0;
   account();
   std::map<broker::TopicRef, std::vector<broker::Claim>> claims;
@@ -143,6 +144,10 @@ io::Task<void> Session::take_event(FrameSplitter::Event event) {
     push_error(request.error().message);
     co_return Result<void>();
   }
+  if (clustered()) {
+    push_clustered(std::move(*request), event.body);
+    co_return Result<void>();
+  }
   if (unexecuted_ == 0 && is_append(*request)) {
     WALRUS_CO_ASSIGN(auto slot, co_await append_request(*request));
     push(std::move(slot));
@@ -204,7 +209,7 @@ void Session::account() {
 
 void Session::push(Slot slot) {
   slot_bytes_ += slot.bytes.size() + kSlotOverheadBytes;
-  if (slot.kind == Slot::kRequest) ++unexecuted_;
+  if (slot.unexecuted()) ++unexecuted_;
   slots_.push_back(std::move(slot));
   work_->open();
 }
@@ -220,7 +225,8 @@ Session::Slot Session::pop() {
   auto slot = std::move(slots_.front());
   slots_.pop_front();
   slot_bytes_ -= slot.bytes.size() + kSlotOverheadBytes;
-  if (slot.kind == Slot::kRequest) --unexecuted_;
+  if (slot.unexecuted()) --unexecuted_;
+  if (placed_ > 0) --placed_;
   return slot;
 }
 
@@ -228,8 +234,10 @@ io::Task<void> Session::write_replies() {
   while (true) {
     while (!slots_.empty()) {
       if (out_.size() >= kWriteBytes) WALRUS_CO_TRY(co_await flush());
+      if (clustered()) WALRUS_CO_TRY(co_await place_appends());
       if (slots_.front().kind == Slot::kReply) out_ += pop().bytes;
       else if (slots_.front().kind == Slot::kAppended) WALRUS_CO_TRY(co_await answer_appends());
+      else if (slots_.front().kind == Slot::kForwarded) WALRUS_CO_TRY(co_await answer_forwarded());
       else WALRUS_CO_TRY(co_await answer_request());
     }
     WALRUS_CO_TRY(co_await flush());
@@ -250,8 +258,13 @@ io::Task<void> Session::answer_appends() {
     appends.add(slots_[run].appending);
   WALRUS_CO_TRY(co_await appends.wait(local_.engine(), local_.loop()));
   for (std::size_t i = 0; i < run; ++i) {
+    auto placed = appends.outcome(slots_.front().appending);
+    if (is_refusal(slots_.front(), placed)) {
+      co_await settle_here(slots_.front().log);
+      break;
+    }
     auto slot = pop();
-    auto placed = appends.outcome(slot.appending);
+    answered(slot.log);
     if (!placed) {
       auto origin = slot.origin ? std::move(*slot.origin) : Origin{};
       wire::native::append_error(out_, describe_refusal(placed.error(), origin, slot.shape));
@@ -275,6 +288,10 @@ io::Task<void> Session::answer_request() {
   if (!request) {  // was parsed when it came
     pop();
     co_return std::unexpected(std::move(request).error());
+  }
+  if (clustered()) {
+    WALRUS_CO_ASSIGN(bool elsewhere, co_await forward_front(*request));
+    if (elsewhere) co_return Result<void>();
   }
   if (is_append(*request)) co_return co_await append_run();
   if (auto* get_request = std::get_if<wire::native::Get>(&*request)) {

@@ -16,6 +16,7 @@
 #include <atomic>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -25,6 +26,8 @@
 #include "broker/auth/authentication.h"
 #include "broker/broker.h"
 #include "broker/group/coordinators.h"
+#include "frontend/native/cluster.h"
+#include "frontend/native/forward.h"
 #include "io/network.h"
 #include "wire/native/frame.h"
 #include "wire/native/request.h"
@@ -57,6 +60,9 @@ struct SessionOptions {
   SessionMemory* memory = nullptr;
   broker::PortSecurity security{};
   std::shared_ptr<broker::Coordinators> groups{};
+  Forwarding forwarding{};  // to the other nodes of a cluster
+  ClusterPart cluster{};
+  bool forwarded = false;  // the peer is a node that hands on: what is not served here is refused
 };
 
 class Session : public std::enable_shared_from_this<Session> {
@@ -79,11 +85,28 @@ class Session : public std::enable_shared_from_this<Session> {
     std::optional<Offset> expected{};
   };
   struct Slot {
-    enum Kind : std::uint8_t { kReply, kAppended, kRequest } kind = kReply;
+    enum Kind : std::uint8_t { kReply, kAppended, kRequest, kForwarded } kind = kReply;
     Shape shape = Shape::kOk;
     std::string bytes{};  // kReply: framed; kRequest: the request's body
     broker::Appending appending{};
     std::unique_ptr<Origin> origin{};  // if the answer is owed
+    // In a cluster; then bytes has the request until it is answered.
+    NodeId node{};        // kForwarded: who has it
+    std::string log{};    // kForwarded, kAppended: the partition, while it counts as unanswered
+    io::Nanos give_up{};  // then it is not placed anew
+    bool unexecuted() const { return kind == kRequest || kind == kForwarded; }
+  };
+  struct Route {  // of a partition
+    NodeId node{};  // that leads it; 0: this one, or nobody
+    std::string log{};
+  };
+  struct Placement {  // of what is unanswered of a partition
+    NodeId node{};
+    std::size_t unanswered = 0;
+  };
+  struct There {  // what is unanswered of this connection at another node
+    std::shared_ptr<Upstream> way{};  // shared with calls under way
+    std::size_t requests = 0, bytes = 0;
   };
   struct Unsent {          // a claim of GET whose reply is not yet with the kernel
     std::int64_t end = 0;  // the place in the connection's output where its reply ends
@@ -114,6 +137,29 @@ class Session : public std::enable_shared_from_this<Session> {
   void account();
   Slot pop();
 
+  bool clustered() const { return options_.forwarding.rpc != nullptr; }
+  void push_clustered(wire::native::Request, Bytes body);
+  bool name_partition(wire::native::Request&);
+  Route route_of(const wire::native::Target&);
+  io::Task<void> place_appends();
+  io::Task<void> place_here(Slot&, const wire::native::Request&);
+  bool place_there(Slot&, NodeId, std::string& frames);
+  void patience(Slot&);
+  boost::asio::awaitable<void> send_to(NodeId, std::string frames);
+  boost::asio::awaitable<void> settle_there(NodeId);
+  boost::asio::awaitable<void> settle_here(std::string log);
+  boost::asio::awaitable<void> take_back(NodeId, bool unknown);
+  void try_again(std::size_t slot);
+  io::Task<bool> forward_front(const wire::native::Request&);
+  io::Task<void> answer_forwarded();
+  bool is_refusal(const Slot&, const Result<broker::Placed>&) const;
+  void answered(const std::string& log);
+  void answer_slot(Slot&, Bytes error);
+  void reply_in(Slot&, std::string frame);
+  void drop_unplaced();
+  std::string refusal_of(Bytes body);
+  void refuse_moved(const std::string& target);
+
   static bool is_append(const wire::native::Request&);
   io::Task<void> append_run();
   io::Task<Slot> append_request(const wire::native::Request&);
@@ -130,6 +176,8 @@ class Session : public std::enable_shared_from_this<Session> {
   io::Task<bool> get_empty(broker::TopicRef, broker::Partition, io::Nanos deadline);
   io::Task<void> execute(wire::native::Request);
   struct Executor;
+  // Counted for a slot beside its bytes.
+  static constexpr std::size_t kSlotOverheadBytes = 64;
   void remember_polled(const std::string& key, std::size_t partition);
   std::size_t last_polled(const std::string& key) const;  // 0 if there was none
 
@@ -144,7 +192,10 @@ class Session : public std::enable_shared_from_this<Session> {
   std::deque<Slot> slots_;
   std::size_t slot_bytes_ = 0;               // of requests and replies in slots_
   std::uint64_t requests_ = 0, errors_ = 0;  // not yet counted
-  std::size_t unexecuted_ = 0;               // slots of kind kRequest: appends behind them wait
+  std::size_t unexecuted_ = 0;               // slots not executed here: appends behind them wait
+  std::size_t placed_ = 0;                   // in a cluster: slots at the front that are placed
+  std::map<std::string, Placement> placements_;  // by partition, of placed slots
+  std::map<NodeId, There> upstreams_;
   std::size_t flushing_ = 0;                 // bytes that the connection is writing
   std::int64_t accounted_ = 0;               // of this session in SessionMemory
   std::string out_;                          // replies in order, not yet written

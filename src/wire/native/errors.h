@@ -51,6 +51,13 @@ inline std::string unknown_group(Bytes group) { return fmt::format("unknown grou
 inline std::string group_has_members(Bytes group) {
   return fmt::format("group has members {}", group);
 }
+// The cluster.
+inline constexpr Bytes kNoCluster = "this server is not a node of a cluster";
+inline std::string unknown_node(std::uint64_t node) { return fmt::format("unknown node {}", node); }
+// Nothing was stored, and no node takes appends for now.
+inline std::string no_leader(Bytes target) {
+  return fmt::format("no leader for {}, try again", target);
+}
 // Storage and limits.
 inline constexpr Bytes kStorageFull = "storage full";
 inline constexpr Bytes kStorageFailed = "storage failed";

@@ -188,6 +188,8 @@ Error error_of(Bytes text) {
       {"unknown user ", Code::kNotFound},
       {"unknown group ", Code::kNotFound},
       {"group has members ", Code::kBusy},
+      {"unknown node ", Code::kNotFound},
+      {"no leader for ", Code::kBusy},
       // Also where it was proven and the time for that is over: connecting again proves it again.
       {text::kAuthenticationRequired, Code::kClosed},
       {"expected offset ", Code::kMismatch},

@@ -355,6 +355,45 @@ Result<Request> parse_set_group(Tokens& tokens) {
   return request;
 }
 
+constexpr std::pair<Bytes, ClusterRequest::Verb> kClusterVerbs[] = {
+    {"status", ClusterRequest::Verb::kStatus},     {"health", ClusterRequest::Verb::kHealth},
+    {"segments", ClusterRequest::Verb::kSegments}, {"drain", ClusterRequest::Verb::kDrain},
+    {"activate", ClusterRequest::Verb::kActivate}, {"remove", ClusterRequest::Verb::kRemove},
+};
+
+Bytes cluster_verb_name(ClusterRequest::Verb verb) {
+  return kClusterVerbs[static_cast<std::size_t>(verb)].first;
+}
+
+bool names_node(ClusterRequest::Verb verb) {
+  using enum ClusterRequest::Verb;
+  return verb == kDrain || verb == kActivate || verb == kRemove;
+}
+
+Result<Request> parse_cluster(Tokens& tokens) {
+  ClusterRequest request;
+  auto word = tokens.next();
+  auto verb = std::ranges::find(kClusterVerbs, word.value_or(Bytes()),
+                                &std::pair<Bytes, ClusterRequest::Verb>::first);
+  if (verb == std::end(kClusterVerbs))
+    return tokens.missing("one of status, health, segments, drain, activate, remove");
+  request.verb = verb->second;
+  if (request.verb == ClusterRequest::Verb::kSegments) {
+    WALRUS_ASSIGN(request.topic, tokens.topic());
+  }
+  if (names_node(request.verb)) {
+    WALRUS_ASSIGN(auto node, tokens.number("a node"));
+    if (node == 0) return refuse(text::invalid_number("0"));
+    request.node = static_cast<std::uint64_t>(node);
+  }
+  if (request.verb == ClusterRequest::Verb::kRemove && !tokens.at_end()) {
+    if (tokens.next() != Bytes("force")) return refuse(text::kUnexpectedArgument);
+    request.force = true;
+  }
+  WALRUS_TRY(tokens.end());
+  return request;
+}
+
 struct Command {
   Bytes name;
   bool payload;  // what follows is not text as a whole: nothing is trimmed, nothing checked
@@ -423,6 +462,11 @@ constexpr std::array kCommands{
             "  Where a group without members reads on.\n"},
     Command{"GROUPDELETE", false, parse_group<DeleteGroup>,
             "GROUPDELETE group -> OK\n  Removes a group without members, and its offsets.\n"},
+    Command{"CLUSTER", false, parse_cluster,
+            "CLUSTER status | health -> JSON\n"
+            "CLUSTER segments t -> JSON\n  Who holds what of a topic.\n"
+            "CLUSTER drain n | activate n | remove n [force] -> OK\n"
+            "  Moves a node's copies away, gives it some again, takes it out for good.\n"},
     Command{"HELP", false, parse_help, "HELP [command] -> text\n"},
 };
 
@@ -528,6 +572,12 @@ struct Encoder {
     to.append(" ").append(r.group);
   }
   void operator()(const DeleteGroup& r) const { to.append("GROUPDELETE ").append(r.group); }
+  void operator()(const ClusterRequest& r) const {
+    append_format(to, "CLUSTER {}", cluster_verb_name(r.verb));
+    if (r.verb == ClusterRequest::Verb::kSegments) append_format(to, " {}", r.topic);
+    if (names_node(r.verb)) append_format(to, " {}", r.node);
+    if (r.verb == ClusterRequest::Verb::kRemove && r.force) to.append(" force");
+  }
   void operator()(const Create& r) const {
     append_format(to, "CREATE {}", r.topic);
     append_settings(to, r.settings);

@@ -182,11 +182,21 @@ struct DeleteGroup {
   Bytes group{};
   bool operator==(const DeleteGroup&) const = default;
 };
+// The cluster. CLUSTER status | health: JSON. CLUSTER segments t: JSON. CLUSTER drain | activate n,
+// CLUSTER remove n [force]: a node moves from state to state.
+struct ClusterRequest {
+  enum class Verb : std::uint8_t { kStatus, kHealth, kSegments, kDrain, kActivate, kRemove };
+  Verb verb = Verb::kStatus;
+  Bytes topic{};           // of kSegments
+  std::uint64_t node = 0;  // of kDrain, kActivate, kRemove
+  bool force = false;      // of kRemove: whatever copies it has
+  bool operator==(const ClusterRequest&) const = default;
+};
 
 using Request = std::variant<Register, Put, Get, State, Metrics, Append, AppendAt, Producer, Batch,
                              Read, ReadBatch, Poll, Commit, List, Delete, Help, Create, Configure,
                              Describe, Find, Auth, ListUsers, AddUser, SetUser, DeleteUser,
-                             ListGroups, DescribeGroup, SetGroup, DeleteGroup>;
+                             ListGroups, DescribeGroup, SetGroup, DeleteGroup, ClusterRequest>;
 
 // The error's message is the text of the reply, without `ERR `.
 Result<Request> parse_request(Bytes body);

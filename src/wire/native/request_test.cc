@@ -99,7 +99,20 @@ INSTANTIATE_TEST_SUITE_P(
         ErrorCase{"COMMIT a", "COMMIT requires a consumer"},
         ErrorCase{"COMMIT a b", "COMMIT requires an offset"},
         ErrorCase{"DELETE", "DELETE requires a topic"},
-        ErrorCase{"FIND t", "FIND requires a timestamp"}));
+        ErrorCase{"FIND t", "FIND requires a timestamp"},
+        ErrorCase{"CLUSTER",
+                  "CLUSTER requires one of status, health, segments, drain, activate, "
+                  "remove"},
+        ErrorCase{"CLUSTER Status",
+                  "CLUSTER requires one of status, health, segments, drain, "
+                  "activate, remove"},
+        ErrorCase{"CLUSTER status x", "unexpected argument"},
+        ErrorCase{"CLUSTER segments", "CLUSTER requires a topic"},
+        ErrorCase{"CLUSTER drain", "CLUSTER requires a node"},
+        ErrorCase{"CLUSTER drain 0", "invalid number 0"},
+        ErrorCase{"CLUSTER drain 1 force", "unexpected argument"},
+        ErrorCase{"CLUSTER remove 1 now", "unexpected argument"},
+        ErrorCase{"CLUSTER remove 1 force x", "unexpected argument"}));
 
 TEST(RequestTest, a_group_has_spaces_and_a_limit) {
   auto request = parse_request("GROUPSET logs 0=5,3=9223372036854775807 my own group\n");
@@ -169,6 +182,13 @@ TEST(RequestTest, encodes_what_it_parses) {
       Configure{"a", {{"retention_ms", "1"}, {"retention_bytes", std::nullopt}}},
       Describe{"a"},
       Find{target, 1700000000000},
+      ClusterRequest{},
+      ClusterRequest{.verb = ClusterRequest::Verb::kHealth},
+      ClusterRequest{.verb = ClusterRequest::Verb::kSegments, .topic = "a"},
+      ClusterRequest{.verb = ClusterRequest::Verb::kDrain, .node = 3},
+      ClusterRequest{.verb = ClusterRequest::Verb::kActivate, .node = 3},
+      ClusterRequest{.verb = ClusterRequest::Verb::kRemove, .node = 3},
+      ClusterRequest{.verb = ClusterRequest::Verb::kRemove, .node = 3, .force = true},
   };
   for (const auto& request : requests) {
     std::string frame;
@@ -181,9 +201,9 @@ TEST(RequestTest, encodes_what_it_parses) {
 
 TEST(RequestTest, help_names_every_command) {
   for (Bytes command :
-       {"REGISTER", "PUT",    "GET",    "STATE",     "METRICS", "APPEND", "APPENDAT",
-        "PRODUCER", "BATCH",  "READ",   "READBATCH", "POLL",    "COMMIT", "LIST",
-        "DELETE",   "CREATE", "CONFIG", "DESCRIBE",  "FIND",    "HELP"}) {
+       {"REGISTER", "PUT",    "GET",    "STATE",     "METRICS", "APPEND",  "APPENDAT",
+        "PRODUCER", "BATCH",  "READ",   "READBATCH", "POLL",    "COMMIT",  "LIST",
+        "DELETE",   "CREATE", "CONFIG", "DESCRIBE",  "FIND",    "CLUSTER", "HELP"}) {
     auto one = help_text(command);
     ASSERT_TRUE(one.has_value()) << command;
     EXPECT_TRUE(one->starts_with(command));

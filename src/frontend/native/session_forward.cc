@@ -1,0 +1,354 @@
+// The part of Session that serves a node of a cluster: where its requests go, and what comes back.
+//
+// Appends are placed in the order in which they came, here or at the nodes that lead their
+// partitions, as far as possible without waiting for answers; answers go out in the order of the
+// requests. What is certainly not stored, because its node did not lead any more, is placed anew.
+// Of one partition nothing is placed at another node while something is unanswered at the first, so
+// that its records stay in order.
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "frontend/native/session.h"
+#include "frontend/native/target.h"
+#include "record/batch.h"
+#include "wire/native/errors.h"
+#include "wire/native/reply.h"
+
+namespace walrus::frontend::native {
+namespace {
+
+namespace text = wire::native::text;
+using wire::native::Request;
+
+constexpr io::Nanos kPatience = std::chrono::seconds(10);  // for a partition to have a leader
+constexpr io::Nanos kPause = std::chrono::milliseconds(10);  // before it is looked again
+constexpr io::Nanos kReplyTimeout = std::chrono::seconds(30);  // beside what the request waits
+// At one node and not answered. What it sends back for so many has room in its stream's window, so
+// that it goes on reading whatever happens.
+constexpr std::size_t kForwardedMax = 1'024;
+constexpr std::size_t kForwardedBytesMax = 1 << 20;
+constexpr Bytes kNoLeader = "ERR no leader for ";
+
+wire::native::Target* append_target(Request& request) {
+  using namespace wire::native;
+  if (auto* put = std::get_if<Put>(&request)) return &put->target;
+  if (auto* plain = std::get_if<Append>(&request)) return &plain->target;
+  if (auto* at = std::get_if<AppendAt>(&request)) return &at->target;
+  if (auto* batch = std::get_if<Batch>(&request)) return &batch->target;
+  return nullptr;
+}
+
+// What the leader of a partition serves beside appends.
+std::optional<wire::native::Target> read_target(const Request& request) {
+  using namespace wire::native;
+  if (auto* read = std::get_if<Read>(&request)) return read->target;
+  if (auto* read = std::get_if<ReadBatch>(&request)) return read->target;
+  if (auto* find = std::get_if<Find>(&request)) return find->target;
+  if (auto* state = std::get_if<State>(&request)) return state->target;
+  if (auto* describe = std::get_if<Describe>(&request)) return Target{describe->topic, {}};
+  return std::nullopt;
+}
+
+io::Nanos waits(const Request& request) {
+  using namespace wire::native;
+  std::int64_t wait_ms = 0;
+  if (auto* read = std::get_if<Read>(&request)) wait_ms = read->wait_ms;
+  if (auto* read = std::get_if<ReadBatch>(&request)) wait_ms = read->wait_ms;
+  if (auto* poll = std::get_if<Poll>(&request)) wait_ms = poll->wait_ms;
+  if (auto* get = std::get_if<Get>(&request)) wait_ms = get->wait_ms;
+  return Millis(wait_ms);
+}
+
+// Sent twice it is done once, or changes nothing.
+bool repeatable(const Request& request) {
+  using namespace wire::native;
+  if (read_target(request)) return true;
+  auto* batch = std::get_if<Batch>(&request);
+  if (batch == nullptr) return false;
+  auto view = record::BatchView::parse(batch->batch);
+  return view && view->producer_id() >= 0;
+}
+
+std::string body_of(const Request& request) {
+  std::string frame;
+  wire::native::append_request(frame, request);
+  return frame.substr(wire::native::kFrameHeaderBytes);
+}
+
+std::string error_reply(Bytes why) {
+  std::string frame;
+  wire::native::append_error(frame, why);
+  return frame;
+}
+
+}  // namespace
+
+// What the reader takes; all of it is placed by the writer.
+void Session::push_clustered(Request request, Bytes body) {
+  if (options_.forwarded && stopping_) return;  // behind a refusal
+  bool settled = is_append(request) && name_partition(request);
+  push({.kind = Slot::kRequest, .bytes = settled ? body_of(request) : std::string(body)});
+}
+
+// Which partition is in turn is settled once, however often the request is tried. Whether it was
+// changed.
+bool Session::name_partition(Request& request) {
+  auto& target = *append_target(request);
+  if (target.partition) return false;
+  auto topic = local_.find(target.topic);
+  if (!topic || (*topic)->partitions.size() < 2) return false;
+  bool first = std::holds_alternative<wire::native::AppendAt>(request);
+  target.partition =
+      static_cast<std::int32_t>(first ? 0 : broker::Local::put_partition(**topic, std::nullopt));
+  return true;
+}
+
+Session::Route Session::route_of(const wire::native::Target& target) {
+  auto topic = local_.find(target.topic, partition_of(target));
+  if (!topic) return {};  // refused here
+  const auto& log = (*topic)->partitions[partition_of(target).value_or(0)];
+  auto bounds = log->bounds();
+  Route route{.node = bounds ? bounds->leader : NodeId{}, .log = log->name()};
+  if (route.node == options_.forwarding.self) route.node = NodeId{};
+  return route;
+}
+
+io::Task<void> Session::place_appends() {
+  std::map<NodeId, std::string> frames;
+  for (; placed_ < slots_.size(); ++placed_) {
+    auto& slot = slots_[placed_];  // a deque moves none of its elements when others come behind
+    if (slot.kind != Slot::kRequest) continue;
+    auto request = wire::native::parse_request(slot.bytes);
+    if (!request) co_return std::unexpected(std::move(request).error());  // was parsed when it came
+    if (!is_append(*request)) break;
+    auto route = route_of(*append_target(*request));
+    auto found = placements_.find(route.log);
+    if (found != placements_.end() && found->second.node != route.node) break;
+    if (route.node == NodeId{}) {
+      WALRUS_CO_TRY(co_await place_here(slot, *request));
+    } else if (options_.forwarded) {
+      refuse_moved(name_of(*append_target(*request)));
+      break;
+    } else if (!place_there(slot, route.node, frames[route.node])) {
+      break;
+    }
+    if (slot.kind == Slot::kReply) continue;
+    auto& placement = placements_[route.log];
+    placement.node = route.node;
+    ++placement.unanswered;
+    slot.log = std::move(route.log);
+  }
+  for (auto& [node, bytes] : frames)
+    if (!bytes.empty()) co_await send_to(node, std::move(bytes));
+  co_return Result<void>();
+}
+
+io::Task<void> Session::place_here(Slot& slot, const Request& request) {
+  patience(slot);
+  WALRUS_CO_ASSIGN(auto appended, co_await append_request(request));
+  --unexecuted_;
+  if (appended.kind == Slot::kReply) {
+    slot_bytes_ = slot_bytes_ - slot.bytes.size() + appended.bytes.size();
+    slot.bytes = std::move(appended.bytes);
+  }
+  slot.kind = appended.kind;
+  slot.shape = appended.shape;
+  slot.appending = std::move(appended.appending);
+  slot.origin = std::move(appended.origin);
+  co_return Result<void>();
+}
+
+// False: enough is under way there.
+bool Session::place_there(Slot& slot, NodeId node, std::string& frames) {
+  patience(slot);
+  auto& there = upstreams_[node];
+  if (there.requests > 0 && (there.requests >= kForwardedMax ||
+                             there.bytes + slot.bytes.size() > kForwardedBytesMax))
+    return false;
+  ++there.requests;
+  there.bytes += slot.bytes.size();
+  slot.kind = Slot::kForwarded;
+  slot.node = node;
+  wire::native::append_frame(frames, slot.bytes);
+  return true;
+}
+
+void Session::patience(Slot& slot) {
+  if (slot.give_up == io::Nanos{}) slot.give_up = local_.engine().env().mono() + kPatience;
+}
+
+// An error takes back what was placed there.
+boost::asio::awaitable<void> Session::send_to(NodeId node, std::string frames) {
+  if (!upstreams_[node].way) {
+    auto opened = co_await Upstream::open(
+        options_.forwarding, local_.loop(), node,
+        {.user = user().substr(0, wire::peer::kForwardTextBytesMax),
+         .client = connection_->peer().substr(0, wire::peer::kForwardTextBytesMax)});
+    if (!opened) co_return co_await take_back(node, false);
+    upstreams_[node].way = std::move(*opened);
+  }
+  auto way = upstreams_[node].way;
+  if (auto sent = co_await way->send(std::move(frames)); !sent) co_await take_back(node, true);
+}
+
+// The request at the front, which is no append, where another node serves it. False: it does not.
+io::Task<bool> Session::forward_front(const Request& request) {
+  auto target = read_target(request);
+  auto route = target ? route_of(*target) : Route{};
+  if (route.node == NodeId{}) co_return false;
+  if (options_.forwarded) {
+    refuse_moved(name_of(*target));
+    co_return true;
+  }
+  WALRUS_CO_TRY(co_await flush());  // it may take long: what is answered already goes out
+  std::string frames;
+  auto& slot = slots_.front();
+  CHECK(place_there(slot, route.node, frames));
+  co_await send_to(route.node, std::move(frames));
+  co_return true;
+}
+
+io::Task<void> Session::answer_forwarded() {
+  auto& slot = slots_.front();
+  auto node = slot.node;
+  auto way = upstreams_[node].way;
+  CHECK(way != nullptr);  // or the slot had been taken back
+  auto request = wire::native::parse_request(slot.bytes);
+  auto reply = co_await way->reply(kReplyTimeout + (request ? waits(*request) : io::Nanos(0)));
+  if (!reply) {
+    co_await take_back(node, reply.error().code != Code::kClosed);
+  } else if (reply->starts_with(kNoLeader)) {
+    co_await settle_there(node);
+  } else {
+    if (reply->starts_with("ERR ")) ++errors_;
+    wire::native::append_frame(out_, *reply);
+    auto& there = upstreams_[node];
+    --there.requests;
+    there.bytes -= slot.bytes.size();
+    answered(slot.log);
+    pop();
+  }
+  co_return Result<void>();
+}
+
+// The node has refused the slot at the front, and looks at nothing that it had not taken by then:
+// what it had taken it answers, and ends.
+boost::asio::awaitable<void> Session::settle_there(NodeId node) {
+  auto way = upstreams_[node].way;
+  answered(slots_.front().log);
+  try_again(0);
+  for (std::size_t i = 1; i < slots_.size(); ++i) {
+    auto& slot = slots_[i];
+    if (slot.kind != Slot::kForwarded || slot.node != node) continue;
+    auto reply = co_await way->reply(kReplyTimeout);
+    if (!reply) co_return co_await take_back(node, reply.error().code != Code::kClosed);
+    answered(slot.log);
+    if (reply->starts_with(kNoLeader)) {
+      try_again(i);
+    } else {
+      std::string frame;
+      wire::native::append_frame(frame, *reply);
+      reply_in(slot, std::move(frame));
+    }
+  }
+  co_await take_back(node, false);
+}
+
+// Of a partition of which the slot at the front was refused here: what else was given to it has its
+// answer as well.
+boost::asio::awaitable<void> Session::settle_here(std::string log) {
+  if (options_.forwarded) {
+    answered(log);
+    answer_slot(slots_.front(), refusal_of(slots_.front().bytes));
+    drop_unplaced();
+    co_return;
+  }
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    auto& slot = slots_[i];
+    if (slot.kind != Slot::kAppended || slot.log != log) continue;
+    auto owed = slot.appending.owed;
+    if (owed && !owed->settled()) (void)co_await owed->wait();
+    answered(slot.log);
+    slot.log.clear();
+    if (!owed || !owed->settled() || !is_refusal(slot, owed->outcome())) continue;
+    slot.appending = {};
+    try_again(i);
+  }
+  co_await local_.loop().sleep(kPause);
+}
+
+// Nothing more is expected of the node: what it has not answered is placed anew, or refused where
+// that is over. `unknown`: it may have been done.
+boost::asio::awaitable<void> Session::take_back(NodeId node, bool unknown) {
+  upstreams_.erase(node);
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    auto& slot = slots_[i];
+    if (slot.kind != Slot::kForwarded || slot.node != node) continue;
+    answered(slot.log);
+    auto request = wire::native::parse_request(slot.bytes);
+    if (unknown && !(request && repeatable(*request))) answer_slot(slot, text::kTimedOut);
+    else try_again(i);
+  }
+  co_await local_.loop().sleep(kPause);
+}
+
+// Of an append that was given to a partition here and certainly not taken, because another node
+// leads it or nobody does.
+bool Session::is_refusal(const Slot& slot, const Result<broker::Placed>& outcome) const {
+  return clustered() && slot.appending.owed && !outcome && outcome.error().code == Code::kBusy;
+}
+
+// Places it anew, or refuses it where it was tried for long enough.
+void Session::try_again(std::size_t at) {
+  auto& slot = slots_[at];
+  if (local_.engine().env().mono() >= slot.give_up)
+    return answer_slot(slot, refusal_of(slot.bytes));
+  if (!slot.unexecuted()) ++unexecuted_;
+  slot.kind = Slot::kRequest;
+  slot.log.clear();
+  placed_ = std::min(placed_, at);
+}
+
+void Session::answered(const std::string& log) {
+  auto found = placements_.find(log);
+  if (found != placements_.end() && --found->second.unanswered == 0) placements_.erase(found);
+}
+
+std::string Session::refusal_of(Bytes body) {
+  auto request = wire::native::parse_request(body);
+  if (!request) return std::string(text::kBusy);
+  auto read = read_target(*request);
+  auto* target = read ? &*read : append_target(*request);
+  return target ? text::no_leader(name_of(*target)) : std::string(text::kBusy);
+}
+
+void Session::answer_slot(Slot& slot, Bytes error) {
+  ++errors_;
+  reply_in(slot, error_reply(error));
+}
+
+void Session::reply_in(Slot& slot, std::string frame) {
+  slot_bytes_ = slot_bytes_ - slot.bytes.size() + frame.size();
+  if (slot.unexecuted()) --unexecuted_;
+  slot.bytes = std::move(frame);
+  slot.kind = Slot::kReply;
+}
+
+// To a node that has handed on what is not led here: nothing is looked at any more that was not
+// placed before.
+void Session::refuse_moved(const std::string& target) {
+  drop_unplaced();
+  push({.kind = Slot::kReply, .bytes = error_reply(text::no_leader(target))});
+}
+
+void Session::drop_unplaced() {
+  while (slots_.size() > placed_) {
+    slot_bytes_ -= slots_.back().bytes.size() + kSlotOverheadBytes;
+    if (slots_.back().unexecuted()) --unexecuted_;
+    slots_.pop_back();
+  }
+  stopping_ = true;
+}
+
+}  // namespace walrus::frontend::native

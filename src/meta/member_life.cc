@@ -1,0 +1,254 @@
+// The course of one life of a node: it joins, registers, keeps its lease.
+
+#include <algorithm>
+#include <utility>
+
+#include "meta/member.h"
+
+namespace walrus::meta {
+namespace {
+
+constexpr Nanos kAttempt = std::chrono::seconds(3);
+constexpr Nanos kAgainMin = std::chrono::milliseconds(20),
+                kAgainMax = std::chrono::milliseconds(500);
+constexpr std::size_t kBeatsMax = 8;  // under way at once
+constexpr std::size_t kSecretBytes = 32;
+
+// Between attempts: twice as long each time, and spread.
+class Patience {
+ public:
+  Nanos next(io::Env& env) {
+    const auto full = std::exchange(full_, std::min(2 * full_, kAgainMax));
+    const auto half = static_cast<std::uint64_t>(full.count() / 2);
+    return Nanos(static_cast<std::int64_t>(half + env.random() % (half + 1)));
+  }
+
+ private:
+  Nanos full_ = kAgainMin;
+};
+
+// What another attempt may mend.
+bool passes(const Error& error) {
+  return error.code != Code::kFenced && error.code != Code::kMismatch &&
+         error.code != Code::kClosed && error.code != Code::kInvalid &&
+         error.code != Code::kVersion && error.code != Code::kExists;
+}
+
+}  // namespace
+
+boost::asio::awaitable<void> Member::live(Self self) {
+  self->parts_.loop.spawn(beat_on(self));
+  Result<void> done;
+  if (self->node_ == nullptr) done = co_await join(self);
+  if (done && self->node_ == nullptr && !self->stopped_) done = co_await open(self);
+  if (done) done = co_await enroll(self);
+  if (!done && !self->stopped_) self->give_up(done.error());
+}
+
+// A directory with nothing of the group in it asks to be let in, before it takes any part.
+io::Task<void> Member::join(Self self) {
+  const auto peer = std::ranges::find(self->options_.listeners, "peer", &Listener::name)->address;
+  const JoinRequest request{.node = self->options_.identity.node, .address = peer};
+  Patience patience;
+  while (!self->stopped_) {
+    const auto deadline = self->parts_.env.mono() + kAttempt;
+    WALRUS_CO_TRY(co_await find_peers(self, deadline));
+    const auto answer = co_await self->ask_leader(kJoinMethod, request, deadline);
+    if (self->stopped_) break;
+    if (answer) co_return Result<void>();
+    if (!passes(answer.error())) co_return std::unexpected(answer.error());
+    // Who was asked may have named the leader.
+    if (self->hint_ == NodeId{}) co_await self->parts_.loop.sleep(patience.next(self->parts_.env));
+  }
+  co_return fail(Code::kClosed, "this node stops");
+}
+
+io::Task<void> Member::enroll(Self self) {
+  Patience patience;
+  while (!self->stopped_ && !self->failure_) {
+    const auto done = co_await self->enroll_once();
+    if (self->stopped_) break;
+    if (!done && !passes(done.error())) co_return std::unexpected(done.error());
+    if (done && *done) {
+      self->registered_ = true;
+      log_line(self->parts_.log, LogLevel::kInfo, "node_registered",
+               {{"node", self->options_.identity.node.value},
+                {"cluster", to_string(self->options_.identity.cluster)},
+                {"incarnation", self->incarnation()}});
+      self->wake();
+      co_return co_await self->keep_identity();
+    }
+    if (!done) (void)co_await find_peers(self, self->parts_.env.mono() + kAttempt);
+    co_await self->parts_.loop.sleep(patience.next(self->parts_.env));
+  }
+  co_return Result<void>();
+}
+
+// True: metadata knows this life. False: something was done on the way there.
+io::Task<bool> Member::enroll_once() {
+  const auto self = shared_from_this();
+  const auto& identity = options_.identity;
+  // Who does not hear of a leader here may be somewhere else than the group knows: then others are
+  // to hear from it.
+  if (leader_ == NodeId{})
+    (void)co_await ask_leader(kProbeMethod, Done{}, parts_.env.mono() + kAttempt);
+  WALRUS_CO_ASSIGN(const auto image, co_await current(kAttempt));
+  if (image->cluster.id.is_zero()) co_return co_await found(*image);
+  if (image->cluster.id != identity.cluster)
+    co_return fail(Code::kMismatch, "the metadata here is of another cluster, {}",
+                   to_string(image->cluster.id));
+  const auto* node = image->find_node(identity.node);
+  if (node != nullptr && node->state == NodeState::kRemoved)
+    co_return fail(Code::kFenced, "node {} was removed from the cluster", identity.node.value);
+  if (node != nullptr && node->incarnation == identity.incarnation() &&
+      node->directory == identity.directory)
+    co_return true;
+  std::vector<std::uint64_t> known = identity.claimed;
+  known.pop_back();
+  if (identity.confirmed != 0) known.insert(known.begin(), identity.confirmed);
+  WALRUS_CO_ASSIGN(const auto outcome,
+                   co_await propose_one(RegisterNode{.node = identity.node,
+                                                     .expected = node ? node->version : Version{},
+                                                     .directory = identity.directory,
+                                                     .incarnation = identity.incarnation(),
+                                                     .claimed = std::move(known),
+                                                     .listeners = options_.listeners,
+                                                     .rack = options_.rack,
+                                                     .capacity = options_.capacity},
+                                        kAttempt));
+  co_return judge_enrolment(outcome);
+}
+
+io::Task<bool> Member::found(const State&) {
+  std::string secret;
+  for (std::size_t i = 0; i < kSecretBytes / sizeof(std::uint64_t); ++i)
+    append_le(secret, parts_.env.random());
+  if (!options_.identity.founds) co_return false;  // who founds it will do so
+  WALRUS_CO_TRY(co_await propose_one(
+      Found{options_.identity.cluster, kFeatureLevel, std::move(secret)}, kAttempt));
+  co_return false;
+}
+
+Result<bool> Member::judge_enrolment(const Outcome& outcome) {
+  const auto id = options_.identity.node.value;
+  switch (outcome.refusal) {
+    case Refusal::kNone: return true;
+    case Refusal::kMismatch: return false;  // it changed meanwhile
+    case Refusal::kEpoch:
+      options_.identity.floor = outcome.value;
+      (void)store_identity(parts_.engine, options_.identity);
+      return fail(Code::kFenced,
+                  "a later life of node {} was registered; start again, which claims a later one",
+                  id);
+    case Refusal::kUnknown:
+      return fail(Code::kMismatch, "the cluster is of a later feature level than this program");
+    case Refusal::kExists:
+      if (outcome.version != Version{}) return false;  // the node was made meanwhile
+      return fail(Code::kMismatch, "this directory is that of another node of the cluster");
+    case Refusal::kLimit: return fail(Code::kMismatch, "the cluster has as many nodes as it may");
+    default:
+      return fail(Code::kMismatch, "node {} is not taken: {}", id, refusal_name(outcome.refusal));
+  }
+}
+
+// What is confirmed need not be claimed again.
+io::Task<void> Member::keep_identity() {
+  const auto self = shared_from_this();
+  confirm(options_.identity);
+  options_.identity.founds = false;
+  WALRUS_CO_ASSIGN(const auto pending, write_identity(parts_.engine, options_.identity));
+  io::Signal signal(parts_.loop);
+  parts_.engine.when_done(pending, signal.setter());
+  co_return co_await signal.wait();
+}
+
+void Member::give_up(Error why) {
+  if (failure_ || stopped_) return;
+  log_line(parts_.log, LogLevel::kError, "node_gives_up", {{"why", why}});
+  failure_ = std::move(why);
+  wake();
+}
+
+// ---- Heartbeats ----
+
+boost::asio::awaitable<void> Member::beat_on(Self self) {
+  while (!self->stopped_ && !self->failure_) {
+    co_await self->beat_gate_->wait(self->options_.heartbeat);
+    self->sweep();
+    if (self->stopped_ || !self->registered_ || self->leaving_ || self->failure_) continue;
+    self->beat();
+  }
+}
+
+void Member::beat() {
+  if (beats_under_way_ >= kBeatsMax) return;
+  const auto now = parts_.env.mono();
+  std::erase_if(wanted_, [&](const auto& one) { return one.second.until <= now; });
+  if (controller_) {
+    ++beats_under_way_;
+    parts_.loop.spawn(beat_here(shared_from_this(), heartbeat(), now));
+    return;
+  }
+  const auto peer = choose_peer();
+  if (peer == NodeId{}) return;
+  ++beats_under_way_;
+  parts_.rpc.call(peer, kBeatMethod, encode(Message(heartbeat())),
+                  {.timeout = 3 * options_.heartbeat, .priority = net::Priority::kControl},
+                  [weak = weak_from_this(), now](Result<std::string> reply) {
+                    const auto self = weak.lock();
+                    if (!self) return;
+                    auto answer = reply ? parse_message(*reply)
+                                        : Result<Message>(std::unexpected(reply.error()));
+                    self->beaten(now, answer);
+                  });
+}
+
+boost::asio::awaitable<void> Member::beat_here(Self self, Heartbeat beat, Nanos asked_at) {
+  const auto me = self->options_.identity.node;
+  const auto leased = co_await Controller::beat(self->controller_, me, std::move(beat));
+  self->beaten(asked_at, leased ? Result<Message>(*leased)
+                                : Result<Message>(std::unexpected(leased.error())));
+}
+
+void Member::beaten(Nanos asked_at, const Result<Message>& answer) {
+  --beats_under_way_;
+  if (stopped_) return;
+  if (!answer) {
+    hint_ = {};
+    if (answer.error().code == Code::kFenced) give_up(answer.error());
+    return;
+  }
+  if (const auto* elsewhere = std::get_if<NotLeader>(&*answer)) return learn_leader(*elsewhere);
+  const auto* leased = std::get_if<Leased>(&*answer);
+  if (leased == nullptr || !leased->granted) return;
+  leased_at_ = std::max(leased_at_, asked_at);
+  if (on_lease_) on_lease_(asked_at);
+}
+
+Heartbeat Member::heartbeat() const {
+  const auto* node = image_->find_node(options_.identity.node);
+  Heartbeat beat{.incarnation = incarnation(),
+                 .lease_epoch = node ? node->lease_epoch : 0,
+                 .leaving = leaving_,
+                 .copied_bytes = copied_bytes_};
+  for (const auto& [partition, wanted] : wanted_) {
+    if (beat.wanted.size() == kBeatWantedMax) break;
+    beat.wanted.push_back(partition);
+  }
+  beat.copies = copies_;
+  return beat;
+}
+
+void Member::want(const PartitionId& partition) {
+  const auto [found, added] = wanted_.try_emplace(partition);
+  found->second = {parts_.env.mono() + options_.want_max, open_segment(*image_, partition)};
+  if (added) beat_gate_->open();
+}
+
+void Member::copying(std::vector<Copy> copies, std::uint64_t bytes_total) {
+  copies_ = std::move(copies);
+  if (copies_.size() > kBeatCopiesMax) copies_.resize(kBeatCopiesMax);
+  copied_bytes_ = bytes_total;
+}
+
+}  // namespace walrus::meta

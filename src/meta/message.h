@@ -1,0 +1,122 @@
+#pragma once
+// What nodes ask of each other about metadata, beside what the Raft group itself sends, and its
+// bytes. Pure.
+//
+// A message travels as a call of the peer protocol (docs/peer-protocol.md), which knows the
+// cluster, the caller, its incarnation and a checksum; the answer is the reply of that call. What
+// only the leader of metadata can answer, another node answers with NotLeader; errors of the call
+// say the rest.
+//
+//   message  version u8 = 1 | kind u8 | fields in the order in which they stand below
+//
+//   method           asks             answers
+//   0x0200  join     JoinRequest      Done
+//   0x0201  propose  ProposeRequest   Proposed
+//   0x0202  beat     Heartbeat        Leased
+//   0x0203  work     Handout          Done
+//   0x0204  watch    Done             nothing, for as long as the node lives
+//   0x0205  probe    Done             Here
+//   0x0206  health   Done             Health
+//
+// Encoded as fields.h says: a field that is added later stands at the end, is absent in older bytes
+// and needs a version of its own.
+
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "meta/planner.h"
+#include "net/frame.h"
+
+namespace walrus::meta {
+
+constexpr net::Method kJoinMethod{0x0200}, kProposeMethod{0x0201}, kBeatMethod{0x0202},
+    kWorkMethod{0x0203}, kWatchMethod{0x0204}, kProbeMethod{0x0205}, kHealthMethod{0x0206};
+
+constexpr std::size_t kBeatWantedMax = 1'000, kBeatCopiesMax = 256;  // of one heartbeat
+constexpr std::size_t kHandoutMax = 1'000;                           // works of one handout
+constexpr std::size_t kHealthListMax = 1'000;                        // of each list of a Health
+
+// A node with nothing of the group on its disk wants to be a learner of it. What the group knew of
+// the node as a member is over then.
+struct JoinRequest {
+  NodeId node{};
+  std::string address{};  // of its peer listener
+  std::uint32_t feature_level_max = kFeatureLevel;
+  bool operator==(const JoinRequest&) const = default;
+};
+struct ProposeRequest {
+  std::string command{};  // as encode(Command) made it
+  bool operator==(const ProposeRequest&) const = default;
+};
+struct Proposed {
+  std::uint64_t index = 0;  // of the log, at which it was applied
+  std::string reply{};      // as encode_reply() made it
+  bool operator==(const Proposed&) const = default;
+};
+// Of a registered node, every 100 ms.
+struct Heartbeat {
+  std::uint64_t incarnation = 0;
+  std::uint32_t lease_epoch = 0;      // the newest that it knows of
+  bool leaving = false;               // it stops
+  std::vector<PartitionId> wanted{};  // see Member::want()
+  std::vector<Copy> copies{};         // that it makes at the moment
+  std::uint64_t copied_bytes = 0;     // since it started
+  bool operator==(const Heartbeat&) const = default;
+};
+struct Leased {
+  bool granted = false;           // the lease counts from when the heartbeat was sent
+  std::uint32_t lease_epoch = 0;  // not granted: the node has to know of this one first
+  bool operator==(const Leased&) const = default;
+};
+struct Handout {
+  std::uint64_t incarnation = 0;  // the life of the receiver that it is for
+  std::vector<Recover> recoveries{};
+  std::vector<Roll> rolls{};
+  std::vector<Copy> copies{};
+  bool operator==(const Handout&) const = default;
+};
+struct Here {
+  std::uint64_t incarnation = 0;
+  bool operator==(const Here&) const = default;
+};
+struct Done {
+  bool operator==(const Done&) const = default;
+};
+struct NotLeader {
+  NodeId leader{};        // as far as the node knows; 0: it does not
+  std::string address{};  // of its peer listener; empty: not known
+  bool operator==(const NotLeader&) const = default;
+};
+
+// What the controller sees, for `walrus cluster status` and `health`.
+struct Health {
+  NodeId controller{};
+  std::vector<Sight> nodes{};
+  std::vector<Drain> drains{};
+  std::vector<Stuck> stuck{};  // the first ones
+  std::vector<Copy> copies{};  // under way
+  std::uint64_t stuck_total = 0;
+  std::uint64_t under_replicated = 0;
+  bool searched = false;  // all sealed segments were looked at since it began
+  bool operator==(const Health&) const = default;
+};
+
+// In the order of their kinds, from 1.
+using Message = std::variant<JoinRequest, ProposeRequest, Proposed, Heartbeat, Leased, Handout,
+                             Here, Done, NotLeader, Health>;
+
+std::string encode(const Message&);
+// The whole of `bytes`: kCorrupt, or kVersion for a version that this node does not know.
+Result<Message> parse_message(Bytes);
+
+// The one of that kind. kCorrupt: it is another one.
+template <class T>
+Result<T> parse_as(Bytes bytes) {
+  WALRUS_ASSIGN(auto message, parse_message(bytes));
+  if (auto* body = std::get_if<T>(&message)) return std::move(*body);
+  return fail(Code::kCorrupt, "a message of kind {} about metadata is not expected here",
+              message.index() + 1);
+}
+
+}  // namespace walrus::meta

@@ -1,0 +1,59 @@
+#include "replica/node.h"
+
+#include "replica/node_state.h"
+
+namespace walrus::replica {
+
+Result<std::unique_ptr<Node>> Node::start(io::Env& env, io::Loop& loop, log::Engine& engine,
+                                          net::Rpc& rpc, Metadata& metadata,
+                                          const NodeOptions& options) {
+  auto state = std::make_shared<NodeState>(env, loop, engine, rpc, metadata, options);
+  WALRUS_TRY(state->start());
+  return std::unique_ptr<Node>(new Node(std::move(state)));
+}
+
+Node::Node(std::shared_ptr<NodeState> state) : state_(std::move(state)) {}
+Node::~Node() { state_->shut(); }
+
+io::Task<void> Node::stop(Nanos timeout) { return NodeState::stop(state_, timeout); }
+
+void Node::learned(ImageRef image) { state_->learned(std::move(image)); }
+void Node::lease_granted(Nanos asked_at) { state_->lease_granted(asked_at); }
+void Node::recover(const std::vector<meta::Recover>& work) { state_->recover(work); }
+void Node::roll(const std::vector<meta::Roll>& work) { state_->roll(work); }
+void Node::copy(const std::vector<meta::Copy>& work) { state_->copy(work); }
+std::vector<PartitionId> Node::wanted() const { return state_->wanted(); }
+std::vector<meta::Copy> Node::copying() const { return state_->copying(); }
+void Node::accept_loss(SegmentId segment, std::string by) {
+  state_->accept_loss(segment, std::move(by));
+}
+
+void Node::append(PartitionId id, std::string batch, const AppendRequest& request,
+                  std::move_only_function<void(Appended)> done) {
+  state_->append(id, std::move(batch), request, std::move(done));
+}
+void Node::confirm(PartitionId id, std::move_only_function<void(Result<Offset>)> done) {
+  state_->confirm(id, std::move(done));
+}
+io::Task<log::Fetched> Node::fetch(PartitionId id, Offset from, log::FetchOptions options) {
+  return NodeState::fetch(state_, id, from, options);
+}
+Result<log::Bounds> Node::bounds(PartitionId id) const { return state_->bounds(id); }
+std::vector<log::SegmentInfo> Node::segments(PartitionId id) const { return state_->segments(id); }
+io::Task<Offset> Node::find_time(PartitionId id, Time time) {
+  return NodeState::find_time(state_, id, time);
+}
+std::uint64_t Node::when_readable(PartitionId id, Offset offset, log::Done<void> done) {
+  return state_->when_readable(id, offset, std::move(done));
+}
+void Node::cancel(std::uint64_t id) { state_->cancel(id); }
+io::Task<void> Node::trim(PartitionId id, Offset first_kept) {
+  return NodeState::trim(state_, id, first_kept);
+}
+LeaderHint Node::leader_of(PartitionId id) const { return state_->leader_of(id); }
+std::pair<Epoch, Offset> Node::end_of_epoch(PartitionId id, Epoch epoch) const {
+  return state_->end_of_epoch(id, epoch);
+}
+NodeStats Node::stats() const { return state_->stats(); }
+
+}  // namespace walrus::replica

@@ -1,0 +1,578 @@
+// The face for the broker: appends, reads, and what is known of a partition here.
+
+#include <algorithm>
+#include <utility>
+
+#include "replica/node_methods.h"
+#include "replica/node_state.h"
+
+namespace walrus::replica {
+namespace {
+
+constexpr Nanos kFeedAgain = std::chrono::milliseconds(2);
+constexpr Nanos kReadTimeout = std::chrono::seconds(2);
+constexpr int kTrimAttempts = 10;
+
+bool is_passing(Refusal refusal) {
+  return refusal == Refusal::kNotLeader || refusal == Refusal::kNoLease ||
+         refusal == Refusal::kBusy || refusal == Refusal::kNotReady;
+}
+
+// How many of the bytes are whole batches below `end`, and the offset behind them. kCorrupt: what
+// another node sent is none.
+struct Whole {
+  std::size_t bytes = 0;
+  std::int64_t next = 0;
+};
+Result<Whole> whole_below(Bytes bytes, std::int64_t from, std::int64_t end) {
+  Whole whole{0, from};
+  while (whole.bytes < bytes.size()) {
+    WALRUS_ASSIGN(auto batch, record::BatchView::parse(bytes.substr(whole.bytes)));
+    bool first = whole.bytes == 0;
+    bool follows = first ? batch.base_offset() <= from && batch.next_offset() > from
+                         : batch.base_offset() == whole.next;
+    if (!follows) return fail(Code::kCorrupt, "batches that do not follow each other");
+    if (batch.next_offset() > end) break;
+    whole.bytes += batch.bytes().size();
+    whole.next = batch.next_offset();
+  }
+  return whole;
+}
+
+Result<void> check_batches(Bytes bytes) {
+  while (!bytes.empty()) {
+    WALRUS_ASSIGN(auto batch, record::BatchView::parse(bytes));
+    if (!batch.crc_holds()) return fail(Code::kCorrupt, "a batch whose CRC does not hold");
+    bytes.remove_prefix(batch.bytes().size());
+  }
+  return {};
+}
+
+}  // namespace
+
+// ---- Appends ----
+
+void NodeState::append(PartitionId id, std::string batch, const AppendRequest& request,
+                       AppendDone done) {
+  ++stats_.appends;
+  stats_.append_bytes += batch.size();
+  Waiting one{.batch = std::move(batch),
+              .request = request,
+              .until = env_.mono() + request.wait.value_or(options_.limits.append_wait_max),
+              .done = std::move(done)};
+  bool gone = stopped_ || stopping_ || (image_ && !partition_of(id));
+  if (gone) return refuse(one, Refusal::kNotLeader);
+  if (waiting_count_ >= options_.limits.waiting_max ||
+      waiting_bytes_ + one.batch.size() > options_.limits.waiting_bytes_max)
+    return refuse(one, Refusal::kBusy);
+  auto& part = parts_[id];
+  ++waiting_count_;
+  waiting_bytes_ += one.batch.size();
+  part.waiting.push_back(std::move(one));
+  hungry_.insert(id);
+  mark(id, part);
+}
+
+void NodeState::refuse(Waiting& one, Refusal why) {
+  ++stats_.appends_refused;
+  calls_.push_back([done = std::move(one.done), why]() mutable { done({why}); });
+  post_turn();
+}
+
+NodeState::WriterCell* NodeState::writer_of(const PartitionId& id) const {
+  auto part = parts_.find(id);
+  if (part == parts_.end() || part->second.writer == SegmentId{}) return nullptr;
+  return const_cast<WriterCell*>(&writers_.at(part->second.writer));
+}
+
+// What waits goes to the writer if there is one, in order; away if there is one elsewhere.
+void NodeState::feed(const PartitionId& id, Part& part, Instant now) {
+  if (part.waiting.empty() || now < part.feed_again) return;
+  auto leave = [&] {
+    --waiting_count_;
+    waiting_bytes_ -= part.waiting.front().batch.size();
+    auto one = std::move(part.waiting.front());
+    part.waiting.pop_front();
+    return one;
+  };
+  auto* writer = writer_of(id);
+  if (writer && writer->core->role() == Leader::Role::kWriter) {
+    while (!part.waiting.empty()) {
+      auto one = leave();
+      auto ticket = ++last_ticket_;
+      Leader::Append append{
+          .ticket = ticket, .batch = std::move(one.batch), .acks = one.request.acks};
+      if (one.request.expected_next) append.expected_next = one.request.expected_next->value;
+      requests_.emplace(ticket, std::move(one));
+      push(part.writer, *writer, std::move(append));
+    }
+  } else {
+    const auto* partition = partition_of(id);
+    bool open = partition && partition->tail && partition->tail->state == meta::SegmentState::kOpen;
+    if (open && partition->tail->leader != options_.self) {
+      while (!part.waiting.empty()) {
+        auto one = leave();
+        refuse(one, Refusal::kNotLeader);
+      }
+    }
+    bool coming = open && partition->tail->leader_incarnation == options_.incarnation;
+    want_now_ |= !part.waiting.empty() && !coming && !part.wants;
+    part.wants = !part.waiting.empty() && !coming;
+  }
+  if (!part.waiting.empty()) return;
+  hungry_.erase(id);
+  part.wants = false;
+}
+
+void NodeState::expire(const PartitionId&, Part& part, Instant now) {
+  std::erase_if(part.waiting, [&](Waiting& one) {
+    if (now < one.until) return false;
+    --waiting_count_;
+    waiting_bytes_ -= one.batch.size();
+    refuse(one, one.why);
+    return true;
+  });
+}
+
+// What a writer refused for now waits in front of all that came later.
+void NodeState::take_answers(WriterCell& cell, Leader::Actions& actions,
+                             std::span<Leader::Event> events) {
+  std::unordered_map<Ticket, std::string*> batches;
+  bool refused = std::ranges::any_of(actions.appended,
+                                     [](const auto& one) { return is_passing(one.refusal); });
+  if (refused)
+    for (auto& event : events)
+      if (auto* append = std::get_if<Leader::Append>(&event))
+        batches[append->ticket] = &append->batch;
+  auto now = env_.mono();
+  bool room = false;
+  std::vector<Waiting> again;
+  for (const auto& answer : actions.appended) {
+    auto found = requests_.find(answer.ticket);
+    if (found == requests_.end()) continue;
+    auto one = std::move(found->second);
+    requests_.erase(found);
+    auto batch = batches.find(answer.ticket);
+    bool waits = is_passing(answer.refusal) && batch != batches.end() && now < one.until &&
+                 !stopping_ && parts_.contains(cell.partition);
+    if (waits) {
+      one.batch = std::move(*batch->second);
+      one.why = answer.refusal;
+      again.push_back(std::move(one));
+    } else if (answer.refusal != Refusal::kNone) {
+      refuse(one, answer.refusal);
+    } else {
+      room = true;
+      calls_.push_back([done = std::move(one.done), first = answer.offset]() mutable {
+        done({Refusal::kNone, Offset{first}});
+      });
+    }
+  }
+  for (const auto& answer : actions.confirmed) {
+    auto found = confirms_.find(answer.ticket);
+    if (found == confirms_.end()) continue;
+    calls_.push_back([done = std::move(found->second), answer]() mutable {
+      if (answer.refusal == Refusal::kNone) done(Offset{answer.watermark});
+      else done(fail(Code::kBusy, "not confirmed: {}", refusal_name(answer.refusal)));
+    });
+    confirms_.erase(found);
+  }
+  auto part = parts_.find(cell.partition);
+  if (part == parts_.end()) return;
+  auto& waiting = part->second.waiting;
+  for (auto& one : again) {
+    ++waiting_count_;
+    waiting_bytes_ += one.batch.size();
+  }
+  waiting.insert(waiting.begin(), std::make_move_iterator(again.begin()),
+                 std::make_move_iterator(again.end()));
+  if (waiting.empty()) return;
+  hungry_.insert(cell.partition);
+  if (room && again.empty()) {
+    part->second.feed_again = {};
+    return mark(cell.partition, part->second);
+  }
+  part->second.feed_again = now + kFeedAgain;
+  look_at_ = std::min(look_at_, part->second.feed_again);
+}
+
+void NodeState::lease_granted(Nanos asked_at) {
+  if (stopped_) return;
+  bool lapsed = !lease_.holds(env_.mono());
+  lease_.granted(asked_at);
+  if (!lapsed) return;
+  for (auto& [segment, cell] : writers_) push(segment, cell, Leader::Tick{});
+  for (const auto& id : hungry_) {
+    parts_[id].feed_again = {};
+    mark(id, parts_[id]);
+  }
+}
+
+std::vector<PartitionId> NodeState::wanted() const {
+  std::vector<PartitionId> wanted;
+  for (const auto& id : hungry_)
+    if (parts_.at(id).wants) wanted.push_back(id);
+  return wanted;
+}
+
+void NodeState::confirm(PartitionId id, ConfirmDone done) {
+  auto refuse = [&](Error error) {
+    calls_.push_back([done = std::move(done), error = std::move(error)]() mutable {
+      done(std::unexpected(std::move(error)));
+    });
+    post_turn();
+  };
+  const auto* partition = partition_of(id);
+  if (stopped_) return refuse({Code::kClosed, "stopped"});
+  if (!partition) return refuse({Code::kNotFound, "no such partition"});
+  if (!partition->tail) return loop_.spawn(confirm_closed(shared_from_this(), id, std::move(done)));
+  auto* writer = writer_of(id);
+  if (!writer) return refuse({Code::kBusy, "another node leads it, or none for now"});
+  auto ticket = ++last_ticket_;
+  confirms_.emplace(ticket, std::move(done));
+  push(writer->core->segment().id, *writer, Leader::Confirm{ticket});
+}
+
+// Nobody writes where no segment is open: then metadata knows the end (R34).
+boost::asio::awaitable<void> NodeState::confirm_closed(std::shared_ptr<NodeState> self,
+                                                       PartitionId id, ConfirmDone done) {
+  auto current = co_await self->metadata_.current();
+  if (self->stopped_) {
+    done(fail(Code::kClosed, "stopped"));
+    co_return;
+  }
+  if (!current) {
+    done(fail(Code::kBusy, "metadata does not answer"));
+    co_return;
+  }
+  const auto* partition = (*current)->partitions.find(id);
+  if (!partition) done(fail(Code::kNotFound, "no such partition"));
+  else if (partition->tail) done(fail(Code::kBusy, "a segment is being opened"));
+  else done(partition->sealed_end);
+  self->learned(*std::move(current));
+}
+
+// ---- What there is ----
+
+// Up to where records are acknowledged, as far as it is known here.
+std::int64_t NodeState::watermark_of(const PartitionId& id,
+                                     const meta::Partition& partition) const {
+  if (!partition.tail) return partition.sealed_end.value;
+  auto base = partition.tail->base.value;
+  if (const auto* writer = writer_of(id);
+      writer && writer->core->segment().id == partition.tail->id)
+    return std::max(base, writer->core->watermark());
+  auto copy = copies_.find(partition.tail->id);
+  return copy == copies_.end() ? base : std::max(base, copy->second.core->readable());
+}
+
+Result<log::Bounds> NodeState::bounds(PartitionId id) const {
+  const auto* partition = partition_of(id);
+  if (!partition) return fail(Code::kNotFound, "no such partition");
+  Offset end{watermark_of(id, *partition)};
+  auto epoch = partition->tail             ? partition->tail->epoch
+               : partition->sealed.empty() ? Epoch{}
+                                           : partition->sealed.last().epoch;
+  return log::Bounds{partition->log_start, std::max(end, partition->log_start), end,
+                     static_cast<std::int32_t>(epoch.value)};
+}
+
+std::vector<log::SegmentInfo> NodeState::segments(PartitionId id) const {
+  std::vector<log::SegmentInfo> segments;
+  const auto* partition = partition_of(id);
+  if (!partition) return segments;
+  auto info = [](const meta::Segment& segment, std::int64_t end) {
+    return log::SegmentInfo{.base_offset = segment.base.value,
+                            .end_offset = end,
+                            .records = end - segment.base.value,
+                            .bytes = static_cast<std::int64_t>(segment.bytes),
+                            .epoch = static_cast<std::int32_t>(segment.epoch.value),
+                            .sealed = segment.state == meta::SegmentState::kSealed};
+  };
+  partition->sealed.each(
+      [&](const meta::Segment& segment) { segments.push_back(info(segment, segment.end.value)); });
+  if (partition->tail) {
+    segments.push_back(info(*partition->tail, watermark_of(id, *partition)));
+    segments.back().bytes = store_->bytes(partition->tail->id);
+  }
+  return segments;
+}
+
+LeaderHint NodeState::leader_of(PartitionId id) const {
+  const auto* partition = partition_of(id);
+  if (!partition || !partition->tail || partition->tail->state != meta::SegmentState::kOpen)
+    return {};
+  const auto* writer = writer_of(id);
+  return {.leader = partition->tail->leader,
+          .epoch = partition->tail->epoch,
+          .here = writer && writer->core->role() == Leader::Role::kWriter};
+}
+
+std::pair<Epoch, Offset> NodeState::end_of_epoch(PartitionId id, Epoch epoch) const {
+  const auto* partition = partition_of(id);
+  if (!partition) return {};
+  if (partition->tail && partition->tail->epoch <= epoch)
+    return {partition->tail->epoch, Offset{watermark_of(id, *partition)}};
+  auto found = partition->sealed.find(epoch);
+  if (!found) return {};
+  return {found->epoch, found->end};
+}
+
+std::uint64_t NodeState::when_readable(PartitionId id, Offset offset, log::Done<void> done) {
+  auto reader = ++last_reader_;
+  if (stopped_ || (image_ && !partition_of(id))) {
+    calls_.push_back(
+        [done = std::move(done)]() mutable { done(fail(Code::kNotFound, "no such partition")); });
+    post_turn();
+    return reader;
+  }
+  auto& part = parts_[id];
+  part.readers.push_back({reader, offset.value, std::move(done)});
+  readers_.emplace(reader, id);
+  wake_readers(id, part);
+  return reader;
+}
+
+void NodeState::cancel(std::uint64_t id) {
+  auto found = readers_.find(id);
+  if (found == readers_.end()) return;
+  auto& readers = parts_[found->second].readers;
+  std::erase_if(readers, [&](const Reader& one) { return one.id == id; });
+  readers_.erase(found);
+}
+
+void NodeState::wake_readers(const PartitionId& id, Part& part) {
+  const auto* partition = part.readers.empty() ? nullptr : partition_of(id);
+  if (!partition) return;
+  auto watermark = watermark_of(id, *partition);
+  std::erase_if(part.readers, [&](Reader& one) {
+    if (one.offset >= watermark) return false;
+    readers_.erase(one.id);
+    calls_.push_back([done = std::move(one.done)]() mutable { done({}); });
+    return true;
+  });
+  if (!calls_.empty()) post_turn();
+}
+
+// ---- Reading ----
+
+std::optional<NodeState::Place> NodeState::find_place(const PartitionId& id,
+                                                      std::int64_t offset) const {
+  const auto* partition = partition_of(id);
+  if (!partition) return std::nullopt;
+  bool in_tail = partition->tail && offset >= partition->tail->base.value;
+  auto segment = in_tail ? partition->tail : partition->sealed.find(Offset{offset});
+  if (!segment) return std::nullopt;
+  Place place{.segment = *std::move(segment), .tail = in_tail};
+  place.end = in_tail ? watermark_of(id, *partition) : place.segment.end.value;
+  if (store_->end(place.segment.id) > offset) place.stream = store_->stream(place.segment.id);
+  return place;
+}
+
+log::Fetched NodeState::empty_fetch(const PartitionId& id, std::int64_t at) const {
+  auto bounds = this->bounds(id).value_or(log::Bounds{});
+  return {{}, bounds.log_start, bounds.high_watermark, bounds.log_end, Offset{at}};
+}
+
+io::Task<log::Fetched> NodeState::fetch(std::shared_ptr<NodeState> self, PartitionId id,
+                                        Offset from, log::FetchOptions options) {
+  if (self->stopped_) co_return fail(Code::kClosed, "stopped");
+  WALRUS_CO_ASSIGN(auto bounds, self->bounds(id));
+  if (from < bounds.log_start || from > bounds.high_watermark)
+    co_return fail(Code::kOutOfRange, "offset {} out of range {}..{}", from.value,
+                   bounds.log_start.value, bounds.high_watermark.value);
+  auto fetched = self->empty_fetch(id, from.value);
+  auto place = self->find_place(id, from.value);
+  if (!place || from.value >= place->end) co_return fetched;
+  Attach what{from.value, place->end,
+              static_cast<std::uint64_t>(std::clamp<std::int64_t>(
+                  options.bytes_max, 1, self->options_.limits.fetch_bytes_max))};
+  Result<std::string> bytes = fail(Code::kNotFound, "not here");
+  if (place->stream) bytes = co_await read_here(self, *place, what);
+  if (!bytes) bytes = co_await read_there(self, *place, what);
+  if (self->stopped_) co_return fail(Code::kClosed, "stopped");
+  WALRUS_CO_TRY(bytes);
+  WALRUS_CO_ASSIGN(auto whole, whole_below(*bytes, from.value, place->end));
+  bytes->resize(whole.bytes);
+  fetched = self->empty_fetch(id, whole.next);
+  fetched.bytes = *std::move(bytes);
+  co_return fetched;
+}
+
+// The end of a partition is in memory; what is older may have to be waited for.
+io::Task<std::string> NodeState::read_here(std::shared_ptr<NodeState> self, Place place,
+                                           Attach what) {
+  log::FetchOptions options{.bytes_max = static_cast<std::int64_t>(what.bytes_max),
+                            .up_to = UpTo::kAppended};
+  auto read = [&engine = self->engine_, stream = place.stream, what,
+               options]() -> Result<std::string> {
+    WALRUS_ASSIGN(auto fetched, engine.fetch(stream, Offset{what.from}, options));
+    return std::move(fetched.bytes);
+  };
+  auto bytes = place.tail ? read() : co_await self->files_->run<std::string>(read);
+  if (bytes || self->stopped_ || bytes.error().code != Code::kCorrupt) co_return bytes;
+  auto segment = place.segment.id;
+  self->log(LogLevel::kError, "segment_copy_damaged", segment, bytes.error().message);
+  if (auto* cell = self->copy_cell(segment)) {
+    self->push(segment, *cell, Follower::Damaged{what.from});
+    if (!place.tail)
+      self->push(segment, *cell, Follower::Sealed{place.segment.end.value, place.segment.replicas});
+  }
+  co_return bytes;
+}
+
+io::Task<std::string> NodeState::read_there(std::shared_ptr<NodeState> self, Place place,
+                                            Attach what) {
+  ++self->stats_.remote_reads;
+  std::string request;
+  append_uvarint(request, place.segment.id.value);
+  append_uvarint(request, static_cast<std::uint64_t>(what.from));
+  append_uvarint(request, what.bytes_max);
+  append_uvarint(request, static_cast<std::uint64_t>(what.end));
+  Error last{Code::kBusy, "no other replica has it"};
+  for (auto replica : place.segment.replicas) {
+    if (replica == self->options_.self) continue;
+    auto bytes =
+        co_await self->rpc_.call(replica, kSegmentRead, request, {.timeout = kReadTimeout});
+    if (self->stopped_) co_return fail(Code::kClosed, "stopped");
+    if (bytes && !bytes->empty()) {
+      auto sound = check_batches(*bytes);
+      if (sound) co_return bytes;
+      last = sound.error();
+    } else if (!bytes) {
+      last = {Code::kBusy, bytes.error().message};
+    }
+  }
+  co_return std::unexpected(std::move(last));
+}
+
+io::Task<std::string> NodeState::serve_read(std::shared_ptr<NodeState> self, net::Request request) {
+  if (!self || self->stopped_) co_return fail(Code::kClosed, "stopped");
+  Decoder in(request.body);
+  SegmentId segment{in.uvarint().value_or(0)};
+  Attach what;
+  what.from = static_cast<std::int64_t>(in.uvarint().value_or(0));
+  what.bytes_max = std::min<std::uint64_t>(
+      in.uvarint().value_or(0), static_cast<std::uint64_t>(self->options_.limits.fetch_bytes_max));
+  what.end = static_cast<std::int64_t>(in.uvarint().value_or(0));
+  if (!in.ok() || !in.at_end() || what.from < 0 || what.end < what.from)
+    co_return fail(Code::kInvalid, "a malformed read of a segment");
+  Place place{.end = what.end, .stream = self->store_->stream(segment)};
+  place.segment.id = segment;
+  place.tail = self->tails_.contains(segment);
+  if (!place.stream || self->orphans_.contains(segment))
+    co_return fail(Code::kNotFound, "segment {} is not here", segment.value);
+  log::FetchOptions options{.bytes_max = static_cast<std::int64_t>(what.bytes_max),
+                            .up_to = UpTo::kAppended};
+  auto read = [&engine = self->engine_, stream = place.stream, what,
+               options]() -> Result<std::string> {
+    WALRUS_ASSIGN(auto fetched, engine.fetch(stream, Offset{what.from}, options));
+    return std::move(fetched.bytes);
+  };
+  WALRUS_CO_ASSIGN(auto bytes, co_await self->files_->run<std::string>(read));
+  WALRUS_CO_ASSIGN(auto whole, whole_below(bytes, what.from, what.end));
+  bytes.resize(whole.bytes);
+  if (bytes.empty()) co_return fail(Code::kNotFound, "segment {} ends before", segment.value);
+  co_return bytes;
+}
+
+// ---- By time ----
+
+// In the segment, or its end.
+io::Task<std::int64_t> NodeState::find_in(std::shared_ptr<NodeState> self, meta::Segment segment,
+                                          Time time) {
+  auto stream = self->store_->stream(segment.id);
+  if (stream && self->store_->end(segment.id) >= segment.end.value) {
+    WALRUS_CO_ASSIGN(auto found, self->engine_.find_time(stream, time));
+    co_return std::min(found.value, segment.end.value);
+  }
+  std::string request;
+  append_uvarint(request, segment.id.value);
+  append_uvarint(request, zigzag(time.time_since_epoch().count()));
+  for (auto replica : segment.replicas) {
+    if (replica == self->options_.self) continue;
+    auto reply =
+        co_await self->rpc_.call(replica, kSegmentFind, request, {.timeout = kReadTimeout});
+    if (self->stopped_) co_return fail(Code::kClosed, "stopped");
+    if (!reply) continue;
+    auto found = Decoder(*reply).uvarint();
+    if (found && *found == 0) co_return segment.end.value;
+    if (found && *found <= static_cast<std::uint64_t>(segment.end.value))
+      co_return static_cast<std::int64_t>(*found - 1);
+  }
+  co_return fail(Code::kBusy, "no replica of segment {} answers", segment.id.value);
+}
+
+io::Task<std::string> NodeState::serve_find(std::shared_ptr<NodeState> self, net::Request request) {
+  if (!self || self->stopped_) co_return fail(Code::kClosed, "stopped");
+  Decoder in(request.body);
+  SegmentId segment{in.uvarint().value_or(0)};
+  auto ms = in.varint().value_or(0);
+  if (!in.ok() || !in.at_end()) co_return fail(Code::kInvalid, "a malformed search in a segment");
+  auto stream = self->store_->stream(segment);
+  if (!stream) co_return fail(Code::kNotFound, "segment {} is not here", segment.value);
+  auto end = self->store_->end(segment);
+  auto search = [&engine = self->engine_, stream, ms] {
+    return engine.find_time(stream, Time(Millis(ms)));
+  };
+  WALRUS_CO_ASSIGN(auto found, co_await self->files_->run<Offset>(search));
+  std::string reply;
+  append_uvarint(reply, found.value >= end ? 0 : static_cast<std::uint64_t>(found.value) + 1);
+  co_return reply;
+}
+
+io::Task<Offset> NodeState::find_time(std::shared_ptr<NodeState> self, PartitionId id, Time time) {
+  if (self->stopped_) co_return fail(Code::kClosed, "stopped");
+  WALRUS_CO_ASSIGN(auto bounds, self->bounds(id));
+  std::vector<meta::Segment> chain;
+  const auto* partition = self->partition_of(id);
+  partition->sealed.each([&](const meta::Segment& segment) {
+    if (segment.end > bounds.log_start) chain.push_back(segment);
+  });
+  if (partition->tail) {
+    chain.push_back(*partition->tail);
+    chain.back().end = bounds.high_watermark;
+  }
+  for (const auto& segment : chain) {
+    if (segment.end <= segment.base) continue;
+    WALRUS_CO_ASSIGN(auto found, co_await find_in(self, segment, time));
+    if (found < segment.end.value) co_return std::max(Offset{found}, bounds.log_start);
+  }
+  co_return bounds.high_watermark;
+}
+
+// ---- The log start ----
+
+io::Task<void> NodeState::trim(std::shared_ptr<NodeState> self, PartitionId id, Offset first_kept) {
+  for (int attempt = 0; attempt < kTrimAttempts; ++attempt) {
+    if (self->stopped_) co_return fail(Code::kClosed, "stopped");
+    WALRUS_CO_ASSIGN(auto bounds, self->bounds(id));
+    if (first_kept > bounds.high_watermark)
+      co_return fail(Code::kOutOfRange, "offset {} out of range {}..{}", first_kept.value,
+                     bounds.log_start.value, bounds.high_watermark.value);
+    if (first_kept <= bounds.log_start) co_return Result<void>();
+    meta::Command command{.time = self->env_.wall()};
+    command.changes.push_back(meta::SetLogStart{id, self->partition_of(id)->version, first_kept});
+    auto outcomes = co_await self->metadata_.propose(std::move(command));
+    if (outcomes && outcomes->size() == 1 && outcomes->front().done()) co_return Result<void>();
+    if (self->stopped_) continue;
+    if (auto current = co_await self->metadata_.current(); current && !self->stopped_)
+      self->learned(*std::move(current));
+  }
+  co_return fail(Code::kTimeout, "metadata does not take the log start");
+}
+
+// ---- The end ----
+
+io::Task<void> NodeState::stop(std::shared_ptr<NodeState> self, Nanos timeout) {
+  self->stopping_ = true;
+  auto until = self->env_.mono() + timeout;
+  for (auto& [segment, cell] : self->writers_) self->push(segment, cell, Leader::Close{});
+  for (auto now = self->env_.mono(); !self->stopped_ && !self->writers_.empty() && now < until;
+       now = self->env_.mono())
+    co_await self->ended_->wait(until - now);
+  self->shut();
+  co_return Result<void>();
+}
+
+}  // namespace walrus::replica

@@ -1,0 +1,546 @@
+// What metadata says, and what this node asks of it.
+
+#include <algorithm>
+#include <charconv>
+
+#include "replica/node_state.h"
+
+namespace walrus::replica {
+namespace {
+
+constexpr Nanos kClaimAgain = std::chrono::milliseconds(300);
+
+}  // namespace
+
+Durability durability_of(const meta::Topic& topic) {
+  auto found = topic.settings.find("walrus.durability");
+  if (found == topic.settings.end()) return {};
+  Bytes text = found->second;
+  if (text == "os") return {Durability::kOs};
+  constexpr Bytes kInterval = "interval=";
+  if (!text.starts_with(kInterval)) return {};
+  std::int64_t ms = 0;
+  text.remove_prefix(kInterval.size());
+  std::from_chars(text.data(), text.data() + text.size(), ms);
+  return {Durability::kInterval, Millis(std::clamp<std::int64_t>(ms, 1, 3'600'000))};
+}
+
+std::int64_t number_setting(const meta::Topic& topic, Bytes name, std::int64_t otherwise) {
+  auto found = topic.settings.find(name);
+  if (found == topic.settings.end()) return otherwise;
+  const auto& text = found->second;
+  std::int64_t value = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size() ? value : otherwise;
+}
+
+Segment to_segment(const meta::Segment& segment, const meta::Topic& topic) {
+  return {.id = segment.id,
+          .epoch = segment.epoch,
+          .state = static_cast<SegmentState>(static_cast<int>(segment.state) - 1),
+          .leader = segment.leader,
+          .leader_incarnation = segment.leader_incarnation,
+          .replicas = segment.replicas,
+          .ack_quorum = ack_quorum(segment.replicas.size(), segment.min_copies),
+          .durability = durability_of(topic).kind,
+          .start = segment.base.value,
+          .end = segment.end.value,
+          .recovery = segment.recovery_epoch};
+}
+static_assert(static_cast<int>(SegmentState::kOpen) + 1 ==
+                  static_cast<int>(meta::SegmentState::kOpen) &&
+              static_cast<int>(SegmentState::kSealing) + 1 ==
+                  static_cast<int>(meta::SegmentState::kSealing) &&
+              static_cast<int>(SegmentState::kSealed) + 1 ==
+                  static_cast<int>(meta::SegmentState::kSealed));
+
+meta::Placement NodeState::placement_of(const Segment& segment) {
+  return {segment.leader, segment.replicas};
+}
+
+// ---- Images ----
+
+void NodeState::learned(ImageRef image) {
+  if (stopped_ || !image) return;
+  if (begun_) return apply(std::move(image));
+  if (!waiting_ || image->version > waiting_->version) waiting_ = std::move(image);
+  if (!std::exchange(beginning_, true)) begin();
+}
+
+// What the disk may have lost is known now by the ids that metadata has issued, and is durable
+// before anything is answered (R19).
+void NodeState::begin() {
+  auto found = store_->node_record();
+  if (!found) return log(LogLevel::kError, "segments_unreadable", {}, found.error().message);
+  auto next = waiting_->next_segment;
+  auto boot = env_.disk().boot_id();
+  auto record = found->value_or(NodeRecord{.boot_id = boot});
+  bool changed = !*found || record.boot_id != boot || engine_.opened_torn();
+  if (record.boot_id != boot) record.losses.unsynced_below = next;
+  if (engine_.opened_torn()) record.losses.torn_below = next;
+  record.boot_id = boot;
+  losses_ = record.losses;
+  auto go = [weak = weak_from_this(), mailbox = mailbox_](Result<void> done) mutable {
+    mailbox.send([weak, done = std::move(done)] {
+      auto self = weak.lock();
+      if (!self || self->stopped_) return;
+      if (!done) {
+        self->beginning_ = false;  // the next image tries again
+        return self->log(LogLevel::kWarning, "segments_wait", {}, done.error().message);
+      }
+      self->begun_ = true;
+      self->apply(std::exchange(self->waiting_, nullptr));
+    });
+  };
+  if (changed) store_->put_node_record(record, std::move(go));
+  else go({});
+}
+
+void NodeState::apply(ImageRef image) {
+  if (image_ && image->version <= image_->version) return;
+  auto before = std::exchange(image_, std::move(image));
+  if (const auto* self = image_->find_node(options_.self))
+    losses_.directory_below = std::max(losses_.directory_below, self->intact_from);
+  auto changes = before ? image_->changes_since(before->version) : meta::Changes{.whole = true};
+  if (!before) apply_first();
+  if (!changes.whole) {
+    for (const auto& id : changes.partitions) learn_partition(id);
+    for (const auto& topic : changes.deleted)
+      for (auto at = parts_.lower_bound({topic, 0});
+           at != parts_.end() && at->first.topic == topic;)
+        forget_partition((at++)->first);
+    return post_turn();
+  }
+  image_->partitions.each([this](const PartitionId& id, const auto&) { learn_partition(id); });
+  std::vector<PartitionId> gone;
+  for (const auto& [id, part] : parts_)
+    if (!image_->partitions.find(id)) gone.push_back(id);
+  for (const auto& id : gone) forget_partition(id);
+  if (!before) {
+    std::set<SegmentId> mine;
+    for (const auto& [id, part] : parts_) mine.insert(part.mine.begin(), part.mine.end());
+    for (auto segment : store_->segments())
+      if (!mine.contains(segment)) orphans_.insert(segment);
+  }
+  post_turn();
+}
+
+// A recovery that an earlier life was told of is begun in an epoch of its own.
+void NodeState::apply_first() {
+  image_->partitions.each([this](const PartitionId&, const meta::Partition& partition) {
+    if (partition.tail && partition.tail->recoverer == options_.self)
+      used_[partition.tail->id] = partition.tail->recovery_epoch;
+  });
+}
+
+std::vector<SegmentId> NodeState::find_mine(const meta::Partition& partition) const {
+  std::vector<SegmentId> mine;
+  partition.sealed.each([&](const meta::Segment& segment) {
+    if (meta::is_replica(segment, options_.self)) mine.push_back(segment.id);
+  });
+  if (partition.tail && meta::is_replica(*partition.tail, options_.self))
+    mine.push_back(partition.tail->id);
+  return mine;
+}
+
+void NodeState::learn_partition(const PartitionId& id) {
+  const auto* partition = partition_of(id);
+  if (!partition) return forget_partition(id);
+  auto mine = find_mine(*partition);
+  if (mine.empty() && !parts_.contains(id)) return;
+  auto& part = parts_[id];
+  auto old = std::exchange(part.mine, std::move(mine));
+  auto was_tail = part.tail;
+  for (auto segment : old)
+    if (!std::ranges::binary_search(part.mine, segment)) orphans_.insert(segment);
+  for (auto segment : part.mine) orphans_.erase(segment);
+  learn_tail(id, part, *partition);
+  for (auto segment : part.mine) {
+    bool fresh = !std::ranges::binary_search(old, segment) || segment == was_tail;
+    if (!fresh || segment == part.tail) continue;
+    learn_sealed(id, *partition->sealed.find(segment));
+  }
+  open_writer(id, *partition);
+  if (!part.waiting.empty()) mark(id, part);
+  wake_readers(id, part);
+}
+
+void NodeState::learn_tail(const PartitionId& id, Part& part, const meta::Partition& partition) {
+  const auto& tail = partition.tail;
+  auto now = tail && meta::is_replica(*tail, options_.self) ? tail->id : SegmentId{};
+  if (part.tail != now) {
+    tails_.erase(part.tail);
+    part.tail = now;
+    if (now != SegmentId{}) tails_[now] = id;
+  }
+  if (now != SegmentId{} && store_->has(now)) copy_cell(now);
+  if (part.writer != SegmentId{}) {
+    bool open = tail && tail->id == part.writer && tail->state == meta::SegmentState::kOpen;
+    if (!open) push(part.writer, writers_.at(part.writer), Leader::Deposed{});
+    if (!tail || tail->id != part.writer) end_writer(std::exchange(part.writer, {}));
+  }
+  const auto& topic = *image_->topics.find(id.topic);
+  std::vector<SegmentId> over;
+  for (const auto& [segment, work] : recoveries_) {
+    if (work.partition != id) continue;
+    bool is_tail = tail && tail->id == segment;
+    if (sealer_.has(segment))
+      push(Sealer::Learned{is_tail ? to_segment(*tail, topic)
+                                   : Segment{.id = segment, .state = SegmentState::kSealed}});
+    if (!is_tail) over.push_back(segment);
+    else try_recover(work);
+  }
+  for (auto segment : over) {
+    recoveries_.erase(segment);
+    used_.erase(segment);
+    claimed_at_.erase(segment);
+    accepted_.erase(segment);
+  }
+}
+
+void NodeState::forget_partition(const PartitionId& id) {
+  auto found = parts_.find(id);
+  if (found == parts_.end()) return;
+  auto part = std::move(found->second);
+  parts_.erase(found);
+  hungry_.erase(id);
+  tails_.erase(part.tail);
+  if (part.writer != SegmentId{}) end_writer(part.writer);
+  orphans_.insert(part.mine.begin(), part.mine.end());
+  std::erase_if(repairs_, [&](const auto& one) { return one.second.partition == id; });
+  for (auto& one : part.waiting) refuse(one, Refusal::kNotLeader);
+  for (auto& reader : part.readers) {
+    readers_.erase(reader.id);
+    calls_.push_back([done = std::move(reader.done)]() mutable {
+      done(fail(Code::kNotFound, "the partition is gone"));
+    });
+  }
+  post_turn();
+}
+
+// ---- Writers ----
+
+void NodeState::open_writer(const PartitionId& id, const meta::Partition& partition) {
+  const auto& tail = partition.tail;
+  bool mine = tail && tail->state == meta::SegmentState::kOpen && tail->leader == options_.self &&
+              tail->leader_incarnation == options_.incarnation;
+  if (!mine || stopping_ || writers_.contains(tail->id)) return;
+  const auto& topic = *image_->topics.find(id.topic);
+  auto options = options_.leader;
+  options.self = options_.self;
+  options.incarnation = options_.incarnation;
+  options.records_max = number_setting(topic, "walrus.segment.records", options.records_max);
+  options.bytes_max = number_setting(topic, "segment.bytes", options.bytes_max);
+  std::optional<Leader::Previous> previous;
+  if (!partition.sealed.empty()) {
+    auto last = partition.sealed.last();
+    previous = {last.id, last.replicas};
+  }
+  auto leader = Leader::open(options, to_segment(*tail, topic), previous, lease_);
+  if (!leader)
+    return log(LogLevel::kError, "segment_not_written", tail->id, leader.error().message);
+  auto& cell = writers_[tail->id];
+  cell.partition = id;
+  cell.core = *std::move(leader);
+  if (auto ms = number_setting(topic, "segment.ms", -1); ms > 0)
+    cell.roll_at = env_.mono() + Millis(ms);
+  parts_[id].writer = tail->id;
+  push(tail->id, cell, Leader::Tick{});
+}
+
+// Its answers go out as it leaves.
+void NodeState::end_writer(SegmentId segment) {
+  auto& cell = writers_.at(segment);
+  cell.events.push_back(Leader::Deposed{});
+  auto partition = cell.partition;
+  step_writer(segment);
+  drop_wake(Kind::kWriter, segment, cell);
+  writers_.erase(segment);
+  if (auto part = parts_.find(partition); part != parts_.end()) part->second.writer = {};
+  if (writers_.empty() && stopping_) ended_->open();
+}
+
+void NodeState::close_segment(SegmentId segment, WriterCell& cell) {
+  const auto* partition = partition_of(cell.partition);
+  bool there = partition && partition->tail && partition->tail->id == segment &&
+               partition->tail->state == meta::SegmentState::kOpen;
+  if (!there || cell.closing) return;
+  cell.closing = true;
+  meta::Seal seal{.partition = cell.partition,
+                  .expected = partition->version,
+                  .segment = segment,
+                  .epoch = partition->tail->epoch,
+                  .end = Offset{*cell.close_at},
+                  .bytes = static_cast<std::uint64_t>(store_->bytes(segment)),
+                  .next = cell.next};
+  if (stopping_) seal.next.reset();
+  propose(std::move(seal), [this, segment](const meta::Outcome* outcome) {
+    auto found = writers_.find(segment);
+    if (found == writers_.end()) return;
+    auto& cell = found->second;
+    cell.closing = false;
+    cell.close_again = env_.mono() + options_.limits.metadata_retry;
+    if (outcome && outcome->done()) return;  // the image will tell
+    bool misplaced = outcome && outcome->refusal != meta::Refusal::kMismatch;
+    if (misplaced) cell.next.reset();  // somebody else finds a place for what follows
+    refresh();
+  });
+}
+
+void NodeState::roll(const std::vector<meta::Roll>& work) {
+  if (stopped_) return;
+  for (const auto& one : work) {
+    auto found = writers_.find(one.segment);
+    if (found == writers_.end() || found->second.core->role() != Leader::Role::kWriter) continue;
+    found->second.next = one.next;
+    push(one.segment, found->second, Leader::Close{});
+  }
+}
+
+// ---- Recovery ----
+
+void NodeState::recover(const std::vector<meta::Recover>& work) {
+  if (stopped_) return;
+  for (const auto& one : work) {
+    recoveries_[one.segment] = one;
+    if (begun_) try_recover(one);
+  }
+}
+
+void NodeState::try_recover(const meta::Recover& work) {
+  const auto* partition = partition_of(work.partition);
+  if (!partition || !partition->tail || sealer_.has(work.segment)) return;
+  const auto& tail = *partition->tail;
+  bool ours = tail.id == work.segment && tail.state == meta::SegmentState::kSealing &&
+              tail.recoverer == options_.self;
+  if (!ours) return;  // or the image that says so is still on its way
+  auto now = env_.mono();
+  if (used_[work.segment] >= tail.recovery_epoch) {
+    auto& at = claimed_at_.try_emplace(work.segment, now - kClaimAgain).first->second;
+    if (now - at < kClaimAgain) return;
+    at = now;
+    return propose(meta::BeginSeal{work.partition, partition->version, options_.self},
+                   [this](const meta::Outcome* outcome) {
+                     if (!outcome || !outcome->done()) refresh();
+                   });
+  }
+  used_[work.segment] = tail.recovery_epoch;
+  Sealer::Seal seal{.segment = to_segment(tail, *image_->topics.find(work.partition.topic)),
+                    .accept_loss = accepted_.contains(work.segment)};
+  for (auto replica : tail.replicas) {
+    const auto* node = image_->find_node(replica);
+    if (!node || node->state == meta::NodeState::kRemoved) seal.gone.push_back(replica);
+  }
+  push(std::move(seal));
+}
+
+void NodeState::accept_loss(SegmentId segment, std::string by) {
+  if (stopped_) return;
+  accepted_[segment] = std::move(by);
+  push(Sealer::AcceptLoss{segment});
+}
+
+void NodeState::take_sealer(Sealer::Actions& actions) {
+  for (auto& message : actions.messages) send(std::move(message));
+  for (const auto& command : actions.commands) {
+    if (command.kind == Sealer::Command::kClaim) claim(command);
+    else end_segment(command);
+  }
+  for (const auto& blocked : actions.blocked)
+    log(LogLevel::kError, "segment_waits_for_operator", blocked.segment,
+        fmt::format("ends at {} or at {}, {} replicas cannot tell", blocked.end.end,
+                    blocked.end.known, blocked.limbo.size()));
+}
+
+// The controller claimed it for this node; the epoch is used by one attempt.
+void NodeState::claim(const Sealer::Command& command) {
+  auto work = recoveries_.find(command.segment.id);
+  const auto* partition =
+      work == recoveries_.end() ? nullptr : partition_of(work->second.partition);
+  bool ours = partition && partition->tail && partition->tail->id == command.segment.id &&
+              partition->tail->recoverer == options_.self &&
+              partition->tail->recovery_epoch == command.segment.recovery;
+  push(Sealer::Decided{.segment = command.segment, .taken = ours});
+}
+
+void NodeState::end_segment(const Sealer::Command& command) {
+  auto segment = command.segment.id;
+  auto work = recoveries_.find(segment);
+  const auto* partition =
+      work == recoveries_.end() ? nullptr : partition_of(work->second.partition);
+  if (!partition) return;
+  meta::Seal seal{.partition = work->second.partition,
+                  .expected = partition->version,
+                  .segment = segment,
+                  .epoch = command.segment.recovery,
+                  .end = Offset{command.end},
+                  .bytes = static_cast<std::uint64_t>(store_->bytes(segment)),
+                  .next = work->second.next};
+  if (command.lost)
+    seal.loss = {Offset{std::max(command.known, command.end + 1)}, accepted_[segment]};
+  propose(std::move(seal), [this, segment, at = command.segment](const meta::Outcome* outcome) {
+    if (outcome && outcome->done()) {
+      auto sealed = at;
+      sealed.state = SegmentState::kSealed;
+      return push(Sealer::Decided{.segment = sealed, .taken = true});
+    }
+    auto work = recoveries_.find(segment);
+    bool misplaced = outcome && outcome->refusal != meta::Refusal::kMismatch;
+    if (misplaced && work != recoveries_.end()) work->second.next.reset();
+    refresh();
+  });
+}
+
+// ---- Sealed copies ----
+
+bool NodeState::is_whole(const meta::Segment& segment) const {
+  if (!store_->has(segment.id)) return false;
+  auto state = store_->state(segment.id);
+  return state && state->sealed_end == segment.end.value && state->knowledge == Knowledge::kWhole &&
+         store_->end(segment.id) == segment.end.value;
+}
+
+void NodeState::learn_sealed(const PartitionId& id, const meta::Segment& segment) {
+  auto cell = copies_.find(segment.id);
+  if (cell != copies_.end()) {
+    push(segment.id, cell->second, Follower::Sealed{segment.end.value, segment.replicas});
+  } else if (!is_whole(segment)) {
+    repairs_[segment.id].partition = id;
+  }
+}
+
+void NodeState::copy(const std::vector<meta::Copy>& work) {
+  if (stopped_) return;
+  for (const auto& one : work) {
+    if (one.to != options_.self) continue;
+    auto& repair = repairs_[one.segment];
+    repair.partition = one.partition;
+    repair.order = one;
+    orphans_.erase(one.segment);
+  }
+}
+
+std::vector<meta::Copy> NodeState::copying() const {
+  std::vector<meta::Copy> copies;
+  for (const auto& [segment, repair] : repairs_)
+    if (repair.order) copies.push_back(*repair.order);
+  return copies;
+}
+
+// False: there is nothing to repair.
+bool NodeState::start_repair(SegmentId id, Repair& repair) {
+  const auto* partition = partition_of(repair.partition);
+  auto segment = partition ? partition->sealed.find(id) : std::nullopt;
+  if (!segment) return false;
+  auto* cell = copy_cell(id);
+  if (!cell) {
+    auto durability = durability_of(*image_->topics.find(repair.partition.topic)).kind;
+    cell = &make_copy(id, {segment->base.value, durability}, std::nullopt);
+  }
+  auto sources = segment->replicas;
+  if (repair.order) sources.insert(sources.begin(), repair.order->from);
+  push(id, *cell, Follower::Sealed{segment->end.value, std::move(sources)});
+  return true;
+}
+
+void NodeState::work_on_repairs(Instant now) {
+  std::size_t active = 0;
+  for (const auto& [id, repair] : repairs_) active += copies_.contains(id);
+  std::vector<SegmentId> over, done;
+  for (auto& [id, repair] : repairs_) {
+    if (copies_.contains(id)) {
+      if (now >= repair.again) done.push_back(id);
+      continue;
+    }
+    if (active >= options_.limits.copies_at_once) continue;
+    if (start_repair(id, repair)) ++active;
+    else over.push_back(id);
+  }
+  for (auto id : over) repairs_.erase(id);
+  for (auto id : done) finish_repair(id);
+}
+
+void NodeState::finish_repair(SegmentId id) {
+  auto& repair = repairs_.at(id);
+  auto cell = copies_.find(id);
+  if (cell == copies_.end() || !cell->second.core->complete() || !cell->second.core->idle()) return;
+  const auto* partition = partition_of(repair.partition);
+  auto segment = partition ? partition->sealed.find(id) : std::nullopt;
+  bool told = segment && meta::is_replica(*segment, options_.self) &&
+              image_->intact(*segment, options_.self);
+  if (!repair.order || !segment || told) return void(repairs_.erase(id));
+  if (repair.proposed || env_.mono() < repair.again) return;
+  repair.proposed = true;
+  meta::CopyMove move{.segment = id, .added = {options_.self}};
+  auto replaces = repair.order->replaces;
+  if (replaces != NodeId{} && replaces != options_.self) move.dropped.push_back(replaces);
+  propose(meta::MoveCopies{repair.partition, partition->version, {std::move(move)}},
+          [this, id](const meta::Outcome* outcome) {
+            auto found = repairs_.find(id);
+            if (found == repairs_.end()) return;
+            found->second.proposed = false;
+            found->second.again = env_.mono() + options_.limits.metadata_retry;
+            if (outcome && outcome->done()) repairs_.erase(found);
+            else refresh();
+          });
+}
+
+// Copies of segments that metadata does not know, or has placed elsewhere, go (R32). Ids are never
+// given again, but a segment may come back to a node: so an image that is current decides.
+boost::asio::awaitable<void> NodeState::sweep(std::shared_ptr<NodeState> self) {
+  auto current = co_await self->metadata_.current();
+  if (self->stopped_) co_return;
+  self->sweeping_ = false;
+  if (!current) co_return;
+  std::set<SegmentId> kept;
+  (*current)->partitions.each([&](const PartitionId&, const meta::Partition& partition) {
+    auto mine = self->find_mine(partition);
+    kept.insert(mine.begin(), mine.end());
+  });
+  for (auto segment : std::exchange(self->orphans_, {})) {
+    bool stays = kept.contains(segment) || self->repairs_.contains(segment) ||
+                 segment >= (*current)->next_segment;
+    if (stays) continue;
+    self->close_copy(segment);
+    if (!self->store_->has(segment)) continue;
+    self->store_->remove(segment);
+    ++self->stats_.copies_removed;
+  }
+  self->learned(*std::move(current));
+}
+
+// ---- Proposals ----
+
+void NodeState::propose(meta::Change change, std::function<void(const meta::Outcome*)> done) {
+  proposals_.push_back({std::move(change), std::move(done)});
+  post_turn();
+}
+
+boost::asio::awaitable<void> NodeState::run_proposals(std::shared_ptr<NodeState> self,
+                                                      std::vector<Proposal> proposals) {
+  constexpr std::size_t kChanges = 1'000;
+  for (std::size_t from = 0; from < proposals.size(); from += kChanges) {
+    auto to = std::min(proposals.size(), from + kChanges);
+    meta::Command command{.time = self->env_.wall()};
+    for (auto i = from; i < to; ++i) command.changes.push_back(std::move(proposals[i].change));
+    auto outcomes = co_await self->metadata_.propose(std::move(command));
+    if (self->stopped_) co_return;
+    for (auto i = from; i < to; ++i) {
+      bool known = outcomes && outcomes->size() == to - from;
+      proposals[i].done(known ? &(*outcomes)[i - from] : nullptr);
+    }
+  }
+}
+
+void NodeState::refresh() {
+  if (!std::exchange(refreshing_, true)) loop_.spawn(run_refresh(shared_from_this()));
+}
+
+boost::asio::awaitable<void> NodeState::run_refresh(std::shared_ptr<NodeState> self) {
+  auto current = co_await self->metadata_.current();
+  if (self->stopped_) co_return;
+  self->refreshing_ = false;
+  if (current) self->learned(*std::move(current));
+}
+
+}  // namespace walrus::replica

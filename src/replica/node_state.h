@@ -1,0 +1,258 @@
+#pragma once
+// NodeState: what stands behind a Node. Everything of it is on one loop.
+//
+// Events of the cores are collected, and each core that has any is stepped once a turn of the loop;
+// what comes of it for cores of the same node is handled in the same turn. At its end parcels and
+// proposals go out, and callbacks are called.
+
+#include <deque>
+#include <map>
+#include <set>
+#include <unordered_map>
+
+#include "net/file_worker.h"
+#include "replica/copy_store.h"
+#include "replica/node.h"
+#include "replica/sealer.h"
+
+namespace walrus::replica {
+
+// Small settings of a topic as segments need them (docs/configuration.md).
+Durability durability_of(const meta::Topic&);
+std::int64_t number_setting(const meta::Topic&, Bytes name, std::int64_t otherwise);
+// What metadata says of a segment, as the cores take it.
+Segment to_segment(const meta::Segment&, const meta::Topic&);
+
+class NodeState : public std::enable_shared_from_this<NodeState> {
+ public:
+  using AppendDone = std::move_only_function<void(Appended)>;
+  using ConfirmDone = std::move_only_function<void(Result<Offset>)>;
+
+  NodeState(io::Env&, io::Loop&, log::Engine&, net::Rpc&, Metadata&, const NodeOptions&);
+  Result<void> start();
+  void shut();
+  static io::Task<void> stop(std::shared_ptr<NodeState>, Nanos timeout);
+
+  // As Node's.
+  void learned(ImageRef);
+  void lease_granted(Nanos asked_at);
+  void recover(const std::vector<meta::Recover>&);
+  void roll(const std::vector<meta::Roll>&);
+  void copy(const std::vector<meta::Copy>&);
+  std::vector<PartitionId> wanted() const;
+  std::vector<meta::Copy> copying() const;
+  void accept_loss(SegmentId, std::string by);
+  void append(PartitionId, std::string batch, const AppendRequest&, AppendDone);
+  void confirm(PartitionId, ConfirmDone);
+  static io::Task<log::Fetched> fetch(std::shared_ptr<NodeState>, PartitionId, Offset,
+                                      log::FetchOptions);
+  Result<log::Bounds> bounds(PartitionId) const;
+  std::vector<log::SegmentInfo> segments(PartitionId) const;
+  static io::Task<Offset> find_time(std::shared_ptr<NodeState>, PartitionId, Time);
+  std::uint64_t when_readable(PartitionId, Offset, log::Done<void>);
+  void cancel(std::uint64_t id);
+  static io::Task<void> trim(std::shared_ptr<NodeState>, PartitionId, Offset);
+  LeaderHint leader_of(PartitionId) const;
+  std::pair<Epoch, Offset> end_of_epoch(PartitionId, Epoch) const;
+  NodeStats stats() const;
+
+ private:
+  enum class Kind : std::uint8_t { kCopy, kWriter, kSealer };
+  using Wake = std::tuple<Instant, Kind, SegmentId>;
+  struct Timed {
+    Instant wake = Instant::max();
+    bool marked = false;
+  };
+  struct CopyCell : Timed {
+    CopyAttributes attributes{};
+    std::unique_ptr<Follower> core{};
+    std::vector<Follower::Event> events{};
+    Instant used_at{};
+  };
+  struct WriterCell : Timed {
+    PartitionId partition{};
+    std::unique_ptr<Leader> core{};
+    std::vector<Leader::Event> events{};
+    std::optional<std::int64_t> close_at{};
+    std::optional<meta::Placement> next{};  // of the segment that is to follow
+    bool closing = false;                   // a proposal is under way
+    Instant close_again{};                  // not before
+    Instant roll_at = Instant::max();       // by time
+  };
+  struct Waiting {  // an append without a writer
+    std::string batch{};
+    AppendRequest request{};
+    Instant until{};
+    AppendDone done{};
+    Refusal why = Refusal::kBusy;
+  };
+  struct Reader {
+    std::uint64_t id = 0;
+    std::int64_t offset = 0;
+    log::Done<void> done{};
+  };
+  struct Part {                     // a partition of which something is here
+    std::vector<SegmentId> mine{};  // that this node is a replica of
+    SegmentId tail{};               // open or sealing, and this node is a replica of it
+    SegmentId writer{};             // that has a writer here
+    std::deque<Waiting> waiting{};
+    Instant feed_again{};  // refused for now
+    bool wants = false, marked = false;
+    std::vector<Reader> readers{};
+  };
+  struct Proposal {
+    meta::Change change{};
+    std::function<void(const meta::Outcome*)> done{};  // null: it is not known what became of it
+  };
+  struct Repair {  // of a sealed segment
+    PartitionId partition{};
+    std::optional<meta::Copy> order{};  // the controller's: to be reported
+    bool proposed = false;
+    Instant again{};
+  };
+
+  // node_state.cc: turns, cores, messages
+  void mark(Kind, SegmentId, Timed&);
+  void mark(const PartitionId&, Part&);
+  void post_turn();
+  void turn();
+  void step_copy(SegmentId);
+  void step_writer(SegmentId);
+  void step_sealer();
+  void take_copy(SegmentId, CopyCell&, Follower::Actions&);
+  void take_writer(SegmentId, WriterCell&, Leader::Actions&, std::span<Leader::Event>);
+  void take_answers(WriterCell&, Leader::Actions&, std::span<Leader::Event>);
+  static meta::Placement placement_of(const Segment&);
+  void set_wake(Kind, SegmentId, Timed&, Instant);
+  void drop_wake(Kind, SegmentId, Timed&);
+  static boost::asio::awaitable<void> run_timer(std::shared_ptr<NodeState>);
+  Instant next_wake() const;
+  void fire(Instant now);
+  void look_around(Instant now);  // every kLook
+  void push(SegmentId, CopyCell&, Follower::Event);
+  void push(SegmentId, WriterCell&, Leader::Event);
+  void push(Sealer::Event);
+  void send(Message);
+  void flush();
+  void send_parcel(NodeId to, std::span<const Message>, net::Priority);
+  void receive(net::Request);
+  void route(Message&&);
+  void answer(Outgoing&&);
+  static boost::asio::awaitable<void> read_and_send(std::shared_ptr<NodeState>, Outgoing,
+                                                    log::StreamRef);
+  static boost::asio::awaitable<void> read_log(std::shared_ptr<NodeState>, SegmentId,
+                                               Leader::LogRequest, log::StreamRef);
+  CopyCell* copy_cell(SegmentId);  // opened if it is stored; null: not here
+  CopyCell& make_copy(SegmentId, const CopyAttributes&, const std::optional<Copy>&);
+  bool may_hold(SegmentId) const;
+  void close_copy(SegmentId);
+  void happened(SegmentId, Follower::Event);
+
+  // node_image.cc: what metadata says
+  void begin();
+  void apply(ImageRef);
+  void apply_first();
+  void learn_partition(const PartitionId&);
+  void forget_partition(const PartitionId&);
+  void learn_tail(const PartitionId&, Part&, const meta::Partition&);
+  void learn_sealed(const PartitionId&, const meta::Segment&);
+  void open_writer(const PartitionId&, const meta::Partition&);
+  void end_writer(SegmentId);
+  std::vector<SegmentId> find_mine(const meta::Partition&) const;
+  bool is_whole(const meta::Segment&) const;
+  void work_on_repairs(Instant now);
+  bool start_repair(SegmentId, Repair&);
+  void finish_repair(SegmentId);
+  const meta::Partition* partition_of(const PartitionId& id) const {
+    return image_ ? image_->partitions.find(id) : nullptr;
+  }
+  static boost::asio::awaitable<void> sweep(std::shared_ptr<NodeState>);
+  void try_recover(const meta::Recover&);
+  void take_sealer(Sealer::Actions&);
+  void claim(const Sealer::Command&);
+  void end_segment(const Sealer::Command&);
+  void close_segment(SegmentId, WriterCell&);
+  void propose(meta::Change, std::function<void(const meta::Outcome*)>);
+  static boost::asio::awaitable<void> run_proposals(std::shared_ptr<NodeState>,
+                                                    std::vector<Proposal>);
+  void refresh();
+  static boost::asio::awaitable<void> run_refresh(std::shared_ptr<NodeState>);
+
+  // node_broker.cc: the face
+  Part& part(const PartitionId& id) { return parts_[id]; }
+  void feed(const PartitionId&, Part&, Instant now);
+  void expire(const PartitionId&, Part&, Instant now);
+  void refuse(Waiting&, Refusal);
+  void wake_readers(const PartitionId&, Part&);
+  WriterCell* writer_of(const PartitionId&) const;
+  std::int64_t watermark_of(const PartitionId&, const meta::Partition&) const;
+  struct Place {
+    meta::Segment segment{};
+    std::int64_t end = 0;  // below it, readable
+    log::StreamRef stream{};
+    bool tail = false;
+  };
+  std::optional<Place> find_place(const PartitionId&, std::int64_t offset) const;
+  log::Fetched empty_fetch(const PartitionId&, std::int64_t at) const;
+  static io::Task<std::string> read_here(std::shared_ptr<NodeState>, Place, Attach);
+  static io::Task<std::string> read_there(std::shared_ptr<NodeState>, Place, Attach);
+  static io::Task<std::int64_t> find_in(std::shared_ptr<NodeState>, meta::Segment, Time);
+  static boost::asio::awaitable<void> confirm_closed(std::shared_ptr<NodeState>, PartitionId,
+                                                     ConfirmDone);
+  static io::Task<std::string> serve_read(std::shared_ptr<NodeState>, net::Request);
+  static io::Task<std::string> serve_find(std::shared_ptr<NodeState>, net::Request);
+  void log(LogLevel, Bytes event, SegmentId, const std::string& why);
+
+  io::Env& env_;
+  io::Loop& loop_;
+  log::Engine& engine_;
+  net::Rpc& rpc_;
+  Metadata& metadata_;
+  const NodeOptions options_;
+  raft::Mailbox mailbox_;
+  std::unique_ptr<io::Gate> timer_{}, ended_{};  // ended_: stop() waits for the writers
+  std::unique_ptr<net::FileWorker> files_{};
+  std::unique_ptr<CopyStore> store_{};
+  Lease lease_;
+  Sealer sealer_;
+  Timed sealer_timed_{};
+  std::vector<Sealer::Event> sealer_events_{};
+
+  bool stopped_ = false, stopping_ = false, begun_ = false, beginning_ = false;
+  bool want_now_ = false;
+  bool turn_posted_ = false, turn_runs_ = false, sweeping_ = false, refreshing_ = false;
+  ImageRef image_{};    // applied
+  ImageRef waiting_{};  // the newest one before begin()
+  Losses losses_{};
+
+  std::map<SegmentId, CopyCell> copies_{};
+  std::map<SegmentId, WriterCell> writers_{};
+  std::map<PartitionId, Part> parts_{};
+  std::map<SegmentId, PartitionId> tails_{};  // of parts_
+  std::map<SegmentId, Repair> repairs_{};
+  std::set<SegmentId> orphans_{};
+  std::map<SegmentId, meta::Recover> recoveries_{};
+  std::map<SegmentId, Epoch> used_{};  // recovery epochs that were used, or are of an earlier life
+  std::map<SegmentId, std::string> accepted_{};  // losses, by whom
+  std::map<SegmentId, Instant> claimed_at_{};
+  std::set<PartitionId> hungry_{};  // where appends wait
+
+  std::set<Wake> wakes_{};
+  std::vector<std::pair<Kind, SegmentId>> marked_{};
+  std::vector<PartitionId> marked_parts_{};
+  std::map<NodeId, std::vector<Message>> outbox_{};
+  std::deque<Message> own_{};  // to this node
+  std::vector<Proposal> proposals_{};
+  std::vector<std::move_only_function<void()>> calls_{};
+  std::unordered_map<Ticket, std::pair<PartitionId, AppendDone>> appends_{};
+  std::unordered_map<Ticket, ConfirmDone> confirms_{};
+  std::unordered_map<Ticket, Waiting> requests_{};
+  std::map<std::uint64_t, PartitionId> readers_{};
+  Ticket last_ticket_ = 0;
+  std::uint64_t last_reader_ = 0, waiting_bytes_ = 0;
+  std::size_t waiting_count_ = 0;               // in parts_
+  Instant look_at_{}, armed_ = Instant::max();  // armed_: when the timer goes off
+  NodeStats stats_{};
+};
+
+}  // namespace walrus::replica

@@ -1,0 +1,346 @@
+// Nodes on simulated disks and a simulated network: what a cluster of them does.
+
+#include "replica/node.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "replica/copy_format.h"
+#include "replica/simulated_nodes.h"
+
+namespace walrus::replica {
+namespace {
+
+std::string batch_of(const std::string& value, std::int64_t producer = -1,
+                     std::int32_t sequence = -1) {
+  Record records[] = {{.value = value}};
+  return record::encode(records, {.producer_id = producer,
+                                  .producer_epoch = std::int16_t(producer < 0 ? -1 : 0),
+                                  .base_sequence = sequence});
+}
+
+class NodeTest : public ::testing::Test {
+ protected:
+  void begin(SimulatedNodes::Options options) {
+    options.not_started = [](std::size_t place, const Error& error) {
+      ADD_FAILURE() << "node " << place + 1 << ": " << error.message;
+    };
+    nodes_ = std::make_unique<SimulatedNodes>(std::move(options));
+  }
+  void begin(std::uint64_t seed = 1, std::size_t nodes = 3) { begin(small_nodes(seed, nodes)); }
+  bool until(const std::function<bool()>& done, io::Nanos timeout = 10s) {
+    return nodes_->world().run_until(done, timeout);
+  }
+
+  // Where it is led; if nobody leads, any.
+  std::size_t leader(PartitionId id) {
+    for (std::size_t place = 0; place < nodes_->processes().size(); ++place)
+      if (up(place) && nodes_->node(place).leader_of(id).here) return place;
+    for (std::size_t place = 0; place < nodes_->processes().size(); ++place)
+      if (up(place)) return place;
+    return 0;
+  }
+  bool up(std::size_t place) { return nodes_->lives(place, nodes_->processes()[place].life); }
+  Appended append_at(std::size_t place, PartitionId id, std::string batch,
+                     const AppendRequest& request = {}) {
+    auto answer = std::make_shared<std::optional<Appended>>();
+    nodes_->node(place).append(id, std::move(batch), request,
+                               [answer](Appended appended) { *answer = appended; });
+    EXPECT_TRUE(until([&] { return answer->has_value(); }, 20s));
+    return answer->value_or(Appended{Refusal::kUnknown});
+  }
+  // Wherever it is led, until it is taken.
+  std::int64_t append(PartitionId id, const std::string& value) {
+    for (int attempt = 0; attempt < 50; ++attempt) {
+      auto appended = append_at(leader(id), id, batch_of(value), {.wait = 500ms});
+      if (appended.done()) return appended.first.value;
+      nodes_->world().run_for(50ms);
+    }
+    ADD_FAILURE() << value << " is not taken";
+    return -1;
+  }
+  std::vector<std::string> values(std::size_t place, PartitionId id, std::int64_t from = 0) {
+    std::vector<std::string> values;
+    for (;;) {
+      auto fetched = nodes_->await(place, nodes_->node(place).fetch(id, Offset{from}, {}));
+      EXPECT_TRUE(fetched) << fetched.error().message;
+      if (!fetched || fetched->next.value == from) return values;
+      for (Bytes rest = fetched->bytes; !rest.empty();) {
+        auto batch = record::BatchView::parse(rest);
+        rest.remove_prefix(batch->bytes().size());
+        auto records = record::RecordIterator::open(*batch);
+        for (auto one = records->next(); one && *one; one = records->next())
+          if ((*one)->offset >= from) values.emplace_back(*(*one)->value);
+      }
+      from = fetched->next.value;
+    }
+  }
+  void expect_everywhere(PartitionId id, const std::vector<std::string>& all) {
+    for (std::size_t place = 0; place < nodes_->processes().size(); ++place) {
+      if (!up(place)) continue;
+      EXPECT_TRUE(until([&] {
+        auto bounds = nodes_->node(place).bounds(id);
+        return bounds && bounds->high_watermark.value == std::ssize(all);
+      })) << "node "
+          << place + 1;
+      EXPECT_EQ(values(place, id), all) << "node " << place + 1;
+    }
+  }
+
+  std::unique_ptr<SimulatedNodes> nodes_;
+};
+
+TEST_F(NodeTest, takes_records_and_gives_them_on_every_node) {
+  begin();
+  PartitionId id{nodes_->create("orders", 1, 3), 0};
+  std::vector<std::string> all;
+  for (int i = 0; i < 20; ++i) {
+    all.push_back("value " + std::to_string(i));
+    ASSERT_EQ(append(id, all.back()), i);
+  }
+  expect_everywhere(id, all);
+}
+
+// Fencing decides, not the lease: what was acknowledged stays, writing goes on in a next segment.
+TEST_F(NodeTest, goes_on_in_a_next_segment_when_the_leader_is_killed) {
+  begin();
+  PartitionId id{nodes_->create("orders", 1, 3), 0};
+  std::vector<std::string> all;
+  auto add = [&](const std::string& value) {
+    all.push_back(value);
+    ASSERT_EQ(append(id, value), std::ssize(all) - 1);
+  };
+  for (int i = 0; i < 10; ++i) add("first " + std::to_string(i));
+  auto leads = leader(id);
+  auto epoch = nodes_->node(leads).leader_of(id).epoch;
+  nodes_->crash(leads, io::CrashKind::kKill);
+  auto begun = nodes_->world().now();
+  add("second");
+  EXPECT_LT(nodes_->world().now() - begun, 1s);
+  EXPECT_GT(nodes_->node(leader(id)).leader_of(id).epoch, epoch);
+  expect_everywhere(id, all);
+  ASSERT_TRUE(nodes_->start(leads));
+  add("third");
+  expect_everywhere(id, all);
+}
+
+TEST_F(NodeTest, keeps_everything_over_a_power_cut_of_all_nodes) {
+  begin();
+  PartitionId id{nodes_->create("orders", 1, 3), 0};
+  std::vector<std::string> all;
+  for (int i = 0; i < 30; ++i) {
+    all.push_back("value " + std::to_string(i));
+    ASSERT_EQ(append(id, all.back()), i);
+  }
+  for (std::size_t place = 0; place < 3; ++place) nodes_->crash(place, io::CrashKind::kPowerCut);
+  for (std::size_t place = 0; place < 3; ++place) ASSERT_TRUE(nodes_->start(place));
+  all.push_back("after");
+  ASSERT_EQ(append(id, "after"), 30);
+  expect_everywhere(id, all);
+}
+
+TEST_F(NodeTest, rolls_by_count_and_reads_across_segments) {
+  begin();
+  PartitionId id{nodes_->create("orders", 1, 3, {{"walrus.segment.records", "10"}}), 0};
+  std::vector<std::string> all;
+  for (int i = 0; i < 55; ++i) {
+    all.push_back("value " + std::to_string(i));
+    ASSERT_EQ(append(id, all.back()), i);
+  }
+  EXPECT_GE(nodes_->state().partitions.find(id)->sealed.size(), 5u);
+  expect_everywhere(id, all);
+  auto segments = nodes_->node(0).segments(id);
+  ASSERT_GE(segments.size(), 6u);
+  for (std::size_t i = 1; i < segments.size(); ++i) {
+    EXPECT_EQ(segments[i].base_offset, segments[i - 1].end_offset);
+    EXPECT_GT(segments[i].epoch, segments[i - 1].epoch);
+  }
+  EXPECT_EQ(nodes_->node(0).end_of_epoch(id, {std::uint32_t(segments[1].epoch)}).second.value,
+            segments[1].end_offset);
+}
+
+TEST_F(NodeTest, answers_a_batch_that_was_sent_again_with_its_offset_also_after_a_failover) {
+  begin();
+  PartitionId id{nodes_->create("orders", 1, 3), 0};
+  ASSERT_EQ(append(id, "before"), 0);
+  auto leads = leader(id);
+  for (int i = 0; i < 3; ++i) {
+    auto appended = append_at(leads, id, batch_of("mine " + std::to_string(i), 77, i));
+    ASSERT_TRUE(appended.done()) << refusal_name(appended.refusal);
+    ASSERT_EQ(appended.first.value, 1 + i);
+  }
+  nodes_->crash(leads, io::CrashKind::kKill);
+  ASSERT_EQ(append(id, "other"), 4);
+  leads = leader(id);
+  EXPECT_EQ(append_at(leads, id, batch_of("mine 2", 77, 2)).first.value, 3);
+  EXPECT_EQ(append_at(leads, id, batch_of("mine 4", 77, 4)).refusal, Refusal::kOutOfOrder);
+  EXPECT_EQ(append_at(leads, id, batch_of("mine 3", 77, 3)).first.value, 5);
+}
+
+TEST_F(NodeTest, a_node_that_was_away_is_made_whole) {
+  begin();
+  PartitionId id{nodes_->create("orders", 1, 3, {{"walrus.segment.records", "20"}}), 0};
+  ASSERT_EQ(append(id, "v0"), 0);
+  auto away = (leader(id) + 1) % 3;
+  nodes_->crash(away, io::CrashKind::kKill);
+  std::vector<std::string> all{"v0"};
+  for (int i = 1; i < 50; ++i) {
+    all.push_back("v" + std::to_string(i));
+    ASSERT_EQ(append(id, all.back()), i);
+  }
+  ASSERT_TRUE(nodes_->start(away));
+  all.push_back("v50");
+  ASSERT_EQ(append(id, "v50"), 50);
+  expect_everywhere(id, all);
+  for (std::size_t place = 0; place < 3; ++place)
+    if (place != away) nodes_->crash(place, io::CrashKind::kKill);
+  auto sealed = nodes_->state().partitions.find(id)->sealed.end().value;
+  EXPECT_GE(std::ssize(values(away, id)), sealed);
+}
+
+TEST_F(NodeTest, a_wiped_disk_loses_nothing_and_is_filled_again) {
+  begin();
+  PartitionId id{nodes_->create("orders", 1, 3, {{"walrus.segment.records", "10"}}), 0};
+  std::vector<std::string> all;
+  for (int i = 0; i < 35; ++i) {
+    all.push_back("v" + std::to_string(i));
+    ASSERT_EQ(append(id, all.back()), i);
+  }
+  auto lost = (leader(id) + 1) % 3;
+  nodes_->crash(lost, io::CrashKind::kPowerCut);
+  nodes_->wipe(lost);
+  ASSERT_TRUE(nodes_->start(lost));
+  auto whole = [&] {
+    bool intact = true;
+    nodes_->state().partitions.find(id)->sealed.each([&](const meta::Segment& segment) {
+      intact &= meta::is_replica(segment, NodeId{lost + 1}) &&
+                nodes_->state().intact(segment, NodeId{lost + 1});
+    });
+    return intact;
+  };
+  EXPECT_TRUE(until(whole, 60s));
+  for (std::size_t place = 0; place < 3; ++place)
+    if (place != lost) nodes_->crash(place, io::CrashKind::kKill);
+  auto sealed = nodes_->state().partitions.find(id)->sealed.end().value;
+  auto kept = values(lost, id);
+  ASSERT_GE(std::ssize(kept), sealed);
+  EXPECT_TRUE(std::equal(kept.begin(), kept.end(), all.begin()));
+}
+
+TEST_F(NodeTest, what_was_deleted_leaves_the_disks) {
+  begin();
+  auto topic = nodes_->create("orders", 1, 3);
+  PartitionId id{topic, 0};
+  ASSERT_EQ(append(id, "v0"), 0);
+  auto& engine = *nodes_->processes()[0].engine;
+  ASSERT_EQ(engine.list(kCopyPrefix).size(), 1u);
+  nodes_->change(meta::DeleteTopic{topic, nodes_->state().topics.find(topic)->version});
+  EXPECT_TRUE(until([&] { return engine.list(kCopyPrefix).empty(); }));
+  EXPECT_EQ(append_at(0, id, batch_of("v1")).refusal, Refusal::kNotLeader);
+}
+
+TEST_F(NodeTest, trims_whole_segments_below_the_log_start) {
+  begin();
+  PartitionId id{nodes_->create("orders", 1, 3, {{"walrus.segment.records", "10"}}), 0};
+  for (int i = 0; i < 35; ++i) ASSERT_EQ(append(id, "v" + std::to_string(i)), i);
+  auto& engine = *nodes_->processes()[1].engine;
+  auto before = engine.list(kCopyPrefix).size();
+  ASSERT_TRUE(nodes_->await(0, nodes_->node(0).trim(id, Offset{25})));
+  EXPECT_TRUE(until([&] { return engine.list(kCopyPrefix).size() + 2 == before; }));
+  EXPECT_EQ(nodes_->node(0).bounds(id)->log_start.value, 25);
+  auto below = nodes_->await(0, nodes_->node(0).fetch(id, Offset{24}, {}));
+  ASSERT_FALSE(below);
+  EXPECT_EQ(below.error().code, Code::kOutOfRange);
+  EXPECT_EQ(values(0, id, 25).front(), "v25");
+  auto beyond = nodes_->await(0, nodes_->node(0).trim(id, Offset{36}));
+  ASSERT_FALSE(beyond);
+  EXPECT_EQ(beyond.error().code, Code::kOutOfRange);
+}
+
+TEST_F(NodeTest, a_leader_that_is_cut_off_takes_nothing_once_its_lease_is_over) {
+  begin();
+  PartitionId id{nodes_->create("orders", 1, 3), 0};
+  ASSERT_EQ(append(id, "v0"), 0);
+  auto cut = leader(id);
+  nodes_->processes()[cut].deaf = true;
+  nodes_->world().network().isolate(static_cast<int>(cut));
+  auto late = std::make_shared<std::optional<Appended>>();
+  nodes_->node(cut).append(id, batch_of("lost"), {.wait = 200ms},
+                           [late](Appended appended) { *late = appended; });
+  std::vector<std::string> all{"v0"};
+  EXPECT_TRUE(until(
+      [&] {
+        for (std::size_t place = 0; place < 3; ++place)
+          if (place != cut && nodes_->node(place).leader_of(id).here) return true;
+        if (auto other = (cut + 1) % 3; nodes_->node(other).wanted().empty())
+          nodes_->node(other).append(id, batch_of("v1"), {.wait = 5s}, [](Appended) {});
+        return false;
+      },
+      5s));
+  nodes_->world().run_for(4s);
+  auto refused = append_at(cut, id, batch_of("too late"), {.wait = 100ms});
+  EXPECT_EQ(refused.refusal, Refusal::kNoLease);
+  nodes_->processes()[cut].deaf = false;
+  nodes_->world().network().heal_all();
+  EXPECT_TRUE(until([&] { return late->has_value(); }));
+  EXPECT_EQ((*late)->refusal, Refusal::kUnknown);
+  auto end = nodes_->node(leader(id)).bounds(id)->high_watermark;
+  auto there = values(leader(id), id);
+  EXPECT_EQ(std::ssize(there), end.value);
+  expect_everywhere(id, there);
+}
+
+TEST_F(NodeTest, many_partitions_go_on_together_when_a_node_dies) {
+  begin(3, 4);
+  constexpr std::uint32_t kPartitions = 60;
+  auto topic = nodes_->create("many", kPartitions, 3);
+  auto round = [&](const std::string& value) {
+    std::size_t open = kPartitions;
+    for (std::uint32_t i = 0; i < kPartitions; ++i) {
+      PartitionId id{topic, i};
+      auto again = std::make_shared<std::function<void()>>();
+      *again = [this, id, value, again, &open] {
+        auto here = leader(id);
+        nodes_->node(here).append(
+            id, batch_of(value), {.wait = 300ms}, [this, again, &open](Appended appended) {
+              if (appended.done()) return void(--open);
+              nodes_->world().at(nodes_->world().now() + 20ms, [again] { (*again)(); });
+            });
+      };
+      (*again)();
+    }
+    EXPECT_TRUE(until([&] { return open == 0; }, 20s)) << open << " of " << value;
+  };
+  round("a");
+  round("b");
+  nodes_->crash(1, io::CrashKind::kKill);
+  auto begun = nodes_->world().now();
+  round("c");
+  EXPECT_LT(nodes_->world().now() - begun, 2s);
+  for (std::uint32_t i = 0; i < kPartitions; ++i) expect_everywhere({topic, i}, {"a", "b", "c"});
+}
+
+TEST_F(NodeTest, finds_records_by_time_wherever_they_are) {
+  begin(5, 4);
+  PartitionId id{nodes_->create("orders", 1, 2, {{"walrus.segment.records", "5"}}), 0};
+  std::vector<std::int64_t> times;
+  for (int i = 0; i < 20; ++i) {
+    Record records[] = {{.value = "v", .timestamp = Time(Millis(1'000 + 10 * i))}};
+    auto place = leader(id);
+    Appended appended;
+    do {
+      appended = append_at(leader(id), id, record::encode(records, {}), {.wait = 500ms});
+    } while (!appended.done());
+    ASSERT_EQ(appended.first.value, i);
+    (void)place;
+  }
+  for (std::size_t place = 0; place < 4; ++place) {
+    ASSERT_TRUE(until([&] { return nodes_->node(place).bounds(id)->high_watermark.value >= 15; }));
+    auto found = nodes_->await(place, nodes_->node(place).find_time(id, Time(Millis(1'065))));
+    ASSERT_TRUE(found) << found.error().message;
+    EXPECT_EQ(found->value, 7) << "node " << place + 1;
+  }
+}
+
+}  // namespace
+}  // namespace walrus::replica

@@ -1,0 +1,102 @@
+// Whole servers that are one cluster, in a simulated world.
+
+#include <gtest/gtest.h>
+
+#include "server/sim_cluster.h"
+
+namespace walrus::server {
+namespace {
+
+using namespace std::chrono_literals;
+
+TEST(ClusterSimTest, made_at_one_written_at_another_read_at_the_third) {
+  SimCluster cluster(1, 3);
+  cluster.start();
+  auto one = cluster.client(1), two = cluster.client(2), three = cluster.client(3);
+  EXPECT_EQ(one.ask("CREATE t replication_factor=3"), "OK");
+  EXPECT_EQ(two.ask("APPEND t hello"), "OK 0");
+  EXPECT_EQ(three.ask("APPEND t world"), "OK 1");
+  for (auto* client : {&one, &two, &three}) {
+    auto read = client->ask("READ t 0");
+    EXPECT_TRUE(read.starts_with("OK 2 2\n")) << read;
+    EXPECT_TRUE(read.contains("hello") && read.contains("world")) << read;
+  }
+  EXPECT_EQ(three.ask("PUT nothing x"), "ERR unknown topic nothing");
+  EXPECT_EQ(two.ask("CREATE t"), "ERR topic exists t");
+}
+
+// One connection to a node that leads nothing: a burst keeps its order, each is answered.
+TEST(ClusterSimTest, pipelined_appends_keep_their_order_through_another_node) {
+  SimCluster cluster(2, 3);
+  cluster.start();
+  auto maker = cluster.client(1);
+  ASSERT_EQ(maker.ask("CREATE t replication_factor=3"), "OK");
+  ASSERT_EQ(maker.ask("APPEND t first"), "OK 0");
+  auto other = 1 + cluster.leader(1, "t") % 3;
+  auto client = cluster.client(other);
+  constexpr int kCount = 3'000;
+  for (int i = 1; i <= kCount; ++i)
+    ASSERT_TRUE(client.send_frame(fmt::format("APPEND t {}", i)).has_value());
+  for (int i = 1; i <= kCount; ++i) ASSERT_EQ(client.reply(), fmt::format("OK {}", i));
+}
+
+class ClusterSeeds : public testing::TestWithParam<std::uint64_t> {};
+INSTANTIATE_TEST_SUITE_P(All, ClusterSeeds, testing::Range<std::uint64_t>(1, 9));
+
+// The leader dies in the middle of a stream of appends through another node: what was acknowledged
+// is there, once, in order.
+TEST_P(ClusterSeeds, leader_that_is_killed_loses_nothing_acknowledged) {
+  SimCluster cluster(GetParam(), 3);
+  cluster.start();
+  auto maker = cluster.client(1);
+  ASSERT_EQ(maker.ask("CREATE t replication_factor=3"), "OK");
+  ASSERT_EQ(maker.ask("APPEND t 0"), "OK 0");
+  auto leader = cluster.leader(1, "t");
+  ASSERT_NE(leader, 0);
+  auto through = 1 + leader % 3;
+  auto client = cluster.client(through);
+  std::vector<std::pair<std::int64_t, std::string>> acknowledged;
+  constexpr int kBefore = 20, kCount = 60;
+  for (int i = 1; i <= kCount; ++i) {
+    if (i == kBefore) cluster.kill(leader);
+    auto reply = client.ask(fmt::format("APPEND t {}", i));
+    if (reply.starts_with("OK "))
+      acknowledged.emplace_back(std::stoll(reply.substr(3)), std::to_string(i));
+    else EXPECT_TRUE(reply == "ERR timed out" || reply.starts_with("ERR no leader")) << reply;
+  }
+  EXPECT_GE(acknowledged.size(), static_cast<std::size_t>(kCount - 2));
+  auto read = client.ask("READ t 0 1000000");
+  std::int64_t before = -1;
+  for (const auto& [offset, value] : acknowledged) {
+    EXPECT_GT(offset, before);
+    before = offset;
+    auto line = fmt::format("\n{} ", offset);
+    auto at = read.find(line);
+    ASSERT_NE(at, std::string::npos) << offset;
+    auto end = read.find('\n', at + 1);
+    EXPECT_TRUE(read.substr(at, end - at).ends_with(" " + value)) << read.substr(at, end - at);
+  }
+  cluster.restart(leader);
+  auto back = cluster.client(leader);
+  EXPECT_TRUE(back.ask("APPEND t back").starts_with("OK "));
+}
+
+TEST_P(ClusterSeeds, power_cut_of_all_loses_nothing_acknowledged) {
+  SimCluster cluster(GetParam(), 3);
+  cluster.start();
+  {
+    auto client = cluster.client(2);
+    ASSERT_EQ(client.ask("CREATE t replication_factor=3"), "OK");
+    for (int i = 0; i < 30; ++i)
+      ASSERT_EQ(client.ask(fmt::format("APPEND t {}", i)), fmt::format("OK {}", i));
+  }
+  for (std::size_t n = 1; n <= 3; ++n) cluster.kill(n, io::CrashKind::kPowerCut);
+  cluster.restart_all();
+  auto client = cluster.client(3);
+  EXPECT_EQ(client.ask("APPEND t 30"), "OK 30");
+  auto read = client.ask("READ t 0 1000000");
+  EXPECT_TRUE(read.starts_with("OK 31 31\n")) << read.substr(0, 40);
+}
+
+}  // namespace
+}  // namespace walrus::server
