@@ -60,7 +60,12 @@ class Broker {
   // be told before anything is served.
   // kFenced: they are kept by another node; kBusy: here, or nowhere, for now.
   using OpenCursors = std::function<Result<std::shared_ptr<Cursors>>(const Topic&)>;
-  void keep_cursors(OpenCursors open) { open_cursors_ = std::move(open); }
+  // Where a partition ends that this node need not lead, with everything that was acknowledged.
+  using ConfirmEnd = std::function<io::Task<Offset>(LogRef)>;
+  void keep_cursors(OpenCursors open, ConfirmEnd confirm) {
+    open_cursors_ = std::move(open);
+    confirm_end_ = std::move(confirm);
+  }
   const BrokerOptions& options() const { return options_; }
 
   // Set by whoever watches the disk: appends are refused with kNoSpace before the disk is full.
@@ -69,6 +74,7 @@ class Broker {
 
  private:
   friend class Local;
+  static io::Task<Offset> confirm_log(LogRef log) { co_return co_await log->confirm(); }
   // Where its queue is.
   Local& owner(Bytes topic);
   // Where its consumers are, for who is at `here`.
@@ -78,6 +84,7 @@ class Broker {
   const BrokerOptions options_;
   std::unique_ptr<Catalogue> catalogue_;
   OpenCursors open_cursors_;  // none: the topics' own streams
+  ConfirmEnd confirm_end_ = confirm_log;
   std::vector<std::unique_ptr<Local>> locals_;
   std::atomic<bool> storage_low_{false};
 };

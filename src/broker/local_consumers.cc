@@ -108,7 +108,7 @@ io::Task<void> Local::commit_here(TopicRef asked, std::size_t partition, std::st
   WALRUS_CO_ASSIGN(auto bounds, log->bounds());
   // What was read elsewhere may not be known here yet.
   if (next > bounds.high_watermark) {
-    WALRUS_CO_ASSIGN(bounds.high_watermark, co_await log->confirm());
+    WALRUS_CO_ASSIGN(bounds.high_watermark, co_await broker_.confirm_end_(log));
   }
   if (next < bounds.log_start || next > bounds.high_watermark)
     co_return fail(Code::kOutOfRange, "offset out of range {}..{}", bounds.log_start.value,
