@@ -22,8 +22,9 @@ constexpr auto kLength = seconds(15), kProgressWithin = seconds(60);
 
 const std::vector<std::string>& service_families() {
   static const std::vector<std::string> families{
-      "kill",  "power-cut", "isolate", "cut",        "heal",         "pause",    "loss",
-      "clock", "timeout",   "resumed", "stale-read", "session-read", "snapshot", "outside-answer"};
+      "kill",  "power-cut",  "isolate",      "cut",      "heal",
+      "pause", "loss",       "clock",        "timeout",  "resumed",
+      "burst", "stale-read", "session-read", "snapshot", "outside-answer"};
   return families;
 }
 
@@ -120,9 +121,10 @@ void ServiceRun::run() {
 // ---- Clients ----
 
 void ServiceRun::drive(Client& client) {
-  if (client.waits || violation_ || (!client.session && !connect(client))) return;
+  if (client.waits > 0 || violation_ || (!client.session && !connect(client))) return;
+  if (client.outside && client.command.empty() && random_.chance(0.4)) return burst(client);
   if (client.command.empty()) begin(client);
-  if (!client.command.empty() && !client.waits) propose(client);
+  if (!client.command.empty() && client.waits == 0) propose(client);
 }
 
 bool ServiceRun::connect(Client& client) {
@@ -188,11 +190,11 @@ void ServiceRun::propose(Client& client) {
   const auto next = client.session->next_sequence();
   if (next == 0) return gone(client);
   client.place.next_sequence = next;
-  client.waits = true;
+  ++client.waits;
   ++tally_.operations;
   client.session->propose_async(client.command, world_.within(seconds(2)),
                                 [this, &client](Result<std::string> reply) {
-                                  client.waits = false;
+                                  --client.waits;
                                   answered(client, std::move(reply));
                                 });
 }
@@ -219,13 +221,48 @@ void ServiceRun::take(Client& client, const std::string& reply) {
     if (done.kind != KvOperation::Kind::kPut) done.changed = answer == "yes";
     return;
   }
-  const auto sum = std::strtoull(answer.c_str(), nullptr, 10);
-  ++added_;
-  if (!sums_.insert(sum).second) fail("once", fmt::format("two additions were answered {}", sum));
+  const auto sum = take_sum(reply);
   if (sum <= client.last_sum)
     fail("once",
          fmt::format("session {} was answered {} after {}", client.place.id, sum, client.last_sum));
   client.last_sum = sum;
+}
+
+std::uint64_t ServiceRun::take_sum(const std::string& reply) {
+  const auto sum = std::strtoull(reply.c_str() + reply.find(' ') + 1, nullptr, 10);
+  ++added_;
+  if (!sums_.insert(sum).second) fail("once", fmt::format("two additions were answered {}", sum));
+  return sum;
+}
+
+// Several additions of one session are under way: they are applied in the order of their making.
+void ServiceRun::burst(Client& client) {
+  const auto count = static_cast<std::size_t>(random_.between(2, 6));
+  const auto sums = std::make_shared<std::vector<std::uint64_t>>(count);  // 0: not known
+  client.waits += static_cast<int>(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    ++tally_.operations;
+    client.session->propose_async("add 1", world_.within(seconds(2)),
+                                  [this, &client, sums, i](Result<std::string> reply) {
+                                    --client.waits;
+                                    if (!reply) return lost(client, reply.error());
+                                    ++client.answers;
+                                    ++tally_.acknowledged;
+                                    (*sums)[i] = take_sum(*reply);
+                                    if (client.waits == 0) burst_answered(client, *sums);
+                                  });
+  }
+}
+
+void ServiceRun::burst_answered(Client& client, const std::vector<std::uint64_t>& sums) {
+  hit("burst");
+  for (const auto sum : sums) {
+    if (sum == 0) continue;
+    if (sum <= client.last_sum)
+      fail("once", fmt::format("session {}: an addition was answered {}, one before it {}",
+                               client.place.id, sum, client.last_sum));
+    client.last_sum = std::max(client.last_sum, sum);
+  }
 }
 
 void ServiceRun::lost(Client& client, const Error& error) {
@@ -236,7 +273,7 @@ void ServiceRun::lost(Client& client, const Error& error) {
   if (timeout) hit("timeout");
   if (timeout || client.in_doubt) {  // its outcome stays unknown
     ++tally_.refused;
-    unknown_ += !client.operation;
+    unknown_ += client.command.empty() || !client.operation;
     client.command.clear();
   }
   if (timeout) client.in_doubt = true;
@@ -346,7 +383,7 @@ void ServiceRun::heal() {
 bool ServiceRun::all_answered(const std::vector<std::int64_t>& before) {
   bool all = true;
   for (std::size_t i = 0; i < clients_.size(); ++i) {
-    if (clients_[i].answers > before[i] && !clients_[i].waits) continue;
+    if (clients_[i].answers > before[i] && clients_[i].waits == 0) continue;
     all = false;
     drive(clients_[i]);
   }

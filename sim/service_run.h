@@ -53,16 +53,18 @@ class ServiceRun {
     Time leader_time{};
     bool operator==(const Applied&) const = default;
   };
-  // A command at a time. Where its node is gone the client goes on with the same command by another
-  // node, unless an earlier one had no answer in time: that one is in doubt until the session
-  // answers a later one, and a session whose client has gone is given up with it.
+  // A command at a time; from outside also several additions at once. Where its node is gone the
+  // client goes on with the same command by another node, unless an earlier one had no answer in
+  // time: that one is in doubt until the session answers a later one, and a session whose client
+  // has gone is given up with it.
   struct Client {
     bool outside = false;
     SessionPlace place{};  // id 0: it has no session
     std::optional<Session> session{};
     std::string command{};                   // without an answer yet; empty: none
     std::optional<std::size_t> operation{};  // of the history; none: an addition
-    bool waits = false, in_doubt = false;
+    int waits = 0;                           // for so many answers
+    bool in_doubt = false;
     std::uint64_t last_sum = 0;
     std::int64_t answers = 0;
   };
@@ -71,9 +73,12 @@ class ServiceRun {
   void drive(Client&);
   bool connect(Client&);
   void begin(Client&);
+  void burst(Client&);
+  void burst_answered(Client&, const std::vector<std::uint64_t>& sums);
   void propose(Client&);
   void answered(Client&, Result<std::string>);
   void take(Client&, const std::string& reply);
+  std::uint64_t take_sum(const std::string& reply);
   void lost(Client&, const Error&);
   void gone(Client&);
   void read(Client&, KvOperation);

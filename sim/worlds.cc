@@ -113,7 +113,7 @@ std::vector<World> all_worlds() {
        "a replicated store, exactly-once sessions and reads",
        run_tallied<ServiceRun>,
        [] { return service_families(); },
-       {{"acknowledged", 100}, {"reads", 50}, {"crashes", 2}},
+       {{"acknowledged", 100}, {"reads", 50}, {"crashes", 1}},
        true},
       {"meta",
        "the metadata of a cluster",
