@@ -1,4 +1,5 @@
-// A replicated key-value store: put KEY VALUE, add KEY NUMBER, del KEY; ?get KEY, ?size.
+// A replicated key-value store: put KEY VALUE, cas KEY OLD NEW, add KEY NUMBER,
+// del KEY; ?get KEY, ?size.
 //
 //   kv serve 1 data 1=127.0.0.1:9101 2=127.0.0.1:9102 3=127.0.0.1:9103    (and 2, and 3)
 //   echo "put fish herring" | kv client 127.0.0.1:9101 127.0.0.1:9102
@@ -37,9 +38,16 @@ class Store final : public walrus::StateMachine {
     std::string verb, key, value;
     words >> verb >> key;
     std::getline(words >> std::ws, value);
-    if (key.empty()) return "usage: put KEY VALUE | add KEY NUMBER | del KEY";
+    if (key.empty()) return "usage: put KEY VALUE | cas KEY OLD NEW | add KEY NUMBER | del KEY";
     if (verb == "put") return values_[key] = value, "ok";
     if (verb == "del") return values_.erase(key) > 0 ? "ok" : "not found";
+    if (verb == "cas") {
+      const auto space = value.find(' ');
+      const auto found = values_.find(key);
+      if (found == values_.end()) return "not found";
+      if (space == value.npos || found->second != value.substr(0, space)) return "another value";
+      return found->second = value.substr(space + 1), "ok";
+    }
     if (verb == "add") {
       auto& sum = values_[key];
       return sum = std::to_string(std::strtoll(sum.c_str(), nullptr, 10) +

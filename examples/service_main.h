@@ -6,12 +6,16 @@
 //   PROGRAM client MEMBER ...      commands from stdin, a reply a line; "?question" changes nothing
 //
 // A node runs until its standard input ends. MEMBER is the HOST:PORT of any node of the group.
+// Off loopback `--tls PREFIX` comes first: PREFIX.pem and PREFIX.key are this node's or client's,
+// and a ca.pem of the group's lies beside them, as `walrus cert` makes them.
 
 #include <walrus/testing.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -37,9 +41,11 @@ inline int run_node(const walrus::ServiceOptions& options,
   return stopped ? 0 : complain(stopped.error());
 }
 
-inline int run_client(std::span<const std::string> members) {
+using Tls = std::optional<walrus::TlsFiles>;
+
+inline int run_client(std::span<const std::string> members, const Tls& tls) {
   using std::chrono::seconds;
-  auto session = walrus::Service::connect(members, std::nullopt, walrus::within(seconds(30)));
+  auto session = walrus::Service::connect(members, tls, walrus::within(seconds(30)));
   if (!session) return complain(session.error());
   std::cout << "session " << session->id() << std::endl;
   for (std::string line; std::getline(std::cin, line);) {
@@ -54,11 +60,17 @@ inline int run_client(std::span<const std::string> members) {
 
 inline int run(const std::string& name, std::span<const std::string> words,
                std::unique_ptr<walrus::StateMachine> machine) {
+  Tls tls;
+  if (words.size() > 1 && words[0] == "--tls") {
+    const std::filesystem::path ca = std::filesystem::path(words[1]).replace_filename("ca.pem");
+    tls = walrus::TlsFiles{ca, words[1] + ".pem", words[1] + ".key"};
+    words = words.subspan(2);
+  }
   const std::string verb = words.empty() ? "" : words[0];
-  if (verb == "client" && words.size() > 1) return run_client(words.subspan(1));
+  if (verb == "client" && words.size() > 1) return run_client(words.subspan(1), tls);
   if ((verb != "serve" && verb != "join") || words.size() < 4) {
-    std::cerr << "usage: serve ID DIRECTORY ID=HOST:PORT... | join ID DIRECTORY HOST:PORT MEMBER..."
-                 " | client MEMBER...\n";
+    std::cerr << "usage: [--tls PREFIX] serve ID DIRECTORY ID=HOST:PORT... |"
+                 " join ID DIRECTORY HOST:PORT MEMBER... | client MEMBER...\n";
     return 2;
   }
   const auto id = id_of(words[1]);
@@ -66,6 +78,7 @@ inline int run(const std::string& name, std::span<const std::string> words,
     walrus::ServiceOptions options{.name = name, .id = id, .data_dir = words[2]};
     options.listen = words[3];
     options.join.assign(words.begin() + 4, words.end());
+    options.tls = tls;
     return run_node(options, std::move(machine));
   }
   std::vector<walrus::Peer> founders;
@@ -74,8 +87,11 @@ inline int run(const std::string& name, std::span<const std::string> words,
     if (equals == std::string::npos) return complain({walrus::Code::kInvalid, word + ": no ID="});
     founders.push_back({id_of(word.substr(0, equals)), word.substr(equals + 1)});
   }
-  for (const auto& options : walrus::founders_of(name, founders, words[2]))
-    if (options.id == id) return run_node(options, std::move(machine));
+  for (auto& options : walrus::founders_of(name, founders, words[2])) {
+    if (options.id != id) continue;
+    options.tls = tls;
+    return run_node(options, std::move(machine));
+  }
   return complain({walrus::Code::kInvalid, "this node is not among the founders"});
 }
 

@@ -8,6 +8,7 @@
 #include "outcome.h"
 #include "raft_run.h"
 #include "replica_run.h"
+#include "service_run.h"
 
 namespace walrus::sim {
 namespace {
@@ -109,6 +110,12 @@ std::vector<World> all_worlds() {
        run_tallied<NodeRun>,
        [] { return node_families(); },
        {}},
+      {"service",
+       "a replicated store, exactly-once sessions and reads",
+       run_tallied<ServiceRun>,
+       [] { return service_families(); },
+       {{"acknowledged", 100}, {"reads", 50}, {"crashes", 1}},
+       true},
       {"meta",
        "the metadata of a cluster",
        run_tallied<MetaRun>,

@@ -103,8 +103,6 @@ void Nodes::start(std::size_t place) {
   net::RpcOptions rpc;
   rpc.self = {{1, 1}, {place + 1}, {one.life}};
   rpc.listen = one.address;
-  rpc.message_bytes_max = 2 << 20;  // a proposal of the largest size fits
-  rpc.bulk_window = 8 << 20;
   one.rpc = must(net::Rpc::start(env, *one.loop, transport_, rpc), "rpc");
   one.address = one.rpc->address();
   raft::HostOptions host{.self = id(place)};

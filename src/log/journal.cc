@@ -406,8 +406,10 @@ Bytes Journal::memory_bytes(Lsn payload, std::size_t length) const {
   return {};
 }
 
+// A large one is read: what is copied out of the mapping stays in it, a journal's worth in the end.
 Result<void> Journal::copy(const PayloadRef& from, std::size_t length, char* to) {
-  if (!from.file->map.empty()) {
+  constexpr std::size_t kReadBytes = 32 << 10;
+  if (!from.file->map.empty() && length < kReadBytes) {
     std::copy_n(from.file->map.data() + from.position, length, to);
     return {};
   }

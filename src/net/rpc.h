@@ -58,8 +58,8 @@ enum class Priority : std::uint8_t {
 
 struct RpcOptions {
   Identity self{};
-  std::string listen{};  // empty: connects only
-  std::size_t message_bytes_max = 1 << 20;
+  std::string listen{};                                    // empty: connects only
+  std::size_t message_bytes_max = (1 << 20) + (64 << 10);  // a MiB, and what says what it is
   std::size_t control_bytes_max = 64 << 10;
   std::size_t bulk_window = 4 << 20, control_window = 1 << 20, stream_window = 512 << 10;
   std::size_t streams_max = 64;             // open at once, by one peer

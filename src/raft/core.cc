@@ -173,8 +173,8 @@ void Core::handle(Tick&) {
     return;
   }
   if (now_ < election_at_) return;
-  await_election();
   if (may_campaign()) campaign(true, false);
+  else await_election();
 }
 
 // At multiples of the interval, so that those of all groups of a process fall together.

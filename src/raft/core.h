@@ -42,7 +42,8 @@ struct Options {
   std::uint64_t seed = 0;  // of the election timeouts; another one on each node and start
   Nanos heartbeat = std::chrono::milliseconds(100);
   // A node that heard from a leader within the minimum votes for nobody else. Its own patience is
-  // drawn anew between the two.
+  // drawn anew between the two; an election that nobody won is tried again after one to two
+  // heartbeats, then twice that, and so on up to this.
   Nanos election_timeout_min = std::chrono::milliseconds(500);
   Nanos election_timeout_max = std::chrono::milliseconds(1000);
   // How much faster or slower than true time any member's clock may run: the margin of leases.
@@ -160,6 +161,7 @@ class Core {
   void send(NodeId to, Term term, wire::peer::RaftBody body);
   Index durable_match() const;
   std::uint64_t random();
+  Nanos random_below(Nanos end);
 
   // core_election.cc
   void enter_term(Term term, NodeId vote);
@@ -172,6 +174,7 @@ class Core {
   void vote_of(NodeId from, bool granted);
   bool heard_from_leader(NodeId from);
   void await_election();
+  void await_retry();
   bool heard_lately() const;
   bool may_campaign() const;
 
@@ -263,8 +266,9 @@ class Core {
   Instant heard_at_{};  // a leader's sign of life, or the start: nobody else is voted for so long
   Instant election_at_{};  // when patience ends
   std::vector<std::pair<NodeId, bool>> votes_{};
-  bool forced_ = false;  // this candidacy
-  NodeId owed_vote_{};   // granted, and not durable yet
+  bool forced_ = false;      // this candidacy
+  std::uint32_t tries_ = 0;  // pre-votes since a leader was heard
+  NodeId owed_vote_{};       // granted, and not durable yet
 
   // A follower's
   Index matched_ = 0;  // the log agrees with that of this term's leader up to here

@@ -45,11 +45,20 @@ bool Core::heard_lately() const {
 
 void Core::await_election() {
   auto spread = options_.election_timeout_max - options_.election_timeout_min;
-  auto wait =
-      options_.election_timeout_min +
-      Nanos(static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(spread.count())));
   auto steps = 2 - static_cast<std::int64_t>(std::min(options_.priority, 2u));
-  election_at_ = now_ + wait + spread / 2 * steps;
+  election_at_ = now_ + options_.election_timeout_min + random_below(spread) + spread / 2 * steps;
+}
+
+// An election that nobody wins is tried again soon, and later each time: votes that were split, or
+// a voter that had heard the leader a moment longer, are over in a moment; a slow disk is not.
+void Core::await_retry() {
+  auto least = options_.heartbeat * (std::int64_t{1} << (std::clamp(tries_, 1u, 16u) - 1));
+  if (2 * least < options_.election_timeout_min) election_at_ = now_ + least + random_below(least);
+  else await_election();
+}
+
+Nanos Core::random_below(Nanos end) {
+  return Nanos(static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(end.count())));
 }
 
 // False: a second leader of the term, which only a broken peer can claim to be.
@@ -58,6 +67,7 @@ bool Core::heard_from_leader(NodeId from) {
   if (role_ != Role::kFollower) become_follower(hard_.term, from);
   leader_ = from;
   heard_at_ = now_;
+  tries_ = 0;
   await_election();
   return true;
 }
@@ -77,6 +87,8 @@ void Core::campaign(bool pre, bool forced) {
   leader_ = NodeId{};
   votes_.clear();
   forced_ = forced;
+  if (pre) ++tries_;
+  await_retry();
   if (pre) {
     role_ = Role::kPreCandidate;
     ask_for_votes(true);
@@ -84,8 +96,7 @@ void Core::campaign(bool pre, bool forced) {
     return;
   }
   role_ = Role::kCandidate;
-  enter_term(hard_.term + 1, options_.id);
-  await_election();  // the questions follow when the own vote is on the disk
+  enter_term(hard_.term + 1, options_.id);  // the questions follow when this is on the disk
 }
 
 void Core::ask_for_votes(bool pre) {
@@ -140,7 +151,10 @@ void Core::count_votes() {
     auto vote = std::ranges::find(votes_, id, &std::pair<NodeId, bool>::first);
     return vote == votes_.end() ? 0 : vote->second ? 1 : -1;
   });
-  if (result == Verdict::kLost) become_follower(hard_.term, NodeId{});
+  if (result == Verdict::kLost) {
+    become_follower(hard_.term, NodeId{});
+    await_retry();
+  }
   if (result != Verdict::kWon) return;
   if (role_ == Role::kPreCandidate) campaign(false, false);
   else become_leader();
@@ -151,6 +165,7 @@ void Core::become_leader() {
   role_ = Role::kLeader;
   leader_ = options_.id;
   votes_.clear();
+  tries_ = 0;
   elected_at_ = now_;
   heartbeat_at_ = next_heartbeat();
   sent_timeout_now_ = false;

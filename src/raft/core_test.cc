@@ -98,6 +98,43 @@ TEST(CoreTest, pre_vote_raises_no_term) {
   EXPECT_EQ(group.core(1).term(), term);
 }
 
+// Both campaign at once, and each has its own vote.
+TEST(CoreTest, a_split_vote_is_tried_again_before_an_election_timeout) {
+  TestGroup group(3);
+  group.elect(1);
+  group.crash(1);
+  group.skip(seconds(3));
+  group.step(2, Tick{});
+  group.step(3, Tick{});
+  group.settle();
+  ASSERT_EQ(group.core(2).role(), Role::kCandidate);
+  ASSERT_EQ(group.core(3).role(), Role::kCandidate);
+  group.pass(milliseconds(450));  // the least election timeout is 500
+  EXPECT_NE(group.leader(), 0);
+}
+
+// What delays elections, a slow disk say, may be there for long: they become fewer.
+TEST(CoreTest, elections_that_nobody_wins_become_fewer) {
+  TestGroup group(3);
+  group.elect(1);
+  group.crash(1);
+  group.crash(3);
+  group.skip(seconds(3));
+  const auto begun = group.now();
+  std::vector<Nanos> at;
+  while (at.size() < 8 && group.now() < begun + seconds(30)) {
+    group.skip(milliseconds(10));
+    if (group.at(2).actions.wake_at > group.now()) continue;
+    group.step(2, Tick{});
+    at.push_back(group.now() - begun);
+    group.network.clear();
+  }
+  ASSERT_EQ(at.size(), 8u);
+  EXPECT_LE(at[1] - at[0], milliseconds(210));
+  EXPECT_GE(at[2] - at[1], milliseconds(200));
+  for (std::size_t i = 3; i < at.size(); ++i) EXPECT_GE(at[i] - at[i - 1], milliseconds(500));
+}
+
 TEST(CoreTest, shorter_log_is_not_elected) {
   TestGroup group(3);
   group.elect(1);

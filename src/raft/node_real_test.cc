@@ -1,5 +1,5 @@
 // Three nodes on real disks, sockets and threads: what a simulated world cannot show, a machine
-// that blocks its thread.
+// that blocks its thread; and what fits by default.
 
 #include <gtest/gtest.h>
 
@@ -83,7 +83,6 @@ class NodeRealTest : public ::testing::Test {
   Awaitable<void> open(Process& process, Membership founders) {
     NodeOptions options;
     options.founders = std::move(founders);
-    options.core.proposal_bytes_max = 64 << 10;
     options.runs = Runs::kShared;
     auto opened =
         co_await process.host->open(kGroup, options, std::make_unique<BlockedMachine>(go_));
@@ -136,6 +135,19 @@ class NodeRealTest : public ::testing::Test {
     EXPECT_EQ(last->reply, "done");
   }
 
+  Awaitable<void> propose_the_largest() {
+    go_.set();
+    EXPECT_TRUE(co_await until([this] { return leader() != nullptr; }));
+    auto* node = leader();
+    if (!node) co_return;
+    const Options defaults;
+    auto largest = std::string(static_cast<std::size_t>(defaults.proposal_bytes_max), 'x');
+    auto proposal = co_await node->propose(largest, 60s);
+    EXPECT_EQ(proposal.end, Proposal::End::kApplied) << end_name(proposal.end);
+    proposal = co_await node->propose(largest + "x", 60s);
+    EXPECT_EQ(proposal.refusal, Refusal::kTooLarge);
+  }
+
   io::Env& env_ = io::real_env();
   std::filesystem::path root_;
   ::walrus::Event go_;
@@ -148,6 +160,9 @@ class NodeRealTest : public ::testing::Test {
 TEST_F(NodeRealTest, a_machine_that_blocks_holds_up_neither_elections_nor_replication) {
   run(propose_while_blocked());
 }
+
+// Nothing but defaults: of the connections, the log and the group.
+TEST_F(NodeRealTest, the_largest_command_fits_by_default) { run(propose_the_largest()); }
 
 }  // namespace
 }  // namespace walrus::raft

@@ -288,6 +288,8 @@ io::Task<std::string> Member::on_call(std::shared_ptr<Member> self, net::Request
 io::Task<ServiceAnswer> Member::serve(ServiceRequest request, io::Nanos deadline, bool here) {
   const auto self = shared_from_this();
   if (stopped_) co_return fail(Code::kClosed, "the service was stopped");
+  if (node_ == nullptr)  // connections are taken before the group is open
+    co_return again(Code::kBusy, fmt::format("node {} is starting", identity_.node.value));
   const bool anywhere = std::holds_alternative<QueryRequest>(request.body) ||
                         std::holds_alternative<StatusRequest>(request.body);
   if (!failure_.empty() && !std::holds_alternative<StatusRequest>(request.body))

@@ -8,7 +8,10 @@
 #include <set>
 #include <utility>
 
+#include "net/transport.h"
+#include "service/guest.h"
 #include "service/test_faults.h"
+#include "service/world.h"
 
 namespace walrus::service {
 namespace {
@@ -172,6 +175,39 @@ TEST_P(ServiceSimTest, acknowledged_commands_are_there_exactly_once) {
   SimRun run(GetParam());
   run.run(30s);
   run.check();
+}
+
+// Asks, and asks again when it is answered.
+boost::asio::awaitable<void> keep_asking(std::shared_ptr<Guest> guest, io::Env& env, int& answers) {
+  while (true) {
+    auto answer = co_await guest->ask(
+        {.body = wire::peer::QueryRequest{.level = Read::kLinearizable, .question = "get n"}},
+        env.mono() + 1s);
+    if (!answer && answer.error().code == Code::kClosed) co_return;
+    answers += answer && std::holds_alternative<wire::peer::QueryAnswer>(*answer);
+  }
+}
+
+// A node takes connections before it has read what is on its disk.
+TEST(ServiceStartTest, questions_that_come_meanwhile_are_told_to_come_again) {
+  auto world = World::simulated(7, 1);
+  TestCluster cluster(world, 1, "/data");
+  cluster.start_all();
+  auto& env = world.impl().env(NodeId{});
+  const auto loop = env.make_loop();
+  net::TcpTransport tcp;
+  int answers = 0;
+  const auto guest = std::make_shared<Guest>(env, *loop, tcp, cluster.addresses());
+  for (int i = 0; i < 4; ++i) loop->spawn(keep_asking(guest, env, answers));
+  for (int restart = 0; restart < 20; ++restart) {
+    const int before = answers;
+    ASSERT_TRUE(cluster.until([&] { return answers > before; }));
+    world.crash(NodeId{1}, Crash::kKill);
+    cluster.stop(NodeId{1});
+    cluster.start(NodeId{1});
+  }
+  guest->stop();
+  world.run_for(Millis(10));
 }
 
 TEST(ServiceSimTraceTest, the_same_seed_gives_the_same_run) {

@@ -32,6 +32,13 @@ def may_mount():
     return bool(capabilities >> 21 & 1)
 
 
+def may_make_networks():
+    """Whether this user may make network namespaces; the test itself says what was refused."""
+    sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "tests/chaos"))
+    import network
+    return network.refusal() is None
+
+
 def npm_registry_answers():
     """Asked only when a test that needs it was skipped, or might have been."""
     npm = shutil.which("npm")
@@ -47,6 +54,7 @@ CONDITIONS = {
     "no npm registry": lambda: not npm_registry_answers(),
     "no etcd sources": lambda: not (shutil.which("go") and os.path.isdir(
         "/usr/share/gocode/src/go.etcd.io/etcd/raft")),
+    "no network namespaces": lambda: not may_make_networks(),
     "no loop devices": lambda: not os.path.exists("/dev/loop-control"),
 }
 

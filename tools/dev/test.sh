@@ -61,6 +61,10 @@ run_full() {
     --world raft --first 20001 --seeds 100000 --twice-every 100 || true
   timed long-node counted long-node python3 tools/dev/sim_sweep.py build/release/bin/walrus_sim \
     --world node --first 101 --seeds 3000 --twice-every 100 || true
+  timed long-service counted long-service python3 tools/dev/sim_sweep.py \
+    build/release/bin/walrus_sim --world service --first 41 --seeds 2000 --twice-every 100 || true
+  timed long-processes counted long-processes python3 tests/chaos/service_test.py \
+    --seconds 600 --seed 2 || true
   timed long-meta counted long-meta python3 tools/dev/sim_sweep.py build/release/bin/walrus_sim \
     --world meta --first 10001 --seeds 100000 --twice-every 100 || true
   timed mutants counted mutants ./dev mutants log || true
@@ -68,6 +72,7 @@ run_full() {
   timed mutants-groups counted mutants-groups ./dev mutants groups || true
   timed mutants-raft counted mutants-raft ./dev mutants raft || true
   timed mutants-node counted mutants-node ./dev mutants node || true
+  timed mutants-service counted mutants-service ./dev mutants service || true
   timed mutants-meta counted mutants-meta ./dev mutants meta || true
   timed long-cluster counted long-cluster python3 tools/dev/sim_sweep.py \
     build/release/bin/walrus_sim --world cluster --first 1001 --seeds 5000 --twice-every 100 || true
