@@ -107,7 +107,7 @@ bool ReplicaRun::may_wipe(std::size_t place) {
   for (const auto& process : nodes_->processes())
     if (!up(process.place)) return false;
   return std::ranges::all_of(partitions_, [&](const PartitionId& id) {
-    return replicas_are_whole(id, *nodes_->state().partitions.find(id));
+    return find_missing(id, *nodes_->state().partitions.find(id)).empty();
   });
 }
 

@@ -195,24 +195,36 @@ void ReplicaRun::heal() {
   for (auto& producer : producers_) producer.done = 0;
   auto deadline = world.now() + kProgressWithin;
   bool served = false;
-  while (!violation() && !settled()) {
-    if (world.now() > deadline) return truth_.flag("progress", "it does not go on after healing");
+  while (!violation()) {
+    auto missing = find_unsettled();
+    if (missing.empty()) return;
+    if (world.now() > deadline && narrating_)
+      for (auto& process : nodes_->processes())
+        for (const auto& copy : process.node->copying())
+          say(fmt::format("node {} copies segment {} from {} to {} instead of {}",
+                          process.place + 1, copy.segment.value, copy.from.value, copy.to.value,
+                          copy.replaces.value));
+    if (world.now() > deadline) return truth_.flag("progress", "after healing: " + missing);
     let_pass();
     served |= std::ranges::all_of(producers_, [](const Producer& one) { return one.done >= 3; });
     quiet_ = served;
   }
 }
 
-// Every producer was served since and has no more to say, and every replica has all.
-bool ReplicaRun::settled() {
-  if (!quiet_ ||
-      std::ranges::any_of(producers_, [](const auto& one) { return !one.values.empty(); }))
-    return false;
+// Every producer was served since and has no more to say, and every replica has all. What is
+// missing is the answer.
+std::string ReplicaRun::find_unsettled() {
   for (const auto& process : nodes_->processes())
-    if (!up(process.place)) return false;
-  for (const auto& id : partitions_)
-    if (!replicas_are_whole(id, *nodes_->state().partitions.find(id))) return false;
-  return true;
+    if (!up(process.place)) return fmt::format("node {} is down", process.place + 1);
+  for (const auto& one : producers_)
+    if (!quiet_ || !one.values.empty())
+      return fmt::format("producer {} of {}/{}", one.id, one.partition.topic.bytes[5],
+                         one.partition.index);
+  for (const auto& id : partitions_) {
+    auto missing = find_missing(id, *nodes_->state().partitions.find(id));
+    if (!missing.empty()) return missing;
+  }
+  return {};
 }
 
 bool ReplicaRun::is_whole(std::size_t place, SegmentId segment, std::int64_t end) {
@@ -223,20 +235,27 @@ bool ReplicaRun::is_whole(std::size_t place, SegmentId segment, std::int64_t end
   return bounds && bounds->log_end.value == end;
 }
 
-bool ReplicaRun::replicas_are_whole(const PartitionId& id, const meta::Partition& partition) {
-  bool whole = true;
+std::string ReplicaRun::find_missing(const PartitionId& id, const meta::Partition& partition) {
+  std::string missing;
+  auto look = [&](const meta::Segment& segment, NodeId replica, std::int64_t end) {
+    if (!missing.empty()) return;
+    if (!nodes_->state().intact(segment, replica))
+      missing = fmt::format("node {} has lost segment {}", replica.value, segment.id.value);
+    else if (!is_whole(replica.value - 1, segment.id, end))
+      missing = fmt::format("node {} has not all of segment {} up to {}", replica.value,
+                            segment.id.value, end);
+  };
   partition.sealed.each([&](const meta::Segment& segment) {
-    for (auto replica : segment.replicas)
-      whole &= nodes_->state().intact(segment, replica) &&
-               is_whole(replica.value - 1, segment.id, segment.end.value);
+    for (auto replica : segment.replicas) look(segment, replica, segment.end.value);
   });
-  if (!partition.tail) return whole;
+  if (!partition.tail) return missing;
   const auto& tail = *partition.tail;
-  if (!whole || tail.state != meta::SegmentState::kOpen) return false;
+  if (tail.state != meta::SegmentState::kOpen)
+    return fmt::format("segment {} is not sealed", tail.id.value);
   auto end = nodes_->node(tail.leader.value - 1).bounds(id)->high_watermark.value;
-  if (end == tail.base.value) return true;
-  return std::ranges::all_of(tail.replicas,
-                             [&](NodeId node) { return is_whole(node.value - 1, tail.id, end); });
+  if (end > tail.base.value)
+    for (auto replica : tail.replicas) look(tail, replica, end);
+  return missing;
 }
 
 void ReplicaRun::check_end() {

@@ -53,8 +53,8 @@ class ReplicaRun {
   void create_topics();
   void let_pass();
   void heal();
-  bool settled();
-  bool replicas_are_whole(const PartitionId&, const meta::Partition&);
+  std::string find_unsettled();
+  std::string find_missing(const PartitionId&, const meta::Partition&);
   bool is_whole(std::size_t place, SegmentId, std::int64_t end);
   void check_end();
   void check_replicas(const PartitionId&, const meta::Partition&);

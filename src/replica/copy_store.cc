@@ -106,6 +106,8 @@ Result<StoredCopy> CopyStore::load(SegmentId segment) const {
   if (auto bytes = engine_.get_state(one.stream, log::Table::kCopies, kWatermarkKey)) {
     WALRUS_ASSIGN(copy.watermark, parse_watermark(*bytes));
   }
+  // A crash may have come between the two: below a sealed end everything is acknowledged.
+  if (state.sealed_end) copy.watermark = std::max(copy.watermark, *state.sealed_end);
   if (auto bytes = engine_.get_state(one.stream, log::Table::kCopies, kProducersKey)) {
     WALRUS_ASSIGN(auto table, parse_opening(*bytes));
     Decoder from(table);

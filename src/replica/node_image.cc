@@ -440,21 +440,22 @@ bool NodeState::start_repair(SegmentId id, Repair& repair) {
   auto sources = segment->replicas;
   if (repair.order) sources.insert(sources.begin(), repair.order->from);
   push(id, *cell, Follower::Sealed{segment->end.value, std::move(sources)});
+  repair.started = true;
   return true;
 }
 
 void NodeState::work_on_repairs(Instant now) {
   std::size_t active = 0;
-  for (const auto& [id, repair] : repairs_) active += copies_.contains(id);
+  for (const auto& [id, repair] : repairs_) active += repair.started;
   std::vector<SegmentId> over, done;
   for (auto& [id, repair] : repairs_) {
-    if (copies_.contains(id)) {
+    if (repair.started && copies_.contains(id)) {
       if (now >= repair.again) done.push_back(id);
-      continue;
+    } else if (active < options_.limits.copies_at_once) {
+      // Its core may be there: opened by a message, it does not know yet that it is sealed.
+      if (start_repair(id, repair)) ++active;
+      else over.push_back(id);
     }
-    if (active >= options_.limits.copies_at_once) continue;
-    if (start_repair(id, repair)) ++active;
-    else over.push_back(id);
   }
   for (auto id : over) repairs_.erase(id);
   for (auto id : done) finish_repair(id);

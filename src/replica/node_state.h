@@ -111,7 +111,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   struct Repair {  // of a sealed segment
     PartitionId partition{};
     std::optional<meta::Copy> order{};  // the controller's: to be reported
-    bool proposed = false;
+    bool started = false, proposed = false;
     Instant again{};
   };
 
