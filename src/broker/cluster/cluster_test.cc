@@ -402,5 +402,84 @@ TEST_F(ClusterTest, users_are_those_of_the_cluster) {
   EXPECT_TRUE(until([&] { return !faces_[0].users->table()->contains("ann"); }));
 }
 
+// Appends through every node while nodes die, come back and lose metadata: what was acknowledged is
+// where it was said to be, on every node, in the end.
+class ClusterStorm : public ClusterTest, public testing::WithParamInterface<std::uint64_t> {
+ protected:
+  ClusterStorm() : ClusterTest(GetParam()) {}
+
+  std::uint64_t random(std::uint64_t below) { return nodes_->world().random() % below; }
+  std::size_t down() {
+    std::size_t count = 0;
+    for (std::size_t place = 0; place < faces_.size(); ++place) count += up(place) ? 0 : 1;
+    return count;
+  }
+  void trouble() {
+    auto place = random(faces_.size());
+    if (!up(place)) return restart(place);
+    auto& process = nodes_->processes()[place];
+    if (process.deaf || random(2) == 0) {
+      process.deaf = !process.deaf;
+    } else if (down() == 0) {
+      auto kind = random(2) == 0 ? io::CrashKind::kKill : io::CrashKind::kPowerCut;
+      nodes_->crash(place, kind);
+    }
+  }
+  void give() {
+    auto place = random(faces_.size());
+    if (!up(place)) return;
+    auto found = local(place).find("orders");
+    if (!found) return;
+    auto value = "value " + std::to_string(++given_);
+    walrus::Record record{.value = value};
+    auto appending = local(place).append(*(*found)->partitions[0], {&record, 1}, {.wait = 2s});
+    if (!appending) return;
+    faces_[place].loop->spawn(
+        note(this, local(place).acknowledged(std::move(*appending)), std::move(value)));
+  }
+  static boost::asio::awaitable<void> note(ClusterStorm* storm, io::Task<Placed> task,
+                                           std::string value) {
+    auto placed = co_await std::move(task);
+    if (!placed) co_return;
+    EXPECT_TRUE(storm->acknowledged_.emplace(placed->first.value, value).second) << value;
+  }
+  void heal() {
+    for (std::size_t place = 0; place < faces_.size(); ++place) {
+      nodes_->processes()[place].deaf = false;
+      if (!up(place)) restart(place);
+    }
+  }
+
+  int given_ = 0;
+  std::map<std::int64_t, std::string> acknowledged_;  // by offset
+};
+
+TEST_P(ClusterStorm, keeps_what_was_acknowledged) {
+  create({.name = "orders"});
+  for (int step = 0; step < 300; ++step) {
+    if (random(30) == 0) trouble();
+    else give();
+    nodes_->world().run_for(io::Nanos(random(20'000'000)));
+  }
+  heal();
+  ASSERT_TRUE(until([&] { return everywhere("orders", true); }));
+  append_somewhere("orders", "last");
+  ASSERT_GT(acknowledged_.size(), 20U);
+  for (std::size_t place = 0; place < faces_.size(); ++place) {
+    std::vector<std::string> all;
+    EXPECT_TRUE(until([&] {
+      all = values(place, "orders");
+      return !all.empty() && all.back() == "last";
+    })) << "node "
+        << place + 1;
+    for (const auto& [offset, value] : acknowledged_) {
+      ASSERT_LT(offset, std::ssize(all));
+      EXPECT_EQ(all[static_cast<std::size_t>(offset)], value) << "node " << place + 1;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, ClusterStorm, testing::Range<std::uint64_t>(1, 13));
+
 }  // namespace
 }  // namespace walrus::broker

@@ -57,5 +57,22 @@ TEST_F(ClusterViewTest, replicas_are_those_of_the_tail) {
   EXPECT_EQ(view.replicas, (std::vector{3, 1, 2}));
 }
 
+TEST_F(ClusterViewTest, consumer_is_pointed_to_the_copy_in_its_own_rack) {
+  serve(1, "10.0.0.1:9092");
+  serve(3, "10.0.0.3:9092");
+  PartitionId id{cluster_.create(1), 0};
+  EXPECT_EQ(nearer_copy(node(), id, "r3"), std::nullopt);  // nothing is being written
+  cluster_.open(id, TestCluster::on({2, 1, 3}));
+  EXPECT_EQ(nearer_copy(node(), id, "r3"), 3);
+  EXPECT_EQ(nearer_copy(node(), id, "r9"), std::nullopt);
+  EXPECT_EQ(nearer_copy(node(), id, ""), std::nullopt);
+  EXPECT_EQ(nearer_copy({.node_id = 2}, id, "r3"), std::nullopt);
+  cluster_.set_state(3, meta::NodeState::kDraining);
+  EXPECT_EQ(nearer_copy(node(), id, "r3"), std::nullopt);
+  auto here = node();
+  here.node_id = 1;
+  EXPECT_EQ(nearer_copy(here, id, "r1"), std::nullopt);
+}
+
 }  // namespace
 }  // namespace walrus::frontend::kafka

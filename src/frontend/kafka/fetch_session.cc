@@ -51,7 +51,8 @@ bool FetchSession::tell(const FetchResponse::Topic& topic, const FetchResponse::
   auto& part = *place->second;
   bool records = answer.records && !answer.records->empty();
   bool failed = answer.error_code != 0;
-  bool news = records || failed || answer.high_watermark != part.high_watermark ||
+  bool news = records || failed || answer.preferred_read_replica >= 0 ||
+              answer.high_watermark != part.high_watermark ||
               answer.log_start_offset != part.log_start;
   // Once the error has gone, the client is told whatever the bounds are.
   part.high_watermark = failed ? -1 : answer.high_watermark;

@@ -63,6 +63,9 @@ TEST(FetchSessionTest, only_news_is_told) {
   EXPECT_TRUE(session.tell(kTopic, failed));
   EXPECT_TRUE(session.tell(kTopic, failed));               // as long as it lasts
   EXPECT_TRUE(session.tell(kTopic, answer(0, 6, "", 2)));  // and that it is over
+  auto pointed = answer(0, 6, "", 2);
+  pointed.preferred_read_replica = 3;
+  EXPECT_TRUE(session.tell(kTopic, pointed));
 }
 
 TEST(FetchSessionTest, what_had_records_goes_behind_the_others) {
