@@ -43,9 +43,9 @@ void add_globals(CommandLine& line) {
 
 void add_verbs(CommandLine& line) {
   for (auto add :
-       {add_serve,   add_topic, add_put,   add_get,   add_state,      add_metrics, add_produce,
-        add_consume, add_group, add_cluster, add_log,   add_user,  add_backup,     add_restore, add_service,
-        add_lane,    add_cert,  add_shell, add_bench, add_completion, add_version})
+       {add_serve,   add_topic, add_put,     add_get,   add_state, add_metrics,    add_produce,
+        add_consume, add_group, add_cluster, add_log,   add_user,  add_backup,     add_restore,
+        add_service, add_lane,  add_cert,    add_shell, add_bench, add_completion, add_version})
     add(line);
 }
 

@@ -94,8 +94,8 @@ class Kill(ClusterTest):
              "-X", "linger.ms=2"],
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
             env=environment())
-        feeder = subprocess.Popen(["awk", "{print} NR % 100 == 0 {fflush(); system(\"sleep 0.01\")}",
-                                   WORDS], stdout=producer.stdin)
+        slowly = "{print} NR % 100 == 0 {fflush(); system(\"sleep 0.01\")}"
+        feeder = subprocess.Popen(["awk", slowly, WORDS], stdout=producer.stdin)
         producer.stdin.close()
         producer.stdin = None
         try:

@@ -17,7 +17,8 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "e2e"))
 from walrus import BINARY, DEADLINE, Server, environment, main, wait_until, walrus  # noqa: E402
 
-__all__ = ["Cluster", "ClusterTest", "BINARY", "DEADLINE", "environment", "main", "walrus", "wait_until"]
+__all__ = ["Cluster", "ClusterTest", "BINARY", "DEADLINE", "environment", "main", "walrus",
+           "wait_until"]
 
 
 def free_ports(count):
