@@ -285,7 +285,6 @@ class Core {
   Instant heartbeat_at_{}, elected_at_{};
   static constexpr std::uint64_t kRoundsKept = 1024;
   std::uint64_t round_ = 0;  // rises over all terms
-  std::array<Instant, kRoundsKept> round_began_{};
   bool round_due_ = false;
   std::vector<WaitingRead> reads_{};  // rounds rise
   NodeId transfer_to_{};
@@ -293,6 +292,8 @@ class Core {
   bool transfer_asked_ = false;    // it was told to start an election
   bool sent_timeout_now_ = false;  // in this term: its leases are over (thesis §6.4.1)
   bool steps_aside_ = false;       // the committed configuration has no place for this leader
+  // By round; last, because it is large and what is above is looked at together.
+  std::array<Instant, kRoundsKept> round_began_{};
 };
 
 }  // namespace walrus::raft

@@ -14,6 +14,7 @@ namespace {
 // What a message takes besides entries' payloads or a piece: metadata has up to 64 members.
 constexpr std::size_t kMessageOverheadMax = 24 << 10;
 constexpr std::size_t kControlBundleBytes = 32 << 10;
+constexpr auto kGroupOf = &std::pair<GroupId, NodeState*>::first;
 constexpr std::size_t kStoredOverhead = 4 << 10;  // of a record batch with one record
 
 std::size_t place_of(net::Priority priority) { return priority == net::Priority::kBulk ? 0 : 1; }
@@ -81,13 +82,22 @@ void HostState::enter(const std::shared_ptr<NodeState>& state) {
   state->slot = static_cast<std::size_t>(free - looks_.begin());
   if (free == looks_.end()) looks_.emplace_back();
   looks_[state->slot].node = state;
-  by_group_[state->group().value] = state.get();
+  by_group_.insert(std::ranges::lower_bound(by_group_, state->group(), {}, kGroupOf),
+                   {state->group(), state.get()});
   look_at(*state);
 }
 
 void HostState::leave(NodeState& state) {
   looks_[state.slot] = {};
-  by_group_.erase(state.group().value);
+  by_group_.erase(std::ranges::lower_bound(by_group_, state.group(), {}, kGroupOf));
+}
+
+NodeState* HostState::node_of(GroupId group) const {
+  auto found = std::ranges::lower_bound(by_group_, group, {}, kGroupOf);
+  if (found == by_group_.end() || found->first != group) return nullptr;
+  // A bundle names many in a row.
+  if (auto next = found + 1; next != by_group_.end()) __builtin_prefetch(next->second);
+  return found->second;
 }
 
 void HostState::look_at(NodeState& state) {
@@ -119,10 +129,12 @@ void HostState::post_turn() {
 void HostState::turn() {
   turn_runs_ = true;
   auto now = env.mono();
-  for (auto& node : std::exchange(marked_, {})) {
-    node->marked = false;
+  const auto nodes = std::exchange(marked_, {});
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    if (i + 1 < nodes.size()) nodes[i + 1]->fetch_ahead();
+    nodes[i]->marked = false;
     ++stats.steps;
-    node->step(now, actions_);
+    nodes[i]->step(now, actions_);
     if (stopped) return;
   }
   for (auto& [to, outbox] : outboxes_)
@@ -224,8 +236,8 @@ void HostState::take_bundle(net::Request request) {
 
 void HostState::take_message(NodeId from, GroupId group, Bytes bytes,
                              const std::shared_ptr<const std::string>& body) {
-  auto found = by_group_.find(group.value);
-  if (found == by_group_.end()) {
+  auto* const node = node_of(group);
+  if (node == nullptr) {
     ++stats.messages_dropped;
     return;
   }
@@ -238,7 +250,7 @@ void HostState::take_message(NodeId from, GroupId group, Bytes bytes,
     return;
   }
   ++stats.messages_received;
-  found->second->push(Receive{*std::move(message)});
+  node->push(Receive{*std::move(message)});
 }
 
 io::Task<std::string> HostState::answer_read_index(std::shared_ptr<HostState> self,

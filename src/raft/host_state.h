@@ -5,7 +5,7 @@
 #include <memory>
 #include <set>
 #include <string>
-#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "net/file_worker.h"
@@ -69,6 +69,7 @@ class HostState : public std::enable_shared_from_this<HostState> {
   NodeOptions complete(NodeOptions, GroupId);
   void enter(const std::shared_ptr<NodeState>&);
   void leave(NodeState&);
+  NodeState* node_of(GroupId) const;
   void post_turn();
   void turn();
   static io::Task<Node*> load(std::shared_ptr<HostState>, GroupId, NodeOptions,
@@ -84,7 +85,8 @@ class HostState : public std::enable_shared_from_this<HostState> {
   std::unique_ptr<Writer> writer_{};
   std::unique_ptr<net::FileWorker> files_{}, machines_{};
   std::map<GroupId, Opened> nodes_{};
-  std::unordered_map<std::uint64_t, NodeState*> by_group_{};  // the same, for messages
+  // The same for messages, in order and side by side: a bundle names many groups.
+  std::vector<std::pair<GroupId, NodeState*>> by_group_{};
   std::vector<Look> looks_{};
   std::set<GroupId> opening_{};
   std::vector<std::shared_ptr<NodeState>> marked_{};

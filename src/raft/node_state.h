@@ -41,6 +41,8 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   GroupId group() const { return group_; }
   const Core* core() const { return core_.get(); }
   bool is_shut() const { return shut_; }
+  // It will be looked at soon.
+  void fetch_ahead() const;
   bool marked = false;   // it is among those that the Host's turn steps
   std::size_t slot = 0;  // of the Host's list of who is looked at when
 
@@ -143,20 +145,47 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   void expire(Instant now);
   Proposal refused(Refusal) const;
 
+  // ---- What every step looks at, side by side: of a thousand idle groups memory is the cost ----
   const std::shared_ptr<HostState> host_;  // the Host lets go of its nodes when it goes
+  std::unique_ptr<Core> core_{};
+  std::vector<Event> events_{};
+  bool shut_ = false, snapshotting_ = false, snapshot_wanted_ = false;
+  bool restoring_ = false, machine_runs_ = false;
+  Instant wake_at_ = Instant::max(), next_deadline_ = Instant::max();
+  Instant snapshot_after_{};  // not before
+  EntryId applied_{};
+  std::uint64_t bytes_since_snapshot_ = 0;
+  Index snapshot_tried_ = 0;
+  Term sent_term_ = 0;
+  struct Told {  // to on_change and to the Host, as last
+    Role role{};
+    Term term = 0;
+    NodeId leader{};
+    Index membership = 0;
+    bool failed = false;
+    bool operator==(const Told&) const = default;
+  };
+  Told told_{};
+  // Appends that went out among bulk messages, by peer, and what came back: an empty one must not
+  // overtake them.
+  struct Sent {
+    NodeId peer{};
+    Index sent = 0, match = 0;
+  };
+  std::vector<Sent> sent_{};
+  std::vector<Transferring> transfers_{};
+  std::vector<Reading> reads_{};            // that wait for a round to begin
+  std::vector<SnapshotRef> older_{};        // that may be being sent
+  std::unique_ptr<const Error> failure_{};  // none: all is well
+
+  // ---- The rest ----
   const GroupId group_;
   const NodeOptions options_;
   std::shared_ptr<Machine> machine_;  // shared with jobs of workers
   std::unique_ptr<net::FileWorker> own_worker_{};
   net::FileWorker* runner_ = nullptr;  // null: the loop
-
-  std::unique_ptr<Core> core_{};
   std::shared_ptr<Store> store_{};
-  std::vector<Event> events_{};
-  Instant wake_at_ = Instant::max();
-  std::optional<Error> failure_{};
   std::string waits_for_{};
-  bool shut_ = false;
   std::size_t running_ = 0;  // coroutines and jobs that refer to this
   std::unique_ptr<io::Gate> idle_{};
 
@@ -168,39 +197,12 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   std::deque<Job> jobs_{};
   std::size_t jobs_over_ = 0;  // that left jobs_ so far
 
-  // As last told to on_change and to the Host.
-  struct Told {
-    Role role{};
-    Term term = 0;
-    NodeId leader{};
-    Index membership = 0;
-    bool failed = false;
-    bool operator==(const Told&) const = default;
-  };
-  Told told_{};
-
-  // Appends that went out among bulk messages, by peer, and what came back: an empty one must not
-  // overtake them.
-  struct Sent {
-    NodeId peer{};
-    Index sent = 0, match = 0;
-  };
-  std::vector<Sent> sent_{};
-  Term sent_term_ = 0;
-
   // The Machine.
   std::deque<Task> tasks_{};
   std::unique_ptr<io::Gate> work_{};
-  EntryId applied_{};
-  std::uint64_t bytes_since_snapshot_ = 0;
-  bool restoring_ = false, machine_runs_ = false;
 
   // Snapshots.
   SnapshotRef snapshot_{};
-  std::vector<SnapshotRef> older_{};  // that may be being sent
-  bool snapshotting_ = false, snapshot_wanted_ = false;
-  Instant snapshot_after_{};  // not before
-  Index snapshot_tried_ = 0;
   std::shared_ptr<SnapshotBuilder> builder_{};  // shared with its worker
 
   // Questions.
@@ -209,13 +211,10 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   std::multimap<Index, Waiting> waiting_{};
   std::vector<Waiting> changes_{};  // committed, but the configuration is a joint one still
   std::map<Ticket, std::move_only_function<void(ReadAnswer)>> read_tickets_{};
-  std::vector<Reading> reads_{};  // that wait for a round to begin
   std::vector<Reading> round_{};  // that the round under way is for
   bool round_runs_ = false;
   std::uint64_t round_number_ = 0;
   std::multimap<Index, Reading> reads_behind_{};  // that wait for the Machine
-  std::vector<Transferring> transfers_{};
-  Instant next_deadline_ = Instant::max();
 };
 
 }  // namespace walrus::raft
