@@ -19,7 +19,12 @@ function(walrus_room name)
     endif()
   endforeach()
   if(WALRUS_TESTS AND tests)
-    add_executable(walrus_${name}_test ${tests} ${c_tests})
+    add_executable(walrus_${name}_test ${tests})
+    if(c_tests)  # apart: a target with two languages can share no precompiled headers
+      add_library(walrus_${name}_c_test OBJECT ${c_tests})
+      target_link_libraries(walrus_${name}_c_test PRIVATE walrus_${name})
+      target_link_libraries(walrus_${name}_test PRIVATE walrus_${name}_c_test)
+    endif()
     target_link_libraries(walrus_${name}_test PRIVATE walrus_${name} GTest::gmock GTest::gtest_main
       rapidcheck)
     target_compile_definitions(walrus_${name}_test PRIVATE WALRUS_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
