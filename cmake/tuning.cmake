@@ -15,6 +15,7 @@ if(WALRUS_TUNING)
     # What the cache has to overlook where headers are precompiled; see ccache(1).
     set(launcher ${CMAKE_COMMAND} -E env
       CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+      CCACHE_PCH_EXTSUM=true
       ${WALRUS_CCACHE})
     foreach(language C CXX)
       if(NOT CMAKE_${language}_COMPILER_LAUNCHER)
@@ -34,25 +35,38 @@ endif()
 
 # Reading the standard headers that nearly every source needs is half of the time that it takes to
 # compile. They are precompiled twice, for all libraries and for all programs (with gtest), since
-# clang shares nothing between -fPIC and -fPIE. The first target of each kind owns them: a program
-# that is linked early, since the others wait for it.
+# clang shares nothing between -fPIC and -fPIE.
+#
+# Not by target_precompile_headers(): that compiles them for each target anew or makes targets wait
+# for each other, and puts absolute paths into every command, so that a compiler cache is of no use
+# to another working tree. Here the path is relative to where Ninja runs the compiler, and the cache
+# goes by NAME.pch.sum: what the headers say, and the flags.
 set(precompiled algorithm array atomic charconv chrono cstdint cstring deque expected filesystem
   fstream functional future list map memory mutex optional random set span sstream string
   string_view thread unordered_map utility variant vector fmt/format.h)
 
-function(walrus_precompile headers targets)
-  list(TRANSFORM headers REPLACE "(.+)" "$<$<COMPILE_LANGUAGE:CXX>:<\\1$<ANGLE-R>>")
+# walrus_precompile(NAME FLAG HEADERS TARGETS [DEFINITION...])
+function(walrus_precompile name flag headers targets)
+  set(folder ${PROJECT_BINARY_DIR}/precompiled)
+  list(TRANSFORM headers REPLACE "(.+)" "#include <\\1>")
+  list(JOIN headers "\n" text)
+  file(CONFIGURE OUTPUT ${folder}/${name}.h CONTENT "${text}\n" @ONLY)
+  string(TOUPPER "${CMAKE_BUILD_TYPE}" type)
+  separate_arguments(flags NATIVE_COMMAND "${CMAKE_CXX_FLAGS} ${CMAKE_CXX_FLAGS_${type}}")
+  get_target_property(options walrus_options INTERFACE_COMPILE_OPTIONS)
+  set(compile ${CMAKE_CXX_COMPILER} ${flags} ${CMAKE_CXX23_STANDARD_COMPILE_OPTION} ${flag}
+    ${options} -DFMT_SHARED ${ARGN} -x c++-header ${name}.h)
+  add_custom_command(OUTPUT ${folder}/${name}.pch
+    COMMAND ${compile} -fpch-instantiate-templates -Xclang -fno-pch-timestamp -Xclang -emit-pch
+      -MD -MF ${name}.d -MT precompiled/${name}.pch -o ${name}.pch
+    COMMAND sh -c "{ echo '${compile}'; \"$@\" -E -dD -P; } | sha256sum >${name}.pch.sum"
+      sum ${compile}
+    DEPENDS ${folder}/${name}.h DEPFILE ${folder}/${name}.d WORKING_DIRECTORY ${folder} VERBATIM)
+  add_custom_target(walrus_${name}_headers DEPENDS ${folder}/${name}.pch)
   foreach(target ${targets})
-    if(owner)
-      target_precompile_headers(${target} REUSE_FROM ${owner})
-    else()
-      set(owner ${target})
-      target_precompile_headers(${target} PRIVATE ${headers})
-    endif()
-    if(CMAKE_CXX_COMPILER_ID MATCHES Clang)
-      target_compile_options(${target} PRIVATE
-        "$<$<COMPILE_LANGUAGE:CXX>:SHELL:-Xclang -fno-pch-timestamp>")
-    endif()
+    add_dependencies(${target} walrus_${name}_headers)
+    target_compile_options(${target} PRIVATE
+      "$<$<COMPILE_LANGUAGE:CXX>:SHELL:-Xclang -include-pch -Xclang precompiled/${name}.pch>")
   endforeach()
 endfunction()
 
@@ -77,19 +91,14 @@ endfunction()
 function(walrus_precompile_all)
   walrus_targets(STATIC_LIBRARY ${PROJECT_SOURCE_DIR} libraries)
   walrus_targets(EXECUTABLE ${PROJECT_SOURCE_DIR} programs)
-  foreach(early walrus_fuzzer walrus_base_test)
-    if(TARGET ${early})
-      list(REMOVE_ITEM programs ${early})
-      list(PREPEND programs ${early})
-    endif()
-  endforeach()
-  walrus_precompile("${precompiled}" "${libraries}")
+  walrus_precompile(libraries -fPIC "${precompiled}" "${libraries}")
   if(WALRUS_TESTS)
     list(APPEND precompiled gtest/gtest.h gmock/gmock.h)
+    set(gtest -DGTEST_HAS_PTHREAD=1)
   endif()
-  walrus_precompile("${precompiled}" "${programs}")
+  walrus_precompile(programs -fPIE "${precompiled}" "${programs}" ${gtest})
 endfunction()
 
-if(WALRUS_PCH)
+if(WALRUS_PCH AND CMAKE_CXX_COMPILER_ID MATCHES Clang AND CMAKE_GENERATOR STREQUAL Ninja)
   cmake_language(DEFER CALL walrus_precompile_all)
 endif()
