@@ -57,6 +57,7 @@ Leader::Leader(const Options& options, const Segment& segment,
   for (auto id : segment.replicas) {
     replicas_.push_back({.id = id});
     auto& replica = replicas_.back();
+    replica.synced = replica.sync_asked = segment.start;
     replica.match = replica.next = replica.watermark_told = replica.watermark_sent = segment.start;
   }
   if (previous) return;
@@ -157,10 +158,10 @@ void Leader::wait(Waiting one) {
 
 // ---- Acknowledging ----
 
-// What Qa replicas hold durably.
-std::int64_t Leader::quorum_match() const {
+// What Qa replicas hold.
+std::int64_t Leader::on_quorum(std::int64_t Replica::* what) const {
   std::vector<std::int64_t> matches;
-  for (const auto& replica : replicas_) matches.push_back(replica.match);
+  for (const auto& replica : replicas_) matches.push_back(replica.*what);
   auto nth = matches.begin() + static_cast<std::ptrdiff_t>(segment_.ack_quorum - 1);
   std::ranges::nth_element(matches, nth, std::greater());
   return *nth;
@@ -171,7 +172,7 @@ std::int64_t Leader::quorum_match() const {
 // acknowledged (R10).
 void Leader::advance() {
   if (role_ == Role::kClosing || !lease_.holds(now_)) return;
-  auto reached = quorum_match();
+  auto reached = on_quorum(&Replica::match);
   if (reached > watermark_) {
     watermark_ = reached;
     for (auto& replica : replicas_)
@@ -240,6 +241,11 @@ void Leader::on(const Message& message, const ReplicateReply& reply) {
     return;
   }
   if (reply.durable > log_end_ || reply.accepted > log_end_) return;  // nothing that was sent
+  if (reply.answer == Answer::kSynced) {
+    replica->synced = std::max(replica->synced, reply.durable);
+    replica->sync_asked = replica->synced;  // what was written since is asked for again
+    return;
+  }
   if (reply.answer == Answer::kGap && reply.round < replica->round) return;  // overtaken
   if (reply.accepted < replica->match && reply.round > replica->round) {
     replica->lost = true;  // it held more before: its disk is not what it was
@@ -307,6 +313,7 @@ bool Leader::send_batches(Replica& replica) {
 }
 
 bool Leader::empty_is_due(const Replica& replica) const {
+  if (sync_is_due(replica)) return true;
   bool stale = now_ - replica.sent_at >= options_.retry;
   bool asks = !asking_.empty() && replica.round < asking_.back().round;
   if (asks && (replica.sent_round < asking_.back().round || stale)) return true;
@@ -314,7 +321,23 @@ bool Leader::empty_is_due(const Replica& replica) const {
   return replica.watermark_told < watermark_ && replica.watermark_sent == watermark_ && stale;
 }
 
+bool Leader::wants_synced(const Replica& replica) const {
+  if (!sync_first_ || segment_.durability == Durability::kFsync) return false;
+  auto target = role_ == Role::kWriter ? *sync_first_ : log_end_;
+  return replica.synced < std::min(target, replica.match);
+}
+
+bool Leader::sync_is_due(const Replica& replica) const {
+  return wants_synced(replica) &&
+         (replica.sync_asked < replica.match || now_ - replica.sync_asked_at >= options_.retry);
+}
+
 void Leader::send(Replica& replica, Run run) {
+  bool sync = sync_is_due(replica);
+  if (sync) {
+    replica.sync_asked = replica.match;
+    replica.sync_asked_at = now_;
+  }
   if (run.from == segment_.start && !run.batches.empty()) run.producers = opening_;
   if (!run.batches.empty()) {
     std::uint64_t bytes = 0;
@@ -328,7 +351,8 @@ void Leader::send(Replica& replica, Run run) {
   replica.sent_round = ++round_;
   replica.watermark_due = Instant::max();
   out_->messages.push_back({options_.self, replica.id, segment_.id, segment_.epoch,
-                            Replicate{.durability = segment_.durability,
+                            Replicate{.sync = sync,
+                                      .durability = segment_.durability,
                                       .start = segment_.start,
                                       .watermark = watermark_,
                                       .round = round_,
@@ -388,13 +412,21 @@ void Leader::on(const FetchReply& reply) {
 // ---- The end ----
 
 void Leader::handle(Close&) {
-  if (role_ != Role::kWriter) return;
-  role_ = Role::kDraining;
-  drain_until_ = now_ + options_.drain_max;
+  if (role_ == Role::kWriter && !sync_first_) sync_first_ = log_end_;
+}
+
+std::int64_t Leader::synced_on_quorum() const {
+  return on_quorum(segment_.durability == Durability::kFsync ? &Replica::match : &Replica::synced);
 }
 
 void Leader::try_close() {
+  if (role_ == Role::kWriter && sync_first_ &&
+      (segment_.durability == Durability::kFsync || synced_on_quorum() >= *sync_first_)) {
+    role_ = Role::kDraining;
+    drain_until_ = now_ + options_.drain_max;
+  }
   if (role_ != Role::kDraining || (watermark_ < log_end_ && now_ < drain_until_)) return;
+  if (synced_on_quorum() < watermark_) return;
   role_ = Role::kClosing;
   out_->close_at = watermark_;
   for (const auto& one : waiting_) out_->appended.push_back({one.ticket, Refusal::kUnknown});
@@ -415,7 +447,7 @@ void Leader::depose() {
 }
 
 void Leader::want_roll() {
-  if (role_ != Role::kWriter) return;
+  if (role_ != Role::kWriter || sync_first_) return;
   bool away = false, lost = false;
   for (const auto& replica : replicas_) {
     lost |= replica.lost;
@@ -447,8 +479,10 @@ void Leader::set_wake() {
         now_ - replica.behind_since < options_.away_max)
       until(replica.behind_since + options_.away_max);
   }
+  for (const auto& replica : replicas_)
+    if (!replica.lost && wants_synced(replica)) until(replica.sync_asked_at + options_.retry);
   if (!producers_known_) until(fetch_at_);
-  if (role_ == Role::kDraining) until(drain_until_);
+  if (role_ == Role::kDraining && now_ < drain_until_) until(drain_until_);
   out_->wake_at = wake;
 }
 
