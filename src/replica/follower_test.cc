@@ -152,6 +152,18 @@ TEST(Follower, readers_see_what_is_acknowledged_and_durable_only) {
   EXPECT_EQ(copy.core->readable(), 2);
 }
 
+TEST(Follower, a_copy_found_after_a_crash_shows_what_was_acknowledged_and_no_more) {
+  OneCopy copy(Copy{.end = 3, .watermark = 2});
+  copy.now = 1'000'000'000;
+  copy.step(Follower::Tick{});
+  EXPECT_EQ(copy.core->readable(), 2);
+  EXPECT_TRUE(copy.actions.messages.empty());  // of an open segment nothing is fetched
+  copy.step(Follower::Sealed{4, {kWriter, kSelf}});
+  EXPECT_EQ(copy.core->readable(), 3);
+  ASSERT_NE(copy.said<Fetch>(), nullptr);
+  EXPECT_EQ(copy.said<Fetch>()->from, 3);
+}
+
 TEST(Knowledge, what_a_start_may_have_lost_is_limbo_or_torn) {
   Losses losses{.directory_below = {5}, .unsynced_below = {10}, .torn_below = {15}};
   constexpr auto kFsync = Durability::kFsync, kOs = Durability::kOs;

@@ -116,6 +116,28 @@ TEST_F(LeaderTest, closes_an_os_segment_at_what_a_quorum_of_disks_holds) {
   EXPECT_EQ(actions_.close_at, 2);
 }
 
+TEST_F(LeaderTest, asks_for_a_roll_at_once_when_a_copy_is_lost) {
+  append(1);
+  reply(2, 1);
+  EXPECT_EQ(actions_.roll, Leader::Roll::kNo);
+  reply(3, 0, Answer::kLimbo);
+  EXPECT_EQ(actions_.roll, Leader::Roll::kReplicaLost);
+}
+
+TEST_F(LeaderTest, asks_for_a_roll_when_a_copy_stays_away_and_not_when_it_comes_back) {
+  append(1);
+  reply(1, 1);
+  reply(2, 1);
+  now_ += std::chrono::seconds(9);
+  step(Leader::Tick{});
+  EXPECT_EQ(actions_.roll, Leader::Roll::kNo);
+  now_ += std::chrono::seconds(1);
+  step(Leader::Tick{});
+  EXPECT_EQ(actions_.roll, Leader::Roll::kReplicaAway);
+  reply(3, 1);
+  EXPECT_EQ(actions_.roll, Leader::Roll::kNo);
+}
+
 TEST_F(LeaderTest, tells_the_watermark_within_5_ms_without_a_further_append) {
   append(1);
   reply(2, 1);
