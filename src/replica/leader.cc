@@ -158,10 +158,10 @@ void Leader::wait(Waiting one) {
 
 // ---- Acknowledging ----
 
-// What Qa replicas hold.
-std::int64_t Leader::on_quorum(std::int64_t Replica::* what) const {
+// What Qa replicas hold durably.
+std::int64_t Leader::quorum_match() const {
   std::vector<std::int64_t> matches;
-  for (const auto& replica : replicas_) matches.push_back(replica.*what);
+  for (const auto& replica : replicas_) matches.push_back(replica.match);
   auto nth = matches.begin() + static_cast<std::ptrdiff_t>(segment_.ack_quorum - 1);
   std::ranges::nth_element(matches, nth, std::greater());
   return *nth;
@@ -172,7 +172,7 @@ std::int64_t Leader::on_quorum(std::int64_t Replica::* what) const {
 // acknowledged (R10).
 void Leader::advance() {
   if (role_ == Role::kClosing || !lease_.holds(now_)) return;
-  auto reached = on_quorum(&Replica::match);
+  auto reached = quorum_match();
   if (reached > watermark_) {
     watermark_ = reached;
     for (auto& replica : replicas_)
@@ -415,18 +415,26 @@ void Leader::handle(Close&) {
   if (role_ == Role::kWriter && !sync_first_) sync_first_ = log_end_;
 }
 
-std::int64_t Leader::synced_on_quorum() const {
-  return on_quorum(segment_.durability == Durability::kFsync ? &Replica::match : &Replica::synced);
+// What Qa copies hold on the disk that are what they were. What a lost one held counts for what was
+// acknowledged then, not for an end that nobody can take back.
+std::int64_t Leader::on_quorum_of_disks() const {
+  bool fsync = segment_.durability == Durability::kFsync;
+  std::vector<std::int64_t> held;
+  for (const auto& replica : replicas_)
+    held.push_back(replica.lost ? segment_.start : fsync ? replica.match : replica.synced);
+  auto nth = held.begin() + static_cast<std::ptrdiff_t>(segment_.ack_quorum - 1);
+  std::ranges::nth_element(held, nth, std::greater());
+  return *nth;
 }
 
 void Leader::try_close() {
   if (role_ == Role::kWriter && sync_first_ &&
-      (segment_.durability == Durability::kFsync || synced_on_quorum() >= *sync_first_)) {
+      (segment_.durability == Durability::kFsync || on_quorum_of_disks() >= *sync_first_)) {
     role_ = Role::kDraining;
     drain_until_ = now_ + options_.drain_max;
   }
   if (role_ != Role::kDraining || (watermark_ < log_end_ && now_ < drain_until_)) return;
-  if (synced_on_quorum() < watermark_) return;
+  if (on_quorum_of_disks() < watermark_) return;
   role_ = Role::kClosing;
   out_->close_at = watermark_;
   for (const auto& one : waiting_) out_->appended.push_back({one.ticket, Refusal::kUnknown});
@@ -447,10 +455,15 @@ void Leader::depose() {
 }
 
 void Leader::want_roll() {
-  if (role_ != Role::kWriter || sync_first_) return;
-  bool away = false, lost = false;
+  if (role_ != Role::kWriter && role_ != Role::kDraining) return;
+  auto lost = static_cast<std::size_t>(std::ranges::count(replicas_, true, &Replica::lost));
+  if (replicas_.size() - lost < segment_.ack_quorum) {
+    out_->roll = Roll::kQuorumLost;
+    return;
+  }
+  if (sync_first_) return;
+  bool away = false;
   for (const auto& replica : replicas_) {
-    lost |= replica.lost;
     away |=
         replica.behind_since != Instant::max() && now_ - replica.behind_since >= options_.away_max;
     away |= log_end_ - replica.match > options_.lag_records_max;
@@ -458,10 +471,10 @@ void Leader::want_roll() {
   // By what is acknowledged: what is not yet may have to be sent to the next one again.
   bool full = watermark_ - segment_.start >= options_.records_max ||
               (watermark_ == log_end_ && bytes_ >= static_cast<std::uint64_t>(options_.bytes_max));
-  out_->roll = full   ? Roll::kFull
-               : lost ? Roll::kReplicaLost
-               : away ? Roll::kReplicaAway
-                      : Roll::kNo;
+  out_->roll = full       ? Roll::kFull
+               : lost > 0 ? Roll::kReplicaLost
+               : away     ? Roll::kReplicaAway
+                          : Roll::kNo;
 }
 
 void Leader::set_wake() {

@@ -114,7 +114,9 @@ class Leader {
     std::int64_t from = 0;
     std::uint64_t bytes_max = 0;
   };
-  enum class Roll : std::uint8_t { kNo, kFull, kReplicaAway, kReplicaLost };
+  // kQuorumLost: fewer than Qa copies are what they were, so that this writer can neither
+  // acknowledge nor close; recovery has to end the segment (R41).
+  enum class Roll : std::uint8_t { kNo, kFull, kReplicaAway, kReplicaLost, kQuorumLost };
   struct Actions {
     std::vector<Message> messages{};  // to the own node, too
     std::vector<Appended> appended{};
@@ -123,7 +125,7 @@ class Leader {
     // One compare-and-swap in metadata: still open -> sealed here, and the next one opened. Given
     // once; repeat it until metadata says what became of the segment.
     std::optional<std::int64_t> close_at{};
-    Roll roll = Roll::kNo;  // wanted; the driver decides, and sends Close
+    Roll roll = Roll::kNo;  // wanted; the driver decides, and sends Close, or has it recovered
     Instant wake_at{};      // send a Tick then
 
     void clear();
@@ -207,8 +209,8 @@ class Leader {
   bool wants_synced(const Replica&) const;
   bool sync_is_due(const Replica&) const;
   void send(Replica&, Run);
-  std::int64_t on_quorum(std::int64_t Replica::* what) const;
-  std::int64_t synced_on_quorum() const;
+  std::int64_t quorum_match() const;
+  std::int64_t on_quorum_of_disks() const;
   void trim_window();
   void fetch_producers();
   void want_roll();

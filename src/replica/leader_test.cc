@@ -124,6 +124,22 @@ TEST_F(LeaderTest, asks_for_a_roll_at_once_when_a_copy_is_lost) {
   EXPECT_EQ(actions_.roll, Leader::Roll::kReplicaLost);
 }
 
+TEST_F(LeaderTest, does_not_close_on_lost_copies_but_asks_for_recovery) {
+  append(1);
+  reply(2, 1);
+  reply(3, 1);
+  EXPECT_EQ(leader_->watermark(), 1);
+  reply(2, 0, Answer::kLimbo);
+  EXPECT_EQ(actions_.roll, Leader::Roll::kReplicaLost);
+  reply(3, 0, Answer::kLimbo);
+  EXPECT_EQ(actions_.roll, Leader::Roll::kQuorumLost);
+  step(Leader::Close{});
+  now_ += std::chrono::seconds(1);
+  step(Leader::Tick{});
+  EXPECT_FALSE(actions_.close_at);
+  EXPECT_EQ(actions_.roll, Leader::Roll::kQuorumLost);
+}
+
 TEST_F(LeaderTest, asks_for_a_roll_when_a_copy_stays_away_and_not_when_it_comes_back) {
   append(1);
   reply(1, 1);

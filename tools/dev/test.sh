@@ -1,9 +1,11 @@
 # Sourced by ./dev: test and full. A part is a ctest label; a part without tests fails.
 
 # What is in one word runs in one go, so that no core waits for the last test of a part. Tests of
-# `unit` go by the clock here and there: no load of whole servers runs beside them.
-parts=(style,unit,install fuzz e2e,sim,raft,cluster,crash)
+# `unit` go by the clock here and there: no load of whole servers runs beside them. Those of `e2e`
+# wait for nine tenths of their time, and are the more at once.
+parts=(style,unit,install e2e sim,raft,cluster,crash fuzz)
 minutes=()
+fuzz_build=
 
 run_tests() {
   local chosen=("${parts[@]}") part
@@ -29,16 +31,31 @@ build_tests() {
 }
 
 run_parts() {
-  local part
+  local part at_once
+  if (($# > 1)); then build_fuzz_meanwhile; fi
   for part in "$@"; do
+    at_once=$jobs
+    [[ $part != e2e ]] || at_once=$((2 * jobs))
     if [[ $part == fuzz ]]; then timed fuzz part_fuzz || true
-    else timed "$part" ctest_part release "$part" || true; fi
+    else timed "$part" ctest_part release "$part" "$at_once" || true; fi
   done
 }
 
-part_fuzz() {
-  ctest_part release fuzz || true
+# The fuzz targets are compiled with what the tests before them leave of the processors.
+build_fuzz_meanwhile() {
   source tools/dev/fuzz.sh
+  echo "+ nice cmake --build --preset fuzz --target walrus_fuzzer >build/fuzz_build.log &"
+  (
+    renice -n 19 -p "$BASHPID" >/dev/null
+    build_fuzz_targets
+  ) >build/fuzz_build.log 2>&1 &
+  fuzz_build=$!
+}
+
+part_fuzz() {
+  ctest_part release fuzz "$jobs" || true
+  source tools/dev/fuzz.sh
+  if [[ $fuzz_build ]] && ! wait "$fuzz_build"; then cat build/fuzz_build.log; fi
   if ! build_fuzz_targets; then
     count_one failed "fuzz.build"
     return 1
@@ -82,7 +99,7 @@ full_preset() {
     count_one failed "$1.build"
     return 1
   fi
-  ctest_part "$1" unit
+  ctest_part "$1" unit "$jobs"
 }
 
 # --- counting -------------------------------------------------------------------------------
@@ -106,7 +123,8 @@ counted() {
   if say "$@"; then count_one passed "$name"; else count_one failed "$name"; return 1; fi
 }
 
-# ctest_part PRESET LABEL[,LABEL...]: all tests of these labels; a label without one is a failure.
+# ctest_part PRESET LABEL[,LABEL...] JOBS: all tests of these labels; a label without one is a
+# failure.
 ctest_part() {
   local junit=$PWD/$tally/$1-$2.xml status=0 label
   for label in ${2//,/ }; do
@@ -115,7 +133,7 @@ ctest_part() {
       status=1
     fi
   done
-  say ctest --test-dir "build/$1" -L "^(${2//,/|})\$" -j "$jobs" --output-on-failure \
+  say ctest --test-dir "build/$1" -L "^(${2//,/|})\$" -j "$3" --output-on-failure \
     --no-tests=error --output-junit "$junit" || status=$?
   [[ -s $junit ]] || { count_one failed "$2: ctest reported nothing" && status=1; }
   return $status
