@@ -1,3 +1,8 @@
+# Where tests find golden bytes. A header, since a definition would put the path of the tree into
+# the command of every test, and no two trees could share what a compiler cache holds.
+file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/generated/walrus_source_dir.h
+  CONTENT "#pragma once\n#define WALRUS_SOURCE_DIR \"${CMAKE_SOURCE_DIR}\"\n")
+
 # walrus_room(NAME [USES room...] [LINK target...]): the static library walrus_NAME from all
 # src/NAME/**.cc but *_test.cc and main.cc, and the program walrus_NAME_test from all *_test.cc
 # and *_test.c.
@@ -19,10 +24,15 @@ function(walrus_room name)
     endif()
   endforeach()
   if(WALRUS_TESTS AND tests)
-    add_executable(walrus_${name}_test ${tests} ${c_tests})
+    add_executable(walrus_${name}_test ${tests})
+    if(c_tests)  # apart: a target with two languages can share no precompiled headers
+      add_library(walrus_${name}_c_test OBJECT ${c_tests})
+      target_link_libraries(walrus_${name}_c_test PRIVATE walrus_${name})
+      target_link_libraries(walrus_${name}_test PRIVATE walrus_${name}_c_test)
+    endif()
     target_link_libraries(walrus_${name}_test PRIVATE walrus_${name} GTest::gmock GTest::gtest_main
       rapidcheck)
-    target_compile_definitions(walrus_${name}_test PRIVATE WALRUS_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+    target_include_directories(walrus_${name}_test PRIVATE ${CMAKE_BINARY_DIR}/generated)
     gtest_discover_tests(walrus_${name}_test TEST_PREFIX "${name}." DISCOVERY_TIMEOUT 60
       PROPERTIES LABELS unit TIMEOUT 120 ENVIRONMENT RC_PARAMS=seed=2026)
   endif()

@@ -15,6 +15,7 @@ if(WALRUS_TUNING)
     # What the cache has to overlook where headers are precompiled; see ccache(1).
     set(launcher ${CMAKE_COMMAND} -E env
       CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+      CCACHE_PCH_EXTSUM=true
       ${WALRUS_CCACHE})
     foreach(language C CXX)
       if(NOT CMAKE_${language}_COMPILER_LAUNCHER)
@@ -32,38 +33,72 @@ if(WALRUS_TUNING)
   endforeach()
 endif()
 
-# walrus_precompile(TARGET [HEADER...]): the standard headers that nearly every source reads, and
-# those given. Reading them is half of the time that a source takes to compile.
-function(walrus_precompile target)
-  if(NOT TARGET ${target})
-    return()
-  endif()
-  set(headers)
-  foreach(header algorithm atomic chrono cstdint cstring deque expected filesystem functional
-      future map memory mutex optional set span string string_view unordered_map utility vector
-      ${ARGN})
-    list(APPEND headers "$<$<COMPILE_LANGUAGE:CXX>:<${header}$<ANGLE-R>>")
-  endforeach()
-  target_precompile_headers(${target} PRIVATE ${headers})
-  if(CMAKE_CXX_COMPILER_ID MATCHES Clang)
+# Reading the standard headers that nearly every source needs is half of the time that it takes to
+# compile. They are precompiled twice, for all libraries and for all programs (with gtest), since
+# clang shares nothing between -fPIC and -fPIE.
+#
+# Not by target_precompile_headers(): that compiles them for each target anew or makes targets wait
+# for each other, and puts absolute paths into every command, so that a compiler cache is of no use
+# to another working tree. Here the path is relative to where Ninja runs the compiler, and the cache
+# goes by NAME.pch.sum: what the headers say, and the flags.
+set(precompiled algorithm array atomic charconv chrono cstdint cstring deque expected filesystem
+  fstream functional future list map memory mutex optional random set span sstream string
+  string_view thread unordered_map utility variant vector fmt/format.h)
+
+# walrus_precompile(NAME FLAG HEADERS TARGETS [DEFINITION...])
+function(walrus_precompile name flag headers targets)
+  set(folder ${PROJECT_BINARY_DIR}/precompiled)
+  list(TRANSFORM headers REPLACE "(.+)" "#include <\\1>")
+  list(JOIN headers "\n" text)
+  file(CONFIGURE OUTPUT ${folder}/${name}.h CONTENT "${text}\n" @ONLY)
+  string(TOUPPER "${CMAKE_BUILD_TYPE}" type)
+  separate_arguments(flags NATIVE_COMMAND "${CMAKE_CXX_FLAGS} ${CMAKE_CXX_FLAGS_${type}}")
+  get_target_property(options walrus_options INTERFACE_COMPILE_OPTIONS)
+  set(compile ${CMAKE_CXX_COMPILER} ${flags} ${CMAKE_CXX23_STANDARD_COMPILE_OPTION} ${flag}
+    ${options} -DFMT_SHARED ${ARGN} -x c++-header ${name}.h)
+  add_custom_command(OUTPUT ${folder}/${name}.pch
+    COMMAND ${compile} -fpch-instantiate-templates -Xclang -fno-pch-timestamp -Xclang -emit-pch
+      -MD -MF ${name}.d -MT precompiled/${name}.pch -o ${name}.pch
+    COMMAND sh -c "{ echo '${compile}'; \"$@\" -E -dD -P; } | sha256sum >${name}.pch.sum"
+      sum ${compile}
+    DEPENDS ${folder}/${name}.h DEPFILE ${folder}/${name}.d WORKING_DIRECTORY ${folder} VERBATIM)
+  add_custom_target(walrus_${name}_headers DEPENDS ${folder}/${name}.pch)
+  foreach(target ${targets})
+    add_dependencies(${target} walrus_${name}_headers)
     target_compile_options(${target} PRIVATE
-      "$<$<COMPILE_LANGUAGE:CXX>:SHELL:-Xclang -fno-pch-timestamp>")
-  endif()
+      "$<$<COMPILE_LANGUAGE:CXX>:SHELL:-Xclang -include-pch -Xclang precompiled/${name}.pch>")
+  endforeach()
+endfunction()
+
+# walrus_targets(TYPE FOLDER OUT): what has sources of its own in a folder and those below it.
+function(walrus_targets type folder out)
+  get_property(targets DIRECTORY ${folder} PROPERTY BUILDSYSTEM_TARGETS)
+  get_property(below DIRECTORY ${folder} PROPERTY SUBDIRECTORIES)
+  set(found)
+  foreach(target ${targets})
+    get_target_property(is ${target} TYPE)
+    if(is STREQUAL type AND NOT target MATCHES "^lib")  # those are made of others' objects
+      list(APPEND found ${target})
+    endif()
+  endforeach()
+  foreach(inner ${below})
+    walrus_targets(${type} ${inner} more)
+    list(APPEND found ${more})
+  endforeach()
+  set(${out} ${found} PARENT_SCOPE)
 endfunction()
 
 function(walrus_precompile_all)
-  foreach(room base io record log net wire service broker frontend client)
-    walrus_precompile(walrus_${room} fmt/format.h)
-  endforeach()
-  foreach(room server cli)
-    walrus_precompile(walrus_${room} fmt/format.h CLI/CLI.hpp nlohmann/json.hpp)
-  endforeach()
-  foreach(room base io record log net wire service broker frontend server client cli)
-    walrus_precompile(walrus_${room}_test fmt/format.h gtest/gtest.h gmock/gmock.h)
-  endforeach()
-  walrus_precompile(walrus_sim_log fmt/format.h)
+  walrus_targets(STATIC_LIBRARY ${PROJECT_SOURCE_DIR} libraries)
+  walrus_targets(EXECUTABLE ${PROJECT_SOURCE_DIR} programs)
+  walrus_precompile(libraries -fPIC "${precompiled}" "${libraries}")
+  if(WALRUS_TESTS)
+    list(APPEND precompiled gtest/gtest.h gmock/gmock.h)
+    set(gtest -DGTEST_HAS_PTHREAD=1)
+  endif()
+  walrus_precompile(programs -fPIE "${precompiled}" "${programs}" ${gtest})
 endfunction()
 
-if(WALRUS_PCH)
+if(WALRUS_PCH AND CMAKE_CXX_COMPILER_ID MATCHES Clang AND CMAKE_GENERATOR STREQUAL Ninja)
   cmake_language(DEFER CALL walrus_precompile_all)
 endif()

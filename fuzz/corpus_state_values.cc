@@ -1,6 +1,6 @@
 // Writes fuzz/corpus/state_values: corpus_state_values DIRECTORY.
 
-#include "broker/queue.h"
+#include "broker/cursors.h"
 #include "corpus.h"
 #include "log/catalog.h"
 #include "log/directory.h"

@@ -1,17 +1,17 @@
-// Messages of the Kafka protocol: the first byte is the API's key, the second the version, with its
-// high bit set for a response; the rest is the body. What decodes must encode to bytes that decode
-// to the same. A request is decoded behind a header as well, as it comes from a connection.
+// Messages of the Kafka protocol: the first byte is the API's key (in the corpus; the name of the
+// target decides), the second the version, with its high bit set for a response; the rest is the
+// body. What decodes must encode to bytes that decode to the same. A request is decoded behind a
+// header as well, as it comes from a connection.
 //
 // The body of a SyncGroup is tried as a consumer's assignment, too.
 //
-// One program for all APIs. Each is a target of its own, with its own corpus, under the name
-// kafka_<key>: called by it, the program stays with that key, whatever the input says.
+// Each API is a target of its own, with its own corpus, under the name kafka_<key>, and stays with
+// that key, whatever the input says.
 
 #include <cstdint>
-#include <cstdlib>
-#include <cstring>
 
 #include "base/check.h"
+#include "targets.h"
 #include "wire/kafka/assignment.h"
 #include "wire/kafka/header.h"
 #include "wire/kafka/recode.h"
@@ -19,20 +19,10 @@
 using namespace walrus;
 using namespace walrus::wire::kafka;
 
-namespace {
-int pinned_key = -1;
-}
-
-extern "C" int LLVMFuzzerInitialize(int*, char*** arguments) {
-  const char* key = std::strrchr((*arguments)[0], '_');
-  if (key != nullptr) pinned_key = std::atoi(key + 1);
-  return 0;
-}
-
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size < 2) return 0;
   Bytes body(reinterpret_cast<const char*>(data) + 2, size - 2);
-  auto key = static_cast<std::int16_t>(pinned_key >= 0 ? pinned_key : data[0]);
+  auto key = static_cast<std::int16_t>(fuzz::chosen_number());
   auto version = static_cast<std::int16_t>(data[1] & 0x7f);
   auto direction = (data[1] & 0x80) != 0 ? Direction::kResponse : Direction::kRequest;
   auto once = recode(key, direction, version, body);

@@ -1,4 +1,4 @@
-// Runs a fuzz target over its corpus without libFuzzer, so that every build with tests replays it.
+// Runs a fuzz target over a corpus without libFuzzer, so that every build with tests replays it.
 
 #include <algorithm>
 #include <cstdint>
@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
+#include "targets.h"
 
 namespace {
 
@@ -18,13 +18,14 @@ constexpr std::size_t kInputsMin = 50;  // a corpus with fewer is not worth its 
 }  // namespace
 
 int main(int count, char** arguments) {
-  if (count != 2) {
-    std::fprintf(stderr, "usage: %s CORPUS_DIRECTORY\n", arguments[0]);
+  auto target = count == 3 ? walrus::fuzz::choose(arguments[1]) : nullptr;
+  if (target == nullptr) {
+    std::fprintf(stderr, "usage: %s TARGET CORPUS_DIRECTORY\n", arguments[0]);
     return 2;
   }
   std::error_code error;
   std::vector<std::filesystem::path> files;
-  for (const auto& entry : std::filesystem::directory_iterator(arguments[1], error)) {
+  for (const auto& entry : std::filesystem::directory_iterator(arguments[2], error)) {
     if (entry.is_regular_file(error)) files.push_back(entry.path());
   }
   std::ranges::sort(files);
@@ -36,11 +37,11 @@ int main(int count, char** arguments) {
     // Told before the target runs: when it crashes, this is the last line.
     std::printf("%s, %zu bytes\n", file.filename().c_str(), bytes.size());
     std::fflush(stdout);
-    LLVMFuzzerTestOneInput(bytes.data(), bytes.size());
+    target(bytes.data(), bytes.size());
   }
   std::printf("%zu inputs\n", files.size());
   if (files.size() >= kInputsMin) return 0;
-  std::fprintf(stderr, "%s: %zu inputs, at least %zu are due\n", arguments[1], files.size(),
+  std::fprintf(stderr, "%s: %zu inputs, at least %zu are due\n", arguments[2], files.size(),
                kInputsMin);
   return 1;
 }

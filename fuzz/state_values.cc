@@ -4,7 +4,7 @@
 
 #include "base/check.h"
 #include "base/crc32c.h"
-#include "broker/queue.h"
+#include "broker/cursors.h"
 #include "log/catalog.h"
 #include "log/directory.h"
 #include "log/producers.h"

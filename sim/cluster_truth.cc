@@ -43,6 +43,7 @@ void ClusterTruth::check_metadata(const ClusterImage& image) {
         known.in_metadata = true;
         known.partition = p;
         known.durable.fill(one.start);
+        known.synced.fill(one.start);
       } else if (known.segment.state == SegmentState::kSealed &&
                  (one.state != SegmentState::kSealed || one.end != known.segment.end)) {
         fail("I2 sealed once",
@@ -70,15 +71,23 @@ void ClusterTruth::check_sealed(const ClusterChain& chain, const Segment& segmen
   if (segment.end < known.watermark)
     fail("I1 acknowledged is kept", fmt::format("segment {}: sealed at {}, acknowledged to {}",
                                                 segment.id.value, segment.end, known.watermark));
-  check_quorum(known, segment.end, "sealed");
+  check_disks(known, segment.end);
 }
 
-void ClusterTruth::check_quorum(const Known& known, std::int64_t end, const char* what) {
+void ClusterTruth::check_disks(const Known& known, std::int64_t end) {
+  auto disks = std::ranges::count_if(known.segment.replicas,
+                                     [&](NodeId id) { return known.synced[id.value - 1] >= end; });
+  if (disks < static_cast<std::ptrdiff_t>(known.segment.ack_quorum))
+    fail("I4 sealed on disks",
+         fmt::format("segment {}: sealed at {}, on {} disks", known.segment.id.value, end, disks));
+}
+
+void ClusterTruth::check_quorum(const Known& known, std::int64_t end) {
   std::size_t copies = 0;
   for (auto id : known.segment.replicas) copies += known.durable[id.value - 1] >= end;
   if (copies < known.segment.ack_quorum)
-    fail("I4 acknowledged on a quorum",
-         fmt::format("segment {}: {} {} on {} disks", known.segment.id.value, end, what, copies));
+    fail("I4 acknowledged on a quorum", fmt::format("segment {}: {} acknowledged, {} hold it",
+                                                    known.segment.id.value, end, copies));
 }
 
 std::int64_t ClusterTruth::acknowledged_of(std::size_t partition) const {
@@ -114,7 +123,7 @@ void ClusterTruth::check_leader(const replica::Leader& leader, std::int64_t befo
   if (known.segment.state == SegmentState::kSealed && watermark > known.segment.end && !known.lost)
     fail("I8 nothing after the successor", fmt::format("segment {}: {} acknowledged, sealed at {}",
                                                        id.value, watermark, known.segment.end));
-  check_quorum(known, watermark, "acknowledged");
+  check_quorum(known, watermark);
   known.watermark = std::max(known.watermark, watermark);
 }
 
@@ -153,6 +162,8 @@ void ClusterTruth::check_message(std::size_t node, const ClusterDisk& disk,
   auto ceiling = std::max({known.watermark, known.segment.start,
                            known.segment.state == SegmentState::kSealed ? known.segment.end : 0});
   if (const auto* reply = std::get_if<wire::peer::ReplicateReply>(&message.body)) {
+    if (reply->answer == Answer::kSynced && reply->durable > synced.written_end())
+      fail("R3 durable first", fmt::format("{}: tells {} as synced", who, reply->durable));
     if (reply->answer != Answer::kOk) return;
     if (reply->durable > held)
       fail("R3 durable first", fmt::format("{}: tells {}, has {}", who, reply->durable, held));
@@ -191,7 +202,9 @@ void ClusterTruth::check_watermark(SegmentId segment, std::int64_t before, std::
 void ClusterTruth::check_stored(std::size_t node, const StoredCopy& copy, SegmentId segment,
                                 const replica::CopyWrite& write) {
   check_batches(segment, write);
-  if (known_[segment].segment.durability == Durability::kFsync)
+  auto& known = known_[segment];
+  known.synced[node] = std::max(known.synced[node], copy.written_end());
+  if (known.segment.durability == Durability::kFsync)
     note_durable(node, segment, copy.written_end());
 }
 

@@ -6,7 +6,9 @@
 //   I1 acknowledged is kept        a sealed segment ends nowhere below what was acknowledged
 //   I2 sealed once                 a sealed end never changes
 //   I3 copies agree                an offset of a segment is one batch, everywhere and for ever
-//   I4 acknowledged on a quorum    what is acknowledged, and what is sealed, is or was on Qa disks
+//   I4 acknowledged on a quorum    what is acknowledged is or was held by Qa nodes under the
+//                                  segment's durability
+//   I4 sealed on disks             what is sealed is or was on Qa disks, whatever the durability
 //   I5 fenced is silent            nobody acknowledges to an epoch below one that it promised
 //   I6 chain without gap           each segment begins where the one before it was sealed
 //   I7 watermark never falls       of a leader, of a copy, of answers that have to be current
@@ -75,10 +77,12 @@ class ClusterTruth {
     bool in_metadata = false, loss_accepted = false, lost = false;
     std::int64_t watermark = -1;                           // -1: nothing acknowledged
     std::array<std::int64_t, kClusterNodesMax> durable{};  // ever, by node
+    std::array<std::int64_t, kClusterNodesMax> synced{};   // the same, on the disk
     std::map<std::int64_t, std::pair<std::int64_t, std::uint64_t>> batches{};  // base: next, hash
   };
   void check_sealed(const ClusterChain&, const replica::Segment&, Known&);
-  void check_quorum(const Known&, std::int64_t end, const char* what);
+  void check_quorum(const Known&, std::int64_t end);
+  void check_disks(const Known&, std::int64_t end);
 
   Verdict violation_{};
   std::map<SegmentId, Known> known_{};

@@ -404,6 +404,7 @@ void ClusterWorld::take_writer(Node& node, SegmentId id, Leader::Actions& action
     send_close(node, writer);
   }
   bool rolls = actions.roll != Leader::Roll::kNo;
+  bool lost = actions.roll == Leader::Roll::kQuorumLost;
   for (const auto& one : actions.log_requests) {
     hit(ClusterFamily::kLogRead);
     replica::Attach what{one.from, writer.core->log_end(), one.bytes_max};
@@ -412,6 +413,7 @@ void ClusterWorld::take_writer(Node& node, SegmentId id, Leader::Actions& action
     if (stored != node.disk.cached.end()) run = stored->second.read(what, false);
     step_writer(node, id, Leader::LogRead{one.replica, std::move(run)});
   }
+  if (lost) return step_sealer(node, Sealer::Seal{.segment = writer.core->segment()});
   if (rolls && writer.core->role() == Leader::Role::kWriter) {
     note(fmt::format("node {} wants to roll segment {}: {}", node.place + 1, id.value,
                      static_cast<int>(actions.roll)));

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "walrus_source_dir.h"
+
 namespace walrus {
 
 inline std::string golden_line(const std::string& line) {

@@ -8,6 +8,7 @@
 
 #include "net/openssl_handles.h"
 #include "net/tls_context.h"
+#include "walrus_source_dir.h"
 
 namespace walrus::net {
 namespace {

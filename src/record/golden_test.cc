@@ -3,6 +3,7 @@
 #include <fstream>
 
 #include "record/sample_batches.h"
+#include "walrus_source_dir.h"
 
 namespace walrus::record {
 

@@ -43,6 +43,7 @@ void Follower::step(Instant now, std::span<Event> events, Actions& out) {
     put_write();
     answer_fences();
     answer_replicate();
+    answer_sync();
     repair();
   } else {
     out.write = {};
@@ -67,6 +68,7 @@ bool Follower::promise(Epoch epoch) {
     state_.promised = epoch;
     state_dirty_ = true;
     reply_ = {};  // what was owed to a lower epoch is not said any more
+    syncing_.reset();
   }
   return true;
 }
@@ -93,6 +95,8 @@ void Follower::on(const Message& message, Replicate& body) {
   out_->write.epoch = message.epoch;
   auto before = accepted_;
   bool fits = take(body.run);
+  sync_write_ |= body.recovery && accepted_ > before;
+  if (body.sync && !syncing_) syncing_ = {.to = message.from, .epoch = message.epoch};
   watermark_ = std::max(watermark_, body.watermark);
   reply_.to = message.from;
   reply_.epoch = message.epoch;
@@ -182,10 +186,22 @@ void Follower::answer_fences() {
 
 void Follower::put_write() {
   auto& write = out_->write;
-  if (!state_dirty_ && !write.cut && !write.producers && write.batches.empty()) {
+  // A state is synced whatever the durability, and all that was written before it.
+  bool asked = syncing_ && !syncing_->after;
+  bool unsynced = synced_ < last_write_ || !write.batches.empty();
+  if (sync_write_ || (asked && unsynced)) write.state = state_;
+  if (!state_dirty_ && !write.state && !write.cut && !write.producers && write.batches.empty()) {
     write = {};
-    return;
+  } else {
+    number_write(write);
   }
+  sync_write_ = false;
+  if (!asked) return;
+  syncing_->after = last_write_;
+  syncing_->end = accepted_;
+}
+
+void Follower::number_write(CopyWrite& write) {
   write.id = ++last_write_;
   write.watermark = watermark_;
   if (state_dirty_) {
@@ -193,14 +209,15 @@ void Follower::put_write() {
     state_write_ = write.id;
     state_dirty_ = false;
   }
-  pending_.push_back({.id = write.id, .end = accepted_});
+  pending_.push_back({.id = write.id, .end = accepted_, .once_synced = sync_write_});
 }
 
 void Follower::handle(Persisted& event) {
   if (event.synced) synced_ = std::max(synced_, event.id);
   else if (options_.durability == Durability::kFsync) return;
   counted_ = std::max(counted_, event.id);
-  while (!pending_.empty() && pending_.front().id <= event.id) {
+  while (!pending_.empty() &&
+         pending_.front().id <= (pending_.front().once_synced ? synced_ : counted_)) {
     durable_ = std::max(durable_, pending_.front().end);
     pending_.pop_front();
   }
@@ -221,6 +238,16 @@ void Follower::answer_replicate() {
                       .accepted = accepted_});
 }
 
+void Follower::answer_sync() {
+  if (!syncing_ || *syncing_->after > synced_) return;
+  send(syncing_->to, syncing_->epoch,
+       ReplicateReply{.answer = Answer::kSynced,
+                      .promised = state_.promised,
+                      .durable = syncing_->end,
+                      .accepted = accepted_});
+  syncing_.reset();
+}
+
 // What lies at the offset and behind it is not offered any more; the bytes stay until others
 // replace them (R36).
 void Follower::handle(Damaged& event) {
@@ -231,6 +258,7 @@ void Follower::handle(Damaged& event) {
   for (auto& one : pending_) one.end = std::min(one.end, from);
   producers_.truncate(from);
   reply_ = {};
+  syncing_.reset();
   state_.knowledge = Knowledge::kLimbo;
   state_dirty_ = true;
 }
@@ -243,6 +271,7 @@ void Follower::handle(Sealed& event) {
   state_.sealed_end = event.end;
   state_dirty_ = true;
   reply_ = {};
+  syncing_.reset();
   cut(event.end);
   watermark_ = event.end;
 }
@@ -305,6 +334,7 @@ void Follower::on(const Message& message, FetchReply& reply) {
   out_->write.epoch = message.epoch;
   take(reply.run);
   if (accepted_ == before) return;
+  sync_write_ = true;
   fetch_at_ = fetched_at_ = now_;
 }
 

@@ -4,10 +4,13 @@
 //
 // Owner: one driver, on one loop. Not thread-safe; step() is never entered again from within.
 //
-// What is durable when: no message claims what is not on the disk. A batch is answered when it is
-// durable under the segment's durability; a promise, always, when it is synced (R3). A promise is
-// written behind the batches that were taken before it, so what a fence's answer tells is complete.
-// The check of the epoch and the taking of a batch are one step (R14).
+// What is durable when: no message claims what is not on the disk. A batch of the writer is
+// answered when it is durable under the segment's durability; a promise, always, when it is synced
+// (R3). A promise is written behind the batches that were taken before it, so what a fence's answer
+// tells is complete. What is written back or fetched is answered when it is synced, too, and so is
+// a writer's question for it before it closes the segment: a sealed end lies nowhere behind what Qa
+// disks hold, whatever the durability. The check of the epoch and the taking of a batch are one
+// step (R14).
 //
 // After a crash the driver opens a new Follower on what it finds and what it knows of the crash.
 
@@ -123,7 +126,9 @@ class Follower {
   bool complete() const { return state_.sealed_end && durable_ == *state_.sealed_end; }
   // Everything that it wrote is on the disk, and it owes nothing: it may be closed, and opened
   // again on what is there.
-  bool idle() const { return synced_ == last_write_ && fences_.empty() && !reply_.due; }
+  bool idle() const {
+    return synced_ == last_write_ && fences_.empty() && !reply_.due && !syncing_;
+  }
   const log::ProducerTable& producers() const { return producers_; }
   bool has_producers() const { return has_producers_; }
 
@@ -131,6 +136,7 @@ class Follower {
   struct Pending {  // written, not yet counted
     WriteId id = 0;
     std::int64_t end = 0;
+    bool once_synced = false;  // whatever the durability
   };
   struct OwedFence {  // answered when the write is durable
     std::optional<WriteId> after{};
@@ -144,6 +150,12 @@ class Follower {
     std::uint64_t round = 0;
     std::int64_t told = -1;  // how much was durable when it was last told
     bool due = false, at_once = false;
+  };
+  struct OwedSync {  // kSynced, when the write is synced; one at a time
+    NodeId to{};
+    Epoch epoch{};
+    std::optional<WriteId> after{};
+    std::int64_t end = 0;
   };
 
   explicit Follower(const Options& options) : options_(options) {}
@@ -167,7 +179,9 @@ class Follower {
   void refuse(const Message&, std::uint64_t round, Answer);
   void answer_fences();
   void answer_replicate();
+  void answer_sync();
   void put_write();
+  void number_write(CopyWrite&);
   void cut(std::int64_t end);
   void repair();
   void settle();
@@ -182,7 +196,7 @@ class Follower {
 
   CopyState state_{};         // as it will be on the disk
   bool state_dirty_ = false;  // state_ is in no write yet
-  WriteId state_write_ = 0;   // the newest write that holds a state
+  WriteId state_write_ = 0;   // the newest write that changed the state
   WriteId synced_ = 0;        // all up to it is on the disk
   WriteId counted_ = 0;       // all up to it is durable under the segment's durability
   WriteId last_write_ = 0;
@@ -191,8 +205,10 @@ class Follower {
   log::ProducerTable producers_{};           // as of accepted_
   bool has_producers_ = false;
   std::deque<Pending> pending_{};
+  bool sync_write_ = false;  // what this step writes counts once it is synced
   std::vector<OwedFence> fences_{};
   OwedReply reply_{};
+  std::optional<OwedSync> syncing_{};
 
   // Of a sealed segment: where the rest is fetched from.
   std::vector<NodeId> replicas_{};

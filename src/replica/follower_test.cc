@@ -101,6 +101,37 @@ TEST(Follower, a_sealed_copy_that_is_behind_fetches_and_knows_all_in_the_end) {
   EXPECT_EQ(copy.core->state().knowledge, Knowledge::kWhole);
 }
 
+TEST(Follower, what_is_asked_for_is_told_as_synced_when_it_is_whatever_the_durability) {
+  OneCopy copy({}, Knowledge::kWhole, Durability::kOs);
+  copy.replicate(1, 0, 2);
+  copy.sync();  // the promise of the epoch
+  copy.replicate(1, 2, 1);
+  copy.reach_the_file();
+  EXPECT_EQ(copy.said<ReplicateReply>()->durable, 3);
+  copy.receive({1}, Replicate{.sync = true, .run = {.from = 3}});
+  EXPECT_TRUE(copy.actions.write.state);  // which is synced, and with it what came before
+  EXPECT_EQ(copy.said<ReplicateReply>()->answer, Answer::kOk);  // to the message itself
+  auto asked = copy.written;
+  copy.replicate(1, 3, 1);
+  copy.reach_the_file();
+  EXPECT_EQ(copy.said<ReplicateReply>()->answer, Answer::kOk);
+  copy.step(Follower::Persisted{asked});
+  ASSERT_NE(copy.said<ReplicateReply>(), nullptr);
+  EXPECT_EQ(copy.said<ReplicateReply>()->answer, Answer::kSynced);
+  EXPECT_EQ(copy.said<ReplicateReply>()->durable, 3);
+}
+
+TEST(Follower, what_is_written_back_counts_when_it_is_synced_whatever_the_durability) {
+  OneCopy copy({}, Knowledge::kWhole, Durability::kOs);
+  copy.fence(2);
+  copy.sync();
+  copy.replicate(2, 0, 2, true);
+  copy.reach_the_file();
+  EXPECT_EQ(copy.core->durable(), 0);
+  copy.sync();
+  EXPECT_EQ(copy.said<ReplicateReply>()->durable, 2);
+}
+
 TEST(Follower, a_failed_sync_silences_the_copy) {
   OneCopy copy;
   copy.replicate(1, 0, 1);
@@ -119,6 +150,18 @@ TEST(Follower, readers_see_what_is_acknowledged_and_durable_only) {
   EXPECT_EQ(copy.core->readable(), 2);
   copy.receive({1}, Replicate{.watermark = 1});  // overtaken
   EXPECT_EQ(copy.core->readable(), 2);
+}
+
+TEST(Follower, a_copy_found_after_a_crash_shows_what_was_acknowledged_and_no_more) {
+  OneCopy copy(Copy{.end = 3, .watermark = 2});
+  copy.now = 1'000'000'000;
+  copy.step(Follower::Tick{});
+  EXPECT_EQ(copy.core->readable(), 2);
+  EXPECT_TRUE(copy.actions.messages.empty());  // of an open segment nothing is fetched
+  copy.step(Follower::Sealed{4, {kWriter, kSelf}});
+  EXPECT_EQ(copy.core->readable(), 3);
+  ASSERT_NE(copy.said<Fetch>(), nullptr);
+  EXPECT_EQ(copy.said<Fetch>()->from, 3);
 }
 
 TEST(Knowledge, what_a_start_may_have_lost_is_limbo_or_torn) {

@@ -57,6 +57,7 @@ Leader::Leader(const Options& options, const Segment& segment,
   for (auto id : segment.replicas) {
     replicas_.push_back({.id = id});
     auto& replica = replicas_.back();
+    replica.synced = replica.sync_asked = segment.start;
     replica.match = replica.next = replica.watermark_told = replica.watermark_sent = segment.start;
   }
   if (previous) return;
@@ -240,6 +241,11 @@ void Leader::on(const Message& message, const ReplicateReply& reply) {
     return;
   }
   if (reply.durable > log_end_ || reply.accepted > log_end_) return;  // nothing that was sent
+  if (reply.answer == Answer::kSynced) {
+    replica->synced = std::max(replica->synced, reply.durable);
+    replica->sync_asked = replica->synced;  // what was written since is asked for again
+    return;
+  }
   if (reply.answer == Answer::kGap && reply.round < replica->round) return;  // overtaken
   if (reply.accepted < replica->match && reply.round > replica->round) {
     replica->lost = true;  // it held more before: its disk is not what it was
@@ -307,6 +313,7 @@ bool Leader::send_batches(Replica& replica) {
 }
 
 bool Leader::empty_is_due(const Replica& replica) const {
+  if (sync_is_due(replica)) return true;
   bool stale = now_ - replica.sent_at >= options_.retry;
   bool asks = !asking_.empty() && replica.round < asking_.back().round;
   if (asks && (replica.sent_round < asking_.back().round || stale)) return true;
@@ -314,7 +321,23 @@ bool Leader::empty_is_due(const Replica& replica) const {
   return replica.watermark_told < watermark_ && replica.watermark_sent == watermark_ && stale;
 }
 
+bool Leader::wants_synced(const Replica& replica) const {
+  if (!sync_first_ || segment_.durability == Durability::kFsync) return false;
+  auto target = role_ == Role::kWriter ? *sync_first_ : log_end_;
+  return replica.synced < std::min(target, replica.match);
+}
+
+bool Leader::sync_is_due(const Replica& replica) const {
+  return wants_synced(replica) &&
+         (replica.sync_asked < replica.match || now_ - replica.sync_asked_at >= options_.retry);
+}
+
 void Leader::send(Replica& replica, Run run) {
+  bool sync = sync_is_due(replica);
+  if (sync) {
+    replica.sync_asked = replica.match;
+    replica.sync_asked_at = now_;
+  }
   if (run.from == segment_.start && !run.batches.empty()) run.producers = opening_;
   if (!run.batches.empty()) {
     std::uint64_t bytes = 0;
@@ -328,7 +351,8 @@ void Leader::send(Replica& replica, Run run) {
   replica.sent_round = ++round_;
   replica.watermark_due = Instant::max();
   out_->messages.push_back({options_.self, replica.id, segment_.id, segment_.epoch,
-                            Replicate{.durability = segment_.durability,
+                            Replicate{.sync = sync,
+                                      .durability = segment_.durability,
                                       .start = segment_.start,
                                       .watermark = watermark_,
                                       .round = round_,
@@ -388,13 +412,29 @@ void Leader::on(const FetchReply& reply) {
 // ---- The end ----
 
 void Leader::handle(Close&) {
-  if (role_ != Role::kWriter) return;
-  role_ = Role::kDraining;
-  drain_until_ = now_ + options_.drain_max;
+  if (role_ == Role::kWriter && !sync_first_) sync_first_ = log_end_;
+}
+
+// What Qa copies hold on the disk that are what they were. What a lost one held counts for what was
+// acknowledged then, not for an end that nobody can take back.
+std::int64_t Leader::on_quorum_of_disks() const {
+  bool fsync = segment_.durability == Durability::kFsync;
+  std::vector<std::int64_t> held;
+  for (const auto& replica : replicas_)
+    held.push_back(replica.lost ? segment_.start : fsync ? replica.match : replica.synced);
+  auto nth = held.begin() + static_cast<std::ptrdiff_t>(segment_.ack_quorum - 1);
+  std::ranges::nth_element(held, nth, std::greater());
+  return *nth;
 }
 
 void Leader::try_close() {
+  if (role_ == Role::kWriter && sync_first_ &&
+      (segment_.durability == Durability::kFsync || on_quorum_of_disks() >= *sync_first_)) {
+    role_ = Role::kDraining;
+    drain_until_ = now_ + options_.drain_max;
+  }
   if (role_ != Role::kDraining || (watermark_ < log_end_ && now_ < drain_until_)) return;
+  if (on_quorum_of_disks() < watermark_) return;
   role_ = Role::kClosing;
   out_->close_at = watermark_;
   for (const auto& one : waiting_) out_->appended.push_back({one.ticket, Refusal::kUnknown});
@@ -415,10 +455,15 @@ void Leader::depose() {
 }
 
 void Leader::want_roll() {
-  if (role_ != Role::kWriter) return;
-  bool away = false, lost = false;
+  if (role_ != Role::kWriter && role_ != Role::kDraining) return;
+  auto lost = static_cast<std::size_t>(std::ranges::count(replicas_, true, &Replica::lost));
+  if (replicas_.size() - lost < segment_.ack_quorum) {
+    out_->roll = Roll::kQuorumLost;
+    return;
+  }
+  if (sync_first_) return;
+  bool away = false;
   for (const auto& replica : replicas_) {
-    lost |= replica.lost;
     away |=
         replica.behind_since != Instant::max() && now_ - replica.behind_since >= options_.away_max;
     away |= log_end_ - replica.match > options_.lag_records_max;
@@ -426,10 +471,10 @@ void Leader::want_roll() {
   // By what is acknowledged: what is not yet may have to be sent to the next one again.
   bool full = watermark_ - segment_.start >= options_.records_max ||
               (watermark_ == log_end_ && bytes_ >= static_cast<std::uint64_t>(options_.bytes_max));
-  out_->roll = full   ? Roll::kFull
-               : lost ? Roll::kReplicaLost
-               : away ? Roll::kReplicaAway
-                      : Roll::kNo;
+  out_->roll = full       ? Roll::kFull
+               : lost > 0 ? Roll::kReplicaLost
+               : away     ? Roll::kReplicaAway
+                          : Roll::kNo;
 }
 
 void Leader::set_wake() {
@@ -447,8 +492,10 @@ void Leader::set_wake() {
         now_ - replica.behind_since < options_.away_max)
       until(replica.behind_since + options_.away_max);
   }
+  for (const auto& replica : replicas_)
+    if (!replica.lost && wants_synced(replica)) until(replica.sync_asked_at + options_.retry);
   if (!producers_known_) until(fetch_at_);
-  if (role_ == Role::kDraining) until(drain_until_);
+  if (role_ == Role::kDraining && now_ < drain_until_) until(drain_until_);
   out_->wake_at = wake;
 }
 

@@ -92,7 +92,9 @@ class Leader {
     NodeId replica{};
     Run run{};  // no batches: it cannot be read
   };
-  struct Close {};    // a planned roll: drain, then end the segment at what is acknowledged (R27)
+  // A planned roll (R27): drain, then end the segment at what is acknowledged. Qa copies are on the
+  // disk up to there, whatever the durability: what is not yet is synced while appends go on.
+  struct Close {};
   struct Deposed {};  // metadata says that the segment is not open any more
   using Event = std::variant<Tick, Receive, Append, Confirm, LogRead, Close, Deposed>;
 
@@ -112,7 +114,9 @@ class Leader {
     std::int64_t from = 0;
     std::uint64_t bytes_max = 0;
   };
-  enum class Roll : std::uint8_t { kNo, kFull, kReplicaAway, kReplicaLost };
+  // kQuorumLost: fewer than Qa copies are what they were, so that this writer can neither
+  // acknowledge nor close; recovery has to end the segment (R41).
+  enum class Roll : std::uint8_t { kNo, kFull, kReplicaAway, kReplicaLost, kQuorumLost };
   struct Actions {
     std::vector<Message> messages{};  // to the own node, too
     std::vector<Appended> appended{};
@@ -121,7 +125,7 @@ class Leader {
     // One compare-and-swap in metadata: still open -> sealed here, and the next one opened. Given
     // once; repeat it until metadata says what became of the segment.
     std::optional<std::int64_t> close_at{};
-    Roll roll = Roll::kNo;  // wanted; the driver decides, and sends Close
+    Roll roll = Roll::kNo;  // wanted; the driver decides, and sends Close, or has it recovered
     Instant wake_at{};      // send a Tick then
 
     void clear();
@@ -151,8 +155,11 @@ class Leader {
   };
   struct Replica {
     NodeId id{};
-    std::int64_t match = 0;  // durable there; never falls
-    std::int64_t next = 0;   // to be sent
+    std::int64_t match = 0;       // durable there; never falls
+    std::int64_t synced = 0;      // on the disk there, as far as it was asked
+    std::int64_t sync_asked = 0;  // `match` when it was asked last
+    Instant sync_asked_at{};
+    std::int64_t next = 0;  // to be sent
     std::deque<InFlight> in_flight{};
     std::uint64_t in_flight_bytes = 0;
     Instant sent_at{}, progress_at{};       // the newest message to it; when `match` rose
@@ -199,8 +206,11 @@ class Leader {
   Instant retry_at(const Replica&) const;
   bool send_batches(Replica&);
   bool empty_is_due(const Replica&) const;
+  bool wants_synced(const Replica&) const;
+  bool sync_is_due(const Replica&) const;
   void send(Replica&, Run);
   std::int64_t quorum_match() const;
+  std::int64_t on_quorum_of_disks() const;
   void trim_window();
   void fetch_producers();
   void want_roll();
@@ -224,8 +234,9 @@ class Leader {
   std::int64_t log_end_ = 0;
   std::int64_t watermark_ = 0;  // never falls; once closing, it is the end
   std::uint64_t round_ = 0;
-  std::deque<Waiting> waiting_{};  // ends rise
-  std::deque<Asking> asking_{};    // rounds rise
+  std::deque<Waiting> waiting_{};             // ends rise
+  std::deque<Asking> asking_{};               // rounds rise
+  std::optional<std::int64_t> sync_first_{};  // to be closed: on Qa disks before it drains
   Instant drain_until_{};
 
   log::ProducerTable producers_{};

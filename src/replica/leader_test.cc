@@ -88,6 +88,72 @@ TEST_F(LeaderTest, closes_at_what_is_acknowledged_and_acknowledges_nothing_more)
   EXPECT_EQ(leader_->watermark(), 1);
 }
 
+TEST_F(LeaderTest, closes_an_os_segment_at_what_a_quorum_of_disks_holds) {
+  auto segment = three_replicas();
+  segment.durability = Durability::kOs;
+  leader_ = Leader::open({.self = kWriter, .incarnation = 5}, segment, {}, lease_).value();
+  append(1);
+  reply(2, 1);
+  reply(3, 1);
+  step(Leader::Close{});
+  ASSERT_FALSE(actions_.messages.empty());
+  EXPECT_TRUE(std::get<Replicate>(actions_.messages[0].body).sync);
+  append(2);  // it is still the writer
+  EXPECT_EQ(leader_->role(), Leader::Role::kWriter);
+  reply(2, 1, Answer::kSynced);
+  now_ += std::chrono::seconds(1);
+  step(Leader::Tick{});
+  EXPECT_EQ(leader_->role(), Leader::Role::kWriter);
+  reply(3, 1, Answer::kSynced);
+  EXPECT_EQ(leader_->role(), Leader::Role::kDraining);
+  reply(1, 2);
+  reply(2, 2);
+  EXPECT_EQ(leader_->watermark(), 2);
+  EXPECT_FALSE(actions_.close_at);  // the second batch is on no disk yet
+  reply(1, 2, Answer::kSynced);
+  EXPECT_FALSE(actions_.close_at);
+  reply(2, 2, Answer::kSynced);
+  EXPECT_EQ(actions_.close_at, 2);
+}
+
+TEST_F(LeaderTest, asks_for_a_roll_at_once_when_a_copy_is_lost) {
+  append(1);
+  reply(2, 1);
+  EXPECT_EQ(actions_.roll, Leader::Roll::kNo);
+  reply(3, 0, Answer::kLimbo);
+  EXPECT_EQ(actions_.roll, Leader::Roll::kReplicaLost);
+}
+
+TEST_F(LeaderTest, does_not_close_on_lost_copies_but_asks_for_recovery) {
+  append(1);
+  reply(2, 1);
+  reply(3, 1);
+  EXPECT_EQ(leader_->watermark(), 1);
+  reply(2, 0, Answer::kLimbo);
+  EXPECT_EQ(actions_.roll, Leader::Roll::kReplicaLost);
+  reply(3, 0, Answer::kLimbo);
+  EXPECT_EQ(actions_.roll, Leader::Roll::kQuorumLost);
+  step(Leader::Close{});
+  now_ += std::chrono::seconds(1);
+  step(Leader::Tick{});
+  EXPECT_FALSE(actions_.close_at);
+  EXPECT_EQ(actions_.roll, Leader::Roll::kQuorumLost);
+}
+
+TEST_F(LeaderTest, asks_for_a_roll_when_a_copy_stays_away_and_not_when_it_comes_back) {
+  append(1);
+  reply(1, 1);
+  reply(2, 1);
+  now_ += std::chrono::seconds(9);
+  step(Leader::Tick{});
+  EXPECT_EQ(actions_.roll, Leader::Roll::kNo);
+  now_ += std::chrono::seconds(1);
+  step(Leader::Tick{});
+  EXPECT_EQ(actions_.roll, Leader::Roll::kReplicaAway);
+  reply(3, 1);
+  EXPECT_EQ(actions_.roll, Leader::Roll::kNo);
+}
+
 TEST_F(LeaderTest, tells_the_watermark_within_5_ms_without_a_further_append) {
   append(1);
   reply(2, 1);

@@ -33,8 +33,10 @@ constexpr SegmentId kSegment{7};
 
 // One copy, what it wrote and what it said.
 struct OneCopy {
-  explicit OneCopy(std::optional<Copy> found = {}, Knowledge knowledge = Knowledge::kWhole)
-      : core(Follower::open({.self = kSelf, .segment = kSegment}, found, knowledge)) {}
+  explicit OneCopy(std::optional<Copy> found = {}, Knowledge knowledge = Knowledge::kWhole,
+                   Durability::Kind durability = Durability::kFsync)
+      : core(Follower::open({.self = kSelf, .segment = kSegment, .durability = durability}, found,
+                            knowledge)) {}
 
   void step(Follower::Event event) {
     Follower::Event events[] = {std::move(event)};
@@ -52,6 +54,7 @@ struct OneCopy {
   }
   void fence(std::uint32_t epoch) { receive({epoch}, Fence{}, kRecoverer); }
   void sync() { step(Follower::Persisted{written}); }
+  void reach_the_file() { step(Follower::Persisted{written, false}); }
   template <class Body>
   const Body* said() const {
     for (const auto& one : actions.messages)

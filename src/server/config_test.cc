@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "server/setup.h"
+#include "walrus_source_dir.h"
 
 namespace walrus::server {
 namespace {

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/coding.h"
+#include "walrus_source_dir.h"
 
 namespace walrus::corruption {
 namespace {

@@ -11,6 +11,7 @@
 #include "log/facade.h"
 #include "log/journal.h"
 #include "log/manifest.h"
+#include "walrus_source_dir.h"
 
 namespace walrus::golden {
 namespace {

@@ -1,16 +1,9 @@
 # Sourced by ./dev: fuzz. A fuzz target is build/fuzz/bin/fuzz_NAME, its corpus fuzz/corpus/NAME.
 # fuzz_planted holds a bug on purpose and must be found: it proves that the set-up can find one.
 
-# Every fuzz/NAME.cc is a target; corpus_NAME.cc and replay_main.cc are programs beside them. A
-# source that CMake does not declare makes the build fail. fuzz_kafka has many names: one per API.
+# All targets are in one program, walrus_fuzzer, which goes by the link that it is called by.
 build_fuzz_targets() {
-  local targets=() file
-  for file in fuzz/*.cc; do
-    [[ $file == */corpus_* || $file == *_main.cc ]] && continue
-    file=${file##*/}
-    targets+=("fuzz_${file%.cc}")
-  done
-  configure fuzz && say cmake --build --preset fuzz --target "${targets[@]}"
+  configure fuzz && say cmake --build --preset fuzz --target walrus_fuzzer
 }
 
 fuzz_targets() {
@@ -49,10 +42,10 @@ fuzz() {
   done
 }
 
-# Inside ./dev test: 5 s each, a target a core at a time; the corpora large enough, the planted bug
-# found. What a target says is kept and shown when it fails.
+# Inside ./dev test: the corpus and 2 s each, a target a core at a time; the corpora large enough,
+# the planted bug found. What a target says is kept and shown when it fails.
 fuzz_each_for_a_moment() {
-  local name at targets=() inputs status=0 running
+  local seconds=2 name at targets=() inputs status=0 running
   mapfile -t targets < <(fuzz_targets)
   if ((${#targets[@]} == 0)); then
     count_one failed "fuzz: no target was built"
@@ -71,8 +64,8 @@ fuzz_each_for_a_moment() {
   for ((at = 0; at < ${#targets[@]}; at += jobs)); do
     running=()
     for name in "${targets[@]:at:jobs}"; do
-      echo "+ ./dev fuzz $name --seconds 5"
-      fuzz_one "$name" 5 >"build/fuzz/found/$name.log" 2>&1 &
+      echo "+ ./dev fuzz $name --seconds $seconds"
+      fuzz_one "$name" "$seconds" >"build/fuzz/found/$name.log" 2>&1 &
       running+=("$name:$!")
     done
     for name in "${running[@]}"; do

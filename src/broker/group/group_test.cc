@@ -21,6 +21,7 @@
 #include <sstream>
 
 #include "broker/group/records.h"
+#include "walrus_source_dir.h"
 
 namespace walrus::broker {
 namespace {

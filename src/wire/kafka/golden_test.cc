@@ -6,6 +6,7 @@
 #include <set>
 #include <sstream>
 
+#include "walrus_source_dir.h"
 #include "wire/kafka/cluster.h"
 #include "wire/kafka/data.h"
 #include "wire/kafka/header.h"

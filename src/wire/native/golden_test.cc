@@ -4,6 +4,7 @@
 
 #include <fstream>
 
+#include "walrus_source_dir.h"
 #include "wire/native/frame.h"
 #include "wire/native/reply.h"
 #include "wire/native/request.h"

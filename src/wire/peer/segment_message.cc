@@ -32,7 +32,7 @@ void append_run(std::string& to, const Run& run) {
 }
 
 void append_body(std::string& to, const Replicate& body) {
-  append_byte(to, body.recovery ? 1 : 0);
+  append_byte(to, (body.recovery ? 1u : 0u) | (body.sync ? 2u : 0u));
   append_enum(to, body.durability);
   append_offset(to, body.start);
   append_offset(to, body.watermark);
@@ -108,11 +108,13 @@ class Parser : public SpoilingDecoder {
 };
 
 Durability::Kind durability_of(Parser& from) { return static_cast<Durability::Kind>(from.byte(2)); }
-Answer answer_of(Parser& from) { return static_cast<Answer>(from.byte(4)); }
+Answer answer_of(Parser& from) { return static_cast<Answer>(from.byte(5)); }
 
 Replicate parse_replicate(Parser& from) {
   Replicate body;
-  body.recovery = from.byte(1) == 1;
+  auto flags = from.byte(3);
+  body.recovery = (flags & 1) != 0;
+  body.sync = (flags & 2) != 0;
   body.durability = durability_of(from);
   body.start = from.offset();
   body.watermark = from.offset();

@@ -34,7 +34,14 @@ std::vector<SegmentMessage> all_messages() {
                          .durable = 202,
                          .run = run}),
       message(Fetch{.from = 202, .bytes_max = 1 << 20}),
-      message(FetchReply{.answer = Answer::kUnknown, .run = {.from = 202}})};
+      message(FetchReply{.answer = Answer::kUnknown, .run = {.from = 202}}),
+      message(Replicate{.sync = true,
+                        .durability = Durability::kOs,
+                        .start = 100,
+                        .watermark = 150,
+                        .round = 10,
+                        .run = {.from = 100}}),
+      message(ReplicateReply{.answer = Answer::kSynced, .durable = 200, .accepted = 202})};
 }
 
 std::string parcel_of(std::span<const SegmentMessage> messages) {
