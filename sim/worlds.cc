@@ -3,6 +3,7 @@
 #include "cluster_run.h"
 #include "groups_run.h"
 #include "log_run.h"
+#include "member_run.h"
 #include "meta_run.h"
 #include "node_run.h"
 #include "outcome.h"
@@ -120,6 +121,11 @@ std::vector<World> all_worlds() {
        "the metadata of a cluster",
        run_tallied<MetaRun>,
        [] { return meta_families(); },
+       {}},
+      {"member",
+       "nodes of a cluster with its metadata, as they ship",
+       run_tallied<MemberRun>,
+       [] { return member_families(); },
        {}},
       {"cluster",
        "segments that several nodes hold",

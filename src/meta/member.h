@@ -33,6 +33,7 @@
 #include "meta/machine.h"
 #include "meta/message.h"
 #include "net/rpc.h"
+#include "net/who_is.h"
 #include "raft/host.h"
 
 namespace walrus::meta {
@@ -201,6 +202,7 @@ class Member : public std::enable_shared_from_this<Member> {
   NodeId choose_peer();
   void learn_leader(const NotLeader&);
   static Task<void> find_peers(Self, Nanos deadline);
+  static Task<net::Found> who_is(Self, std::string address, net::Identity as, Nanos deadline);
   void take(Handout);
   void hand_over(const Handout&);
 

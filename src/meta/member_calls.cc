@@ -208,15 +208,25 @@ void Member::learn_leader(const NotLeader& who) {
     parts_.rpc.add_peer(hint_, who.address);
 }
 
+io::Task<net::Found> Member::who_is(Self self, std::string address, net::Identity as,
+                                    Nanos deadline) {
+  co_return co_await net::who_is(self->parts_.env, self->parts_.loop, self->parts_.transport,
+                                 std::move(address), as, std::min(self->left(deadline), kWhoIs));
+}
+
 // Nodes of the cluster behind the addresses that this one was told of.
 io::Task<void> Member::find_peers(Self self, Nanos deadline) {
   const auto me = self->options_.identity.peer();
   const auto addresses = self->options_.join;
   for (const auto& address : addresses) {
-    const auto found =
-        co_await net::who_is(self->parts_.env, self->parts_.loop, self->parts_.transport, address,
-                             me, std::min(self->left(deadline), kWhoIs));
+    auto found = co_await who_is(self, address, me, deadline);
+    // It is connected to this node already and takes no second connection of it; of a guest it may.
+    if (!found && found.error().code == Code::kBusy)
+      found = co_await who_is(
+          self, address, {{}, NodeId{self->parts_.env.random() | net::kGuestBit}, {1}}, deadline);
     if (self->stopped_) co_return fail(Code::kClosed, "this node stops");
+    // A later life of this node is known there: this one has nothing to expect.
+    if (!found && found.error().code == Code::kFenced) co_return std::unexpected(found.error());
     if (!found || found->node == me.node) continue;
     if (found->cluster != me.cluster)
       co_return fail(Code::kMismatch, "{} is of another cluster, {}, than this node, {}", address,

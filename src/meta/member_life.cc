@@ -50,6 +50,7 @@ io::Task<void> Member::join(Self self) {
   const auto peer = std::ranges::find(self->options_.listeners, "peer", &Listener::name)->address;
   const JoinRequest request{.node = self->options_.identity.node, .address = peer};
   Patience patience;
+  std::string last;
   while (!self->stopped_) {
     const auto deadline = self->parts_.env.mono() + kAttempt;
     WALRUS_CO_TRY(co_await find_peers(self, deadline));
@@ -57,6 +58,8 @@ io::Task<void> Member::join(Self self) {
     if (self->stopped_) break;
     if (answer) co_return Result<void>();
     if (!passes(answer.error())) co_return std::unexpected(answer.error());
+    if (std::exchange(last, answer.error().message) != answer.error().message)
+      log_line(self->parts_.log, LogLevel::kInfo, "node_waits_to_join", {{"why", answer.error()}});
     // Who was asked may have named the leader.
     if (self->hint_ == NodeId{}) co_await self->parts_.loop.sleep(patience.next(self->parts_.env));
   }
@@ -73,12 +76,14 @@ io::Task<void> Member::enroll(Self self) {
     if (outcome) {
       WALRUS_CO_ASSIGN(taken, self->judge_enrolment(*outcome));
     } else if (!taken) {
-      (void)co_await find_peers(self, self->parts_.env.mono() + kAttempt);
+      auto found = co_await find_peers(self, self->parts_.env.mono() + kAttempt);
+      if (!found && found.error().code == Code::kFenced) co_return found;
     }
-    const auto pause = patience.next(self->parts_.env);
+    const auto deadline = self->parts_.env.mono() + patience.next(self->parts_.env);
+    const auto asked = self->leader_;
     const Waiting waiting(*self);
-    for (const auto deadline = self->parts_.env.mono() + pause;
-         !self->stopped_ && !self->is_registered() && self->left(deadline) > Nanos(0);)
+    while (!self->stopped_ && !self->is_registered() && self->leader_ == asked &&
+           self->left(deadline) > Nanos(0))
       co_await waiting.gate->wait(self->left(deadline));
   }
   if (self->stopped_ || self->failure_) co_return Result<void>();

@@ -13,7 +13,6 @@ using Kind = raft::MemberChange::Kind;
 struct Candidate {
   NodeId id{};
   std::string rack{};
-  bool votes = false;
   int rank = 0;  // see rank_of
 };
 
@@ -66,9 +65,16 @@ std::vector<NodeId> choose_voters(const raft::Membership& group, const State& im
     if (node == nullptr || leaves(member.id, image, sight)) continue;
     nodes += node->state == NodeState::kActive || node->state == NodeState::kDraining;
     const auto rank = rank_of(member, *node, sight);
-    if (rank) candidates.push_back({member.id, node->rack, member.voter, *rank});
+    if (rank) candidates.push_back({member.id, node->rack, *rank});
   }
-  return choose(std::move(candidates), voters_for(nodes, voters_max));
+  const auto dead = [&](NodeId id) { return id != sight.self && !sight.alive.contains(id); };
+  const auto count = voters_for(nodes, voters_max);
+  if (count == 1) std::erase_if(candidates, [&](const auto& one) { return dead(one.id); });
+  auto chosen = choose(std::move(candidates), count);
+  // Those who are dead would have to confirm that they vote now.
+  const auto lacking = static_cast<std::size_t>(std::ranges::count_if(chosen, dead));
+  if (2 * lacking >= chosen.size()) chosen.clear();
+  return chosen;
 }
 
 // Registered nodes that are no members yet, and addresses that are others now.
@@ -102,7 +108,7 @@ std::vector<raft::MemberChange> next_members(const raft::Membership& group, cons
   const auto votes = [&](NodeId id) { return std::ranges::find(voters, id) != voters.end(); };
   std::vector<raft::MemberChange> changes;
   for (const auto& member : group.members) {
-    if (voters.empty()) break;  // nobody could take over
+    if (voters.empty()) break;  // nobody could take over now
     if (leaves(member.id, image, sight)) changes.push_back({Kind::kRemove, member.id, {}});
     else if (!member.voter && votes(member.id)) changes.push_back({Kind::kPromote, member.id, {}});
     else if (member.voter && !votes(member.id)) changes.push_back({Kind::kDemote, member.id, {}});

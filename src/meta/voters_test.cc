@@ -188,6 +188,25 @@ TEST_F(VotersTest, strangers_go_and_registered_nodes_come) {
   EXPECT_EQ(voters(), (Ids{1, 2, 3}));
 }
 
+// The only voter would be one that cannot even confirm that it is.
+TEST_F(VotersTest, the_dead_are_not_made_a_majority) {
+  begin(3);
+  settle();
+  cluster.set_state(1, NodeState::kDraining);
+  cluster.set_state(3, NodeState::kDraining);
+  cluster.set_state(3, NodeState::kDrained);
+  die(2);
+  settle();
+  EXPECT_EQ(voters(), Ids{1});  // it is being drained, but it is there
+  group = {};
+  begin(4);
+  settle();
+  die(2);
+  die(3, true);
+  cluster.set_state(4, NodeState::kRemoved, true);
+  EXPECT_TRUE(next_members(group, cluster.state, sight, voters_max).empty());
+}
+
 TEST_F(VotersTest, waits_while_a_change_is_under_way) {
   begin(3);
   group.joint = true;
