@@ -168,6 +168,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   void work_on_repairs(Instant now);
   bool start_repair(SegmentId, Repair&);
   void finish_repair(SegmentId);
+  void give_up_repair(SegmentId);
   const meta::Partition* partition_of(const PartitionId& id) const {
     return image_ ? image_->partitions.find(id) : nullptr;
   }
