@@ -9,6 +9,7 @@ namespace walrus::replica {
 namespace {
 
 constexpr Nanos kClaimAgain = std::chrono::milliseconds(300);
+constexpr Nanos kStall = std::chrono::seconds(2);  // of a repair: it makes way for others
 
 }  // namespace
 
@@ -441,15 +442,21 @@ bool NodeState::start_repair(SegmentId id, Repair& repair) {
   if (repair.order) sources.insert(sources.begin(), repair.order->from);
   push(id, *cell, Follower::Sealed{segment->end.value, std::move(sources)});
   repair.started = true;
+  repair.stalls_at = env_.mono() + kStall;
   return true;
 }
 
 void NodeState::work_on_repairs(Instant now) {
   std::size_t active = 0;
-  for (const auto& [id, repair] : repairs_) active += repair.started;
+  for (auto& [id, repair] : repairs_) {
+    repair.started = repair.started && copies_.contains(id);
+    active += repair.started && now < repair.stalls_at;
+  }
   std::vector<SegmentId> over, done;
   for (auto& [id, repair] : repairs_) {
-    if (repair.started && copies_.contains(id)) {
+    if (repair.started) {
+      auto reached = copies_.at(id).core->accepted();
+      if (std::exchange(repair.reached, reached) != reached) repair.stalls_at = now + kStall;
       if (now >= repair.again) done.push_back(id);
     } else if (active < options_.limits.copies_at_once) {
       // Its core may be there: opened by a message, it does not know yet that it is sealed.
@@ -487,8 +494,10 @@ void NodeState::finish_repair(SegmentId id) {
             if (found == repairs_.end()) return;
             found->second.proposed = false;
             found->second.again = env_.mono() + options_.limits.metadata_retry;
-            if (outcome && outcome->done()) repairs_.erase(found);
-            else refresh();
+            bool again = !outcome || outcome->refusal == meta::Refusal::kMismatch;
+            if (again) return refresh();
+            repairs_.erase(found);
+            if (!outcome->done()) orphans_.insert(id);  // there are enough without it
           });
 }
 

@@ -112,6 +112,8 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
     PartitionId partition{};
     std::optional<meta::Copy> order{};  // the controller's: to be reported
     bool started = false, proposed = false;
+    std::int64_t reached = -1;
+    Instant stalls_at{};  // unless it comes further
     Instant again{};
   };
 
