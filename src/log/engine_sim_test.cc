@@ -81,6 +81,24 @@ class EngineSimTest : public ::testing::TestWithParam<bool> {
 };
 
 // A group is vouched for by one mark, wherever in a file it ends: then the flusher is quiet.
+TEST_P(EngineSimTest, tells_a_log_that_was_torn_from_one_that_ends) {
+  auto& node = world_.node(0);
+  auto stream = create("orders");
+  auto first = append(stream, "whole");
+  ASSERT_TRUE(succeeds(first));
+  ASSERT_TRUE(succeeds(engine_->wait(first->pending)));
+  world_.run_for(seconds(1));
+  node.crash(io::CrashKind::kKill);
+  open(node.restart());
+  EXPECT_FALSE(engine_->opened_torn());
+  node.crash_after_ops(1, io::CrashKind::kKill,
+                       {.operation = "crash point", .file = "journal.frame_half"});
+  (void)append(engine_->find("orders").value(), "half");
+  ASSERT_TRUE(node.crashed());
+  open(node.restart());
+  EXPECT_EQ(engine_->opened_torn(), GetParam());  // what was in memory only has left nothing
+}
+
 TEST_P(EngineSimTest, syncs_a_group_and_its_mark_and_nothing_more) {
   auto stream = create("a");
   for (int i = 0; i < 400; ++i) {

@@ -104,6 +104,61 @@ TEST_P(EngineTest, keeps_what_was_appended_over_a_restart) {
   EXPECT_EQ(append(*again, "c"), 2);
 }
 
+std::string batch_at(std::int64_t offset, std::int32_t epoch, Bytes value) {
+  Record record{.value = value};
+  return record::encode({&record, 1}, {.base_offset = offset, .epoch = epoch});
+}
+
+TEST_P(EngineTest, a_copy_begins_at_an_offset_and_keeps_epochs_over_a_restart) {
+  open();
+  auto stream = create("copy");
+  ASSERT_TRUE(engine_->begin(stream, {1000}));
+  auto copy = [&](std::int64_t offset, std::int32_t epoch, Bytes value) {
+    auto bytes = batch_at(offset, epoch, value);
+    return engine_->append_copy(stream, record::BatchView(bytes));
+  };
+  EXPECT_EQ(copy(0, 7, "early").error().code, Code::kMismatch);
+  ASSERT_TRUE(copy(1000, 7, "a"));
+  ASSERT_TRUE(copy(1001, 7, "b"));
+  ASSERT_TRUE(engine_->truncate(stream, {1001}));
+  auto last = copy(1001, 7, "c");  // the epoch of before the cut
+  ASSERT_TRUE(last);
+  ASSERT_TRUE(engine_->wait(last->pending));
+  EXPECT_EQ(engine_->begin(stream, {2000}).error().code, Code::kExists);
+  for (bool stored : {false, true}) {
+    if (stored) ASSERT_TRUE(engine_->checkpoint());
+    engine_.reset();
+    open();
+    stream = engine_->find("copy").value();
+    EXPECT_THAT(values(stream, 1000), testing::ElementsAre("a", "c"));
+    auto bounds = engine_->bounds(stream);
+    EXPECT_EQ(bounds->log_start.value, 1000);
+    EXPECT_EQ(bounds->log_end.value, 1002);
+    EXPECT_EQ(bounds->epoch, 7);
+  }
+}
+
+TEST_P(EngineTest, an_empty_stream_begins_anew_only_further_on) {
+  open();
+  auto stream = create("copy");
+  ASSERT_TRUE(engine_->begin(stream, {50}));
+  ASSERT_TRUE(engine_->begin(stream, {50}));
+  EXPECT_EQ(engine_->begin(stream, {49}).error().code, Code::kOutOfRange);
+  engine_.reset();
+  open();
+  EXPECT_EQ(engine_->bounds(engine_->find("copy").value())->log_end.value, 50);
+}
+
+TEST_P(EngineTest, a_log_that_was_closed_is_not_torn) {
+  open();
+  auto stream = create("orders");
+  for (int i = 0; i < 3; ++i) append(stream, "value");
+  EXPECT_FALSE(engine_->opened_torn());
+  engine_.reset();
+  open();
+  EXPECT_FALSE(engine_->opened_torn());
+}
+
 TEST_P(EngineTest, wraps_its_journal_many_times) {
   open();
   auto stream = create("big", {.durability = {Durability::kOs}, .segment_records_max = 1000});

@@ -43,9 +43,10 @@
 //
 // An lsn is a place in the shard's journal: base lsn of the file + position. A group is what one
 // sync covers; it starts on a new block, and no block is written again after a sync was issued for
-// it. The largest synced_to found at recovery is D: a bad frame below D is corruption (never cut),
-// one at or above D was never known to be synced (the log ends there, whatever follows). Recovery
-// appends to no file it found: frames at or above D are copied into a new file and synced.
+// it; the rest of its last block is zeros. The largest synced_to found at recovery is D: a bad
+// frame below D is corruption (never cut), one at or above D was never known to be synced (the log
+// ends there, whatever follows). Recovery appends to no file it found: frames at or above D are
+// copied into a new file and synced.
 //
 // Two ways to encode. Mapped: into the page cache through a shared mapping. Written: into memory,
 // one write a group. Not thread-safe: the shard's lock is held, except in SyncJob::run().

@@ -150,5 +150,21 @@ TEST(ProducerTable, refuses_a_count_that_the_bytes_cannot_hold) {
   EXPECT_EQ(ProducerTable::decode(decoder).error().code, Code::kCorrupt);
 }
 
+TEST(ProducerTable, follows_with_the_batches_that_came_later) {
+  ProducerTable before, later, all;
+  for (int i = 0; i < 8; ++i) {
+    auto& half = i < 4 ? before : later;
+    half.add(7, 0, i * 10, 10, i * 10, 0);
+    all.add(7, 0, i * 10, 10, i * 10, 0);
+  }
+  later.add(8, 1, 0, 1, 80, 0);
+  all.add(8, 1, 0, 1, 80, 0);
+  before.follow(later);
+  std::string followed, added;
+  before.encode(followed);
+  all.encode(added);
+  EXPECT_EQ(followed, added);
+}
+
 }  // namespace
 }  // namespace walrus::log

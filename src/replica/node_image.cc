@@ -9,6 +9,7 @@ namespace walrus::replica {
 namespace {
 
 constexpr Nanos kClaimAgain = std::chrono::milliseconds(300);
+constexpr Nanos kStall = std::chrono::seconds(2);  // of a repair: it makes way for others
 
 }  // namespace
 
@@ -120,7 +121,7 @@ void NodeState::apply(ImageRef image) {
     std::set<SegmentId> mine;
     for (const auto& [id, part] : parts_) mine.insert(part.mine.begin(), part.mine.end());
     for (auto segment : store_->segments())
-      if (!mine.contains(segment)) orphans_.insert(segment);
+      if (!mine.contains(segment) && !repairs_.contains(segment)) orphans_.insert(segment);
   }
   post_turn();
 }
@@ -441,15 +442,21 @@ bool NodeState::start_repair(SegmentId id, Repair& repair) {
   if (repair.order) sources.insert(sources.begin(), repair.order->from);
   push(id, *cell, Follower::Sealed{segment->end.value, std::move(sources)});
   repair.started = true;
+  repair.stalls_at = env_.mono() + kStall;
   return true;
 }
 
 void NodeState::work_on_repairs(Instant now) {
   std::size_t active = 0;
-  for (const auto& [id, repair] : repairs_) active += repair.started;
+  for (auto& [id, repair] : repairs_) {
+    repair.started = repair.started && copies_.contains(id);
+    active += repair.started && now < repair.stalls_at;
+  }
   std::vector<SegmentId> over, done;
   for (auto& [id, repair] : repairs_) {
-    if (repair.started && copies_.contains(id)) {
+    if (repair.started) {
+      auto reached = copies_.at(id).core->accepted();
+      if (std::exchange(repair.reached, reached) != reached) repair.stalls_at = now + kStall;
       if (now >= repair.again) done.push_back(id);
     } else if (active < options_.limits.copies_at_once) {
       // Its core may be there: opened by a message, it does not know yet that it is sealed.
@@ -457,19 +464,25 @@ void NodeState::work_on_repairs(Instant now) {
       else over.push_back(id);
     }
   }
-  for (auto id : over) repairs_.erase(id);
+  for (auto id : over) give_up_repair(id);
   for (auto id : done) finish_repair(id);
+}
+
+// Metadata does not know the segment any more.
+void NodeState::give_up_repair(SegmentId id) {
+  repairs_.erase(id);
+  orphans_.insert(id);
 }
 
 void NodeState::finish_repair(SegmentId id) {
   auto& repair = repairs_.at(id);
-  auto cell = copies_.find(id);
-  if (cell == copies_.end() || !cell->second.core->complete() || !cell->second.core->idle()) return;
   const auto* partition = partition_of(repair.partition);
   auto segment = partition ? partition->sealed.find(id) : std::nullopt;
-  bool told = segment && meta::is_replica(*segment, options_.self) &&
-              image_->intact(*segment, options_.self);
-  if (!repair.order || !segment || told) return void(repairs_.erase(id));
+  if (!segment) return give_up_repair(id);
+  auto cell = copies_.find(id);
+  if (cell == copies_.end() || !cell->second.core->complete() || !cell->second.core->idle()) return;
+  bool told = meta::is_replica(*segment, options_.self) && image_->intact(*segment, options_.self);
+  if (!repair.order || told) return void(repairs_.erase(id));
   if (repair.proposed || env_.mono() < repair.again) return;
   repair.proposed = true;
   meta::CopyMove move{.segment = id, .added = {options_.self}};
@@ -481,14 +494,17 @@ void NodeState::finish_repair(SegmentId id) {
             if (found == repairs_.end()) return;
             found->second.proposed = false;
             found->second.again = env_.mono() + options_.limits.metadata_retry;
-            if (outcome && outcome->done()) repairs_.erase(found);
-            else refresh();
+            bool again = !outcome || outcome->refusal == meta::Refusal::kMismatch;
+            if (again) return refresh();
+            repairs_.erase(found);
+            if (!outcome->done()) orphans_.insert(id);  // there are enough without it
           });
 }
 
 // Copies of segments that metadata does not know, or has placed elsewhere, go (R32). Ids are never
 // given again, but a segment may come back to a node: so an image that is current decides.
 boost::asio::awaitable<void> NodeState::sweep(std::shared_ptr<NodeState> self) {
+  auto candidates = self->orphans_;
   auto current = co_await self->metadata_.current();
   if (self->stopped_) co_return;
   self->sweeping_ = false;
@@ -498,10 +514,11 @@ boost::asio::awaitable<void> NodeState::sweep(std::shared_ptr<NodeState> self) {
     auto mine = self->find_mine(partition);
     kept.insert(mine.begin(), mine.end());
   });
-  for (auto segment : std::exchange(self->orphans_, {})) {
-    bool stays = kept.contains(segment) || self->repairs_.contains(segment) ||
-                 segment >= (*current)->next_segment;
-    if (stays) continue;
+  for (auto segment : candidates) {
+    // What came back meanwhile is none any more, also if it has gone again since.
+    if (self->orphans_.erase(segment) == 0 || kept.contains(segment) ||
+        self->repairs_.contains(segment))
+      continue;
     self->close_copy(segment);
     if (!self->store_->has(segment)) continue;
     self->store_->remove(segment);

@@ -146,7 +146,8 @@ void NodeState::post_turn() {
   if (turn_runs_ || std::exchange(turn_posted_, true)) return;
   loop_.post([self = shared_from_this()] {
     self->turn_posted_ = false;
-    if (!self->stopped_) self->turn();
+    if (!self->stopped_) return self->turn();
+    for (auto& call : std::exchange(self->calls_, {})) call();
   });
 }
 

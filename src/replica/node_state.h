@@ -112,6 +112,8 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
     PartitionId partition{};
     std::optional<meta::Copy> order{};  // the controller's: to be reported
     bool started = false, proposed = false;
+    std::int64_t reached = -1;
+    Instant stalls_at{};  // unless it comes further
     Instant again{};
   };
 
@@ -168,6 +170,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   void work_on_repairs(Instant now);
   bool start_repair(SegmentId, Repair&);
   void finish_repair(SegmentId);
+  void give_up_repair(SegmentId);
   const meta::Partition* partition_of(const PartitionId& id) const {
     return image_ ? image_->partitions.find(id) : nullptr;
   }

@@ -295,6 +295,30 @@ TEST_F(NodeTest, a_leader_that_is_cut_off_takes_nothing_once_its_lease_is_over) 
   expect_everywhere(id, there);
 }
 
+TEST_F(NodeTest, a_node_that_stops_ends_its_segments_and_others_go_on) {
+  begin();
+  PartitionId id{nodes_->create("orders", 1, 3), 0};
+  ASSERT_EQ(append(id, "v0"), 0);
+  auto stopped = leader(id);
+  auto begun = nodes_->world().now();
+  ASSERT_TRUE(nodes_->await(stopped, nodes_->node(stopped).stop(5s)));
+  EXPECT_LT(nodes_->world().now() - begun, 500ms);
+  EXPECT_EQ(nodes_->state().partitions.find(id)->sealed_end.value, 1);
+  EXPECT_EQ(append_at(stopped, id, batch_of("no")).refusal, Refusal::kNotLeader);
+  nodes_->drop(nodes_->processes()[stopped]);
+  EXPECT_EQ(append(id, "v1"), 1);
+}
+
+TEST_F(NodeTest, an_append_with_another_expected_offset_is_refused) {
+  begin();
+  PartitionId id{nodes_->create("orders", 1, 3), 0};
+  ASSERT_EQ(append(id, "v0"), 0);
+  auto here = leader(id);
+  EXPECT_EQ(append_at(here, id, batch_of("no"), {.expected_next = Offset{0}}).refusal,
+            Refusal::kMismatch);
+  EXPECT_EQ(append_at(here, id, batch_of("v1"), {.expected_next = Offset{1}}).first.value, 1);
+}
+
 TEST_F(NodeTest, many_partitions_go_on_together_when_a_node_dies) {
   begin(3, 4);
   constexpr std::uint32_t kPartitions = 60;

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/check.h"
 #include "io/sim/sim_world.h"
 #include "meta/planner.h"
 #include "net/transport.h"
@@ -254,7 +255,7 @@ class SimulatedNodes {
 
   void register_node(Process& process) {
     if (std::exchange(process.wiped, false))
-      process.directory.bytes.fill(static_cast<char>('A' + world_->random() % 26));
+      for (auto& byte : process.directory.bytes) byte = static_cast<char>(world_->random());
     const auto* known = state_.nodes.find(process.id());
     meta::RegisterNode life{.node = process.id(),
                             .expected = known ? known->version : meta::Version{},
@@ -262,7 +263,7 @@ class SimulatedNodes {
                             .incarnation = process.incarnation,
                             .listeners = {{"peer", "10.0.0.1:9093"}}};
     if (known) life.claimed.push_back(known->incarnation);
-    change(life);
+    CHECK(change(life).done());
     known = state_.nodes.find(process.id());
     if (known && known->state == meta::NodeState::kJoining)
       change(meta::SetNodeState{process.id(), known->version, meta::NodeState::kActive, false});
