@@ -53,12 +53,15 @@ io::Task<std::vector<std::uint64_t>> decide(std::shared_ptr<Bridge> bridge, Chan
   auto deadline = bridge->env().mono() + timeout;
   auto image = bridge->image();
   while (true) {
-    WALRUS_CO_ASSIGN(auto changes, plan(*image));
-    if (changes.empty()) {
-      WALRUS_CO_TRY(co_await bridge->seen(image->version, timeout));
+    auto changes = plan(*image);
+    if (!changes || changes->empty()) {
+      // Whoever is told so finds it so on this node.
+      auto seen = co_await bridge->seen(image->version, timeout);
+      if (!changes) co_return std::unexpected(std::move(changes).error());
+      WALRUS_CO_TRY(seen);
       co_return std::vector<std::uint64_t>();
     }
-    auto made = co_await attempt(*bridge, std::move(changes));
+    auto made = co_await attempt(*bridge, std::move(*changes));
     if (made && made->done) {
       WALRUS_CO_TRY(co_await bridge->seen(made->version, timeout));
       co_return std::move(made->values);

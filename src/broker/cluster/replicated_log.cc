@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "broker/run_on.h"
+#include "replica/copy_format.h"
 
 namespace walrus::broker {
 namespace {
@@ -43,10 +44,6 @@ io::Task<Offset> confirm_there(std::shared_ptr<Bridge> bridge, ViewRef view) {
 }
 
 }  // namespace
-
-std::string segment_stream_name(SegmentId segment) {
-  return fmt::format("__segment/{:016x}", segment.value);
-}
 
 struct ReplicatedLog::Answer {
   std::shared_ptr<ReplicatedLog> log{};
@@ -142,7 +139,7 @@ void ReplicatedLog::cancel(std::uint64_t id) {
 }
 
 std::optional<StreamInfo> ReplicatedLog::copy_here(SegmentId segment) const {
-  auto stream = bridge_->engine().find(segment_stream_name(segment));
+  auto stream = bridge_->engine().find(replica::copy_stream_name(segment));
   if (!stream) return std::nullopt;
   auto info = bridge_->engine().info(*stream);
   return info ? std::optional(std::move(*info)) : std::nullopt;

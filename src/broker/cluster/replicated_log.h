@@ -48,7 +48,4 @@ class ReplicatedLog final : public Log, public std::enable_shared_from_this<Repl
   std::vector<log::Done<void>> for_room_;
 };
 
-// The stream of the engine that holds this node's copy of a segment.
-std::string segment_stream_name(SegmentId);
-
 }  // namespace walrus::broker
