@@ -189,6 +189,7 @@ io::Task<NodeId> OwnersRun::find(bool group) {
 }
 
 void OwnersRun::refused(const Error& error) {
+  say(fmt::format("refused: {}", error.message));
   if (error.code == Code::kFenced) ++tally_.hits["answered-elsewhere"];
   if (error.code == Code::kBusy) ++tally_.hits["answered-loading"];
   if (error.code == Code::kTimeout) ++tally_.hits["unknown-outcome"];
