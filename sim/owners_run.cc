@@ -156,6 +156,9 @@ void OwnersRun::bring_back() {
   say(fmt::format("node {} is back", place + 1));
   if (!world().node(static_cast<int>(place)).crashed()) {
     process.deaf = false;
+    process.loop->post([&process, image = std::make_shared<const meta::State>(nodes_->state())] {
+      process.node->learned(image);
+    });
     tell(nodes_->state());
     return;
   }
