@@ -13,8 +13,7 @@ Result<std::shared_ptr<Queue>> Local::queue(const Topic& asked) {
   if (good) return found->second;
   if (stopped_) return fail(Code::kClosed, "shutting down");
   WALRUS_ASSIGN(auto cursors, this->cursors(*topic));
-  WALRUS_ASSIGN(auto opened, Queue::open({engine().env(), loop_, broker_.confirm_end_}, cursors,
-                                         topic->partitions));
+  WALRUS_ASSIGN(auto opened, Queue::open(engine().env(), loop_, cursors, topic->partitions));
   queues_.insert_or_assign(topic->id, opened);
   return opened;
 }

@@ -42,10 +42,11 @@ Offset Queue::Lane::committed() const {
   return Offset{position};
 }
 
-Result<std::shared_ptr<Queue>> Queue::open(const Parts& parts, std::shared_ptr<Cursors> cursors,
+Result<std::shared_ptr<Queue>> Queue::open(io::Env& env, io::Loop& loop,
+                                           std::shared_ptr<Cursors> cursors,
                                            std::vector<LogRef> partitions) {
   CHECK(!partitions.empty());
-  std::shared_ptr<Queue> queue(new Queue(parts, std::move(cursors)));
+  std::shared_ptr<Queue> queue(new Queue(env, loop, std::move(cursors)));
   for (auto& log : partitions) {
     auto number = queue->lanes_.size();
     auto& lane = queue->lanes_.emplace_back();
@@ -128,7 +129,7 @@ io::Task<std::vector<Offset>> Queue::confirm(std::optional<std::size_t> partitio
   auto [from, count] = range(partition);
   std::vector<Offset> ends;
   for (auto i = from; i < from + count; ++i) {
-    WALRUS_CO_ASSIGN(auto end, co_await confirm_(lanes_[i].log));
+    WALRUS_CO_ASSIGN(auto end, co_await lanes_[i].log->confirm());
     ends.push_back(end);
   }
   co_return ends;
@@ -238,7 +239,7 @@ io::Task<bool> Queue::pass_over(std::size_t partition) {
     lane.read_to = lane.next = bounds.log_start;
     co_return true;
   }
-  WALRUS_CO_ASSIGN(auto end, co_await confirm_(lane.log));
+  WALRUS_CO_ASSIGN(auto end, co_await lane.log->confirm());
   if (lane.read_to <= end) co_return false;  // not here yet
   // What was read has been lost, as its durability allows: their offsets are given again.
   lane.read_to = lane.next = end;

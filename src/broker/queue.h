@@ -53,14 +53,8 @@ class Queue : public std::enable_shared_from_this<Queue> {
     std::size_t bytes_max = 1 << 20;  // one record always fits
   };
 
-  struct Parts {
-    io::Env& env;
-    io::Loop& loop;
-    // Where a partition ends, with everything that was acknowledged by anybody before.
-    std::function<io::Task<Offset>(LogRef)> confirm;
-  };
   // Reads the durable positions.
-  static Result<std::shared_ptr<Queue>> open(const Parts&, std::shared_ptr<Cursors>,
+  static Result<std::shared_ptr<Queue>> open(io::Env&, io::Loop&, std::shared_ptr<Cursors>,
                                              std::vector<LogRef> partitions);
 
   // The next records of one partition, or of all in turn. Empty: none for now.
@@ -99,8 +93,8 @@ class Queue : public std::enable_shared_from_this<Queue> {
     bool quiet() const { return claimed.empty() && restored.empty(); }
   };
 
-  Queue(const Parts& parts, std::shared_ptr<Cursors> cursors)
-      : env_(parts.env), loop_(parts.loop), confirm_(parts.confirm), cursors_(std::move(cursors)) {}
+  Queue(io::Env& env, io::Loop& loop, std::shared_ptr<Cursors> cursors)
+      : env_(env), loop_(loop), cursors_(std::move(cursors)) {}
   io::Task<void> refill(std::size_t partition);
   io::Task<bool> refill_once(std::size_t partition);
   io::Task<bool> pass_over(std::size_t partition);
@@ -118,7 +112,6 @@ class Queue : public std::enable_shared_from_this<Queue> {
 
   io::Env& env_;
   io::Loop& loop_;
-  const std::function<io::Task<Offset>(LogRef)> confirm_;
   const std::shared_ptr<Cursors> cursors_;  // shared with what is being committed
   std::deque<Lane> lanes_;                  // as many as at first
   std::size_t turn_ = 0;

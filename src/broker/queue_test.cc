@@ -44,9 +44,7 @@ class QueueTest : public testing::Test {
     for (const auto& stream : streams_)
       logs.push_back(std::make_shared<LocalLog>(*engine_, stream, NodeId{1}));
     auto cursors = std::make_shared<TableCursors>(*engine_, streams_);
-    auto queue = Queue::open(
-        {*env_, *loop_, [](LogRef log) -> io::Task<Offset> { co_return co_await log->confirm(); }},
-        cursors, logs);
+    auto queue = Queue::open(*env_, *loop_, cursors, logs);
     ASSERT_TRUE(queue.has_value()) << queue.error().message;
     queue_ = *queue;
   }

@@ -17,8 +17,8 @@ import sys
 
 FAMILY_HITS_MIN, SEEDS_FOR_FAMILIES = 50, 500
 # Seeds a process.
-CHUNKS = {"log": 20, "groups": 20, "raft": 250, "node": 20, "service": 10, "meta": 250,
-          "member": 20, "cluster": 25, "replica": 25}
+CHUNKS = {"log": 20, "groups": 20, "owners": 20, "raft": 250, "node": 20, "service": 10,
+          "meta": 250, "member": 20, "cluster": 25, "replica": 25}
 HANG_SECONDS = 240  # a chunk takes a few; a seed that hangs is named, and the others go on
 
 

@@ -3,67 +3,18 @@
 #include <algorithm>
 #include <utility>
 
-#include "base/coding.h"
-#include "broker/cluster/replicated_log.h"
+#include "broker/cluster/reach_log.h"
 #include "broker/run_on.h"
 
 namespace walrus::broker {
 namespace {
 
 constexpr io::Nanos kLookInterval = std::chrono::milliseconds(500);
-constexpr std::uint8_t kVersion = 1;
 
-std::unexpected<Error> corrupt() { return fail(Code::kCorrupt, "a damaged message of a queue"); }
-
-std::string encode_confirm(const PartitionId& id) {
-  std::string body;
-  append_le(body, kVersion);
-  body.append(id.topic.bytes.data(), id.topic.bytes.size());
-  append_le(body, id.index);
-  return body;
+LogRef reach(const std::shared_ptr<Bridge>& bridge, net::Rpc& rpc, const LogRef& log) {
+  auto replicated = std::dynamic_pointer_cast<ReplicatedLog>(log);
+  return replicated ? std::make_shared<ReachLog>(bridge, rpc, replicated) : log;
 }
-
-Result<PartitionId> decode_confirm(Bytes body) {
-  PartitionId id;
-  Decoder from(body);
-  auto version = from.le<std::uint8_t>();
-  if (version && *version != kVersion)
-    return fail(Code::kVersion, "confirm of version {}", *version);
-  auto topic = from.take(id.topic.bytes.size());
-  auto index = from.le<std::uint32_t>();
-  if (!from.ok() || !from.at_end()) return corrupt();
-  std::ranges::copy(*topic, id.topic.bytes.begin());
-  id.index = *index;
-  return id;
-}
-
-io::Task<Offset> confirm_there(std::shared_ptr<Bridge> bridge, PartitionId id) {
-  WALRUS_CO_ASSIGN(auto* node, bridge->node());
-  io::Signal signal(bridge->loop());
-  auto end = std::make_shared<Offset>();
-  node->confirm(id, [end, set = signal.setter()](Result<Offset> confirmed) mutable {
-    if (confirmed) *end = *confirmed;
-    set(confirmed ? Result<void>() : std::unexpected(confirmed.error()));
-  });
-  WALRUS_CO_TRY(co_await signal.wait());
-  co_return *end;
-}
-
-io::Task<std::string> answer_confirm(std::shared_ptr<Bridge> bridge, std::string body) {
-  WALRUS_CO_ASSIGN(auto id, decode_confirm(body));
-  WALRUS_CO_ASSIGN(auto end, co_await confirm_there(bridge, id));
-  std::string reply;
-  append_le(reply, kVersion);
-  append_le(reply, end.value);
-  co_return reply;
-}
-
-io::Task<Offset> confirm_for(std::weak_ptr<Owners> weak, LogRef log) {
-  auto self = weak.lock();
-  if (!self) co_return fail(Code::kClosed, "shutting down");
-  co_return co_await self->confirm(std::move(log));
-}
-
 }  // namespace
 
 std::shared_ptr<Owners> Owners::start(std::shared_ptr<Bridge> bridge, net::Rpc& rpc, Broker& broker,
@@ -77,10 +28,8 @@ std::shared_ptr<Owners> Owners::start(std::shared_ptr<Bridge> bridge, net::Rpc& 
         if (!self) return fail(Code::kClosed, "shutting down");
         return self->open_cursors(topic);
       },
-      [weak](LogRef log) { return confirm_for(weak, std::move(log)); });
-  rpc.handle(kConfirmMethod, [bridge](net::Request request) {
-    return answer_confirm(bridge, std::move(request.body));
-  });
+      [bridge, &rpc](const LogRef& log) { return reach(bridge, rpc, log); });
+  serve_reach(rpc, bridge);
   bridge->on_image([weak](const ImageRef& image) {
     if (auto self = weak.lock()) self->learned(image);
   });
@@ -264,23 +213,6 @@ io::Task<NodeId> Owners::find(Kind kind, std::string name, io::Nanos timeout) {
     (void)co_await signal.wait(std::min(left, kLookInterval));
     changed_.remove(waiter);
   }
-}
-
-io::Task<Offset> Owners::confirm(LogRef log) {
-  auto self = shared_from_this();
-  WALRUS_CO_ASSIGN(auto bounds, log->bounds());
-  const auto* replicated = dynamic_cast<const ReplicatedLog*>(log.get());
-  bool elsewhere =
-      replicated != nullptr && bounds.leader != NodeId{} && bounds.leader != bridge_->self();
-  if (!elsewhere) co_return co_await log->confirm();
-  WALRUS_CO_ASSIGN(auto reply, co_await rpc_.call(
-                                   bounds.leader, kConfirmMethod, encode_confirm(replicated->id()),
-                                   net::CallOptions{.timeout = options_.confirm_timeout}));
-  Decoder from(reply);
-  auto version = from.le<std::uint8_t>();
-  auto end = from.le<std::int64_t>();
-  if (version != kVersion || !end || *end < 0 || !from.at_end()) co_return corrupt();
-  co_return Offset{*end};
 }
 
 // What fails is asked for again.

@@ -11,12 +11,7 @@
 // finds that somebody else has written (LogJournal), it lets go. What an image says is a hint only:
 // it is the journal that keeps owners apart.
 //
-// The queue of a topic has to know where its partitions end, whoever leads them: confirm() asks the
-// leader. Method of the peer protocol:
-//
-//   1040  confirm   call. version u8 = 1 | topic id 16 bytes | u32 le partition
-//                   reply: version u8 = 1 | i64 le high watermark; or an error: busy (it does not
-//                   lead), not found
+// The queue and the consumers of a topic read it through ReachLog (reach_log.h), wherever it is.
 
 #include <functional>
 #include <memory>
@@ -34,12 +29,9 @@ namespace walrus::broker {
 
 constexpr Bytes kCursorsStream = "__cursors";
 
-constexpr net::Method kConfirmMethod{0x410};
-
 struct OwnersOptions {
   std::size_t partitions = 8;  // of an internal topic that is made here
   std::uint32_t replication_factor = 3;
-  io::Nanos confirm_timeout = std::chrono::seconds(3);
   io::Nanos retry = std::chrono::milliseconds(100);  // of what failed to be taken over
   LogJournalOptions journal{};
 };
@@ -60,9 +52,6 @@ class Owners : public std::enable_shared_from_this<Owners> {
   // may know better, and answers kFenced.
   io::Task<NodeId> coordinator_of(io::Loop& here, std::string group, io::Nanos timeout);
   io::Task<NodeId> owner_of(io::Loop& here, std::string topic, io::Nanos timeout);
-
-  // Where a partition ends, with everything that was acknowledged before the call. On the loop.
-  io::Task<Offset> confirm(LogRef);
 
  private:
   enum Kind : std::size_t { kGroups, kCursors, kKinds };
