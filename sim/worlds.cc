@@ -6,6 +6,7 @@
 #include "meta_run.h"
 #include "node_run.h"
 #include "outcome.h"
+#include "owners_run.h"
 #include "raft_run.h"
 
 namespace walrus::sim {
@@ -96,6 +97,11 @@ std::vector<World> all_worlds() {
        "consumer groups and a producer of a server that does",
        run_tallied<GroupsRun>,
        [] { return groups_families(); },
+       {}},
+      {"owners",
+       "consumer groups, queues and consumers of a cluster whose nodes fail",
+       run_tallied<OwnersRun>,
+       [] { return owners_families(); },
        {}},
       {"raft",
        "the core of a Raft group",

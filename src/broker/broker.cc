@@ -97,6 +97,7 @@ void Local::see_catalogue() {
   auto version = broker_.catalogue_->version();
   if (version == seen_version_) return;
   topics_.clear();
+  owned_.clear();
   names_.clear();
   seen_version_ = version;
 }

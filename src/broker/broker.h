@@ -60,8 +60,12 @@ class Broker {
   // be told before anything is served.
   // kFenced: they are kept by another node; kBusy: here, or nowhere, for now.
   using OpenCursors = std::function<Result<std::shared_ptr<Cursors>>(const Topic&)>;
-  void keep_cursors(OpenCursors open) { open_cursors_ = std::move(open); }
-  const BrokerOptions& options() const { return options_; }
+  // A partition as who owns its queue reads it, where no copy of it need be.
+  using Reach = std::function<LogRef(const LogRef&)>;
+  void keep_cursors(OpenCursors open, Reach reach) {
+    open_cursors_ = std::move(open);
+    reach_ = std::move(reach);
+  }
 
   // Set by whoever watches the disk: appends are refused with kNoSpace before the disk is full.
   void set_storage_low(bool low) { storage_low_.store(low, std::memory_order_relaxed); }
@@ -78,6 +82,7 @@ class Broker {
   const BrokerOptions options_;
   std::unique_ptr<Catalogue> catalogue_;
   OpenCursors open_cursors_;  // none: the topics' own streams
+  Reach reach_;               // likewise
   std::vector<std::unique_ptr<Local>> locals_;
   std::atomic<bool> storage_low_{false};
 };
@@ -249,7 +254,7 @@ class Local {
   io::Task<bool> wait_available_here(TopicRef, Partition, io::Nanos timeout);
   io::Task<ReadResult> poll_here(TopicRef, Partition, std::string consumer, ReadRequest);
   io::Task<void> commit_here(TopicRef, std::size_t partition, std::string consumer, Offset next);
-  Result<TopicRef> mine(const Topic&);
+  Result<TopicRef> mine(const Topic&);  // as its owner has it
   Result<std::shared_ptr<Cursors>> cursors(const Topic&);
   io::Task<Offset> consumer_position(TopicRef, std::size_t partition, std::string consumer);
   io::Task<void> wait_any_position(TopicRef, std::string consumer, io::Nanos timeout);
@@ -259,7 +264,8 @@ class Local {
   io::Loop& loop_;
   std::uint64_t seen_version_ = 0;
   std::unordered_map<std::string, TopicRef> topics_;
-  std::map<Uuid, std::string> names_;              // of topics, by id; may be outdated
+  std::map<Uuid, std::string> names_;  // of topics, by id; may be outdated
+  std::map<Uuid, TopicRef> owned_;     // by mine(), of those that are read from elsewhere too
   std::map<Uuid, std::shared_ptr<Queue>> queues_;  // by the topic's id
   std::shared_ptr<Waiters> waiters_ = std::make_shared<Waiters>();
   bool stopped_ = false;

@@ -11,11 +11,17 @@ std::unexpected<Error> stopping() { return fail(Code::kClosed, "shutting down");
 
 }  // namespace
 
-// The same topic, as this loop has it.
+// The same topic, as this loop has it; in a cluster with partitions that can be read wherever they
+// are.
 Result<TopicRef> Local::mine(const Topic& topic) {
   WALRUS_ASSIGN(auto found, find(topic.name));
   if (found->id != topic.id) return fail(Code::kNotFound, "unknown topic {}", topic.name);
-  return found;
+  if (!broker_.reach_) return found;
+  auto& owned = owned_[topic.id];
+  if (owned && owned->partitions.size() == found->partitions.size()) return owned;
+  owned = std::make_shared<Topic>(*found);
+  for (auto& log : owned->partitions) log = broker_.reach_(log);
+  return owned;
 }
 
 Result<std::shared_ptr<Cursors>> Local::cursors(const Topic& topic) {

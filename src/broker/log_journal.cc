@@ -296,11 +296,13 @@ void LogJournal::State::lose() {
   for (auto& waiting : std::exchange(queue_, {})) waiting.done(std::unexpected(kLost));
   room_.wake_all(std::unexpected(kLost));
   placed_.wake_all({});
+  if (!on_lost_) return;
   loop_.post([self = shared_from_this()] {
     if (auto lost = std::exchange(self->on_lost_, nullptr)) lost();
   });
 }
 
+// The loop may be gone already.
 void LogJournal::State::end() {
   ended_ = true;
   on_lost_ = nullptr;

@@ -57,7 +57,9 @@ class SimulatedNodes {
       return propose_at(nodes_, place_, life_, std::move(command));
     }
     io::Task<ImageRef> current() override { return current_at(nodes_, place_, life_); }
-    void want(std::vector<PartitionId>) override {}  // the controller looks itself
+    void want(std::vector<PartitionId> wanted) override {
+      if (nodes_.hears(place_, life_)) nodes_.wanted_.insert(wanted.begin(), wanted.end());
+    }
 
    private:
     static io::Task<std::vector<meta::Outcome>> propose_at(SimulatedNodes& nodes, std::size_t place,
@@ -273,7 +275,7 @@ class SimulatedNodes {
     world_->at(world_->now() + options_.control_every, [this] { control(); });
     if (paused_controller) return;
     meta::Observed seen;
-    std::set<PartitionId> wanted;
+    auto wanted = std::exchange(wanted_, {});
     for (auto& process : processes_) {
       bool alive = hears(process.place, process.life);
       seen.nodes.push_back(
@@ -309,6 +311,7 @@ class SimulatedNodes {
   std::vector<Process> processes_{};
   meta::State state_{};
   ImageRef image_ = std::make_shared<const meta::State>();
+  std::set<PartitionId> wanted_{};  // by others than the nodes themselves, since the last look
   bool gone_ = false;
 };
 

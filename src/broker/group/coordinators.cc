@@ -8,6 +8,8 @@
 namespace walrus::broker {
 namespace {
 
+constexpr io::Nanos kLoadRetry = std::chrono::milliseconds(100);
+
 const Error kElsewhere{Code::kFenced, "the group has its coordinator elsewhere"};
 
 // Of valid UTF-8, one character.
@@ -56,12 +58,12 @@ void Coordinators::begin(std::size_t partition, std::unique_ptr<Journal> journal
   auto groups = std::make_shared<Groups>(env_, loop_, options_, std::move(journal));
   if (stopped_) return;
   coordinators_[partition] = std::make_unique<Coordinator>(groups, load);
-  if (load == Load::kAtOnce) loop_.spawn(Coordinators::load(groups));
+  if (load == Load::kAtOnce) loop_.spawn(Coordinators::load(groups, loop_));
 }
 
-// What fails is tried again by the call that comes next.
-boost::asio::awaitable<void> Coordinators::load(std::shared_ptr<Groups> groups) {
-  (void)co_await groups->open();
+// What fails now may go when the node is so far.
+boost::asio::awaitable<void> Coordinators::load(std::shared_ptr<Groups> groups, io::Loop& loop) {
+  while (!co_await groups->open() && !groups->stopped()) co_await loop.sleep(kLoadRetry);
 }
 
 void Coordinators::end(std::size_t partition) {

@@ -75,7 +75,7 @@ class Coordinators : public std::enable_shared_from_this<Coordinators> {
     co_return co_await (groups->get()->*method)(std::move(group), std::move(arguments)...);
   }
   io::Task<std::vector<GroupSummary>> list_here();
-  static boost::asio::awaitable<void> load(std::shared_ptr<Groups>);
+  static boost::asio::awaitable<void> load(std::shared_ptr<Groups>, io::Loop&);
 
   struct Coordinator {
     std::shared_ptr<Groups> groups;  // shared with the calls under way

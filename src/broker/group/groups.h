@@ -42,6 +42,7 @@ class Groups : public std::enable_shared_from_this<Groups> {
   // record is not ours.
   io::Task<void> open();
   bool opening() const { return opening_; }
+  bool stopped() const { return stopped_.has_value(); }
 
   // Errors beside those of the answers: what stop() was told, and what ails the journal.
 

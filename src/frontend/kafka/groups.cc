@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "frontend/kafka/cluster_view.h"
 #include "frontend/kafka/errors.h"
 #include "frontend/kafka/handlers.h"
 #include "frontend/kafka/mentions.h"
@@ -62,32 +63,60 @@ std::uint64_t current_topic_id(Call call, Bytes topic) {
 
 }  // namespace
 
-io::Task<FindCoordinatorResponse> find_coordinator(Call call, FindCoordinatorRequest request) {
+namespace {
+
+// As the image has it: a node that is asked and is not the coordinator any more says so.
+io::Task<BrokerView> coordinator_of(Call call, Bytes group) {
+  constexpr io::Nanos kTimeout = std::chrono::seconds(2);
+  NodeId node{static_cast<std::uint64_t>(call.node.node_id)};
+  if (call.node.coordinator_of) {
+    auto asked = call.node.coordinator_of(call.local.loop(), std::string(group), kTimeout);
+    WALRUS_CO_ASSIGN(node, co_await std::move(asked));
+  }
+  auto found = find_broker(call.node, node);
+  if (!found) co_return fail(Code::kBusy, "the coordinator serves no Kafka clients");
+  co_return *found;
+}
+
+io::Task<FindCoordinatorResponse::Coordinator> describe_coordinator(Call call, std::int8_t type,
+                                                                    Bytes key) {
   constexpr std::int8_t kGroup = 0, kTransaction = 1;
+  FindCoordinatorResponse::Coordinator to{.key = std::string(key), .node_id = -1, .port = -1};
+  if (type != kGroup && type != kTransaction) {
+    to.error_code = number(ErrorCode::kInvalidRequest);
+    to.error_message = "only coordinators of groups are known";
+    co_return to;
+  }
+  if (type == kTransaction) {
+    to.error_code = number(ErrorCode::kCoordinatorNotAvailable);
+    to.error_message = "transactions are not served";
+    co_return to;
+  }
+  auto found = co_await coordinator_of(call, key);
+  if (!found) {
+    to.error_code = number(ErrorCode::kCoordinatorNotAvailable);
+    to.error_message = "the group has no coordinator for now";
+    co_return to;
+  }
+  to.node_id = found->id;
+  to.host = std::move(found->host);
+  to.port = found->port;
+  co_return to;
+}
+
+}  // namespace
+
+io::Task<FindCoordinatorResponse> find_coordinator(Call call, FindCoordinatorRequest request) {
   constexpr std::int16_t kBatched = 4;
   FindCoordinatorResponse response;
-  auto describe = [&](Bytes key) {
-    FindCoordinatorResponse::Coordinator to{.key = std::string(key), .node_id = -1, .port = -1};
-    if (request.key_type != kGroup && request.key_type != kTransaction) {
-      to.error_code = number(ErrorCode::kInvalidRequest);
-      to.error_message = "only coordinators of groups are known";
-      return to;
-    }
-    if (request.key_type == kTransaction) {
-      to.error_code = number(ErrorCode::kCoordinatorNotAvailable);
-      to.error_message = "transactions are not served";
-      return to;
-    }
-    to.node_id = call.node.node_id;
-    to.host = call.node.host;
-    to.port = call.node.port;
-    return to;
-  };
   if (call.version >= kBatched) {
-    for (auto key : request.keys) response.coordinators.push_back(describe(key));
+    for (auto key : request.keys) {
+      WALRUS_CO_ASSIGN(auto one, co_await describe_coordinator(call, request.key_type, key));
+      response.coordinators.push_back(std::move(one));
+    }
     co_return response;
   }
-  auto one = describe(request.key);
+  WALRUS_CO_ASSIGN(auto one, co_await describe_coordinator(call, request.key_type, request.key));
   response.error_code = one.error_code;
   response.error_message = one.error_message;
   response.node_id = one.node_id;

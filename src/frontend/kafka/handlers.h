@@ -42,6 +42,10 @@ struct NodeOptions {
   std::shared_ptr<const std::vector<broker::KafkaConfig>> settings{};
   // Of a node of a cluster: its metadata as of now, from any thread. None: a single server.
   std::function<std::shared_ptr<const meta::State>()> image{};
+  // Likewise: who coordinates a group, from any loop; kBusy: nobody within the time. None: this
+  // node does.
+  std::function<io::Task<NodeId>(io::Loop& here, std::string group, io::Nanos timeout)>
+      coordinator_of{};
 };
 
 // Requests and responses of all sessions, taken together. One request at a time may go beyond the
