@@ -42,6 +42,8 @@ struct NodeOptions {
   std::shared_ptr<const std::vector<broker::KafkaConfig>> settings{};
   // Of a node of a cluster: its metadata as of now, from any thread. None: a single server.
   std::function<std::shared_ptr<const meta::State>()> image{};
+  // Likewise: clients wait for somebody to lead this partition, who send it nothing before.
+  std::function<void(const PartitionId&)> want{};
   // Likewise: who coordinates a group, from any loop; kBusy: nobody within the time. None: this
   // node does.
   std::function<io::Task<NodeId>(io::Loop& here, std::string group, io::Nanos timeout)>
