@@ -55,6 +55,7 @@ class Broker {
   std::size_t loops() const { return locals_.size(); }
   log::Engine& engine() { return engine_; }
   Catalogue& catalogue() { return *catalogue_; }
+  const BrokerOptions& options() const { return options_; }
 
   // Positions of readers are kept there, on the first loop, and not in the topics' own streams. To
   // be told before anything is served.

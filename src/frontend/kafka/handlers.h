@@ -33,6 +33,7 @@ struct NodeOptions {
   std::string host = "127.0.0.1";            // advertised
   std::int32_t port = 9092;
   bool auto_create_topics = true;
+  bool acks_all = false;  // acks=1 waits like acks=all
   std::int32_t partitions_default = 1;
   std::int32_t partitions_max = 4096;             // of one topic
   std::int64_t fetch_bytes_max = 55 << 20;        // of one response, whatever a client asks for
