@@ -89,4 +89,4 @@ done
 status=0
 ./dev run --once --data-dir "$scratch/cluster" </dev/null >"$scratch/fifth" 2>&1 || status=$?
 [[ $status == 1 ]] || fail "a cluster's directory: status $status"
-grep -q "is a cluster's node" "$scratch/fifth" || fail "a cluster's directory: $(cat "$scratch/fifth")"
+grep -q "is a cluster's node" "$scratch/fifth" || fail "not named: $(cat "$scratch/fifth")"
