@@ -68,9 +68,9 @@ Result<void> Cluster::open() {
   net::RpcOptions rpc{.self = identity_.peer(),
                       .listen = options_.listen,
                       .message_bytes_max = message_bytes,
-                      .bulk_window = std::max<std::size_t>(16 << 20, 2 * message_bytes),
+                      .bulk_window = std::max<std::size_t>(16 << 20, 3 * message_bytes),
                       .streams_max = kForwardedMax,
-                      .queue_bytes_max = std::max<std::size_t>(32 << 20, 2 * message_bytes)};
+                      .queue_bytes_max = std::max<std::size_t>(32 << 20, 3 * message_bytes)};
   rpc.log = &parts_.log;
   WALRUS_ASSIGN(rpc_, net::Rpc::start(parts_.env, parts_.loop, parts_.transport, rpc));
   WALRUS_ASSIGN(address_, advertised(options_.advertise, rpc_->address()));

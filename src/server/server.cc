@@ -72,8 +72,10 @@ Result<void> Server::compose(std::unique_ptr<broker::Catalogue> catalogue) {
   broker_ =
       std::make_unique<broker::Broker>(*engine_, loops, options_.broker, std::move(catalogue));
   groups_ = std::make_shared<broker::Coordinators>(env_, *loops_[0], options_.groups, 1);
-  groups_->begin(0, std::make_unique<broker::EngineJournal>(*engine_, *loops_[0],
-                                                            std::string(broker::kGroupsStream)));
+  // In a cluster the groups are given to whom they belong to.
+  if (!cluster_)
+    groups_->begin(0, std::make_unique<broker::EngineJournal>(*engine_, *loops_[0],
+                                                              std::string(broker::kGroupsStream)));
   WALRUS_TRY(open_security());
   return bind();
 }
@@ -117,8 +119,7 @@ Result<void> Server::bind() {
   native.session.groups = groups_;
   if (options_.security.native.tls) native.tls = tls_.get();
   if (cluster_) {
-    native.session.forwarding = {
-        .rpc = &cluster_->rpc(), .loop = loops_[0].get(), .self = cluster_->self()};
+    route(native.session.forwarding);
     native.session.cluster = {.loop = loops_[0].get(),
                               .member = [cluster = cluster_.get()] { return cluster->member(); }};
   }
@@ -142,6 +143,12 @@ Result<void> Server::bind_kafka() {
     const auto& id = cluster_->id().bytes;
     node.uuid.assign(id.begin(), id.end());
     node.image = [cluster = cluster_.get()] { return cluster->image(); };
+    node.want = [this](const PartitionId& partition) {
+      loops_[0]->post([this, partition] { cluster_->metadata().want({partition}); });
+    };
+    node.coordinator_of = [this](io::Loop& here, std::string group, io::Nanos timeout) {
+      return owners_->coordinator_of(here, std::move(group), timeout);
+    };
   }
   options.session.security = security_of(options_.security.kafka);
   options.session.groups = groups_;
@@ -261,6 +268,7 @@ io::Task<void> Server::drain_all() {
                                                 [&local] { return local.flush(); }));
   }
   if (cluster_) {
+    owners_->stop();
     bridge_->stop();
     auto left = co_await cluster_->stop();
     if (ended) ended = std::move(left);

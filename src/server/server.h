@@ -21,6 +21,7 @@
 #include "broker/auth/users.h"
 #include "broker/broker.h"
 #include "broker/cluster/bridge.h"
+#include "broker/cluster/owners.h"
 #include "frontend/admin/admin.h"
 #include "frontend/kafka/server.h"
 #include "frontend/native/server.h"
@@ -104,6 +105,7 @@ class Server {
   Result<void> open_cluster();
   Result<meta::Identity> find_identity(NodeId self);
   static io::Task<void> compose_cluster(Server*, meta::Identity);
+  void route(frontend::native::Forwarding&);
   Result<void> await_registered();
   bool start_given_up() const { return options_.stop != nullptr && options_.stop->load(); }
   net::Transport& transport();
@@ -129,6 +131,7 @@ class Server {
   std::unique_ptr<service::Gateway> gateway_;  // to the first loop
   std::unique_ptr<Cluster> cluster_;           // none: a single server
   std::shared_ptr<broker::Bridge> bridge_;     // shared with what it is asked
+  std::shared_ptr<broker::Owners> owners_;     // of a cluster; shared with its coroutines
   std::unique_ptr<broker::Broker> broker_;
   std::shared_ptr<broker::Users> users_;  // shared with the sessions
   std::shared_ptr<broker::AuthJournal> auth_journal_;

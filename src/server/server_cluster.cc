@@ -67,6 +67,9 @@ io::Task<void> Server::compose_cluster(Server* server, meta::Identity identity) 
       server->bridge_, broker::ClusterCatalogue::Options{
                            .defaults = server->options_.broker.topic_defaults,
                            .replication_factor = server->options_.cluster.replication_factor})));
+  server->owners_ =
+      broker::Owners::start(server->bridge_, cluster.rpc(), *server->broker_, server->groups_,
+                            {.replication_factor = server->options_.cluster.replication_factor});
   cluster.rpc().handle_stream(frontend::native::kForwardNative,
                               [server](net::Request request, net::Stream& stream) {
                                 return server->native_->serve_forwarded(std::move(request), stream);
@@ -75,6 +78,19 @@ io::Task<void> Server::compose_cluster(Server* server, meta::Identity identity) 
                                         {"admin", server->admin_->address()}};
   if (server->kafka_) listeners.push_back({"kafka", server->kafka_->advertised()});
   co_return co_await cluster.join(std::move(listeners));
+}
+
+// Where requests go that this node does not serve.
+void Server::route(frontend::native::Forwarding& forwarding) {
+  forwarding.rpc = &cluster_->rpc();
+  forwarding.loop = loops_[0].get();
+  forwarding.self = cluster_->self();
+  forwarding.owner_of = [this](io::Loop& here, std::string topic, io::Nanos timeout) {
+    return owners_->owner_of(here, std::move(topic), timeout);
+  };
+  forwarding.coordinator_of = [this](io::Loop& here, std::string group, io::Nanos timeout) {
+    return owners_->coordinator_of(here, std::move(group), timeout);
+  };
 }
 
 Result<void> Server::await_registered() {

@@ -112,6 +112,7 @@ ServerOptions server_options(const Config& config, int cores) {
       static_cast<std::size_t>(config.integer("kafka.request_bytes_max"));
   auto& node = kafka.session.node;
   node.node_id = static_cast<std::int32_t>(config.integer("node.id"));
+  node.acks_all = config.string("cluster.acks_min") == "all";
   node.auto_create_topics = config.boolean("kafka.auto_create_topics");
   node.partitions_default = static_cast<std::int32_t>(config.integer("kafka.partitions_default"));
 

@@ -64,7 +64,29 @@ holder=""
 [[ $status == 1 ]] || fail "a port in use: status $status"
 grep -q "$port" "$scratch/third" || fail "a port in use is not named: $(cat "$scratch/third")"
 
+# Three nodes that are one cluster, and the same again.
+base=$(python3 -c '
+import socket
+for base in range(20000, 30000, 30):
+    sockets = []
+    try:
+        for node in range(3):
+            for face in range(4):
+                sockets.append(socket.create_server(("127.0.0.1", base + 10 * node + face)))
+    except OSError:
+        continue
+    finally:
+        for one in sockets: one.close()
+    print(base)
+    break')
+for again in 1 2; do
+  WALRUS_DEV_PORT=$base ./dev run --nodes 3 --once --data-dir "$scratch/cluster" \
+    </dev/null >"$scratch/fourth" 2>&1 || fail "--nodes 3: $(tail -n 20 "$scratch/fourth")"
+  grep -q "byte for byte the same" "$scratch/fourth" || fail "--nodes 3: no file, run $again"
+  grep -q "A cluster of 3 nodes" "$scratch/fourth" || fail "--nodes 3: no tour, run $again"
+done
+# A directory is a single server's or a node's.
 status=0
-./dev run --nodes 3 >"$scratch/fourth" 2>&1 || status=$?
-[[ $status == 2 ]] || fail "--nodes 3: status $status"
-grep -q "not part of this release" "$scratch/fourth" || fail "--nodes 3: $(cat "$scratch/fourth")"
+./dev run --once --data-dir "$scratch/cluster" </dev/null >"$scratch/fifth" 2>&1 || status=$?
+[[ $status == 1 ]] || fail "a cluster's directory: status $status"
+grep -q "is a cluster's node" "$scratch/fifth" || fail "not named: $(cat "$scratch/fifth")"

@@ -32,7 +32,7 @@ struct PartitionView {
   std::int32_t leader = -1;  // none for now
   std::vector<std::int32_t> replicas{};
 };
-// Of a partition whose Log says that `leader` writes it.
+// Of a partition whose Log says that `leader` writes it. Without one, one is wanted.
 PartitionView partition_view(const NodeOptions&, const PartitionId&, NodeId leader);
 
 // Who writes it instead of this node; none: this one does, or nobody does now.

@@ -48,6 +48,18 @@ TEST_F(ClusterViewTest, brokers_are_the_nodes_that_serve_kafka_clients) {
   EXPECT_EQ(find_broker(node(), NodeId{2})->host, "127.0.0.1");
 }
 
+// Clients send nothing to a partition without a leader: asking for one has to be enough.
+TEST_F(ClusterViewTest, partition_without_a_leader_is_wanted) {
+  auto topic = cluster_.create(1);
+  std::vector<PartitionId> wanted;
+  auto options = node();
+  options.want = [&wanted](const PartitionId& id) { wanted.push_back(id); };
+  EXPECT_EQ(partition_view(options, {topic, 0}, NodeId{}).leader, -1);
+  EXPECT_EQ(wanted, (std::vector{PartitionId{topic, 0}}));
+  partition_view(options, {topic, 0}, NodeId{3});
+  EXPECT_EQ(wanted.size(), 1);
+}
+
 TEST_F(ClusterViewTest, replicas_are_those_of_the_tail) {
   auto topic = cluster_.create(1);
   EXPECT_EQ(partition_view(node(), {topic, 0}, NodeId{}).leader, -1);

@@ -34,6 +34,7 @@ struct NodeOptions {
   std::string host = "127.0.0.1";            // advertised
   std::int32_t port = 9092;
   bool auto_create_topics = true;
+  bool acks_all = false;  // acks=1 waits like acks=all
   std::int32_t partitions_default = 1;
   std::int32_t partitions_max = 4096;             // of one topic
   std::int64_t fetch_bytes_max = 55 << 20;        // of one response, whatever a client asks for
@@ -43,6 +44,8 @@ struct NodeOptions {
   std::shared_ptr<const std::vector<broker::KafkaConfig>> settings{};
   // Of a node of a cluster: its metadata as of now, from any thread. None: a single server.
   std::function<std::shared_ptr<const meta::State>()> image{};
+  // Likewise: clients wait for somebody to lead this partition, who send it nothing before.
+  std::function<void(const PartitionId&)> want{};
   // Likewise: who coordinates a group, from any loop; kBusy: nobody within the time. None: this
   // node does.
   std::function<io::Task<NodeId>(io::Loop& here, std::string group, io::Nanos timeout)>

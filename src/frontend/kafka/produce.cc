@@ -37,7 +37,8 @@ void refuse(ProduceResponse::Partition& to, Produced& produced, ErrorCode code, 
   produced.failed = true;
 }
 
-broker::Acks acks_of(std::int16_t acks) {
+broker::Acks acks_of(Call call, std::int16_t acks) {
+  if (acks == 1 && call.node.acks_all) return broker::Acks::kAll;
   switch (acks) {
     case 0: return broker::Acks::kNone;
     case 1: return broker::Acks::kLeader;
@@ -103,7 +104,7 @@ io::Task<void> append_part(Call call, const ProduceRequest& request, Produced& p
       call, *topic_ref, place, part.records.value_or(Bytes()),
       {.deadline = deadline,
        .rules = {.zstd = call.version >= kZstdVersion,
-                 .append = {.acks = acks_of(request.acks),
+                 .append = {.acks = acks_of(call, request.acks),
                             .wait = deadline - call.local.engine().env().mono()}},
        .bad = &bad});
   if (!stored) {

@@ -511,6 +511,16 @@ io::Task<void> Session::get(wire::native::Get request, std::size_t run) {
       if (empty) wire::native::append_empty(out_);
       else claims = std::unexpected(std::move(empty).error());
     }
+    if (!claims && clustered() && !options_.forwarded) {
+      // The queue is with another node now, or not with this one yet.
+      auto& slot = slots_.front();
+      patience(slot);
+      bool lost = claims.error().code == Code::kFenced || claims.error().code == Code::kBusy;
+      if (lost && local_.engine().env().mono() < slot.give_up) {
+        co_await local_.loop().sleep(std::chrono::milliseconds(20));
+        co_return Result<void>();
+      }
+    }
     if (!claims) wire::native::append_error(out_, describe_lost(claims.error(), name));
     pop();
     co_return Result<void>();

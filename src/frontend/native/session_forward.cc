@@ -389,10 +389,11 @@ boost::asio::awaitable<void> Session::tell_delivered(std::set<NodeId> nodes) {
   }
 }
 
-// Of what one node of a cluster keeps for all: where that is another one now, it is certain that
-// nothing was done here.
+// Of what one node of a cluster keeps for all: where that is another one now, or this one does not
+// have it yet, it is certain that nothing was done here.
 std::string Session::describe_lost(const Error& error, Bytes target) {
-  if (!clustered() || error.code != Code::kFenced) return describe_error(error, target);
+  bool lost = error.code == Code::kFenced || error.code == Code::kBusy;
+  if (!clustered() || !lost) return describe_error(error, target);
   ++errors_;
   return text::no_leader(target);
 }
