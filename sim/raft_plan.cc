@@ -87,6 +87,8 @@ void draw_leases(RaftPlan& plan, io::SimRandom& random) {
   plan.isolate_every = between(random, seconds(1), seconds(2));
   plan.transfer_every = between(random, seconds(1), seconds(3));
   options.heartbeat = random.chance(0.5) ? milliseconds(100) : milliseconds(250);
+  options.clock_drift_ppm_max = 1'000;
+  plan.drift = 0;
   switch (random.below(3)) {
     case 0:
       options.clock_drift_ppm_max = 200'000;
@@ -94,7 +96,6 @@ void draw_leases(RaftPlan& plan, io::SimRandom& random) {
       plan.unseen = plan.hears_one = 0;
       return;
     case 1:
-      plan.drift = 0;
       plan.unseen = 1;
       plan.crash_every = between(random, milliseconds(300), milliseconds(800));
       plan.quick_restarts = 1;
@@ -103,11 +104,12 @@ void draw_leases(RaftPlan& plan, io::SimRandom& random) {
       plan.think = between(random, milliseconds(500), milliseconds(1500));
       return;
     default:
-      plan.drift = 0;
       plan.unseen = 0;
       plan.hears_one = 1;
       plan.late = 0.2;
       plan.in_order = false;
+      // So seldom that no second answer tells what the late one does.
+      plan.think = between(random, milliseconds(200), milliseconds(600));
       return;
   }
 }
