@@ -172,7 +172,8 @@ int main(int argc, char** argv) {
   auto* seed = app.add_option("--seed", arguments.seed, "run this seed alone");
   app.add_option("--seeds", arguments.seeds, "how many seeds")->excludes(seed);
   app.add_option("--first", arguments.first, "the first of them")->excludes(seed);
-  app.add_option("--ops", arguments.operations, "operations per seed; raft and cluster go by time");
+  app.add_option("--ops", arguments.operations,
+                 "operations per seed; raft, service and cluster go by time");
   app.add_option("--twice-every", arguments.twice_every,
                  "run each seed that this divides twice, to the same trace");
   app.add_flag("--narrate", arguments.narrate, "print every operation");

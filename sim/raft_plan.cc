@@ -59,6 +59,61 @@ void draw_sizes(RaftPlan& plan, io::SimRandom& random) {
   plan.snapshot_after = pick({5, 20, 50, 200});
 }
 
+// Leases at the edge: clocks that are as far apart as they may be, leaders that are cut off and do
+// not know it, voters that forget by a restart, answers that come late; quick disks and links, so
+// that another leader commits within the margin, and clients that look.
+void draw_leases(RaftPlan& plan, io::SimRandom& random) {
+  auto& options = plan.options;
+  plan.founders = 3;
+  plan.clients = 6;
+  plan.readers = 3;
+  plan.lease = 1;
+  plan.reads = 0.2;
+  plan.think = between(random, milliseconds(2), milliseconds(20));
+  plan.readers_think = between(random, milliseconds(1), milliseconds(10));
+  plan.delay_min = microseconds(50);
+  plan.delay_max = milliseconds(1);
+  plan.drop = plan.duplicate = 0;
+  plan.sync_min = microseconds(20);
+  plan.sync_max = microseconds(500);
+  options.election_timeout_min = milliseconds(500);
+  options.election_timeout_max = milliseconds(550);
+  options.log_bytes_max = 1'000'000;
+  options.uncommitted_bytes_max = options.in_flight_bytes_max = 100'000;
+  options.in_flight_messages_max = 64;
+  plan.cut_every = plan.partition_every = plan.crash_every = plan.crash_all_every = Nanos(0);
+  plan.slow_every = plan.stuck_every = plan.fail_every = plan.pause_every = Nanos(0);
+  plan.member_every = Nanos(0);
+  plan.isolate_every = between(random, seconds(1), seconds(2));
+  plan.transfer_every = between(random, seconds(1), seconds(3));
+  options.heartbeat = random.chance(0.5) ? milliseconds(100) : milliseconds(250);
+  options.clock_drift_ppm_max = 1'000;
+  plan.drift = 0;
+  switch (random.below(3)) {
+    case 0:
+      options.clock_drift_ppm_max = 200'000;
+      plan.drift = 0.2;
+      plan.unseen = plan.hears_one = 0;
+      return;
+    case 1:
+      plan.unseen = 1;
+      plan.crash_every = between(random, milliseconds(300), milliseconds(800));
+      plan.quick_restarts = 1;
+      options.heartbeat = milliseconds(250);
+      // So seldom that who was cut off has missed nothing, and may be elected.
+      plan.think = between(random, milliseconds(500), milliseconds(1500));
+      return;
+    default:
+      plan.unseen = 0;
+      plan.hears_one = 1;
+      plan.late = 0.2;
+      plan.in_order = false;
+      // So seldom that no second answer tells what the late one does.
+      plan.think = between(random, milliseconds(200), milliseconds(600));
+      return;
+  }
+}
+
 }  // namespace
 
 const char* raft_family_name(RaftFamily family) {
@@ -116,6 +171,8 @@ RaftPlan draw_raft_plan(io::SimRandom& random) {
   plan.command_bytes_max = random.chance(0.2) ? 1000 : 32;
   plan.own_snapshot_bytes = random.chance(0.5);
   plan.shuffle_ties = random.chance(0.5);
+  if (random.chance(0.1)) plan.late = 0.05;
+  if (random.chance(0.1)) draw_leases(plan, random);
   return plan;
 }
 

@@ -53,7 +53,9 @@ struct RaftPlan {
   // Network, all links.
   raft::Nanos delay_min{}, delay_max{};
   double drop = 0, duplicate = 0;
+  double late = 0;       // of the messages: by up to kLateMax more
   bool in_order = true;  // a link never overtakes itself
+  static constexpr raft::Nanos kLateMax = std::chrono::milliseconds(300);
   // Disk.
   raft::Nanos sync_min{}, sync_max{};
   // Clocks: the largest deviation from true time, as a fraction.
@@ -62,9 +64,14 @@ struct RaftPlan {
   raft::Nanos cut_every{}, partition_every{}, isolate_every{}, crash_every{}, crash_all_every{};
   raft::Nanos slow_every{}, stuck_every{}, fail_every{}, pause_every{};
   raft::Nanos member_every{}, transfer_every{};
+  double quick_restarts = 0.4;  // of the crashes
+  // Of the isolations: one node alone does not see the leader; the leader hears one node alone.
+  double unseen = 0.3, hears_one = 0.05;
   // Load.
   raft::Nanos think{};
   double reads = 0.2, lease = 0.5;  // of the operations; of the reads
+  int readers = 0;                  // clients that do nothing but read
+  raft::Nanos readers_think{};
   std::size_t command_bytes_max = 32;
   raft::Index snapshot_after = 30;  // entries applied
   bool own_snapshot_bytes = false;  // no two nodes write the same bytes

@@ -71,7 +71,7 @@ void RaftRun::begin(std::size_t client) {
   if (now() >= kQuietAt) return;
   auto& one = clients_[client];
   one.busy = true;
-  one.reading = random_.chance(plan_.reads);
+  one.reading = client < static_cast<std::size_t>(plan_.readers) || random_.chance(plan_.reads);
   one.lease = random_.chance(plan_.lease);
   one.floor = known_;
   record(client);
@@ -211,7 +211,10 @@ void RaftRun::end(std::size_t client) {
   one.busy = false;
   one.done_at = now();
   ++one.tries;
-  at(about(plan_.think), Kind::kClient, client, one.tries);
+  const bool reader = client < static_cast<std::size_t>(plan_.readers);
+  auto think = reader ? plan_.readers_think : plan_.think;
+  if (calm_) think = std::min(think, raft::Nanos(milliseconds(200)));  // is everybody served?
+  at(about(think), Kind::kClient, client, one.tries);
 }
 
 // ---- Faults ----
@@ -244,7 +247,8 @@ void RaftRun::nemesis_turn(std::size_t nemesis) {
       if (auto* node = random_.chance(0.4) ? leader() : random_node(true)) {
         tally_.hit(RaftFamily::kCrash);
         crash(*node, random_.chance(0.5));
-        raft::Nanos longest = random_.chance(0.4) ? raft::Nanos(milliseconds(30)) : seconds(3);
+        const bool quick = random_.chance(plan_.quick_restarts);
+        raft::Nanos longest = quick ? raft::Nanos(milliseconds(30)) : seconds(3);
         at(in(milliseconds(1), longest), Kind::kRestart,
            static_cast<std::size_t>(node->id.value - 1));
       }
@@ -294,12 +298,13 @@ void RaftRun::isolate_leader() {
   bool hears = random_.chance(0.2), heard = !hears && random_.chance(0.2);
   bool partly = random_.chance(0.3);  // some see both sides
   // One node does not see the leader, whom all others see.
-  auto only = random_.chance(0.3) ? random_.below(nodes_.size()) : nodes_.size();
+  auto only = random_.chance(plan_.unseen) ? random_.below(nodes_.size()) : nodes_.size();
+  auto heard_one = random_.chance(plan_.hears_one) ? random_.below(nodes_.size()) : nodes_.size();
   for (std::size_t other = 0; other < nodes_.size(); ++other) {
     if (other == self || (partly && random_.chance(0.5))) continue;
     if (only < nodes_.size() && other != only) continue;
     if (!heard) cut(self, other, until);
-    if (!hears) cut(other, self, until);
+    if (!hears && other != heard_one) cut(other, self, until);
   }
 }
 

@@ -379,6 +379,8 @@ void RaftWorld::take_messages(Node& node) {
     }
     for (; copies > 0; --copies) {
       auto when = in(plan_.delay_min, plan_.delay_max);
+      if (!calm_ && random_.chance(plan_.late))
+        when += random_.between(0, RaftPlan::kLateMax.count());
       if (plan_.in_order) when = std::max(when, link_free_[link] + 1);
       else if (when < link_free_[link]) tally_.hit(RaftFamily::kReorder);
       link_free_[link] = std::max(link_free_[link], when);

@@ -108,9 +108,11 @@ ServiceRun::~ServiceRun() {
 void ServiceRun::run() {
   for (const auto& [id, options] : options_) start(id);
   const auto end = world_.within(kLength);
-  const double trouble = random_.chance(0.2) ? 0.02 : 0.1;
+  const double trouble = random_.chance(0.2) ? 0.05 : 0.2;
   while (world_.within(Millis(0)) < end && !violation_) {
     if (random_.chance(trouble)) disturb();
+    for (const auto& [id, options] : options_)
+      if (!services_.contains(id) && world_.within(Millis(0)) >= starts_[id]) start(id);
     for (auto& client : clients_) drive(client);
     world_.run_for(Millis(random_.between(1, 50)));
   }
@@ -320,9 +322,9 @@ void ServiceRun::disturb() {
   switch (random_.below(9)) {
     case 0:
     case 1:
-      if (services_.contains(node)) return crash(node);
-      [[fallthrough]];
-    case 2: return start(node);
+    case 2:
+      if (services_.contains(node)) crash(node);
+      return;
     case 3:
       hit("isolate");
       say(fmt::format("node {} is isolated", node.value));
@@ -368,6 +370,7 @@ void ServiceRun::crash(NodeId node) {
   say(fmt::format("node {}: {}", node.value, kill ? "kill" : "power cut"));
   ++tally_.crashes;
   world_.crash(node, kill ? Crash::kKill : Crash::kPowerCut);
+  starts_[node] = world_.within(Millis(random_.between(1, random_.chance(0.5) ? 100 : 3'000)));
   services_.erase(node);
 }
 

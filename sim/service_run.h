@@ -112,6 +112,7 @@ class ServiceRun {
   std::uint64_t added_ = 0, unknown_ = 0;
   std::map<NodeId, ServiceOptions> options_{};
   std::map<NodeId, std::unique_ptr<Service>> services_{};  // that are up
+  std::map<NodeId, Deadline> starts_{};                    // of the others: when
   std::array<Client, kClients> clients_{};
 };
 
