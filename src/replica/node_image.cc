@@ -308,6 +308,19 @@ void NodeState::recover(const std::vector<meta::Recover>& work) {
   }
 }
 
+// Of a segment that this node writes: too few of its copies are what they were, so only a recovery
+// ends it (Leader::Roll::kQuorumLost). The claim takes the segment from its writer, too.
+void NodeState::recover_own(SegmentId segment, const PartitionId& id) {
+  const auto* partition = partition_of(id);
+  if (!partition || !recoveries_.try_emplace(segment, meta::Recover{id, segment}).second) return;
+  propose(meta::BeginSeal{id, partition->version, options_.self},
+          [this, segment](const meta::Outcome* outcome) {
+            if (outcome && outcome->done()) return;
+            recoveries_.erase(segment);  // asked for again while it is so
+            refresh();
+          });
+}
+
 void NodeState::try_recover(const meta::Recover& work) {
   const auto* partition = partition_of(work.partition);
   if (!partition || !partition->tail || sealer_.has(work.segment)) return;

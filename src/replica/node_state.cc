@@ -230,6 +230,7 @@ void NodeState::take_writer(SegmentId segment, WriterCell& cell, Leader::Actions
     if (actions.roll == Leader::Roll::kFull) cell.next = placement_of(cell.core->segment());
     push(segment, cell, Leader::Close{});
   }
+  if (actions.roll == Leader::Roll::kQuorumLost) recover_own(segment, cell.partition);
   set_wake(Kind::kWriter, segment, cell, actions.wake_at);
   auto& part = parts_[cell.partition];
   wake_readers(cell.partition, part);

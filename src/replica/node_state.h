@@ -175,6 +175,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
     return image_ ? image_->partitions.find(id) : nullptr;
   }
   static boost::asio::awaitable<void> sweep(std::shared_ptr<NodeState>);
+  void recover_own(SegmentId, const PartitionId&);
   void try_recover(const meta::Recover&);
   void take_sealer(Sealer::Actions&);
   void claim(const Sealer::Command&);

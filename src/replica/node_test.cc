@@ -151,6 +151,24 @@ TEST_F(NodeTest, keeps_everything_over_a_power_cut_of_all_nodes) {
   expect_everywhere(id, all);
 }
 
+// What was not synced may be gone on two of three disks: the writer lives, but nothing that it
+// sends can be acknowledged any more. The segment is recovered under its hands, and writing goes
+// on.
+TEST_F(NodeTest, a_segment_whose_copies_are_in_limbo_is_recovered_while_its_leader_lives) {
+  begin();
+  PartitionId id{nodes_->create("orders", 1, 3, 0, {{"walrus.durability", "os"}}), 0};
+  for (int i = 0; i < 10; ++i) ASSERT_EQ(append(id, "value " + std::to_string(i)), i);
+  auto leads = leader(id);
+  auto epoch = nodes_->node(leads).leader_of(id).epoch;
+  for (std::size_t place = 0; place < 3; ++place)
+    if (place != leads) nodes_->crash(place, io::CrashKind::kPowerCut);
+  for (std::size_t place = 0; place < 3; ++place)
+    if (place != leads) ASSERT_TRUE(nodes_->start(place));
+  ASSERT_GE(append(id, "after"), 10);
+  EXPECT_GT(nodes_->node(leader(id)).leader_of(id).epoch, epoch);
+  EXPECT_THAT(values(leads, id), ::testing::Contains("after"));
+}
+
 TEST_F(NodeTest, rolls_by_count_and_reads_across_segments) {
   begin();
   PartitionId id{nodes_->create("orders", 1, 3, {{"walrus.segment.records", "10"}}), 0};
