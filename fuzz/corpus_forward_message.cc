@@ -11,17 +11,18 @@ using namespace walrus::wire::peer;
 int main(int count, char** arguments) {
   if (count != 2) return 2;
   fuzz::Corpus corpus(arguments[1]);
+  const std::string full(kForwardTextBytesMax, 'u');
   int number = 0;
-  for (const auto& open :
-       {ForwardOpen{}, ForwardOpen{.user = "alice"}, ForwardOpen{.client = "10.0.0.7:4711"},
-        ForwardOpen{.user = "CN=alice,O=example", .client = "[::1]:4711"},
-        ForwardOpen{.user = std::string(kForwardTextBytesMax, 'u')},
-        ForwardOpen{.user = std::string(kForwardTextBytesMax + 1, 'u')}}) {
-    std::string bytes;
-    append_forward_open(bytes, open);
-    corpus.add(fmt::format("open_{}", ++number), bytes);
-    corpus.add(fmt::format("cut_{}", number), bytes.substr(0, bytes.size() - 1));
-  }
+  for (const auto& user :
+       {std::string(), std::string("alice"), std::string("CN=alice,O=example"), full, full + 'u'})
+    for (const auto& client :
+         {std::string(), std::string("10.0.0.7:4711"), std::string("[::1]:4711"), full}) {
+      std::string bytes;
+      append_forward_open(bytes, {.user = user, .client = client});
+      corpus.add(fmt::format("{:02}", number), bytes);
+      corpus.add(fmt::format("{:02}_cut", number), bytes.substr(0, bytes.size() - 1));
+      corpus.add(fmt::format("{:02}_long", number++), bytes + '\0');
+    }
   corpus.add("later", Bytes("\x02\x00\x00", 3));
   return 0;
 }

@@ -324,6 +324,11 @@ LeaderHint NodeState::leader_of(PartitionId id) const {
   if (!partition || !partition->tail || partition->tail->state != meta::SegmentState::kOpen)
     return {};
   const auto* writer = writer_of(id);
+  const auto* node = image_->find_node(partition->tail->leader);
+  bool gone = partition->tail->leader == options_.self
+                  ? writer == nullptr
+                  : !node || node->incarnation != partition->tail->leader_incarnation;
+  if (gone) return {};  // a life that is over leads nothing (R42)
   return {.leader = partition->tail->leader,
           .epoch = partition->tail->epoch,
           .here = writer && writer->core->role() == Leader::Role::kWriter};

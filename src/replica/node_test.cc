@@ -156,7 +156,7 @@ TEST_F(NodeTest, keeps_everything_over_a_power_cut_of_all_nodes) {
 // on.
 TEST_F(NodeTest, a_segment_whose_copies_are_in_limbo_is_recovered_while_its_leader_lives) {
   begin();
-  PartitionId id{nodes_->create("orders", 1, 3, 0, {{"walrus.durability", "os"}}), 0};
+  PartitionId id{nodes_->create("orders", 1, 3, {{"walrus.durability", "os"}}), 0};
   for (int i = 0; i < 10; ++i) ASSERT_EQ(append(id, "value " + std::to_string(i)), i);
   auto leads = leader(id);
   auto epoch = nodes_->node(leads).leader_of(id).epoch;

@@ -99,7 +99,9 @@ class Session : public std::enable_shared_from_this<Session> {
   };
   struct Route {    // of a partition
     NodeId node{};  // that leads it; 0: this one, or nobody
-    std::string log{};
+    broker::LogRef partition{};
+    std::string log{};  // its name
+    bool led = false;   // anybody leads it
   };
   struct Placement {  // of what is unanswered of a partition
     NodeId node{};
@@ -154,6 +156,7 @@ class Session : public std::enable_shared_from_this<Session> {
   void try_again(std::size_t slot);
   io::Task<bool> forward_front(const wire::native::Request&);
   io::Task<NodeId> server_of(const wire::native::Request&);
+  io::Task<NodeId> reader_of(const wire::native::Target&);
   void take_delivered();
   boost::asio::awaitable<void> tell_delivered(std::set<NodeId>);
   std::string describe_lost(const Error&, Bytes target);

@@ -138,7 +138,8 @@ Session::Route Session::route_of(const wire::native::Target& target) {
   if (!topic) return {};  // refused here
   const auto& log = (*topic)->partitions[partition_of(target).value_or(0)];
   auto bounds = log->bounds();
-  Route route{.node = bounds ? bounds->leader : NodeId{}, .log = log->name()};
+  Route route{.node = bounds ? bounds->leader : NodeId{}, .partition = log, .log = log->name()};
+  route.led = route.node != NodeId{};
   if (route.node == options_.forwarding.self) route.node = NodeId{};
   return route;
 }
@@ -221,10 +222,26 @@ boost::asio::awaitable<void> Session::send_to(NodeId node, std::string frames) {
   if (auto sent = co_await way->send(std::move(frames)); !sent) co_await take_back(node, true);
 }
 
+// Who answers of what is readable: the leader of the partition. While a segment is there that
+// nobody leads, this node may not know all that was acknowledged, so that it waits for a leader;
+// after kPatience it tells what it has. kBusy: who has handed it on is to wait.
+io::Task<NodeId> Session::reader_of(const wire::native::Target& target) {
+  auto& env = local_.engine().env();
+  auto give_up = env.mono() + kPatience;
+  while (true) {
+    auto route = route_of(target);
+    if (route.led || !route.partition || env.mono() >= give_up) co_return route.node;
+    auto confirmed = co_await route.partition->confirm();  // no segment is open: then all is known
+    if (confirmed || confirmed.error().code != Code::kBusy) co_return NodeId{};
+    if (options_.forwarded) co_return std::unexpected(std::move(confirmed).error());
+    co_await local_.loop().sleep(kPause);
+  }
+}
+
 // The node that serves it, which is no append; 0: this one, or nobody is known.
 io::Task<NodeId> Session::server_of(const Request& request) {
   const auto& way = options_.forwarding;
-  if (auto target = read_target(request)) co_return route_of(*target).node;
+  if (auto target = read_target(request)) co_return co_await reader_of(*target);
   Result<NodeId> found = NodeId{};
   if (auto target = queue_target(request); target && way.owner_of) {
     if (!local_.find(target->topic, partition_of(*target))) co_return NodeId{};
@@ -237,9 +254,9 @@ io::Task<NodeId> Session::server_of(const Request& request) {
 
 // The request at the front, which is no append, where another node serves it. False: it does not.
 io::Task<bool> Session::forward_front(const Request& request) {
-  WALRUS_CO_ASSIGN(auto node, co_await server_of(request));
-  if (node == NodeId{}) co_return false;
-  if (options_.forwarded) {
+  auto node = co_await server_of(request);
+  if (node && *node == NodeId{}) co_return false;
+  if (!node || options_.forwarded) {
     auto target = refused_target(request);
     refuse_moved(target);
     co_return true;
@@ -247,8 +264,8 @@ io::Task<bool> Session::forward_front(const Request& request) {
   WALRUS_CO_TRY(co_await flush());  // it may take long: what is answered already goes out
   std::string frames;
   auto& slot = slots_.front();
-  CHECK(place_there(slot, node, frames));
-  co_await send_to(node, std::move(frames));
+  CHECK(place_there(slot, *node, frames));
+  co_await send_to(*node, std::move(frames));
   co_return true;
 }
 
