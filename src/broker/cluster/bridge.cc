@@ -57,7 +57,9 @@ ViewRef Bridge::view(const PartitionId& id) {
                   .high_watermark = std::max(partition->sealed_end, partition->log_start),
                   .epoch = static_cast<std::int32_t>(partition->epoch.value)};
     bounds.log_end = bounds.high_watermark;
-    if (partition->tail) bounds.leader = partition->tail->leader;
+    // Whether this life of this node leads it is for the node to say: follow().
+    if (partition->tail && partition->tail->leader != parts_.self)
+      bounds.leader = partition->tail->leader;
     bounds.here = has_copy(*partition, parts_.self);
     view->store(bounds);
   }
