@@ -4,7 +4,7 @@ shrunk."""
 
 import json
 
-from nodes import ClusterTest, Node, main, walrus
+from nodes import ClusterTest, Node, main, wait_until, walrus
 
 
 class Lifecycle(ClusterTest):
@@ -33,7 +33,7 @@ class Lifecycle(ClusterTest):
         for node in self.cluster.nodes.values():
             self.cluster.await_health("ok", node)
             self.assertEqual(node.ok("cluster", "nodes", "--quiet"), b"1\n2\n3\n")
-            self.assertEqual(node.metrics()["walrus_cluster_nodes"], 3)
+            wait_until(lambda: node.metrics()["walrus_cluster_nodes"] == 3, "three nodes counted")
 
     def test_three_restarts_of_all_lose_nothing(self):
         self.cluster[1].ok("topic", "create", "kept", "--partitions", "2")
@@ -108,7 +108,8 @@ class Directories(ClusterTest):
         node = self.cluster[1]
         node.ok("topic", "create", "t")
         self.assertEqual(node.stop(), 0)
-        fails("belongs to", "cluster", "init", "--data-dir", node.directory, "--node-id", "1")
+        fails("the directory is of node 1 of cluster", "cluster", "init", "--data-dir",
+              node.directory, "--node-id", "1")
         fails("belongs to node 1", "serve", "--data-dir", node.directory, "--node-id", "2")
         single = Node(self.path("single"), 7, [])
         self.addCleanup(single.close)
