@@ -42,13 +42,14 @@ Result<meta::Identity> Server::find_identity(NodeId self) {
   WALRUS_TRY(check_without_topics(*engine_));
   log_line(log_, LogLevel::kInfo, "joining", {{"node", self.value}});
   const auto deadline = env_.mono() + kFindTimeout;
-  while (true) {
+  for (bool told = false;; told = true) {
     auto found = gateway_->run<meta::Identity>([this, self] {
       return meta::find_cluster(env_, *loops_[0], transport(), *engine_, self,
                                 options_.cluster.join, kWaitSlice);
     });
     bool over = start_given_up() || env_.mono() >= deadline;
     if (found || found.error().code != Code::kTimeout || over) return found;
+    if (!told) log_line(log_, LogLevel::kWarning, "join_waits", {{"why", found.error()}});
   }
 }
 

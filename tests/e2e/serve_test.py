@@ -190,9 +190,8 @@ class Starting(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn("--insecure", done.stderr.decode())
         for flag in ("--join", "--initial-peer"):
-            done = self.serve(flag, "127.0.0.1:1")
-            self.assertEqual(done.returncode, 1)
-            self.assertIn("single node", done.stderr.decode())
+            done = walrus("serve", flag, "127.0.0.1:1,127.0.0.1:2", "--print-config")
+            self.assertIn('join = ["127.0.0.1:1", "127.0.0.1:2"]', done.stdout.decode())
 
     def test_a_stop_that_is_asked_for_while_it_starts(self):
         process = subprocess.Popen(

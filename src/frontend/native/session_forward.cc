@@ -252,8 +252,13 @@ io::Task<NodeId> Session::server_of(const Request& request) {
   co_return found && *found != way.self ? *found : NodeId{};
 }
 
-// The request at the front, which is no append, where another node serves it. False: it does not.
+// The request at the front, where another node serves it. False: this one does. An append was taken
+// back since it was placed, and is placed anew.
 io::Task<bool> Session::forward_front(const Request& request) {
+  if (is_append(request)) {
+    co_await local_.loop().sleep(kPause);
+    co_return true;
+  }
   auto node = co_await server_of(request);
   if (node && *node == NodeId{}) co_return false;
   if (!node || options_.forwarded) {
