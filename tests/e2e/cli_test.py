@@ -248,9 +248,9 @@ class Failures(ServerTest):
     def test_every_verb_has_help(self):
         text = walrus("--help").stdout.decode()
         self.assertEqual(walrus("cluster").returncode, 2)
-        for verb in ("serve", "cluster", "topic", "put", "get", "state", "metrics", "produce", "consume",
-                     "group", "log", "backup", "restore", "service", "lane", "cert", "user",
-                     "shell", "bench", "completion", "version"):
+        for verb in ("serve", "cluster", "topic", "put", "get", "state", "metrics", "produce",
+                     "consume", "group", "log", "backup", "restore", "service", "lane", "cert",
+                     "user", "shell", "bench", "completion", "version"):
             self.assertRegex(text, rf"(?m)^\s+{verb}\b")
             self.assertEqual(walrus(verb, "--help").returncode, 0)
 

@@ -9,7 +9,7 @@ native_of() { echo "127.0.0.1:$(port_of "$1" 0)"; }
 run_cluster() {
   local data=$1 once=$2 n
   check_directories "$data"
-  server_pids=()
+  server_pids=() ready_from=()
   trap stop_nodes EXIT
   trap 'stopping=1; stop_nodes; exit 0' INT TERM
   if [[ ! -e $data/node1/WALRUS ]]; then
@@ -40,8 +40,10 @@ check_directories() {
   touch "$data/cluster"
 }
 
+# Opened for both ways, so that no node waits for its reader: a majority has to be there before any is
+# ready.
 start_node() {
-  local data=$1 n=$2 words
+  local data=$1 n=$2 words from
   words=(serve --data-dir "$data/node$n" --node-id "$n" --listen "$(native_of "$n")"
     --kafka-listen "127.0.0.1:$(port_of "$n" 1)" --peer-listen "127.0.0.1:$(port_of "$n" 2)"
     --admin-listen "127.0.0.1:$(port_of "$n" 3)")
@@ -49,17 +51,19 @@ start_node() {
   echo "+ $walrus ${words[*]}"
   rm -f "$data/ready$n"
   mkfifo "$data/ready$n"
-  "$walrus" "${words[@]}" >"$data/ready$n" 2>"$data/serve$n.log" &
+  exec {from}<>"$data/ready$n"
+  rm -f "$data/ready$n"
+  "$walrus" "${words[@]}" >&"$from" 2>"$data/serve$n.log" {from}<&- &
   server_pids[n]=$!
+  ready_from[n]=$from
 }
 
 await_node() {
-  local data=$1 n=$2 line="" from
-  exec {from}<"$data/ready$n"
-  while read -r -t 120 -u "$from" line; do
-    [[ $line == "walrus ready "* ]] && break
+  local data=$1 n=$2 line="" from=${ready_from[n]} deadline=$((SECONDS + 120))
+  while [[ $line != "walrus ready "* ]] && ((SECONDS < deadline)); do
+    read -r -t 1 -u "$from" line || kill -0 "${server_pids[n]}" 2>/dev/null || break
   done
-  rm -f "$data/ready$n"
+  exec {from}<&-
   if [[ $line != "walrus ready "* ]]; then
     echo "./dev run: node $n did not start:" >&2
     cat "$data/serve$n.log" >&2
