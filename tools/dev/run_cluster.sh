@@ -40,8 +40,8 @@ check_directories() {
   touch "$data/cluster"
 }
 
-# Opened for both ways, so that no node waits for its reader: a majority has to be there before any is
-# ready.
+# Opened for both ways, so that no node waits for its reader: a majority has to be there before any
+# is ready.
 start_node() {
   local data=$1 n=$2 words from
   words=(serve --data-dir "$data/node$n" --node-id "$n" --listen "$(native_of "$n")"
