@@ -105,7 +105,7 @@ class Cluster:
         """All at once, as a machine room goes; the exit statuses."""
         for node in self.alive():
             node.process.send_signal(signal.SIGTERM)
-        return {node.number: node.stop() for node in self.nodes.values()}
+        return {node.number: node.await_end() for node in self.nodes.values()}
 
     def start(self):
         """All again: none is ready before a majority is there."""

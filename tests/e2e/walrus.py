@@ -101,6 +101,9 @@ class Server:
         """SIGTERM; the exit status."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
+        return self.await_end()
+
+    def await_end(self):
         status = self.process.wait(DEADLINE)
         self.process.stdout.close()
         return status
