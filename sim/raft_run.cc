@@ -14,7 +14,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr std::int64_t kSecond = 1'000'000'000;
-constexpr std::int64_t kHealAt = 50 * kSecond, kQuietAt = 55 * kSecond, kEnd = 60 * kSecond;
+constexpr std::int64_t kHealAt = 50 * kSecond, kQuietAt = 55 * kSecond, kEnd = 65 * kSecond;
 constexpr std::int64_t kProgressWithin = 4 * kSecond;  // after everything is healed
 constexpr std::size_t kMembersMax = 7;
 
