@@ -171,12 +171,14 @@ void OwnersRun::bring_back() {
   tell(nodes_->state());
 }
 
-// Until the run is over: what breaks begins again after a while.
+// Until the run is over: what breaks begins again after a while. What began before the end is not
+// what the end asks for, though it succeeds.
 boost::asio::awaitable<void> OwnersRun::repeat(std::function<Done()> once) {
   while (!violation_) {
+    bool last = finishing_;
     auto result = co_await once();
     if (!result) refused(result.error());
-    if (finishing_ && result) break;
+    if (last && result) break;
     co_await loop_->sleep(Millis(1 + draw(60)));
   }
   ++ended_;
