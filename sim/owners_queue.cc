@@ -15,7 +15,10 @@ const std::string kQueue = "q", kConsumer = "n";
 
 // One record, at the leader of a partition; what is not known to be stored is not sent again.
 OwnersRun::Done OwnersRun::produce() {
-  if (finishing_) co_return Result<void>();
+  if (finishing_) {
+    produced_ = true;
+    co_return Result<void>();
+  }
   auto& local = faces_.back().broker->local(0);
   auto topic = local.find(kQueue);
   if (!topic) {
@@ -51,11 +54,11 @@ OwnersRun::Done OwnersRun::produce() {
 
 OwnersRun::Done OwnersRun::get() {
   WALRUS_CO_ASSIGN(auto owner, co_await find(false));
-  // In the end until everything has come.
+  // In the end until everything has come, and nothing more does.
   if (finishing_) {
-    bool all = std::ranges::all_of(stored_, [](const auto& one) {
-      return one.second.acknowledged_at < 0 || one.second.delivered;
-    });
+    bool all = produced_ && std::ranges::all_of(stored_, [](const auto& one) {
+                 return one.second.acknowledged_at < 0 || one.second.delivered;
+               });
     if (all) co_return Result<void>();
     WALRUS_CO_TRY(co_await take(owner));
     co_return fail(Code::kNotFound, "there is more");

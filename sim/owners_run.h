@@ -112,6 +112,7 @@ class OwnersRun {
   std::unique_ptr<io::Loop> loop_;  // of the clients, on a node that is never struck
   std::size_t running_ = 0, ended_ = 0;
   bool finishing_ = false, narrating_ = false;
+  bool produced_ = false;  // the last record's outcome is with its producer
   std::optional<std::size_t> struck_{};
   io::Nanos back_at_{};
   NodeId coordinator_{}, owner_{};  // as they were found last
