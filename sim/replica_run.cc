@@ -40,7 +40,20 @@ ReplicaRun::ReplicaRun(std::uint64_t seed, std::int64_t operations)
 
 ReplicaRun::~ReplicaRun() = default;
 
+// A segment that was claimed was ended by somebody else; one that was not, by its writer.
+void ReplicaRun::count(const PartitionId& id, const meta::Partition& partition) {
+  auto& before = tails_[id];
+  bool same = partition.tail && partition.tail->id == before.first;
+  bool sealing = partition.tail && partition.tail->state == meta::SegmentState::kSealing;
+  if (sealing && !(same && before.second)) ++tally_.hits["failover"];
+  if (!same && before.first != SegmentId{} && !before.second) ++tally_.hits["roll"];
+  before = {partition.tail ? partition.tail->id : SegmentId{}, sealing};
+}
+
 void ReplicaRun::decided(const meta::State& state) {
+  state.partitions.changed_since(
+      decided_.value,
+      [&](const PartitionId& id, const meta::Partition& partition) { count(id, partition); });
   if (narrating_)
     state.partitions.changed_since(decided_.value, [&](const PartitionId& id,
                                                        const meta::Partition& partition) {
@@ -170,6 +183,7 @@ void ReplicaRun::reap() {
       auto stats = process.node->stats();
       tally_.hits["remote-read"] += static_cast<std::int64_t>(stats.remote_reads);
       tally_.hits["retired"] += static_cast<std::int64_t>(stats.copies_removed);
+      tally_.hits["copy-made"] += static_cast<std::int64_t>(stats.copies_made);
     }
     nodes_->drop(process);
     start_at_[process.place] =

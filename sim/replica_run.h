@@ -49,6 +49,7 @@ class ReplicaRun {
 
   // replica_run.cc: the course of a run
   replica::SimulatedNodes::Options draw_options();
+  void count(const PartitionId&, const meta::Partition&);
   void decided(const meta::State&);
   void create_topics();
   void let_pass();
@@ -101,8 +102,9 @@ class ReplicaRun {
   std::map<std::pair<std::size_t, PartitionId>, std::pair<std::uint64_t, std::int64_t>> seen_{};
   std::multimap<io::Nanos, std::function<void()>> repairs_{};
   std::uint64_t attempts_ = 0;
-  meta::Version decided_{};  // narrated
-  bool quiet_ = false;       // producers begin nothing new
+  meta::Version decided_{};                                    // narrated
+  std::map<PartitionId, std::pair<SegmentId, bool>> tails_{};  // the last one, and whether claimed
+  bool quiet_ = false;                                         // producers begin nothing new
   bool healed_ = false, narrating_ = false, power_stays_ = false, disks_stay_ = false;
   Tally tally_{};
 };
