@@ -116,7 +116,7 @@ struct StreamOptions {
 struct Options {
   std::filesystem::path root{};
   std::string key{};       // namespace: a log of its own below root; "" = root itself
-  bool read_only = false;  // shared: beside a running writer, sees what was on disk when opened
+  bool read_only = false;  // shared: beside a writer, sees what was there then and is not trimmed
   int shards = 0;          // journals, 0 to 1024; 0 = cores; may change between opens
   // Of one append, encoded; at most 64 MiB, and at most a quarter of journal_bytes_max.
   std::int64_t batch_bytes_max = 64 << 20, batch_records_max = 1 << 20,

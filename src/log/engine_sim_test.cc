@@ -256,6 +256,86 @@ TEST_P(EngineSimTest, compacts_beside_appends_and_checkpoints) {
   EXPECT_LT(seen, kRecords / 2);
 }
 
+// Its files are unlinked and its part of the journal is used again before it has read anything.
+TEST_P(EngineSimTest, a_reader_keeps_its_view_whatever_the_writer_does_meanwhile) {
+  constexpr std::int64_t kStored = 40, kRecords = 45, kTrimmed = 7;
+  auto stream = create("t"), trimmed = create("trimmed"), dropped = create("dropped");
+  auto put = [&](const StreamRef& to, std::int64_t number) {
+    for (int tries = 0; tries < 1000; ++tries, world_.run_for(milliseconds(10))) {
+      auto appended = append(to, std::string(8'000, static_cast<char>('a' + number % 26)));
+      if (appended && engine_->wait(appended->pending)) return;
+    }
+    FAIL() << "no room";
+  };
+  auto put_all = [&](std::int64_t number) {
+    for (const auto& to : {stream, trimmed, dropped}) put(to, number);
+  };
+  for (std::int64_t i = 0; i < kRecords; ++i) {
+    put_all(i);
+    if (i < kStored && i % 4 == 3) ASSERT_TRUE(succeeds(engine_->checkpoint()));
+  }
+  auto options = options_;
+  options.user.read_only = true;
+  auto opened = Engine::open(world_.node(0).env(), options);
+  ASSERT_TRUE(succeeds(opened));
+  auto& reader = **opened;
+  auto seen = *reader.find("t"), cut = *reader.find("trimmed"), gone = *reader.find("dropped");
+
+  ASSERT_TRUE(succeeds(engine_->wait(engine_->trim(trimmed, {kTrimmed}).value())));
+  ASSERT_TRUE(succeeds(engine_->wait(engine_->remove("dropped").value())));
+  for (std::int64_t i = kRecords; i < 3 * kRecords; ++i) {
+    put(stream, i);
+    put(trimmed, i);
+  }
+  ASSERT_TRUE(succeeds(engine_->compact(stream)));
+  ASSERT_TRUE(succeeds(engine_->compact(trimmed)));
+  ASSERT_TRUE(succeeds(engine_->checkpoint()));
+  world_.run_for(seconds(4));
+
+  auto read = [&](const StreamRef& ref, std::int64_t from) {
+    while (from < kRecords) {
+      auto fetched = reader.fetch(ref, {from}, {.bytes_max = 100'000});
+      ASSERT_TRUE(succeeds(fetched));
+      EXPECT_EQ(fetched->log_end.value, kRecords);
+      for (Bytes rest = fetched->bytes; !rest.empty(); ++from) {
+        auto batch = record::BatchView::parse(rest);
+        ASSERT_TRUE(succeeds(batch));
+        ASSERT_EQ(batch->base_offset(), from);
+        EXPECT_NE(batch->bytes().find(std::string(8'000, static_cast<char>('a' + from % 26))),
+                  Bytes::npos);
+        rest.remove_prefix(batch->bytes().size());
+      }
+      ASSERT_EQ(fetched->next.value, from);
+    }
+    EXPECT_EQ(from, kRecords) << "nothing of what came later";
+  };
+  read(seen, 0);
+  EXPECT_EQ(reader.find_time(seen, Time(Millis(0)))->value, 0);
+  EXPECT_TRUE(fails_with(reader.fetch(cut, {0}, {}), Code::kOutOfRange));
+  EXPECT_EQ(reader.info(cut)->log_start.value, kTrimmed);
+  read(cut, kTrimmed);
+  EXPECT_TRUE(fails_with(reader.fetch(gone, {0}, {}), Code::kNotFound));
+}
+
+// What is gone without a newer manifest is damage: a reader says so.
+TEST_P(EngineSimTest, a_reader_reports_a_file_that_no_manifest_explains) {
+  auto stream = create("t");
+  ASSERT_TRUE(succeeds(engine_->wait(append(stream, std::string(8'000, 'x'))->pending)));
+  ASSERT_TRUE(succeeds(engine_->checkpoint()));
+  auto options = options_;
+  options.user.read_only = true;
+  auto opened = Engine::open(world_.node(0).env(), options);
+  ASSERT_TRUE(succeeds(opened));
+  auto& disk = world_.node(0).env().disk();
+  for (const auto& directory : disk.list("/log/segments").value()) {
+    auto path = io::Path("/log/segments") / directory.name;
+    for (const auto& file : disk.list(path).value())
+      ASSERT_TRUE(succeeds(disk.remove(path / file.name)));
+  }
+  auto seen = *(*opened)->find("t");
+  EXPECT_TRUE(fails_with((*opened)->fetch(seen, {0}, {}), Code::kNotFound));
+}
+
 // Its directory is two levels below what was there, and the process dies once while it is made.
 TEST_P(EngineSimTest, parents_that_were_made_survive_a_power_cut) {
   auto options = options_;

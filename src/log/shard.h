@@ -191,6 +191,16 @@ class Shard {
   Result<void> usable() const;
   Error busy_error(const Error&) const;
   Result<void> readable(const StreamState&) const;
+  // Of this shard as it was recovered. No lock.
+  Result<Fetched> fetch_here(StreamState&, std::int64_t from, const FetchOptions&);
+  Result<std::int64_t> find_time_here(StreamState&, std::int64_t time_ms);
+  // Read only, no lock: `answer` if it is one, or no newer manifest explains why it is none;
+  // otherwise what `again` answers of the shard as the writer has left it since.
+  template <typename T>
+  Result<T> or_newer(StreamState&, Result<T> answer,
+                     const std::function<Result<T>(Shard&, StreamState&)>& again);
+  Result<std::shared_ptr<Shard>> newer_than(std::uint64_t generation);
+  StreamRef stream_of(std::uint64_t id);
   struct PendingPlace {
     PayloadRef place;  // no file: in memory
     PendingChunk::Entry entry;
@@ -300,6 +310,7 @@ class Shard {
   std::optional<Error> background_error_;  // retried; what health() and full appends say
   bool out_of_space_ = false;              // as the last checkpoint found
   bool closed_ = false;
+  std::shared_ptr<Shard> newer_;  // read only: see or_newer()
 
   // Sync.
   bool job_out_ = false;

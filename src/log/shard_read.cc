@@ -10,6 +10,23 @@ namespace {
 
 constexpr int kAttempts = 8;  // a file may be unlinked between looking and opening
 
+// Or damaged: a part of the journal that is used again, or a file of the same name.
+bool may_be_gone(const Error& error) {
+  return error.code == Code::kNotFound || error.code == Code::kCorrupt;
+}
+
+// Whole batches that begin below `end`.
+void cut_at(Fetched& fetched, std::int64_t end) {
+  std::size_t kept = 0;
+  while (kept < fetched.bytes.size()) {
+    auto batch = record::BatchView::parse(Bytes(fetched.bytes).substr(kept));
+    if (!batch || batch->base_offset() >= end) break;
+    kept += batch->bytes().size();
+    fetched.next = {batch->next_offset()};
+  }
+  fetched.bytes.resize(kept);
+}
+
 }  // namespace
 
 // The leader epoch, too: no checksum of the batch covers it.
@@ -21,6 +38,84 @@ bool is_batch_of(const PendingChunk::Entry& entry, std::int32_t epoch, Bytes byt
 }
 
 Result<Fetched> Shard::fetch(StreamState& stream, std::int64_t from, const FetchOptions& options) {
+  auto answer = fetch_here(stream, from, options);
+  if (answer || !options_.read_only) return answer;
+  return or_newer<Fetched>(stream, std::move(answer),
+                           [&](Shard& newer, StreamState& there) -> Result<Fetched> {
+                             WALRUS_ASSIGN(auto fetched, newer.fetch_here(there, from, options));
+                             LockGuard guard(lock_);
+                             cut_at(fetched, stream.log_end);
+                             fetched.log_start = {stream.log_start};
+                             fetched.high_watermark = {stream.high_watermark};
+                             fetched.log_end = {stream.log_end};
+                             return fetched;
+                           });
+}
+
+Result<std::int64_t> Shard::find_time(StreamState& stream, std::int64_t time_ms) {
+  auto answer = find_time_here(stream, time_ms);
+  if (answer || !options_.read_only) return answer;
+  return or_newer<std::int64_t>(stream, std::move(answer),
+                                [&](Shard& newer, StreamState& there) -> Result<std::int64_t> {
+                                  WALRUS_ASSIGN(auto found, newer.find_time_here(there, time_ms));
+                                  LockGuard guard(lock_);
+                                  return std::min(found, stream.log_end);
+                                });
+}
+
+// A view names files that the writer unlinks, and parts of the journal that it uses again, once a
+// manifest does without them. Where they were is in that manifest: what this view holds is read
+// from there, as far as it is not trimmed. Without a newer manifest it is damage.
+template <typename T>
+Result<T> Shard::or_newer(StreamState& stream, Result<T> answer,
+                          const std::function<Result<T>(Shard&, StreamState&)>& again) {
+  auto generation = generation_;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    if (answer || !may_be_gone(answer.error())) break;
+    WALRUS_ASSIGN(auto newer, newer_than(generation));
+    if (!newer) return answer;
+    auto there = newer->stream_of(stream.id);
+    if (!there) return fail(Code::kNotFound, "stream {} was removed", stream.name);
+    {
+      LockGuard guard(lock_);
+      stream.log_start = std::max(stream.log_start, std::min(there->log_start, stream.log_end));
+      drop_extents(stream);
+    }
+    answer = again(*newer, *there);
+    generation = newer->generation_;
+  }
+  return answer;
+}
+
+// None: there is no newer manifest.
+Result<std::shared_ptr<Shard>> Shard::newer_than(std::uint64_t generation) {
+  {
+    LockGuard guard(lock_);
+    if (newer_ && newer_->generation_ > generation) return newer_;
+  }
+  for (int attempt = 1;; ++attempt) {
+    WALRUS_ASSIGN(auto manifest, load_manifest(env_, directory_, options_.layout));
+    if (!manifest || manifest->generation <= generation) return nullptr;
+    auto newer = std::make_shared<Shard>(env_, options_);
+    auto recovered = newer->recover();
+    if (recovered) {
+      LockGuard guard(lock_);
+      newer_ = newer;
+      return newer;
+    }
+    if (!may_be_gone(recovered.error()) || attempt == kAttempts)
+      return std::unexpected(recovered.error());
+  }
+}
+
+StreamRef Shard::stream_of(std::uint64_t id) {
+  LockGuard guard(lock_);
+  auto found = streams_.find(id);
+  return found == streams_.end() ? nullptr : found->second;
+}
+
+Result<Fetched> Shard::fetch_here(StreamState& stream, std::int64_t from,
+                                  const FetchOptions& options) {
   for (int attempt = 0;; ++attempt) {
     Fetched out;
     ChainRef chain;
@@ -126,7 +221,7 @@ Result<void> Shard::readable(const StreamState& stream) const {
   return {};
 }
 
-Result<std::int64_t> Shard::find_time(StreamState& stream, std::int64_t time_ms) {
+Result<std::int64_t> Shard::find_time_here(StreamState& stream, std::int64_t time_ms) {
   for (int attempt = 0;; ++attempt) {
     ChainRef chain;
     std::int64_t start = 0, end = 0;
@@ -158,7 +253,7 @@ Result<std::int64_t> Shard::find_time(StreamState& stream, std::int64_t time_ms)
     if (!candidate) return end;
     auto from = std::max(*candidate, start);
     while (from < end) {
-      WALRUS_ASSIGN(auto fetched, fetch(stream, from, {.bytes_max = 64 << 10}));
+      WALRUS_ASSIGN(auto fetched, fetch_here(stream, from, {.bytes_max = 64 << 10}));
       for (Bytes rest = fetched.bytes; !rest.empty();) {
         WALRUS_ASSIGN(auto batch, record::BatchView::parse(rest));
         rest.remove_prefix(batch.bytes().size());
