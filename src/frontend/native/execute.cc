@@ -60,9 +60,10 @@ struct Session::Executor {
     return {};
   }
   // Of what is kept by one node of a cluster, which need not be this one.
-  Result<void> refuse_lost(const Error& error, Bytes target) {
-    wire::native::append_error(out, session.describe_lost(error, target));
-    return {};
+  io::Task<void> refuse_lost(const Error& error, std::string target) {
+    session.again_ = co_await session.worth_again(error);
+    if (!session.again_) wire::native::append_error(out, session.describe_lost(error, target));
+    co_return Result<void>();
   }
   Result<void> answer_text(const Result<std::string>& text, Bytes target) {
     if (!text) return refuse(text.error(), target);
@@ -209,7 +210,7 @@ struct Session::Executor {
     auto polled =
         co_await local.poll(*topic, partition_of(request.target), std::string(request.consumer),
                             read_request(0, request.bytes_max, request.wait_ms));
-    if (!polled) co_return refuse_lost(polled.error(), target);
+    if (!polled) co_return co_await refuse_lost(polled.error(), target);
     session.remember_polled(polled_key(request.target.topic, request.consumer), polled->partition);
     co_return answer_records(*polled);
   }
@@ -223,8 +224,9 @@ struct Session::Executor {
     if (partition >= (*topic)->partitions.size()) partition = 0;
     auto committed = co_await local.commit(*topic, partition, std::string(request.consumer),
                                            Offset{request.next});
-    if (!committed && committed.error().code == Code::kFenced)
-      co_return refuse_lost(committed.error(), target);
+    auto lost = [](Code code) { return code == Code::kFenced || code == Code::kBusy; };
+    if (!committed && lost(committed.error().code))
+      co_return co_await refuse_lost(committed.error(), target);
     if (!committed)
       co_return refuse_read(committed.error(), *(*topic)->partitions[partition], target);
     wire::native::append_ok(out);

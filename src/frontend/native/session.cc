@@ -307,6 +307,7 @@ io::Task<void> Session::answer_request() {
     co_return co_await get(*get_request, run);
   }
   WALRUS_CO_TRY(co_await execute(std::move(*request)));
+  if (std::exchange(again_, false)) co_return Result<void>();
   pop();
   if (!authentication_.failed()) co_return Result<void>();
   WALRUS_CO_TRY(co_await flush());
@@ -511,16 +512,7 @@ io::Task<void> Session::get(wire::native::Get request, std::size_t run) {
       if (empty) wire::native::append_empty(out_);
       else claims = std::unexpected(std::move(empty).error());
     }
-    if (!claims && clustered() && !options_.forwarded) {
-      // The queue is with another node now, or not with this one yet.
-      auto& slot = slots_.front();
-      patience(slot);
-      bool lost = claims.error().code == Code::kFenced || claims.error().code == Code::kBusy;
-      if (lost && local_.engine().env().mono() < slot.give_up) {
-        co_await local_.loop().sleep(std::chrono::milliseconds(20));
-        co_return Result<void>();
-      }
-    }
+    if (!claims && co_await worth_again(claims.error())) co_return Result<void>();
     if (!claims) wire::native::append_error(out_, describe_lost(claims.error(), name));
     pop();
     co_return Result<void>();

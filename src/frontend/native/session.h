@@ -159,6 +159,7 @@ class Session : public std::enable_shared_from_this<Session> {
   io::Task<NodeId> reader_of(const wire::native::Target&);
   void take_delivered();
   boost::asio::awaitable<void> tell_delivered(std::set<NodeId>);
+  boost::asio::awaitable<bool> worth_again(const Error&);
   std::string describe_lost(const Error&, Bytes target);
   io::Task<void> answer_forwarded();
   bool is_refusal(const Slot&, const Result<broker::Placed>&) const;
@@ -215,6 +216,7 @@ class Session : public std::enable_shared_from_this<Session> {
   std::unique_ptr<io::Gate> work_;  // for the writer: a slot, or an end
   bool reading_ = true, broken_ = false, stopping_ = false, first_bytes_ = true;
   bool writer_idle_ = false;
+  bool again_ = false;  // what was executed last is not answered: it stays at the front
   int coroutines_ = 0;
 };
 

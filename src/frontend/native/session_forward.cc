@@ -411,8 +411,19 @@ boost::asio::awaitable<void> Session::tell_delivered(std::set<NodeId> nodes) {
   }
 }
 
-// Of what one node of a cluster keeps for all: where that is another one now, or this one does not
-// have it yet, it is certain that nothing was done here.
+// Of what one node of a cluster keeps for all: true, after a pause, where that is another one now,
+// or this one does not have it yet, and the request at the front is to be tried again.
+boost::asio::awaitable<bool> Session::worth_again(const Error& error) {
+  bool lost = error.code == Code::kFenced || error.code == Code::kBusy;
+  if (!lost || !clustered() || options_.forwarded) co_return false;
+  auto& slot = slots_.front();
+  patience(slot);
+  if (local_.engine().env().mono() >= slot.give_up) co_return false;
+  co_await local_.loop().sleep(kPause);
+  co_return true;
+}
+
+// Likewise, where it is over: it is certain that nothing was done here.
 std::string Session::describe_lost(const Error& error, Bytes target) {
   bool lost = error.code == Code::kFenced || error.code == Code::kBusy;
   if (!clustered() || !lost) return describe_error(error, target);
