@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "base/check.h"
-#include "record/batch.h"
+#include "broker/each_record.h"
 
 namespace walrus::broker {
 namespace {
@@ -11,21 +11,6 @@ namespace {
 constexpr std::int64_t kReadBytes = 1 << 20;
 
 }  // namespace
-
-Result<void> apply_batches(Bytes batches, Journal::Apply& apply) {
-  while (!batches.empty()) {
-    WALRUS_ASSIGN(auto batch, record::BatchView::parse(batches));
-    batches.remove_prefix(batch.bytes().size());
-    if (batch.control()) continue;
-    WALRUS_ASSIGN(auto records, record::RecordIterator::open(batch));
-    while (true) {
-      WALRUS_ASSIGN(auto record, records.next());
-      if (!record) break;
-      WALRUS_TRY(apply(record->key.value_or(Bytes()), record->value));
-    }
-  }
-  return {};
-}
 
 EngineJournal::EngineJournal(log::Engine& engine, io::Loop& loop, std::string stream)
     : engine_(engine), loop_(loop), name_(std::move(stream)) {}
@@ -48,7 +33,10 @@ Result<void> EngineJournal::read(Apply& apply) {
   WALRUS_ASSIGN(auto bounds, engine_.bounds(*stream_));
   for (auto from = bounds.log_start; from < bounds.high_watermark;) {
     WALRUS_ASSIGN(auto fetched, engine_.fetch(*stream_, from, {.bytes_max = kReadBytes}));
-    WALRUS_TRY(apply_batches(fetched.bytes, apply));
+    auto take = [&apply](const record::RecordView& record) {
+      return apply(record.key.value_or(Bytes()), record.value);
+    };
+    WALRUS_TRY(for_each_record(fetched.bytes, take));
     if (fetched.next <= from) break;
     from = fetched.next;
   }

@@ -47,7 +47,4 @@ class Journal {
   virtual std::int64_t now_ms() = 0;
 };
 
-// Feeds `apply` with the records of whole batches, in order.
-Result<void> apply_batches(Bytes batches, Journal::Apply& apply);
-
 }  // namespace walrus::broker

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
-#include "record/batch.h"
+#include "broker/each_record.h"
 
 namespace walrus::broker {
 namespace {
@@ -37,8 +37,6 @@ class LogJournal::State : public std::enable_shared_from_this<State> {
     log::Done<void> done{};
   };
   io::Task<void> read(Apply& apply, Offset to);
-  using Take = std::move_only_function<Result<void>(const record::RecordView&)>;
-  static Result<void> take_batches(Bytes batches, Offset from, Take take);
   void send_soon();
   static boost::asio::awaitable<void> send(std::shared_ptr<State>);
   std::vector<Waiting> next_batch();
@@ -98,13 +96,14 @@ io::Task<void> LogJournal::State::read(Apply& apply, Offset to) {
     if (ended_) co_return std::unexpected(kLost);
     WALRUS_CO_ASSIGN(auto fetched,
                      co_await log_->fetch(from, {.bytes_max = options_.fetch_bytes_max}));
-    auto take = [this, &apply](const record::RecordView& record) -> Result<void> {
+    auto take = [this, &apply, from](const record::RecordView& record) -> Result<void> {
+      if (record.offset < from.value) return {};
       auto key = record.key.value_or(Bytes());
       if (record.value) last_[std::string(key)] = record.offset;
       else last_.erase(std::string(key));
       return apply(key, record.value);
     };
-    WALRUS_CO_TRY(take_batches(fetched.bytes, from, take));
+    WALRUS_CO_TRY(for_each_record(fetched.bytes, take));
     if (fetched.next > from) {
       from = fetched.next;
       continue;
@@ -116,22 +115,6 @@ io::Task<void> LogJournal::State::read(Apply& apply, Offset to) {
     if (!waited && waited.error().code != Code::kTimeout) co_return waited;
   }
   co_return Result<void>();
-}
-
-// The records of whole batches, from the offset `from` on.
-Result<void> LogJournal::State::take_batches(Bytes batches, Offset from, Take take) {
-  while (!batches.empty()) {
-    WALRUS_ASSIGN(auto batch, record::BatchView::parse(batches));
-    batches.remove_prefix(batch.bytes().size());
-    if (batch.control()) continue;
-    WALRUS_ASSIGN(auto records, record::RecordIterator::open(batch));
-    while (true) {
-      WALRUS_ASSIGN(auto record, records.next());
-      if (!record) break;
-      if (record->offset >= from.value) WALRUS_TRY(take(*record));
-    }
-  }
-  return {};
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -242,13 +225,14 @@ io::Task<void> LogJournal::State::shrink() {
   WALRUS_CO_ASSIGN(auto fetched, co_await log_->fetch(start_, {.bytes_max = bytes_max}));
   std::vector<JournalRecord> kept;
   auto take = [this, &kept](const record::RecordView& record) -> Result<void> {
+    if (record.offset < start_.value) return {};
     auto key = record.key.value_or(Bytes());
     auto last = last_.find(key);
     if (record.value && last != last_.end() && last->second == record.offset)
       kept.push_back({.key = std::string(key), .value = std::string(*record.value)});
     return {};
   };
-  WALRUS_CO_TRY(take_batches(fetched.bytes, start_, take));
+  WALRUS_CO_TRY(for_each_record(fetched.bytes, take));
   if (!kept.empty()) WALRUS_CO_TRY(co_await place(std::move(kept)));
   // What cannot be trimmed now can be later, with what lies behind it.
   start_ = std::max(start_, fetched.next);

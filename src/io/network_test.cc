@@ -5,6 +5,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <optional>
 
+#include "io/run_to_end.h"
 #include "io/world_under_test.h"
 
 namespace walrus::io {
@@ -28,17 +29,7 @@ class NetworkTest : public BothWorlds {
   }
 
   // Runs the loop until the coroutine is over.
-  void run(Awaitable<void> test) {
-    bool over = false;
-    loop_->spawn(stop_after(*loop_, std::move(test), over));
-    loop_->run();
-    ASSERT_TRUE(over);
-  }
-  static Awaitable<void> stop_after(Loop& loop, Awaitable<void> test, bool& over) {
-    co_await std::move(test);
-    over = true;
-    loop.stop();
-  }
+  void run(Awaitable<void> test) { run_to_end(*loop_, std::move(test)); }
 
   struct Pair {
     std::unique_ptr<Connection> client, server;

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "io/run_to_end.h"
 #include "meta/member.h"
 
 namespace walrus::meta {
@@ -97,17 +98,7 @@ class MemberRealTest : public ::testing::Test {
     }
     co_return true;
   }
-  void run(Awaitable<void> test) {
-    bool over = false;
-    loop_->spawn(stop_after(*loop_, std::move(test), over));
-    loop_->run();
-    ASSERT_TRUE(over);
-  }
-  static Awaitable<void> stop_after(io::Loop& loop, Awaitable<void> test, bool& over) {
-    co_await std::move(test);
-    over = true;
-    loop.stop();
-  }
+  void run(Awaitable<void> test) { io::run_to_end(*loop_, std::move(test)); }
   bool settled() {
     for (const auto& process : processes_) {
       std::size_t active = 0, voters = 0;

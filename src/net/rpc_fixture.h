@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "io/run_to_end.h"
 #include "io/world_under_test.h"
 #include "net/rpc.h"
 
@@ -65,17 +66,7 @@ class RpcTest : public io::BothWorlds {
     loop_.reset();
     BothWorlds::TearDown();
   }
-  void run(Awaitable<void> test) {
-    bool over = false;
-    loop_->spawn(stop_after(*loop_, std::move(test), over));
-    loop_->run();
-    ASSERT_TRUE(over);
-  }
-  static Awaitable<void> stop_after(io::Loop& loop, Awaitable<void> test, bool& over) {
-    co_await std::move(test);
-    over = true;
-    loop.stop();
-  }
+  void run(Awaitable<void> test) { io::run_to_end(*loop_, std::move(test)); }
 
   TcpTransport transport_;
   std::unique_ptr<io::Loop> loop_;

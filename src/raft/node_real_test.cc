@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "io/run_to_end.h"
 #include "log/engine.h"
 #include "net/rpc.h"
 #include "raft/host.h"
@@ -102,17 +103,7 @@ class NodeRealTest : public ::testing::Test {
     }
     co_return true;
   }
-  void run(Awaitable<void> test) {
-    bool over = false;
-    loop_->spawn(stop_after(*loop_, std::move(test), over));
-    loop_->run();
-    ASSERT_TRUE(over);
-  }
-  static Awaitable<void> stop_after(io::Loop& loop, Awaitable<void> test, bool& over) {
-    co_await std::move(test);
-    over = true;
-    loop.stop();
-  }
+  void run(Awaitable<void> test) { io::run_to_end(*loop_, std::move(test)); }
 
   Awaitable<void> propose_while_blocked() {
     EXPECT_TRUE(co_await until([this] { return leader() != nullptr; }));

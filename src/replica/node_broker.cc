@@ -45,6 +45,17 @@ Result<Whole> whole_below(Bytes bytes, std::int64_t from, std::int64_t end) {
   return whole;
 }
 
+// A read of a copy, which may have to wait for the disk.
+auto reader_of(log::Engine& engine, log::StreamRef stream, const Attach& what) {
+  log::FetchOptions options{.bytes_max = static_cast<std::int64_t>(what.bytes_max),
+                            .up_to = UpTo::kAppended};
+  return [&engine, stream = std::move(stream), from = Offset{what.from},
+          options]() -> Result<std::string> {
+    WALRUS_ASSIGN(auto fetched, engine.fetch(stream, from, options));
+    return std::move(fetched.bytes);
+  };
+}
+
 Result<void> check_batches(Bytes bytes) {
   while (!bytes.empty()) {
     WALRUS_ASSIGN(auto batch, record::BatchView::parse(bytes));
@@ -428,13 +439,7 @@ io::Task<log::Fetched> NodeState::fetch(std::shared_ptr<NodeState> self, Partiti
 // The end of a partition is in memory; what is older may have to be waited for.
 io::Task<std::string> NodeState::read_here(std::shared_ptr<NodeState> self, Place place,
                                            Attach what) {
-  log::FetchOptions options{.bytes_max = static_cast<std::int64_t>(what.bytes_max),
-                            .up_to = UpTo::kAppended};
-  auto read = [&engine = self->engine_, stream = place.stream, what,
-               options]() -> Result<std::string> {
-    WALRUS_ASSIGN(auto fetched, engine.fetch(stream, Offset{what.from}, options));
-    return std::move(fetched.bytes);
-  };
+  auto read = reader_of(self->engine_, place.stream, what);
   auto bytes = place.tail ? read() : co_await self->files_->run<std::string>(read);
   if (bytes || self->stopped_ || bytes.error().code != Code::kCorrupt) co_return bytes;
   auto segment = place.segment.id;
@@ -483,19 +488,11 @@ io::Task<std::string> NodeState::serve_read(std::shared_ptr<NodeState> self, net
   what.end = static_cast<std::int64_t>(in.uvarint().value_or(0));
   if (!in.ok() || !in.at_end() || what.from < 0 || what.end < what.from)
     co_return fail(Code::kInvalid, "a malformed read of a segment");
-  Place place{.end = what.end, .stream = self->store_->stream(segment)};
-  place.segment.id = segment;
-  place.tail = self->tails_.contains(segment);
-  if (!place.stream || self->orphans_.contains(segment))
+  auto stream = self->store_->stream(segment);
+  if (!stream || self->orphans_.contains(segment))
     co_return fail(Code::kNotFound, "segment {} is not here", segment.value);
-  log::FetchOptions options{.bytes_max = static_cast<std::int64_t>(what.bytes_max),
-                            .up_to = UpTo::kAppended};
-  auto read = [&engine = self->engine_, stream = place.stream, what,
-               options]() -> Result<std::string> {
-    WALRUS_ASSIGN(auto fetched, engine.fetch(stream, Offset{what.from}, options));
-    return std::move(fetched.bytes);
-  };
-  WALRUS_CO_ASSIGN(auto bytes, co_await self->files_->run<std::string>(read));
+  WALRUS_CO_ASSIGN(auto bytes,
+                   co_await self->files_->run<std::string>(reader_of(self->engine_, stream, what)));
   WALRUS_CO_ASSIGN(auto whole, whole_below(bytes, what.from, what.end));
   bytes.resize(whole.bytes);
   if (bytes.empty()) co_return fail(Code::kNotFound, "segment {} ends before", segment.value);
