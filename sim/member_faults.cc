@@ -10,13 +10,6 @@ namespace walrus::sim {
 
 using namespace std::chrono_literals;
 
-void MemberRun::heal_due() {
-  while (!repairs_.empty() && repairs_.begin()->first <= world_->now()) {
-    auto repair = repairs_.extract(repairs_.begin());
-    repair.mapped()();
-  }
-}
-
 void MemberRun::break_something() {
   switch (draw(8)) {
     case 0:
@@ -33,17 +26,12 @@ void MemberRun::break_network() {
   const auto nodes = processes_.size();
   auto& network = world_->network();
   const auto until = world_->now() + draw_ms(50, 2'500);
-  const auto heal = [this, until] {
-    repairs_.emplace(until, [this] { world_->network().heal_all(); });
-  };
+  const auto heal = [this, until] { repairs_.at(until, [this] { world_->network().heal_all(); }); };
   const auto from = static_cast<int>(draw(nodes)), to = static_cast<int>(draw(nodes));
   switch (draw(4)) {
     case 0: {
       const auto side = draw(1u << nodes);
-      for (std::size_t a = 0; a < nodes; ++a)
-        for (std::size_t b = 0; b < nodes; ++b)
-          if ((side >> a & 1) != (side >> b & 1))
-            network.cut(static_cast<int>(a), static_cast<int>(b));
+      cut_in_two(network, side, static_cast<int>(nodes));
       ++tally_.hits["partition"];
       return heal();
     }
@@ -105,7 +93,7 @@ void MemberRun::break_process() {
 void MemberRun::break_disk() {
   const auto place = draw(processes_.size());
   auto& disk = world_->node(static_cast<int>(place)).disk();
-  repairs_.emplace(world_->now() + draw_ms(100, 1'500), [&disk] { disk.options() = {}; });
+  repairs_.at(world_->now() + draw_ms(100, 1'500), [&disk] { disk.options() = {}; });
   if (draw(3) == 0) {
     disk.options().capacity_bytes = disk.used_bytes() + static_cast<std::int64_t>(draw(64 << 10));
     ++tally_.hits["disk-full"];

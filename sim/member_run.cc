@@ -86,7 +86,7 @@ void MemberRun::let_pass() {
   if (truth_.violation()) flag(truth_.violation()->rule, truth_.violation()->detail);
   if (violation_) return;
   reap();
-  heal_due();
+  repairs_.mend_due(world_->now());
   watch();
   start_due();
   drive();
@@ -119,8 +119,7 @@ void MemberRun::watch() {
 void MemberRun::heal() {
   say("everything is healed");
   healed_ = true;
-  for (auto& [time, repair] : repairs_) repair();
-  repairs_.clear();
+  repairs_.mend_all();
   world_->network().heal_all();
   world_->network().set_all_links({});
   for (auto& process : processes_) {

@@ -10,8 +10,6 @@
 //
 // Checked: what sim/member_truth.h says.
 
-#include <functional>
-#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -21,6 +19,7 @@
 #include "log/engine.h"
 #include "member_truth.h"
 #include "meta/member.h"
+#include "repairs.h"
 #include "tally.h"
 
 namespace walrus::sim {
@@ -130,7 +129,6 @@ class MemberRun {
   void lose_directory(Process&);
   bool may_lose(const Process&);
   bool among_voters(const Process&);
-  void heal_due();
 
   const std::int64_t operations_;
   std::unique_ptr<io::World> world_;
@@ -140,7 +138,7 @@ class MemberRun {
   std::vector<Client> clients_{};
   Client operator_{};
   bool founded_ = false, topic_made_ = false, healed_ = false, narrating_ = false;
-  std::multimap<io::Nanos, std::function<void()>> repairs_{};
+  Repairs repairs_{};
   MemberTruth truth_{};
   Tally tally_{};
   Verdict violation_{};

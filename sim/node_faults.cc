@@ -10,13 +10,6 @@ namespace walrus::sim {
 
 using namespace std::chrono_literals;
 
-void NodeRun::heal_due() {
-  while (!repairs_.empty() && repairs_.begin()->first <= world_->now()) {
-    auto repair = repairs_.extract(repairs_.begin());
-    repair.mapped()();
-  }
-}
-
 // A group that failed on a node because it was told to is opened again; nothing else may fail.
 void NodeRun::look_after_groups() {
   for (auto& process : processes_) {
@@ -54,13 +47,11 @@ void NodeRun::break_network() {
   auto& network = world_->network();
   auto any = [&] { return static_cast<int>(draw(static_cast<std::uint64_t>(nodes))); };
   auto until = world_->now() + draw_ms(50, 1'500);
-  auto heal = [this, until] { repairs_.emplace(until, [this] { world_->network().heal_all(); }); };
+  auto heal = [this, until] { repairs_.at(until, [this] { world_->network().heal_all(); }); };
   switch (draw(4)) {
     case 0: {
       auto side = draw(1u << processes_.size());
-      for (int from = 0; from < nodes; ++from)
-        for (int to = 0; to < nodes; ++to)
-          if ((side >> from & 1) != (side >> to & 1)) network.cut(from, to);
+      cut_in_two(network, side, nodes);
       ++tally_.hits["partition"];
       return heal();
     }
@@ -123,7 +114,7 @@ void NodeRun::break_disk() {
   auto place = draw(processes_.size());
   auto& disk = world_->node(static_cast<int>(place)).disk();
   auto until = world_->now() + draw_ms(100, 1'500);
-  repairs_.emplace(until, [&disk] { disk.options() = {}; });
+  repairs_.at(until, [&disk] { disk.options() = {}; });
   switch (draw(4)) {
     case 0: disk.options().faults.sync_error = 0.3; return;
     case 1:
@@ -187,8 +178,8 @@ void NodeRun::disturb_group() {
     case 1: {
       // Others of this process live on; it comes back when it is opened again.
       *of.fails[place] = true;
-      repairs_.emplace(world_->now() + draw_ms(50, 500),
-                       [this, place, group] { *groups_[group].fails[place] = false; });
+      repairs_.at(world_->now() + draw_ms(50, 500),
+                  [this, place, group] { *groups_[group].fails[place] = false; });
       return;
     }
     default:

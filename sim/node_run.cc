@@ -144,7 +144,7 @@ void NodeRun::let_pass() {
       flag(group.truth.violation()->rule, group.truth.violation()->detail);
   if (violation_) return;
   reap();
-  heal_due();
+  repairs_.mend_due(world_->now());
   look_after_groups();
   start_due();
   if (!healed_ && draw(3) == 0) break_something();
@@ -153,8 +153,7 @@ void NodeRun::let_pass() {
 void NodeRun::heal() {
   say("everything is healed");
   healed_ = true;
-  for (auto& [time, repair] : repairs_) repair();
-  repairs_.clear();
+  repairs_.mend_all();
   world_->network().heal_all();
   world_->network().set_all_links({});
   for (auto& process : processes_) {

@@ -7,8 +7,6 @@
 //
 // Checked: what sim/node_truth.h says, in every group by itself.
 
-#include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -20,6 +18,7 @@
 #include "node_truth.h"
 #include "raft/host.h"
 #include "raft/membership.h"
+#include "repairs.h"
 #include "tally.h"
 
 namespace walrus::sim {
@@ -112,7 +111,6 @@ class NodeRun {
   void break_disk();
   void change_members();
   void disturb_group();
-  void heal_due();
   void look_after_groups();
 
   const std::int64_t operations_;
@@ -123,7 +121,7 @@ class NodeRun {
   std::vector<Group> groups_{};
   std::vector<Client> clients_{};
   std::uint64_t attempts_ = 0;
-  std::multimap<io::Nanos, std::function<void()>> repairs_{};
+  Repairs repairs_{};
   std::size_t founders_ = 0;
   bool healed_ = false, narrating_ = false;
   Tally tally_{};

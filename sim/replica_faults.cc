@@ -10,13 +10,6 @@ namespace walrus::sim {
 
 using namespace std::chrono_literals;
 
-void ReplicaRun::heal_due() {
-  while (!repairs_.empty() && repairs_.begin()->first <= nodes_->world().now()) {
-    auto repair = repairs_.extract(repairs_.begin());
-    repair.mapped()();
-  }
-}
-
 void ReplicaRun::break_something() {
   switch (draw(8)) {
     case 0:
@@ -35,15 +28,13 @@ void ReplicaRun::break_network() {
   auto any = [&] { return static_cast<int>(draw(static_cast<std::uint64_t>(nodes))); };
   auto until = nodes_->world().now() + draw_ms(50, 1'500);
   auto heal = [this, until] {
-    repairs_.emplace(until, [this] { nodes_->world().network().heal_all(); });
+    repairs_.at(until, [this] { nodes_->world().network().heal_all(); });
   };
   auto from = any(), to = any();
   switch (draw(4)) {
     case 0: {
       auto side = draw(1u << nodes);
-      for (int a = 0; a < nodes; ++a)
-        for (int b = 0; b < nodes; ++b)
-          if ((side >> a & 1) != (side >> b & 1)) network.cut(a, b);
+      cut_in_two(network, side, nodes);
       ++tally_.hits["partition"];
       return heal();
     }
@@ -58,7 +49,7 @@ void ReplicaRun::break_network() {
       // Or only from its peers.
       auto& process = nodes_->processes()[static_cast<std::size_t>(from)];
       process.deaf = draw(2) == 0;
-      repairs_.emplace(until, [&process] { process.deaf = false; });
+      repairs_.at(until, [&process] { process.deaf = false; });
       return heal();
     }
     default:
@@ -115,7 +106,7 @@ void ReplicaRun::break_disk() {
   auto place = draw(nodes_->processes().size());
   auto& disk = nodes_->world().node(static_cast<int>(place)).disk();
   auto until = nodes_->world().now() + draw_ms(100, 1'500);
-  repairs_.emplace(until, [&disk] { disk.options() = {}; });
+  repairs_.at(until, [&disk] { disk.options() = {}; });
   switch (draw(4)) {
     case 0:
       if (power_stays_) return;  // what was dropped from the page cache is lost as by a cut
@@ -139,12 +130,12 @@ void ReplicaRun::disturb_metadata() {
   if (draw(2) == 0) {
     process.deaf = true;
     ++tally_.hits["deaf-node"];
-    repairs_.emplace(until, [&process] { process.deaf = false; });
+    repairs_.at(until, [&process] { process.deaf = false; });
     return;
   }
   nodes_->paused_controller = true;
-  repairs_.emplace(std::min(until, nodes_->world().now() + 500ms),
-                   [this] { nodes_->paused_controller = false; });
+  repairs_.at(std::min(until, nodes_->world().now() + 500ms),
+              [this] { nodes_->paused_controller = false; });
 }
 
 }  // namespace walrus::sim

@@ -148,7 +148,7 @@ void ReplicaRun::let_pass() {
   nodes_->world().run_until(crashed, draw_ms(5, 120));
   if (violation()) return;
   reap();
-  heal_due();
+  repairs_.mend_due(nodes_->world().now());
   start_due();
   look_at_bounds();
   if (draw(2) == 0) read_somewhere();
@@ -194,8 +194,7 @@ void ReplicaRun::reap() {
 void ReplicaRun::heal() {
   say("everything is healed");
   healed_ = true;
-  for (auto& [time, repair] : repairs_) repair();
-  repairs_.clear();
+  repairs_.mend_all();
   auto& world = nodes_->world();
   world.network().heal_all();
   world.network().set_all_links({});

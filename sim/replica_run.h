@@ -8,12 +8,12 @@
 //
 // Checked: what sim/replica_truth.h says.
 
-#include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "repairs.h"
 #include "replica/simulated_nodes.h"
 #include "replica_truth.h"
 #include "tally.h"
@@ -90,7 +90,6 @@ class ReplicaRun {
   void break_disk();
   void disturb_metadata();
   bool may_wipe(std::size_t place);
-  void heal_due();
 
   const std::int64_t operations_;
   const std::uint64_t seed_;
@@ -100,7 +99,7 @@ class ReplicaRun {
   std::vector<PartitionId> partitions_{};
   std::vector<io::Nanos> start_at_{};
   std::map<std::pair<std::size_t, PartitionId>, std::pair<std::uint64_t, std::int64_t>> seen_{};
-  std::multimap<io::Nanos, std::function<void()>> repairs_{};
+  Repairs repairs_{};
   std::uint64_t attempts_ = 0;
   meta::Version decided_{};                                    // narrated
   std::map<PartitionId, std::pair<SegmentId, bool>> tails_{};  // the last one, and whether claimed
