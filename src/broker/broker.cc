@@ -78,6 +78,13 @@ Result<TopicRef> Local::find(Bytes topic, Partition partition) {
   return found;
 }
 
+io::Task<TopicRef> Local::find_current(Bytes topic, Partition partition) {
+  auto found = find(topic, partition);
+  if (found || found.error().code != Code::kNotFound) co_return found;
+  WALRUS_CO_TRY(co_await broker_.catalogue_->catch_up(loop_));
+  co_return find(topic, partition);
+}
+
 Result<TopicRef> Local::find_own(Bytes topic) {
   CHECK(topic.starts_with(kOwnPrefix));
   return open(topic);
@@ -155,6 +162,7 @@ io::Task<void> Local::grow(std::string topic, std::size_t partitions) {
 }
 
 io::Task<void> Local::remove(std::string topic) {
+  WALRUS_CO_TRY(co_await broker_.catalogue_->catch_up(loop_));
   WALRUS_CO_ASSIGN(auto found, find(topic));
   auto removed = co_await broker_.catalogue_->remove(loop_, topic);
   if (removed) broker_.owner(topic).drop_queue(found->id);

@@ -176,6 +176,8 @@ class Local {
 
   // kNotFound. `partition`, if any, must exist.
   Result<TopicRef> find(Bytes topic, Partition = {});
+  // The same, and certainly what was made before the call, on whichever node.
+  io::Task<TopicRef> find_current(Bytes topic, Partition = {});  // the name outlives it
   Result<TopicRef> find_id(const Uuid& id);
   Result<TopicRef> find_own(Bytes topic);  // whose name begins with __
   std::vector<TopicSummary> list(Bytes prefix);

@@ -58,6 +58,9 @@ class Catalogue {
   // For use on this loop. Names that begin with __ too. kNotFound.
   virtual Result<TopicRef> open(io::Loop&, Bytes topic) = 0;
   virtual std::vector<TopicName> list(Bytes prefix) const = 0;  // by name
+  // Done when all that was made before the call, by whomever, is found here. kTimeout, kClosed,
+  // kIo.
+  virtual io::Task<void> catch_up(io::Loop&) = 0;
 
   virtual io::Task<void> create(io::Loop&, NewTopic) = 0;  // kExists
   // kNotFound; kInvalid: it has as many.
@@ -86,6 +89,7 @@ class LocalCatalogue final : public Catalogue {
   std::uint64_t version() const override { return version_.load(std::memory_order_acquire); }
   Result<TopicRef> open(io::Loop&, Bytes topic) override;
   std::vector<TopicName> list(Bytes prefix) const override;
+  io::Task<void> catch_up(io::Loop&) override;
   io::Task<void> create(io::Loop&, NewTopic) override;
   io::Task<void> grow(io::Loop&, std::string topic, std::size_t partitions) override;
   io::Task<void> remove(io::Loop&, std::string topic) override;

@@ -53,6 +53,8 @@ std::vector<TopicName> LocalCatalogue::list(Bytes prefix) const {
   return topics;
 }
 
+io::Task<void> LocalCatalogue::catch_up(io::Loop&) { co_return Result<void>(); }
+
 io::Task<void> LocalCatalogue::create(io::Loop& here, NewTopic topic) {
   return run_on<void>(here, home_, [this, topic = std::move(topic)] { return create_here(topic); });
 }

@@ -110,8 +110,9 @@ class Acceptance(ClusterTest):
         def put(client):
             with Native(self.cluster[1 + client % 3].addr) as connection:
                 for number in range(100):
-                    if connection.ask(f"PUT t {client} {number}") != b"OK":
-                        failures.append((client, number))
+                    reply = connection.ask(f"PUT t {client} {number}")
+                    if reply != b"OK":
+                        failures.append((client, number, reply))
 
         threads = [threading.Thread(target=put, args=(client,)) for client in range(16)]
         for thread in threads:
@@ -123,6 +124,17 @@ class Acceptance(ClusterTest):
         self.assertEqual(len(read), 1600)
         for client in range(16):
             self.assertEqual([number for one, number in read if one == client], list(range(100)))
+
+    def test_what_one_node_has_made_all_others_know(self):
+        at = {number: self.native(number) for number in (1, 2, 3)}
+        for turn in range(30):
+            here, there, yonder = (1 + (turn + step) % 3 for step in range(3))
+            self.assertEqual(at[here].ask(f"REGISTER t{turn}"), b"OK")
+            self.assertEqual(at[there].ask(f"PUT t{turn} one"), b"OK")
+            self.assertEqual(at[yonder].ask(f"GET t{turn}"), b"OK one")
+            self.assertEqual(at[there].ask(f"DELETE t{turn}"), b"OK")
+            self.assertEqual(at[here].ask(f"REGISTER t{turn}"), b"OK")
+            self.assertEqual(at[yonder].ask(f"DELETE t{turn}"), b"OK")
 
     def test_a7_many_topics_each_in_order(self):
         for topic in range(20):

@@ -96,6 +96,17 @@ std::vector<TopicName> ClusterCatalogue::list(Bytes prefix) const {
   return topics;
 }
 
+io::Task<void> ClusterCatalogue::catch_up(io::Loop& here) {
+  return run_on<void>(here, bridge_->loop(), [this] { return catch_up_here(); });
+}
+
+io::Task<void> ClusterCatalogue::catch_up_here() {
+  WALRUS_CO_ASSIGN(auto* metadata, bridge_->metadata());
+  WALRUS_CO_ASSIGN(auto image, co_await metadata->current());
+  WALRUS_CO_TRY(co_await bridge_->seen(image->version, options_.timeout));
+  co_return Result<void>();
+}
+
 std::uint32_t ClusterCatalogue::replicas_max() const {
   auto nodes = active_nodes(*bridge_->image()).size();
   return static_cast<std::uint32_t>(std::min(nodes, meta::kReplicasMax));

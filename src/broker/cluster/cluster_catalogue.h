@@ -25,6 +25,7 @@ class ClusterCatalogue final : public Catalogue {
   std::uint64_t version() const override { return version_->load(std::memory_order_acquire); }
   Result<TopicRef> open(io::Loop&, Bytes topic) override;
   std::vector<TopicName> list(Bytes prefix) const override;
+  io::Task<void> catch_up(io::Loop&) override;
   io::Task<void> create(io::Loop&, NewTopic) override;
   io::Task<void> grow(io::Loop&, std::string topic, std::size_t partitions) override;
   io::Task<void> remove(io::Loop&, std::string topic) override;
@@ -34,6 +35,7 @@ class ClusterCatalogue final : public Catalogue {
 
  private:
   Result<meta::CreateTopic> plan_topic(const NewTopic&, const meta::State&) const;
+  io::Task<void> catch_up_here();
   io::Task<void> create_here(NewTopic);
   io::Task<void> grow_here(std::string topic, std::size_t partitions);
   io::Task<void> remove_here(std::string topic);

@@ -51,17 +51,25 @@ io::Task<Attempt> attempt(Bridge& bridge, std::vector<meta::Change> changes) {
 io::Task<std::vector<std::uint64_t>> decide(std::shared_ptr<Bridge> bridge, ChangePlan plan,
                                             io::Nanos timeout) {
   auto deadline = bridge->env().mono() + timeout;
-  auto image = bridge->image();
   while (true) {
-    auto changes = plan(*image);
-    if (!changes || changes->empty()) {
-      // Whoever is told so finds it so on this node.
-      auto seen = co_await bridge->seen(image->version, timeout);
-      if (!changes) co_return std::unexpected(std::move(changes).error());
-      WALRUS_CO_TRY(seen);
-      co_return std::vector<std::uint64_t>();
+    WALRUS_CO_ASSIGN(auto* metadata, bridge->metadata());
+    // What is decided rests on no image of this node, which may be old (R34).
+    auto image = co_await metadata->current();
+    Result<Attempt> made = Attempt{};
+    if (image) {
+      auto changes = plan(**image);
+      if (!changes || changes->empty()) {
+        // Whoever is told so finds it so on this node.
+        auto seen = co_await bridge->seen((*image)->version, timeout);
+        if (!changes) co_return std::unexpected(std::move(changes).error());
+        WALRUS_CO_TRY(seen);
+        co_return std::vector<std::uint64_t>();
+      }
+      made = co_await attempt(*bridge, std::move(*changes));
+    } else {
+      made = std::unexpected(std::move(image).error());
+      co_await bridge->loop().sleep(kRetryPause);
     }
-    auto made = co_await attempt(*bridge, std::move(*changes));
     if (made && made->done) {
       WALRUS_CO_TRY(co_await bridge->seen(made->version, timeout));
       co_return std::move(made->values);
@@ -71,10 +79,6 @@ io::Task<std::vector<std::uint64_t>> decide(std::shared_ptr<Bridge> bridge, Chan
       if (!made) co_return std::unexpected(std::move(made).error());
       co_return fail(Code::kBusy, "others change the same: try again");
     }
-    WALRUS_CO_ASSIGN(auto* metadata, bridge->metadata());
-    auto current = co_await metadata->current();
-    if (current) image = std::move(*current);
-    else co_await bridge->loop().sleep(kRetryPause);
   }
 }
 

@@ -108,14 +108,12 @@ struct Session::Executor {
 
   Done operator()(wire::native::Register request) {
     auto found = local.find(request.topic);
-    Result<void> result;
-    if (!found && found.error().code == Code::kNotFound) {
-      result = co_await local.create(
-          {.name = std::string(request.topic), .config = local.broker().options().topic_defaults});
-      if (!result && result.error().code == Code::kExists) result = {};
-    } else if (!found) {
-      result = std::unexpected(found.error());
-    }
+    if (!found && found.error().code != Code::kNotFound)
+      co_return refuse(found.error(), request.topic);
+    // Not known that it is there still: another node may have removed it.
+    auto result = co_await local.create(
+        {.name = std::string(request.topic), .config = local.broker().options().topic_defaults});
+    if (!result && result.error().code == Code::kExists) result = {};
     co_return answer_ok(result, request.topic);
   }
   Done operator()(wire::native::Create request) {
@@ -124,7 +122,7 @@ struct Session::Executor {
     co_return answer_ok(co_await local.create(std::move(*topic)), request.topic);
   }
   Done operator()(wire::native::Configure request) {
-    auto topic = local.find(request.topic);
+    auto topic = co_await local.find_current(request.topic);
     if (!topic) co_return refuse(topic.error(), request.topic);
     if (request.settings.empty())
       co_return answer_text(config_json((*topic)->config), request.topic);

@@ -145,6 +145,7 @@ class Session : public std::enable_shared_from_this<Session> {
   void push_clustered(wire::native::Request, Bytes body);
   bool name_partition(wire::native::Request&);
   Route route_of(const wire::native::Target&);
+  boost::asio::awaitable<void> learn(wire::native::Target);
   io::Task<void> place_appends();
   io::Task<void> place_here(Slot&, const wire::native::Request&);
   bool place_there(Slot&, NodeId, std::string& frames);

@@ -152,6 +152,7 @@ io::Task<void> Session::place_appends() {
     auto request = wire::native::parse_request(slot.bytes);
     if (!request) co_return std::unexpected(std::move(request).error());  // was parsed when it came
     if (!is_append(*request)) break;
+    co_await learn(*append_target(*request));
     auto route = route_of(*append_target(*request));
     auto found = placements_.find(route.log);
     if (found != placements_.end() && found->second.node != route.node) break;
@@ -172,6 +173,12 @@ io::Task<void> Session::place_appends() {
   for (auto& [node, bytes] : frames)
     if (!bytes.empty()) co_await send_to(node, std::move(bytes));
   co_return Result<void>();
+}
+
+// A topic that was made a moment ago, perhaps by another node, is known before anything is refused
+// for the want of it.
+boost::asio::awaitable<void> Session::learn(wire::native::Target target) {
+  (void)co_await local_.find_current(target.topic, partition_of(target));
 }
 
 io::Task<void> Session::place_here(Slot& slot, const Request& request) {
@@ -259,6 +266,8 @@ io::Task<bool> Session::forward_front(const Request& request) {
     co_await local_.loop().sleep(kPause);
     co_return true;
   }
+  if (auto target = read_target(request)) co_await learn(*target);
+  else if (auto target = queue_target(request)) co_await learn(*target);
   auto node = co_await server_of(request);
   if (node && *node == NodeId{}) co_return false;
   if (!node || options_.forwarded) {
