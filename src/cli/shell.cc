@@ -1,6 +1,5 @@
 #include <histedit.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdlib>
 #include <iostream>
@@ -125,6 +124,9 @@ class LineEditor {
 
   // None: Ctrl-D.
   std::optional<std::string> read() {
+    // Before the prompt, not after it as el_gets would: a Ctrl-D between the two would be the
+    // terminal's, and the editor would never see it.
+    el_set(edit_, EL_PREP_TERM, 1);
     int size = 0;
     const char* text = el_gets(edit_, &size);
     if (!text || size <= 0) return std::nullopt;
@@ -204,11 +206,11 @@ Result<int> run_shell(const Globals& globals, bool yes) {
 
 void add_shell(CommandLine& line) {
   auto yes = std::make_shared<bool>(false);
-  auto* verb = line.add(
+  auto verb = line.add(
       line.root(), "shell",
       "Requests of the native protocol by hand; from a pipe, exit status 1 if one was refused",
       [yes](const Globals& globals) { return run_shell(globals, *yes); });
-  verb->add_flag("--yes", *yes, "DELETE does not ask");
+  verb.flag("--yes", *yes, "DELETE does not ask");
 }
 
 }  // namespace walrus::cli
