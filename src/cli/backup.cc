@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "cli/directory_files.h"
@@ -60,28 +59,27 @@ Result<void> restore_from(const Globals& globals, const Paths& paths) {
 
 void add_backup(CommandLine& line) {
   auto paths = std::make_shared<Paths>();
-  auto* verb = line.add(line.root(), "backup",
-                        "A consistent copy of a data directory, also beside a running server",
-                        [paths](const Globals& globals) -> Result<int> {
-                          WALRUS_TRY(about("backup " + paths->from, back_up(globals, *paths)));
-                          WALRUS_TRY(print_done(globals, "backed up", *paths));
-                          return kExitDone;
-                        });
-  verb->add_option("directory", paths->from, "The data directory")->required();
-  verb->add_option("to", paths->to, "A directory that does not exist yet")->required();
+  auto verb = line.add(line.root(), "backup",
+                       "A consistent copy of a data directory, also beside a running server",
+                       [paths](const Globals& globals) -> Result<int> {
+                         WALRUS_TRY(about("backup " + paths->from, back_up(globals, *paths)));
+                         WALRUS_TRY(print_done(globals, "backed up", *paths));
+                         return kExitDone;
+                       });
+  verb.option("directory", paths->from, "The data directory").required();
+  verb.option("to", paths->to, "A directory that does not exist yet").required();
 }
 
 void add_restore(CommandLine& line) {
   auto paths = std::make_shared<Paths>();
-  auto* verb =
-      line.add(line.root(), "restore", "A data directory from a backup",
-               [paths](const Globals& globals) -> Result<int> {
-                 WALRUS_TRY(about("restore " + paths->from, restore_from(globals, *paths)));
-                 WALRUS_TRY(print_done(globals, "restored", *paths));
-                 return kExitDone;
-               });
-  verb->add_option("backup", paths->from, "What walrus backup made")->required();
-  verb->add_option("to", paths->to, "A directory that does not exist yet or is empty")->required();
+  auto verb = line.add(line.root(), "restore", "A data directory from a backup",
+                       [paths](const Globals& globals) -> Result<int> {
+                         WALRUS_TRY(about("restore " + paths->from, restore_from(globals, *paths)));
+                         WALRUS_TRY(print_done(globals, "restored", *paths));
+                         return kExitDone;
+                       });
+  verb.option("backup", paths->from, "What walrus backup made").required();
+  verb.option("to", paths->to, "A directory that does not exist yet or is empty").required();
 }
 
 }  // namespace walrus::cli

@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "base/histogram.h"
@@ -152,26 +151,19 @@ Result<int> bench(const Globals& globals, const BenchFlags& flags) {
 
 void add_bench(CommandLine& line) {
   auto flags = std::make_shared<BenchFlags>();
-  auto* verb = line.add(line.root(), "bench", "Load a server with PUTs; prints rate and latencies",
-                        [flags](const Globals& globals) { return bench(globals, *flags); });
-  verb->add_option("--topic", flags->topic, "Made if need be, deleted afterwards")
-      ->capture_default_str();
-  verb->add_option("--bytes", flags->bytes, "Of a record")
-      ->check(CLI::Range(1, 1 << 20))
-      ->capture_default_str();
-  verb->add_option("--seconds", flags->seconds)
-      ->check(CLI::Range(1, 86'400))
-      ->capture_default_str();
-  verb->add_option("--connections", flags->connections)
-      ->check(CLI::Range(1, 1'000))
-      ->capture_default_str();
-  verb->add_option("--in-flight", flags->in_flight, "Unanswered requests a connection")
-      ->check(CLI::Range(1, 10'000))
-      ->capture_default_str();
-  verb->add_option("--rate", flags->rate, "Open loop: so many requests a second in all")
-      ->check(CLI::PositiveNumber)
-      ->type_name("N/s");
-  verb->add_flag("--keep", flags->keep, "Leave the topic");
+  auto verb = line.add(line.root(), "bench", "Load a server with PUTs; prints rate and latencies",
+                       [flags](const Globals& globals) { return bench(globals, *flags); });
+  verb.option("--topic", flags->topic, "Made if need be, deleted afterwards").default_shown();
+  verb.option("--bytes", flags->bytes, "Of a record").range(1, 1 << 20).default_shown();
+  verb.option("--seconds", flags->seconds).range(1, 86'400).default_shown();
+  verb.option("--connections", flags->connections).range(1, 1'000).default_shown();
+  verb.option("--in-flight", flags->in_flight, "Unanswered requests a connection")
+      .range(1, 10'000)
+      .default_shown();
+  verb.option("--rate", flags->rate, "Open loop: so many requests a second in all")
+      .positive()
+      .type_name("N/s");
+  verb.flag("--keep", flags->keep, "Leave the topic");
 }
 
 }  // namespace walrus::cli

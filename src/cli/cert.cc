@@ -1,6 +1,5 @@
 // walrus cert: a CA of one's own, and certificates for the nodes of a cluster.
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "cli/output.h"
@@ -96,43 +95,41 @@ Result<int> make_node(const Globals& globals, const CertFlags& flags) {
                                    fmt::join(flags.addresses, " "), ends));
 }
 
-CLI::App* add_cert_verb(CommandLine& line, CLI::App& cert, const char* name, const char* help,
-                        std::shared_ptr<CertFlags> flags,
-                        Result<int> (*run)(const Globals&, const CertFlags&)) {
-  auto* verb = line.add(cert, name, help,
-                        [flags, run](const Globals& globals) { return run(globals, *flags); });
-  verb->add_option("directory", flags->directory, "Where ca.pem and ca.key are")
-      ->required()
-      ->type_name("DIR");
-  verb->add_option("--days", flags->days, "How long it is valid")
-      ->check(CLI::Range(std::int64_t{1}, kDaysMax));
-  verb->add_flag("--force", flags->force, "Replace files that are there");
+Verb add_cert_verb(CommandLine& line, Verb cert, const char* name, const char* help,
+                   std::shared_ptr<CertFlags> flags,
+                   Result<int> (*run)(const Globals&, const CertFlags&)) {
+  auto verb = line.add(cert, name, help,
+                       [flags, run](const Globals& globals) { return run(globals, *flags); });
+  verb.option("directory", flags->directory, "Where ca.pem and ca.key are")
+      .required()
+      .type_name("DIR");
+  verb.option("--days", flags->days, "How long it is valid").range(1, kDaysMax);
+  verb.flag("--force", flags->force, "Replace files that are there");
   return verb;
 }
 
 }  // namespace
 
 void add_cert(CommandLine& line) {
-  auto* cert = line.root().add_subcommand("cert", "Make certificates for the nodes of a cluster");
-  cert->require_subcommand(1);
+  auto cert = line.root().family("cert", "Make certificates for the nodes of a cluster");
   auto authority = std::make_shared<CertFlags>();
-  add_cert_verb(line, *cert, "ca", "Make a CA; valid for ten years unless told", authority,
+  add_cert_verb(line, cert, "ca", "Make a CA; valid for ten years unless told", authority,
                 make_authority)
-      ->add_option("--cluster", authority->cluster, "Which nodes belong together")
-      ->capture_default_str();
+      .option("--cluster", authority->cluster, "Which nodes belong together")
+      .default_shown();
   auto node = std::make_shared<CertFlags>();
   node->addresses = {"127.0.0.1", "::1", "localhost"};
-  auto* verb =
-      add_cert_verb(line, *cert, "node", "Make a node's certificate; valid for a year unless told",
+  auto verb =
+      add_cert_verb(line, cert, "node", "Make a node's certificate; valid for a year unless told",
                     node, make_node);
-  verb->add_option("--node-id", node->node, "Which node it is for")
-      ->required()
-      ->check(CLI::Range(std::int64_t{1}, std::numeric_limits<std::int64_t>::max()));
-  verb->add_option("--address", node->addresses, "A DNS name or IP address of the node")
-      ->type_name("HOST")
-      ->allow_extra_args(false)
-      ->capture_default_str()
-      ->check([](const std::string& text) {
+  verb.option("--node-id", node->node, "Which node it is for")
+      .required()
+      .range(1, std::numeric_limits<std::int64_t>::max());
+  verb.option("--address", node->addresses, "A DNS name or IP address of the node")
+      .type_name("HOST")
+      .repeated()
+      .default_shown()
+      .checked([](const std::string& text) {
         return net::valid_certificate_address(text) ? std::string()
                                                     : text + " is no DNS name or IP address";
       });

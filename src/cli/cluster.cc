@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "cli/input.h"
@@ -168,30 +167,29 @@ Result<int> remove_node(const Globals& globals, const ClusterFlags& flags) {
 
 void add_cluster(CommandLine& line) {
   auto flags = std::make_shared<ClusterFlags>();
-  auto* cluster = line.root().add_subcommand(
+  auto cluster = line.root().family(
       "cluster", "A cluster: init, join, status, nodes, health, segments, drain, remove");
-  cluster->require_subcommand(0, 1);
-  add_cluster_directories(line, *cluster);
+  add_cluster_directories(line, cluster);
 
   auto verb = [&line, cluster, flags](const char* name, const char* help,
                                       Result<int> (*act)(const Globals&, const ClusterFlags&)) {
-    return line.add(*cluster, name, help,
+    return line.add(cluster, name, help,
                     [flags, act](const Globals& globals) { return act(globals, *flags); });
   };
   verb("status", "The cluster and its nodes, as the server that is asked knows them", show_status);
   verb("nodes", "The nodes; with --quiet their ids", list_nodes);
   verb("health", "Whether anything is amiss; exit status 1 if so", show_health);
-  auto* segments = verb("segments", "The segments of a topic and who holds them", show_segments);
-  segments->add_option("topic", flags->topic, "Name of the topic")->required();
-  auto* drain = verb("drain", "Move everything off a node; it goes on serving", drain_node);
-  auto* activate = verb("activate", "Give a drained node segments again", activate_node);
-  auto* remove = verb("remove", "Take a drained node out of the cluster, for good", remove_node);
-  for (auto* one : {drain, activate, remove})
-    one->add_option("node", flags->node, "Id of the node")->required()->check(CLI::PositiveNumber);
-  drain->add_flag("--wait", flags->wait, "Until it is done");
-  remove->add_flag("--force", flags->force,
-                   "Also a node that has copies: they count as lost, and are made again elsewhere");
-  remove->add_flag("--yes", flags->yes, "Do not ask");
+  auto segments = verb("segments", "The segments of a topic and who holds them", show_segments);
+  segments.option("topic", flags->topic, "Name of the topic").required();
+  auto drain = verb("drain", "Move everything off a node; it goes on serving", drain_node);
+  auto activate = verb("activate", "Give a drained node segments again", activate_node);
+  auto remove = verb("remove", "Take a drained node out of the cluster, for good", remove_node);
+  for (auto one : {drain, activate, remove})
+    one.option("node", flags->node, "Id of the node").required().positive();
+  drain.flag("--wait", flags->wait, "Until it is done");
+  remove.flag("--force", flags->force,
+              "Also a node that has copies: they count as lost, and are made again elsewhere");
+  remove.flag("--yes", flags->yes, "Do not ask");
 }
 
 }  // namespace walrus::cli

@@ -2,7 +2,6 @@
 
 #include "server/cluster_directory.h"
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "cli/output.h"
@@ -64,26 +63,26 @@ Result<int> join_cluster(const Globals& globals, const NodeFlags& flags) {
 
 }  // namespace
 
-void add_cluster_directories(CommandLine& line, CLI::App& cluster) {
+void add_cluster_directories(CommandLine& line, Verb cluster) {
   auto flags = std::make_shared<NodeFlags>();
   auto verb = [&line, &cluster, flags](const char* name, const char* help,
                                        Result<int> (*act)(const Globals&, const NodeFlags&)) {
-    auto* added = line.add(cluster, name, help,
-                           [flags, act](const Globals& globals) { return act(globals, *flags); });
-    added->add_option("--data-dir", flags->directory.data_dir, "The node's data directory")
-        ->capture_default_str();
-    added->add_option("--namespace", flags->directory.key, "As node.namespace of the server");
-    added->add_option("--node-id", flags->directory.node.value, "The node's id")
-        ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{INT32_MAX}))
-        ->capture_default_str();
+    auto added = line.add(cluster, name, help,
+                          [flags, act](const Globals& globals) { return act(globals, *flags); });
+    added.option("--data-dir", flags->directory.data_dir, "The node's data directory")
+        .default_shown();
+    added.option("--namespace", flags->directory.key, "As node.namespace of the server");
+    added.option("--node-id", flags->directory.node.value, "The node's id")
+        .range(1, INT32_MAX)
+        .default_shown();
     return added;
   };
   verb("init", "Make a directory the first node of a new cluster", found_cluster);
-  auto* join = verb("join", "Make a directory a node of a cluster that is running", join_cluster);
-  join->add_option("member", flags->members, "Peer addresses of nodes: HOST:9093")
-      ->required()
-      ->type_name("HOST:PORT");
-  join->add_flag("--insecure", flags->insecure, "Allow addresses off loopback without TLS");
+  auto join = verb("join", "Make a directory a node of a cluster that is running", join_cluster);
+  join.option("member", flags->members, "Peer addresses of nodes: HOST:9093")
+      .required()
+      .type_name("HOST:PORT");
+  join.flag("--insecure", flags->insecure, "Allow addresses off loopback without TLS");
 }
 
 }  // namespace walrus::cli

@@ -8,37 +8,35 @@
 namespace walrus::cli {
 namespace {
 
-void add_globals(CommandLine& line) {
-  auto& root = line.root();
-  auto& globals = line.globals();
-  root.add_option("--addr", globals.address, "The server's native address")
-      ->envname("WALRUS_ADDR")
-      ->take_last()
-      ->type_name("HOST:PORT")
-      ->capture_default_str();
-  root.add_flag("--tls", globals.tls, "TLS, trusting whom the system trusts");
-  root.add_option("--tls-ca", globals.tls_ca, "TLS, trusting the certificates in this file")
-      ->envname("WALRUS_TLS_CA")
-      ->type_name("FILE");
-  root.add_option("--tls-cert", globals.tls_certificate, "TLS, with this certificate of our own")
-      ->type_name("FILE");
-  root.add_option("--tls-key", globals.tls_key, "The key of --tls-cert")->type_name("FILE");
-  root.add_option("--user", globals.user, "Who to log in as")
-      ->envname("WALRUS_USER")
-      ->type_name("NAME");
-  root.add_option("--password-file", globals.password_file,
-                  "The first line is the password; without it the terminal is asked")
-      ->envname("WALRUS_PASSWORD_FILE")
-      ->type_name("FILE");
-  root.add_option("--mechanism", globals.mechanism, "How to log in; the best that is offered")
-      ->check(CLI::IsMember({"SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN"}));
-  root.add_flag("--json", globals.json, "JSON on stdout, errors as JSON on stderr");
-  root.add_option("--timeout-ms", globals.timeout_ms, "For connecting and for every answer")
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{86'400'000}))
-      ->type_name("MS")
-      ->capture_default_str();
-  root.add_flag("--quiet", globals.quiet, "No progress, no notices, no summary");
-  root.set_version_flag("--version", version_line());
+Flag add_globals(Verb root, Globals& globals) {
+  auto address = root.option("--addr", globals.address, "The server's native address")
+                     .environment("WALRUS_ADDR")
+                     .last_counts()
+                     .type_name("HOST:PORT")
+                     .default_shown();
+  root.flag("--tls", globals.tls, "TLS, trusting whom the system trusts");
+  root.option("--tls-ca", globals.tls_ca, "TLS, trusting the certificates in this file")
+      .environment("WALRUS_TLS_CA")
+      .type_name("FILE");
+  root.option("--tls-cert", globals.tls_certificate, "TLS, with this certificate of our own")
+      .type_name("FILE");
+  root.option("--tls-key", globals.tls_key, "The key of --tls-cert").type_name("FILE");
+  root.option("--user", globals.user, "Who to log in as")
+      .environment("WALRUS_USER")
+      .type_name("NAME");
+  root.option("--password-file", globals.password_file,
+              "The first line is the password; without it the terminal is asked")
+      .environment("WALRUS_PASSWORD_FILE")
+      .type_name("FILE");
+  root.option("--mechanism", globals.mechanism, "How to log in; the best that is offered")
+      .one_of({"SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN"});
+  root.flag("--json", globals.json, "JSON on stdout, errors as JSON on stderr");
+  root.option("--timeout-ms", globals.timeout_ms, "For connecting and for every answer")
+      .range(1, 86'400'000)
+      .type_name("MS")
+      .default_shown();
+  root.flag("--quiet", globals.quiet, "No progress, no notices, no summary");
+  return address;
 }
 
 void add_verbs(CommandLine& line) {
@@ -69,10 +67,13 @@ const CLI::App& deepest(const CLI::App& app) {
 
 }  // namespace
 
-CLI::App* CommandLine::add(CLI::App& parent, std::string name, std::string description, Run run) {
-  auto* verb = parent.add_subcommand(std::move(name), std::move(description));
+CommandLine::CommandLine(CLI::App& parser)
+    : root_(parser), address_(add_globals(root_, globals_)) {}
+
+Verb CommandLine::add(Verb parent, const char* name, const char* help, Run run) {
+  auto* verb = parent.parser().add_subcommand(name, help);
   verb->callback([this, run = std::move(run)] { selected_ = run; });
-  return verb;
+  return Verb(*verb);
 }
 
 int run_command_line(int count, char** words) {
@@ -81,7 +82,7 @@ int run_command_line(int count, char** words) {
   root.fallthrough();  // inherited: global flags may stand behind the verb too
   root.require_subcommand(0, 1);
   CommandLine line(root);
-  add_globals(line);
+  root.set_version_flag("--version", version_line());
   add_verbs(line);
   root.footer(  // after the verbs: they would have it too
       "Start with: walrus serve    then: walrus topic create t; walrus put t hello\n"

@@ -9,10 +9,7 @@
 #include <string>
 
 #include "base/result.h"
-
-namespace CLI {
-class App;
-}
+#include "cli/verb.h"
 
 namespace walrus::cli {
 
@@ -33,17 +30,19 @@ using Run = std::function<Result<int>(const Globals&)>;  // answers the exit sta
 
 class CommandLine {
  public:
-  explicit CommandLine(CLI::App& root) : root_(root) {}
-  CLI::App& root() { return root_; }
+  explicit CommandLine(CLI::App& parser);
+  Verb root() const { return root_; }
+  Flag address() const { return address_; }
   Globals& globals() { return globals_; }
   // A verb below `parent`; `run` is what it does.
-  CLI::App* add(CLI::App& parent, std::string name, std::string description, Run run);
+  Verb add(Verb parent, const char* name, const char* help, Run run);
   const Run& selected() const { return selected_; }
   void select(Run run) { selected_ = std::move(run); }
 
  private:
-  CLI::App& root_;
+  Verb root_;
   Globals globals_;
+  Flag address_;
   Run selected_;
 };
 
@@ -67,7 +66,7 @@ void add_bench(CommandLine&);
 void add_user(CommandLine&);
 void add_group(CommandLine&);
 void add_cluster(CommandLine&);
-void add_cluster_directories(CommandLine&, CLI::App& cluster);  // those of `cluster` without server
+void add_cluster_directories(CommandLine&, Verb cluster);  // those of `cluster` without server
 void add_completion(CommandLine&);
 void add_version(CommandLine&);
 

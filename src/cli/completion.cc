@@ -214,19 +214,17 @@ std::string fish_script(const std::vector<Place>& places) {
 
 void add_completion(CommandLine& line) {
   auto shell = std::make_shared<std::string>();
-  auto* verb =
+  auto verb =
       line.add(line.root(), "completion", "A completion script: source <(walrus completion bash)",
                [&line, shell](const Globals&) -> Result<int> {
                  std::vector<Place> places;
-                 collect(line.root(), "", places);
+                 collect(line.root().parser(), "", places);
                  WALRUS_TRY(print(*shell == "bash"  ? bash_script(places)
                                   : *shell == "zsh" ? zsh_script(places)
                                                     : fish_script(places)));
                  return kExitDone;
                });
-  verb->add_option("shell", *shell, "bash, zsh or fish")
-      ->required()
-      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  verb.option("shell", *shell, "bash, zsh or fish").required().one_of({"bash", "zsh", "fish"});
 }
 
 }  // namespace walrus::cli

@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "base/coding.h"
@@ -208,29 +207,28 @@ Result<int> consume(const Globals& globals, const ConsumeFlags& flags) {
 
 void add_consume(CommandLine& line) {
   auto flags = std::make_shared<ConsumeFlags>();
-  auto* verb =
+  auto verb =
       line.add(line.root(), "consume", "Print records, up to the high watermark or for ever",
                [flags](const Globals& globals) { return consume(globals, *flags); });
-  verb->add_option("topic", flags->topic, "Topic")->required();
-  verb->add_option("--partition", flags->partition, "That partition only")
-      ->check(CLI::Range(0, 1 << 20));
-  auto* from = verb->add_option("--from", flags->from,
-                                "earliest, latest, an offset, -N (the last N), or a time as "
-                                "2026-05-13T08:00:00Z")
-                   ->capture_default_str();
-  verb->add_option("--count", flags->count, "Stop after so many records")
-      ->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()))
-      ->type_name("N");
-  verb->add_flag("--follow", flags->follow, "Wait for more, across restarts of the server");
-  auto* format = verb->add_option("--format", flags->format,
-                                  "%t topic %p partition %o offset %T ms %k key %h headers "
-                                  "%s value %%; \\n \\t \\0 \\xHH")
-                     ->capture_default_str();
-  verb->add_flag("--length-prefixed", flags->length_prefixed,
-                 "Values as u32 little-endian lengths, then so many bytes")
-      ->excludes(format);
-  verb->add_option("--group", flags->group, "Go on where this durable consumer is, and move it")
-      ->excludes(from);
+  verb.option("topic", flags->topic, "Topic").required();
+  verb.option("--partition", flags->partition, "That partition only").range(0, 1 << 20);
+  auto from = verb.option("--from", flags->from,
+                          "earliest, latest, an offset, -N (the last N), or a time as "
+                          "2026-05-13T08:00:00Z")
+                  .default_shown();
+  verb.option("--count", flags->count, "Stop after so many records")
+      .range(0, std::numeric_limits<std::int64_t>::max())
+      .type_name("N");
+  verb.flag("--follow", flags->follow, "Wait for more, across restarts of the server");
+  auto format = verb.option("--format", flags->format,
+                            "%t topic %p partition %o offset %T ms %k key %h headers "
+                            "%s value %%; \\n \\t \\0 \\xHH")
+                    .default_shown();
+  verb.flag("--length-prefixed", flags->length_prefixed,
+            "Values as u32 little-endian lengths, then so many bytes")
+      .excludes(format);
+  verb.option("--group", flags->group, "Go on where this durable consumer is, and move it")
+      .excludes(from);
 }
 
 }  // namespace walrus::cli

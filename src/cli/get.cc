@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "cli/output.h"
@@ -33,14 +32,14 @@ Result<int> get(const Globals& globals, const GetFlags& flags) {
 
 void add_get(CommandLine& line) {
   auto flags = std::make_shared<GetFlags>();
-  auto* verb = line.add(line.root(), "get",
-                        "Take the next record from the topic's shared cursor, or print EMPTY",
-                        [flags](const Globals& globals) { return get(globals, *flags); });
-  verb->add_option("topic", flags->topic, "Topic, or topic/partition")->required();
-  verb->add_option("--wait-ms", flags->wait_ms, "Wait so long for a record")
-      ->check(CLI::Range(std::int64_t{0}, std::int64_t{300'000}))
-      ->type_name("MS");
-  verb->add_flag("--raw", flags->raw, "The payload's bytes and nothing else: no newline, no EMPTY");
+  auto verb = line.add(line.root(), "get",
+                       "Take the next record from the topic's shared cursor, or print EMPTY",
+                       [flags](const Globals& globals) { return get(globals, *flags); });
+  verb.option("topic", flags->topic, "Topic, or topic/partition").required();
+  verb.option("--wait-ms", flags->wait_ms, "Wait so long for a record")
+      .range(0, std::int64_t{300'000})
+      .type_name("MS");
+  verb.flag("--raw", flags->raw, "The payload's bytes and nothing else: no newline, no EMPTY");
 }
 
 }  // namespace walrus::cli

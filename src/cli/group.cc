@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -190,26 +189,25 @@ Result<int> delete_group(const Globals& globals, const GroupFlags& flags) {
 
 void add_group(CommandLine& line) {
   auto flags = std::make_shared<GroupFlags>();
-  auto* group = line.root().add_subcommand(
+  auto group = line.root().family(
       "group", "Consumer groups of Kafka clients: list, describe, reset, delete");
-  group->require_subcommand(0, 1);
   auto verb = [&line, group, flags](const char* name, const char* help,
                                     Result<int> (*act)(const Globals&, const GroupFlags&)) {
-    return line.add(*group, name, help,
+    return line.add(group, name, help,
                     [flags, act](const Globals& globals) { return act(globals, *flags); });
   };
   verb("list", "All groups; with --quiet their names", list_groups);
-  auto* described = verb("describe", "Members, offsets and how far they lag", describe_group);
-  auto* reset = verb("reset", "Where a group without members reads on", reset_group);
-  auto* removed = verb("delete", "Delete a group without members, and its offsets", delete_group);
-  for (auto* one : {described, reset, removed})
-    one->add_option("group", flags->name, "Name of the group")->required();
-  reset->add_option("topic", flags->topic, "A topic, or one partition of it: t/2")->required();
-  reset->add_option("--to", flags->to, "earliest, latest, an offset, or a time (RFC 3339)")
-      ->type_name("WHERE")
-      ->required();
-  reset->add_flag("--dry-run", flags->dry_run, "Only tell what would be changed");
-  removed->add_flag("--yes", flags->yes, "Do not ask");
+  auto described = verb("describe", "Members, offsets and how far they lag", describe_group);
+  auto reset = verb("reset", "Where a group without members reads on", reset_group);
+  auto removed = verb("delete", "Delete a group without members, and its offsets", delete_group);
+  for (auto one : {described, reset, removed})
+    one.option("group", flags->name, "Name of the group").required();
+  reset.option("topic", flags->topic, "A topic, or one partition of it: t/2").required();
+  reset.option("--to", flags->to, "earliest, latest, an offset, or a time (RFC 3339)")
+      .type_name("WHERE")
+      .required();
+  reset.flag("--dry-run", flags->dry_run, "Only tell what would be changed");
+  removed.flag("--yes", flags->yes, "Do not ask");
 }
 
 }  // namespace walrus::cli

@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "cli/output.h"
@@ -99,52 +98,49 @@ Result<int> receive(const Globals& globals, const ReceiveFlags& flags) {
   return kExitDone;
 }
 
-void add_send(CommandLine& line, CLI::App& lane) {
+void add_send(CommandLine& line, Verb lane) {
   auto flags = std::make_shared<SendFlags>();
-  auto* verb = line.add(lane, "send", "Send a file, or go on with one that was cut off",
-                        [flags](const Globals& globals) { return send(globals, *flags); });
+  auto verb = line.add(lane, "send", "Send a file, or go on with one that was cut off",
+                       [flags](const Globals& globals) { return send(globals, *flags); });
   auto& options = flags->options;
-  verb->add_option("file", flags->file, "The file")->required();
-  verb->add_option("--to", options.address, "HOST:PORT of `walrus lane receive`")->required();
-  verb->add_option("--to-node", flags->node,
-                   "With TLS: the node that must be there, wherever its certificate is for")
-      ->check(CLI::PositiveNumber)
-      ->type_name("N");
-  verb->add_option("--name", flags->name, "Its name there; by default its own");
-  verb->add_option("--offset", options.position, "Send from this byte on")
-      ->check(CLI::NonNegativeNumber);
-  verb->add_option("--length", options.length, "Send so many bytes")->check(CLI::NonNegativeNumber);
-  verb->add_option("--rate", options.bytes_per_s, "At most so many bytes a second")
-      ->check(CLI::PositiveNumber);
+  verb.option("file", flags->file, "The file").required();
+  verb.option("--to", options.address, "HOST:PORT of `walrus lane receive`").required();
+  verb.option("--to-node", flags->node,
+              "With TLS: the node that must be there, wherever its certificate is for")
+      .positive()
+      .type_name("N");
+  verb.option("--name", flags->name, "Its name there; by default its own");
+  verb.option("--offset", options.position, "Send from this byte on").not_negative();
+  verb.option("--length", options.length, "Send so many bytes").not_negative();
+  verb.option("--rate", options.bytes_per_s, "At most so many bytes a second").positive();
 }
 
-void add_receive(CommandLine& line, CLI::App& lane) {
+void add_receive(CommandLine& line, Verb lane) {
   auto flags = std::make_shared<ReceiveFlags>();
-  auto* verb = line.add(lane, "receive", "Take files into one directory until it is stopped",
-                        [flags](const Globals& globals) { return receive(globals, *flags); });
+  auto verb = line.add(lane, "receive", "Take files into one directory until it is stopped",
+                       [flags](const Globals& globals) { return receive(globals, *flags); });
   auto& options = flags->options;
-  verb->add_option("--listen", options.listen, "HOST:PORT; port 0 takes a free one")->required();
-  verb->add_option("--into", flags->into, "The directory; made if it does not exist")->required();
-  verb->add_option("--bytes-max", options.bytes_max, "Refuse files that are larger")
-      ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
-  verb->add_option("--directory-bytes-max", options.directory_bytes_max,
-                   "Refuse what would make the directory larger; 0: no limit")
-      ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
-  verb->add_option("--free-bytes-min", options.free_bytes_min,
-                   "Refuse what would leave less room on the disk")
-      ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
+  verb.option("--listen", options.listen, "HOST:PORT; port 0 takes a free one").required();
+  verb.option("--into", flags->into, "The directory; made if it does not exist").required();
+  verb.option("--bytes-max", options.bytes_max, "Refuse files that are larger")
+      .default_shown()
+      .not_negative();
+  verb.option("--directory-bytes-max", options.directory_bytes_max,
+              "Refuse what would make the directory larger; 0: no limit")
+      .default_shown()
+      .not_negative();
+  verb.option("--free-bytes-min", options.free_bytes_min,
+              "Refuse what would leave less room on the disk")
+      .default_shown()
+      .not_negative();
 }
 
 }  // namespace
 
 void add_lane(CommandLine& line) {
-  auto* lane = line.root().add_subcommand("lane", "Move files to another node: checked, resumable");
-  lane->require_subcommand(1);
-  add_send(line, *lane);
-  add_receive(line, *lane);
+  auto lane = line.root().family("lane", "Move files to another node: checked, resumable");
+  add_send(line, lane);
+  add_receive(line, lane);
 }
 
 }  // namespace walrus::cli

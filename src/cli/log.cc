@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "cli/directory_files.h"
@@ -175,17 +174,16 @@ Result<int> verify_directory(const Globals& globals, const std::string& director
 
 void add_log(CommandLine& line) {
   auto directory = std::make_shared<std::string>();
-  auto* log = line.root().add_subcommand(
+  auto log = line.root().family(
       "log", "Look into a data directory; reads only, also beside a running server");
-  log->require_subcommand(0, 1);
-  auto* inspect_verb =
-      line.add(*log, "inspect", "Its streams and files",
+  auto inspect_verb =
+      line.add(log, "inspect", "Its streams and files",
                [directory](const Globals& globals) { return inspect(globals, *directory); });
-  inspect_verb->add_option("directory", *directory, "The data directory")->required();
-  auto* verify_verb = line.add(
-      *log, "verify", "Reads every byte that a checksum covers; exit status 3: damage found",
+  inspect_verb.option("directory", *directory, "The data directory").required();
+  auto verify_verb = line.add(
+      log, "verify", "Reads every byte that a checksum covers; exit status 3: damage found",
       [directory](const Globals& globals) { return verify_directory(globals, *directory); });
-  verify_verb->add_option("directory", *directory, "The data directory")->required();
+  verify_verb.option("directory", *directory, "The data directory").required();
 }
 
 }  // namespace walrus::cli

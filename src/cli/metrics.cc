@@ -1,5 +1,3 @@
-#include <CLI/CLI.hpp>
-
 #include "cli/output.h"
 #include "cli/session.h"
 

@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 #include <charconv>
 #include <nlohmann/json.hpp>
 
@@ -215,51 +214,49 @@ Result<int> produce(const Globals& globals, const ProduceFlags& flags) {
   return kExitDone;
 }
 
-void add_flags(CLI::App& verb, ProduceFlags& flags) {
-  auto* delimiter =
-      verb.add_option("--delimiter", flags.delimiter, "Ends a record; \\n \\t \\0 \\xHH")
-          ->capture_default_str();
-  verb.add_flag("--length-prefixed", flags.length_prefixed,
-                "Records are u32 little-endian lengths, then so many bytes")
-      ->excludes(delimiter);
-  verb.add_option("--batch-records", flags.batch_records, "Records in a batch, at most")
-      ->check(CLI::Range(1, 1 << 20))
-      ->capture_default_str();
-  verb.add_option("--batch-bytes", flags.batch_bytes, "Bytes in a batch, about, at most")
-      ->check(CLI::Range(1, 64 << 20))
-      ->capture_default_str();
-  verb.add_option("--linger-ms", flags.linger_ms, "A batch waits so long to fill up")
-      ->check(CLI::Range(0, 60'000))
-      ->capture_default_str();
-  verb.add_option("--rate", flags.rate, "Records a second, at most")->type_name("N/s");
-  verb.add_option("--retry-ms", flags.retry_ms,
-                  "Connect and send again for so long without an acknowledgement")
-      ->check(CLI::Range(std::int64_t{0}, std::int64_t{86'400'000}))
-      ->capture_default_str();
-  verb.add_option("--key", flags.key, "The key of every record");
-  verb.add_option("--key-separator", flags.key_separator,
-                  "Splits a record into key and value, at its first occurrence");
-  verb.add_option("--header", flags.headers, "A header of every record; may be repeated")
-      ->type_name("K=V")
-      ->expected(1)
-      ->take_all();
-  verb.add_option("--compression", flags.compression, "none, gzip, snappy, lz4 or zstd")
-      ->check(CLI::IsMember({"none", "gzip", "snappy", "lz4", "zstd"}))
-      ->capture_default_str();
+void add_flags(Verb verb, ProduceFlags& flags) {
+  auto delimiter = verb.option("--delimiter", flags.delimiter, "Ends a record; \\n \\t \\0 \\xHH")
+                       .default_shown();
+  verb.flag("--length-prefixed", flags.length_prefixed,
+            "Records are u32 little-endian lengths, then so many bytes")
+      .excludes(delimiter);
+  verb.option("--batch-records", flags.batch_records, "Records in a batch, at most")
+      .range(1, 1 << 20)
+      .default_shown();
+  verb.option("--batch-bytes", flags.batch_bytes, "Bytes in a batch, about, at most")
+      .range(1, 64 << 20)
+      .default_shown();
+  verb.option("--linger-ms", flags.linger_ms, "A batch waits so long to fill up")
+      .range(0, 60'000)
+      .default_shown();
+  verb.option("--rate", flags.rate, "Records a second, at most").type_name("N/s");
+  verb.option("--retry-ms", flags.retry_ms,
+              "Connect and send again for so long without an acknowledgement")
+      .range(0, std::int64_t{86'400'000})
+      .default_shown();
+  verb.option("--key", flags.key, "The key of every record");
+  verb.option("--key-separator", flags.key_separator,
+              "Splits a record into key and value, at its first occurrence");
+  verb.option("--header", flags.headers, "A header of every record; may be repeated")
+      .type_name("K=V")
+      .repeated();
+  verb.option("--compression", flags.compression, "none, gzip, snappy, lz4 or zstd")
+      .one_of({"none", "gzip", "snappy", "lz4", "zstd"})
+      .default_shown();
 }
 
 }  // namespace
 
 void add_produce(CommandLine& line) {
   auto flags = std::make_shared<ProduceFlags>();
-  auto* verb =
+  auto verb =
       line.add(line.root(), "produce",
                "Store records from files or stdin, a line each; a server that is killed and "
                "restarted meanwhile neither loses nor doubles one",
                [flags](const Globals& globals) { return produce(globals, *flags); });
-  verb->add_option("topic", flags->topic, "Topic, or topic/partition")->required();
-  verb->add_option("files", flags->files, "Files; none or -: stdin");
-  add_flags(*verb, *flags);
+  verb.option("topic", flags->topic, "Topic, or topic/partition").required();
+  verb.option("files", flags->files, "Files; none or -: stdin");
+  add_flags(verb, *flags);
 }
 
 }  // namespace walrus::cli

@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "cli/input.h"
@@ -28,10 +27,10 @@ Result<int> put(const Globals& globals, const PutFlags& flags) {
 
 void add_put(CommandLine& line) {
   auto flags = std::make_shared<PutFlags>();
-  auto* verb = line.add(line.root(), "put", "Store one record",
-                        [flags](const Globals& globals) { return put(globals, *flags); });
-  verb->add_option("topic", flags->topic, "Topic, or topic/partition")->required();
-  verb->add_option("data", flags->data, "The payload; - takes all of stdin")->required();
+  auto verb = line.add(line.root(), "put", "Store one record",
+                       [flags](const Globals& globals) { return put(globals, *flags); });
+  verb.option("topic", flags->topic, "Topic, or topic/partition").required();
+  verb.option("data", flags->data, "The payload; - takes all of stdin").required();
 }
 
 }  // namespace walrus::cli

@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "cli/output.h"
@@ -66,15 +65,13 @@ Result<int> show_status(const Globals& globals, bool address_given) {
 }  // namespace
 
 void add_service(CommandLine& line) {
-  auto* service =
-      line.root().add_subcommand("service", "Replicated state machines (walrus/service.h)");
-  service->require_subcommand(1);
-  const auto* address = line.root().get_option("--addr");
-  line.add(
-      *service, "status",
-      "Who leads, who takes part, how far it is; --addr is a member's, by default "
-      "127.0.0.1:9093",
-      [address](const Globals& globals) { return show_status(globals, address->count() > 0); });
+  auto service = line.root().family("service", "Replicated state machines (walrus/service.h)");
+  line.add(service, "status",
+           "Who leads, who takes part, how far it is; --addr is a member's, by default "
+           "127.0.0.1:9093",
+           [address = line.address()](const Globals& globals) {
+             return show_status(globals, address.given());
+           });
 }
 
 }  // namespace walrus::cli

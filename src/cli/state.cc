@@ -1,5 +1,3 @@
-#include <CLI/CLI.hpp>
-
 #include "cli/output.h"
 #include "cli/session.h"
 
@@ -7,7 +5,7 @@ namespace walrus::cli {
 
 void add_state(CommandLine& line) {
   auto topic = std::make_shared<std::string>();
-  auto* verb =
+  auto verb =
       line.add(line.root(), "state", "The segments of a topic, as JSON",
                [topic](const Globals& globals) -> Result<int> {
                  WALRUS_ASSIGN(auto client, connect(globals));
@@ -15,7 +13,7 @@ void add_state(CommandLine& line) {
                  WALRUS_TRY(print_line(json));
                  return kExitDone;
                });
-  verb->add_option("topic", *topic, "Topic, or topic/partition")->required();
+  verb.option("topic", *topic, "Topic, or topic/partition").required();
 }
 
 }  // namespace walrus::cli

@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "cli/input.h"
@@ -123,58 +122,54 @@ Result<int> configure_topic(const Globals& globals, const TopicFlags& flags) {
   return kExitDone;
 }
 
-CLI::App* add_verb(CommandLine& line, CLI::App& parent, std::string name, std::string description,
-                   std::shared_ptr<TopicFlags> flags,
-                   Result<int> (*act)(const Globals&, const TopicFlags&)) {
-  return line.add(parent, std::move(name), std::move(description),
+Verb add_verb(CommandLine& line, Verb parent, const char* name, const char* help,
+              std::shared_ptr<TopicFlags> flags,
+              Result<int> (*act)(const Globals&, const TopicFlags&)) {
+  return line.add(parent, name, help,
                   [flags, act](const Globals& globals) { return act(globals, *flags); });
 }
 
-CLI::Option* add_set(CLI::App& verb, TopicFlags& flags) {
-  return verb.add_option("--set", flags.set, "A setting of the [topic] table; may be repeated")
-      ->type_name("K=V")
-      ->expected(1)
-      ->take_all();
+Flag add_set(Verb verb, TopicFlags& flags) {
+  return verb.option("--set", flags.set, "A setting of the [topic] table; may be repeated")
+      .type_name("K=V")
+      .repeated();
 }
 
 }  // namespace
 
 void add_topic(CommandLine& line) {
   auto flags = std::make_shared<TopicFlags>();
-  auto* topic = line.root().add_subcommand("topic", "List, create, delete, configure topics");
-  topic->require_subcommand(0, 1);
+  auto topic = line.root().family("topic", "List, create, delete, configure topics");
 
-  auto* list =
-      add_verb(line, *topic, "list", "All topics; with --quiet their names", flags, list_topics);
-  list->add_option("prefix", flags->name, "Only names that begin so");
+  auto list =
+      add_verb(line, topic, "list", "All topics; with --quiet their names", flags, list_topics);
+  list.option("prefix", flags->name, "Only names that begin so");
 
-  auto* create = add_verb(line, *topic, "create", "Make a topic", flags, create_topic);
-  create->add_option("topic", flags->name, "Name: A-Z a-z 0-9 . _ -")->required();
-  create->add_option("--partitions", flags->partitions, "Number of partitions [1]")
-      ->check(CLI::Range(1, 4096));
-  create->add_option("--replication-factor", flags->replication_factor, "Copies, on one node 1")
-      ->check(CLI::Range(1, 64));
-  create->add_option("--durability", flags->durability, "What an append waits for")
-      ->type_name("{fsync,interval=MS,os}");
-  add_set(*create, *flags);
+  auto create = add_verb(line, topic, "create", "Make a topic", flags, create_topic);
+  create.option("topic", flags->name, "Name: A-Z a-z 0-9 . _ -").required();
+  create.option("--partitions", flags->partitions, "Number of partitions [1]").range(1, 4096);
+  create.option("--replication-factor", flags->replication_factor, "Copies, on one node 1")
+      .range(1, 64);
+  create.option("--durability", flags->durability, "What an append waits for")
+      .type_name("{fsync,interval=MS,os}");
+  add_set(create, *flags);
 
-  auto* remove =
-      add_verb(line, *topic, "delete", "Delete a topic and its records", flags, delete_topic);
-  remove->add_option("topic", flags->name)->required();
-  remove->add_flag("--yes", flags->yes, "Do not ask");
+  auto remove =
+      add_verb(line, topic, "delete", "Delete a topic and its records", flags, delete_topic);
+  remove.option("topic", flags->name).required();
+  remove.flag("--yes", flags->yes, "Do not ask");
 
-  auto* describe = add_verb(line, *topic, "describe", "Configuration, partitions, segments", flags,
-                            describe_topic);
-  describe->add_option("topic", flags->name)->required();
+  auto describe = add_verb(line, topic, "describe", "Configuration, partitions, segments", flags,
+                           describe_topic);
+  describe.option("topic", flags->name).required();
 
-  auto* config =
-      add_verb(line, *topic, "config", "Show or change the configuration", flags, configure_topic);
-  config->add_option("topic", flags->name)->required();
-  add_set(*config, *flags);
-  config->add_option("--unset", flags->unset, "Back to the server's default; may be repeated")
-      ->type_name("K")
-      ->expected(1)
-      ->take_all();
+  auto config =
+      add_verb(line, topic, "config", "Show or change the configuration", flags, configure_topic);
+  config.option("topic", flags->name).required();
+  add_set(config, *flags);
+  config.option("--unset", flags->unset, "Back to the server's default; may be repeated")
+      .type_name("K")
+      .repeated();
 }
 
 }  // namespace walrus::cli

@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "base/coding.h"
@@ -168,35 +167,34 @@ Result<int> list_users(const Globals& globals, const UserFlags& flags) {
 
 void add_user(CommandLine& line) {
   auto flags = std::make_shared<UserFlags>();
-  auto* user = line.root().add_subcommand("user", "Who may log in: list, add, passwd, remove");
-  user->require_subcommand(0, 1);
+  auto user = line.root().family("user", "Who may log in: list, add, passwd, remove");
   auto verb = [&line, user, flags](const char* name, const char* help,
                                    Result<int> (*act)(const Globals&, const UserFlags&)) {
-    auto* added = line.add(*user, name, help,
-                           [flags, act](const Globals& globals) { return act(globals, *flags); });
+    auto added = line.add(user, name, help,
+                          [flags, act](const Globals& globals) { return act(globals, *flags); });
     added
-        ->add_option("--data-dir", flags->data_dir,
-                     "In this directory, which no server has open, instead of by a server")
-        ->type_name("DIR");
-    added->add_option("--namespace", flags->key, "A namespace of --data-dir")->type_name("NAME");
+        .option("--data-dir", flags->data_dir,
+                "In this directory, which no server has open, instead of by a server")
+        .type_name("DIR");
+    added.option("--namespace", flags->key, "A namespace of --data-dir").type_name("NAME");
     return added;
   };
   verb("list", "All users; with --quiet their names", list_users);
-  for (auto* changes : {verb("add", "Add a user", add_one),
-                        verb("passwd", "Change a user's password", change_password)}) {
-    changes->add_option("user", flags->name, "Name")->required();
+  for (auto changes : {verb("add", "Add a user", add_one),
+                       verb("passwd", "Change a user's password", change_password)}) {
+    changes.option("user", flags->name, "Name").required();
     changes
-        ->add_option("--new-password-file", flags->password_file,
-                     "The first line is the user's password; -: stdin. Without it the terminal is "
-                     "asked")
-        ->type_name("FILE");
-    changes->add_option("--iterations", flags->iterations, "How dear a guess is")
-        ->check(CLI::Range(sasl::kIterationsMin, sasl::kIterationsMax))
-        ->capture_default_str();
+        .option("--new-password-file", flags->password_file,
+                "The first line is the user's password; -: stdin. Without it the terminal is "
+                "asked")
+        .type_name("FILE");
+    changes.option("--iterations", flags->iterations, "How dear a guess is")
+        .range(sasl::kIterationsMin, sasl::kIterationsMax)
+        .default_shown();
   }
   verb("remove", "Remove a user; its connections stay", remove_user)
-      ->add_option("user", flags->name, "Name")
-      ->required();
+      .option("user", flags->name, "Name")
+      .required();
 }
 
 }  // namespace walrus::cli

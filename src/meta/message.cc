@@ -137,4 +137,24 @@ Result<Message> parse_message(Bytes bytes) {
   return message;
 }
 
+template <class T>
+Result<T> parse_as(Bytes bytes) {
+  WALRUS_ASSIGN(auto message, parse_message(bytes));
+  if (auto* body = std::get_if<T>(&message)) return std::move(*body);
+  return fail(Code::kCorrupt, "a message of kind {} about metadata is not expected here",
+              message.index() + 1);
+}
+template Result<JoinRequest> parse_as(Bytes);
+template Result<EnrollRequest> parse_as(Bytes);
+template Result<Enrolled> parse_as(Bytes);
+template Result<ProposeRequest> parse_as(Bytes);
+template Result<Proposed> parse_as(Bytes);
+template Result<Heartbeat> parse_as(Bytes);
+template Result<Leased> parse_as(Bytes);
+template Result<Handout> parse_as(Bytes);
+template Result<Here> parse_as(Bytes);
+template Result<Done> parse_as(Bytes);
+template Result<NotLeader> parse_as(Bytes);
+template Result<Health> parse_as(Bytes);
+
 }  // namespace walrus::meta

@@ -123,13 +123,8 @@ std::string encode(const Message&);
 // The whole of `bytes`: kCorrupt, or kVersion for a version that this node does not know.
 Result<Message> parse_message(Bytes);
 
-// The one of that kind. kCorrupt: it is another one.
+// The one of that kind, which is one of Message's. kCorrupt: it is another one.
 template <class T>
-Result<T> parse_as(Bytes bytes) {
-  WALRUS_ASSIGN(auto message, parse_message(bytes));
-  if (auto* body = std::get_if<T>(&message)) return std::move(*body);
-  return fail(Code::kCorrupt, "a message of kind {} about metadata is not expected here",
-              message.index() + 1);
-}
+Result<T> parse_as(Bytes);
 
 }  // namespace walrus::meta

@@ -595,6 +595,12 @@ struct Encoder {
 
 }  // namespace
 
+Request::Request(const Request&) = default;
+Request::Request(Request&&) noexcept = default;
+Request& Request::operator=(const Request&) = default;
+Request& Request::operator=(Request&&) noexcept = default;
+Request::~Request() = default;
+
 Result<Request> parse_request(Bytes body) {
   auto space = body.find(' ');
   auto name = body.substr(0, space);
