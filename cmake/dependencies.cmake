@@ -15,7 +15,6 @@ find_package(Boost 1.81 REQUIRED)
 find_package(OpenSSL REQUIRED)
 add_library(walrus_asio INTERFACE)
 target_link_libraries(walrus_asio INTERFACE Boost::headers Threads::Threads)
-target_compile_definitions(walrus_asio INTERFACE BOOST_ASIO_NO_DEPRECATED)
 
 pkg_check_modules(codecs REQUIRED IMPORTED_TARGET libzstd liblz4 zlib)
 find_library(SNAPPY_LIBRARY snappy REQUIRED)

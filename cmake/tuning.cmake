@@ -40,12 +40,13 @@ endif()
 # Not by target_precompile_headers(): that compiles them for each target anew or makes targets wait
 # for each other, and puts absolute paths into every command, so that a compiler cache is of no use
 # to another working tree. Here the path is relative to where Ninja runs the compiler, and the cache
-# goes by NAME.pch.sum: what the headers say, and the flags.
+# goes by NAME.pch.sum: what the headers say, and the flags. The definitions of all targets must be
+# the same as here, so those that change one of these headers are in walrus_options.
 set(precompiled algorithm array atomic charconv chrono cstdint cstring deque expected filesystem
   fstream functional future list map memory mutex optional random set span sstream string
-  string_view thread unordered_map utility variant vector fmt/format.h)
+  string_view thread unordered_map utility variant vector fmt/format.h boost/asio/awaitable.hpp)
 
-# walrus_precompile(NAME FLAG HEADERS TARGETS [DEFINITION...])
+# walrus_precompile(NAME FLAG HEADERS TARGETS [OPTION...])
 function(walrus_precompile name flag headers targets)
   set(folder ${PROJECT_BINARY_DIR}/precompiled)
   list(TRANSFORM headers REPLACE "(.+)" "#include <\\1>")
@@ -54,8 +55,10 @@ function(walrus_precompile name flag headers targets)
   string(TOUPPER "${CMAKE_BUILD_TYPE}" type)
   separate_arguments(flags NATIVE_COMMAND "${CMAKE_CXX_FLAGS} ${CMAKE_CXX_FLAGS_${type}}")
   get_target_property(options walrus_options INTERFACE_COMPILE_OPTIONS)
+  get_target_property(definitions walrus_options INTERFACE_COMPILE_DEFINITIONS)
+  list(TRANSFORM definitions PREPEND -D)
   set(compile ${CMAKE_CXX_COMPILER} ${flags} ${CMAKE_CXX23_STANDARD_COMPILE_OPTION} ${flag}
-    ${options} -DFMT_SHARED ${ARGN} -x c++-header ${name}.h)
+    ${options} ${definitions} -DFMT_SHARED ${ARGN} -x c++-header ${name}.h)
   add_custom_command(OUTPUT ${folder}/${name}.pch
     COMMAND ${compile} -fpch-instantiate-templates -Xclang -fno-pch-timestamp -Xclang -emit-pch
       -MD -MF ${name}.d -MT precompiled/${name}.pch -o ${name}.pch

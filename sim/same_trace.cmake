@@ -1,10 +1,10 @@
 # The same seeds in two processes, with environments of different size: the output, which ends with
 # the trace hash, has to be the same byte for byte.
 string(REPEAT "x" 5000 padding)
-execute_process(COMMAND ${SIM} --world ${WORLD} --first 7 --seeds 20 --no-family-check
+execute_process(COMMAND ${SIM} --world ${WORLD} --first 7 --seeds ${SEEDS} --no-family-check
   OUTPUT_VARIABLE one RESULT_VARIABLE failed_one)
 execute_process(COMMAND ${CMAKE_COMMAND} -E env PADDING=${padding}
-  ${SIM} --world ${WORLD} --first 7 --seeds 20 --no-family-check
+  ${SIM} --world ${WORLD} --first 7 --seeds ${SEEDS} --no-family-check
   OUTPUT_VARIABLE two RESULT_VARIABLE failed_two)
 if(failed_one OR failed_two)
   message(FATAL_ERROR "the seeds fail:\n${one}${two}")

@@ -42,10 +42,11 @@ fuzz() {
   done
 }
 
-# Inside ./dev test: the corpus and 2 s each, a target a core at a time; the corpora large enough,
-# the planted bug found. What a target says is kept and shown when it fails.
+# Inside ./dev test: the corpus and 5 s each, 2 s for each of the many APIs of Kafka's protocol, a
+# target a core at a time; the corpora large enough, the planted bug found. What a target says is
+# kept and shown when it fails.
 fuzz_each_for_a_moment() {
-  local seconds=2 name at targets=() inputs status=0 running
+  local seconds name at targets=() inputs status=0 running
   mapfile -t targets < <(fuzz_targets)
   if ((${#targets[@]} == 0)); then
     count_one failed "fuzz: no target was built"
@@ -64,6 +65,7 @@ fuzz_each_for_a_moment() {
   for ((at = 0; at < ${#targets[@]}; at += jobs)); do
     running=()
     for name in "${targets[@]:at:jobs}"; do
+      if [[ $name == kafka_* ]]; then seconds=2; else seconds=5; fi
       echo "+ ./dev fuzz $name --seconds $seconds"
       fuzz_one "$name" "$seconds" >"build/fuzz/found/$name.log" 2>&1 &
       running+=("$name:$!")
