@@ -56,6 +56,7 @@ void LogRun::run() {
 void LogRun::step() {
   if (!engine_) {
     open();
+    if (engine_ && !violation_ && plan_.bit_rot && !damaged_ && random_.chance(0.1)) end_at_once();
     return;
   }
   if (restart_at_.contains(done_)) {
