@@ -284,6 +284,12 @@ void LogRun::end_at_once() {
   end(plan_.power_cuts && random_.chance(0.7) ? End::kPowerCut : End::kKill);
 }
 
+// What somebody has read is there when the power goes at that very moment.
+void LogRun::cut_at_once() {
+  bool running = engine_ && !violation_ && !crashed() && !engine_failed();
+  if (running && !damaged_ && plan_.power_cuts && random_.chance(0.2)) end(End::kPowerCut);
+}
+
 // At one of the next operations of the disk, whatever it is, or of those that make one thing
 // durable.
 void LogRun::arm_crash(std::int64_t operations) {

@@ -69,6 +69,7 @@ void LogRun::step() {
   watch_syncs();
   do_operation();
   watch_syncs();
+  if (std::exchange(seen_early_, false)) cut_at_once();
   if (!violation_ && engine_ && !crashed()) advance();
   watch_syncs();
   if (violation_) return;
