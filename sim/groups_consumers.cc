@@ -21,6 +21,17 @@ enum Error : std::int16_t {
   kFencedInstance = 82
 };
 
+// Its views are of what it was made from.
+template <class Consumer>
+SyncGroupRequest sync_request(const Consumer& consumer, const std::vector<std::string>& parts) {
+  SyncGroupRequest request{
+      .group_id = kGroup, .generation_id = consumer.generation, .member_id = consumer.member_id};
+  if (consumer.instance) request.group_instance_id = *consumer.instance;
+  for (std::size_t i = 0; i < parts.size(); ++i)
+    request.assignments.push_back({.member_id = consumer.led[i], .assignment = parts[i]});
+  return request;
+}
+
 }  // namespace
 
 // One connection: joins, and does what members do until it breaks, leaves or dies.
@@ -31,6 +42,8 @@ GroupsRun::Done GroupsRun::consume(Consumer& consumer) {
   MetadataRequest metadata{.topics = std::vector<MetadataRequest::Topic>{{.name = kTopic}}};
   WALRUS_CO_ASSIGN(auto described, co_await peer.ask<MetadataResponse>(metadata, 9));
   if (described.topics.at(0).error_code != 0) co_return fail(Code::kBusy, "no topic yet");
+  // Whoever is a member still asks what it has.
+  if (consumer.generation >= 0) WALRUS_CO_TRY(co_await sync(consumer, peer));
   while (!violation_ && !finishing_) {
     if (consumer.generation < 0) WALRUS_CO_TRY(co_await join(consumer, peer));
     if (consumer.generation < 0) continue;
@@ -71,39 +84,70 @@ GroupsRun::Done GroupsRun::join(Consumer& consumer, KafkaPeer& peer) {
     ++tally_.hits["static-rejoin"];
   consumer.member_id = answer.member_id;
   consumer.generation = answer.generation_id;
-  consumer.owned.clear();
+  consumer.led.clear();
+  for (const auto& member : answer.members) consumer.led.push_back(member.member_id);
   consumer.synced = false;
-  co_return co_await sync(consumer, peer, answer);
+  co_return co_await sync(consumer, peer);
 }
 
-GroupsRun::Done GroupsRun::sync(Consumer& consumer, KafkaPeer& peer,
-                                const JoinGroupResponse& joined) {
-  std::vector<std::string> parts(joined.members.size());
+// By a leader: who gets what. Another one each time.
+std::vector<std::string> GroupsRun::assignment(const Consumer& leader) {
+  std::vector<std::string> parts(leader.led.size());
   for (std::int32_t p = 0; p < options_.kafka.session.node.partitions_default && !parts.empty();
        ++p)
     parts[draw(parts.size())] += static_cast<char>('0' + p);
-  SyncGroupRequest request{
-      .group_id = kGroup, .generation_id = consumer.generation, .member_id = consumer.member_id};
-  if (consumer.instance) request.group_instance_id = *consumer.instance;
-  for (std::size_t i = 0; i < parts.size(); ++i)
-    request.assignments.push_back(
-        {.member_id = joined.members[i].member_id, .assignment = parts[i]});
-  WALRUS_CO_ASSIGN(auto answer, co_await peer.ask<SyncGroupResponse>(request, 5));
+  return parts;
+}
+
+GroupsRun::Done GroupsRun::sync(Consumer& consumer, KafkaPeer& peer) {
+  SyncGroupResponse answer;
+  if (!consumer.led.empty() && draw(3) == 0) {
+    WALRUS_CO_TRY(co_await sync_twice(consumer, peer, answer));
+  } else {
+    auto parts = assignment(consumer);
+    WALRUS_CO_ASSIGN(answer,
+                     co_await peer.ask<SyncGroupResponse>(sync_request(consumer, parts), 5));
+  }
   operation(answer.error_code == 0);
   say(fmt::format("{} syncs generation {}: error {} assignment '{}'", consumer.name,
                   consumer.generation, answer.error_code, answer.assignment));
   if (take_error(consumer, answer.error_code)) co_return Result<void>();
   consumer.synced = true;
+  consumer.owned.clear();
+  for (char digit : answer.assignment) consumer.owned.push_back(digit - '0');
+  check_owners(consumer, answer);
+  co_return co_await check_offsets(consumer, peer);
+}
+
+// A leader that has waited for too long asks again, on another connection, and has come to
+// something else meanwhile. The power may go as soon as it knows what holds.
+GroupsRun::Done GroupsRun::sync_twice(Consumer& consumer, KafkaPeer& peer,
+                                      SyncGroupResponse& answer) {
+  ++tally_.hits["sync-again"];
+  WALRUS_CO_ASSIGN(auto connection, co_await loop_->connect(options_.kafka.listen, 10s));
+  KafkaPeer other(std::move(connection));
+  auto first = assignment(consumer), second = assignment(consumer);
+  WALRUS_CO_TRY(co_await peer.send(sync_request(consumer, first), 5));
+  co_await loop_->sleep(std::chrono::microseconds(draw(3'000)));
+  WALRUS_CO_ASSIGN(answer,
+                   co_await other.ask<SyncGroupResponse>(sync_request(consumer, second), 5));
+  if (answer.error_code == 0 && draw(2) == 0) {
+    ++tally_.hits["cut-after-sync"];
+    cut_now_ = true;
+  }
+  WALRUS_CO_ASSIGN(auto older, co_await peer.receive<SyncGroupResponse>(5));
+  if (older.error_code == 0) check_owners(consumer, older);
+  co_return Result<void>();
+}
+
+void GroupsRun::check_owners(const Consumer& consumer, const SyncGroupResponse& answer) {
   auto who = consumer.instance.value_or(consumer.member_id);
   for (char digit : answer.assignment) {
-    auto partition = digit - '0';
-    consumer.owned.push_back(partition);
-    auto [owner, is_new] = owners_.try_emplace({consumer.generation, partition}, who);
+    auto [owner, is_new] = owners_.try_emplace({consumer.generation, digit - '0'}, who);
     if (owner->second != who)
-      flag("two-owners", fmt::format("partition {} of generation {} belongs to {} and to {}",
-                                     partition, consumer.generation, owner->second, who));
+      flag("two-owners", fmt::format("partition {} of generation {} belongs to {} and to {}", digit,
+                                     consumer.generation, owner->second, who));
   }
-  co_return co_await check_offsets(consumer, peer);
 }
 
 GroupsRun::Done GroupsRun::check_offsets(Consumer& consumer, KafkaPeer& peer) {

@@ -21,14 +21,16 @@ class NoLog final : public LogSink {
 
 const std::vector<std::string>& groups_families() {
   static const std::vector<std::string> families{
-      "server-kill",   "server-power-cut", "connection-reset", "client-crash",
-      "client-leaves", "static-rejoin",    "fenced-commit",    "commit-after-leave",
-      "batch-again",   "batch-fenced",     "batch-gap",        "sequence-wrap"};
+      "server-kill",   "server-power-cut", "connection-reset",   "client-crash",  "client-leaves",
+      "static-rejoin", "fenced-commit",    "commit-after-leave", "batch-again",   "batch-fenced",
+      "batch-gap",     "sequence-wrap",    "sync-again",         "cut-after-sync"};
   return families;
 }
 
 GroupsRun::GroupsRun(std::uint64_t seed, std::int64_t operations) : operations_(operations) {
   io::WorldOptions options{.nodes = 2};
+  // What is on its way to the disk stays so for a while.
+  options.disk.faults = {.slow_sync = 0.5, .slow_min = 1ms, .slow_max = 40ms};
   world_ = std::make_unique<io::World>(seed, options);
   if (draw(2) == 0) world_->network().set_all_links({.reset = 0.003});
   log_ = std::make_unique<NoLog>();
@@ -90,9 +92,13 @@ void GroupsRun::let_pass() {
   }
   auto before = tally_.operations;
   world_->run_until(
-      [&] { return violation_ || world_->node(0).crashed() || tally_.operations > before + 20; },
+      [&] {
+        return violation_ || cut_now_ || world_->node(0).crashed() ||
+               tally_.operations > before + 20;
+      },
       5s);
   if (violation_) return;
+  if (std::exchange(cut_now_, false)) return crash_server(io::CrashKind::kPowerCut);
   if (world_->node(0).crashed() || draw(20) == 0) crash_server();
 }
 
@@ -110,8 +116,8 @@ void GroupsRun::start_server() {
   flag("no-start", "it crashes each time");
 }
 
-void GroupsRun::crash_server() {
-  if (!world_->node(0).crashed()) world_->node(0).crash(io::CrashKind::kKill);
+void GroupsRun::crash_server(io::CrashKind kind) {
+  if (!world_->node(0).crashed()) world_->node(0).crash(kind);
   server_.reset();
   world_->node(0).restart();
   ++tally_.crashes;

@@ -3,9 +3,10 @@
 // sync, commit, leave and die, an idempotent producer, connections that are reset, and a server
 // that is killed or cut off from power. Everything goes through the Kafka protocol.
 //
-// Checked: no partition has two owners in one generation; an offset whose commit was acknowledged
-// is never older when it is read; a member of another generation, or who left, commits nothing;
-// every batch is stored once, in order, where it was answered, whoever sends it again.
+// Checked: no partition has two owners in one generation, whatever became of the server in
+// between; an offset whose commit was acknowledged is never older when it is read; a member of
+// another generation, or who left, commits nothing; every batch is stored once, in order, where it
+// was answered, whoever sends it again.
 
 #include <deque>
 #include <functional>
@@ -45,7 +46,8 @@ class GroupsRun {
     std::optional<std::string> instance{};
     std::string member_id{};
     std::int32_t generation = -1;
-    bool synced = false;  // an assignment of it was given
+    std::vector<std::string> led{};  // of a leader: who is in this generation
+    bool synced = false;             // an assignment of it was given
     std::vector<std::int32_t> owned{};
   };
   struct Offsets {
@@ -60,7 +62,7 @@ class GroupsRun {
 
   // groups_run.cc: the course of a run.
   void start_server();
-  void crash_server();
+  void crash_server(io::CrashKind kind = io::CrashKind::kKill);
   void let_pass();
   bool all_ended() const { return ended_ == running_; }
   boost::asio::awaitable<void> repeat(std::function<Done()> once);
@@ -72,7 +74,10 @@ class GroupsRun {
   // groups_consumers.cc
   Done consume(Consumer&);
   Done join(Consumer&, KafkaPeer&);
-  Done sync(Consumer&, KafkaPeer&, const wire::kafka::JoinGroupResponse&);
+  Done sync(Consumer&, KafkaPeer&);
+  Done sync_twice(Consumer&, KafkaPeer&, wire::kafka::SyncGroupResponse& answer);
+  std::vector<std::string> assignment(const Consumer&);
+  void check_owners(const Consumer&, const wire::kafka::SyncGroupResponse&);
   Done check_offsets(Consumer&, KafkaPeer&);
   Done commit(Consumer&, KafkaPeer&);
   Done commit_fenced(Consumer&, KafkaPeer&);
@@ -99,6 +104,7 @@ class GroupsRun {
   std::unique_ptr<io::Loop> loop_;  // of the clients; goes before what they refer to
   std::size_t running_ = 0, ended_ = 0;
   bool finishing_ = false, narrating_ = false;
+  bool cut_now_ = false;  // the power goes at the next moment
 
   std::map<std::pair<std::int32_t, std::int32_t>, std::string> owners_;  // generation, partition
   std::map<std::int32_t, Offsets> offsets_;                              // by partition

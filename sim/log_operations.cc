@@ -247,8 +247,7 @@ void LogRun::read(Name& name) {
   tally_.records_read += static_cast<std::int64_t>(records->size());
   say(fmt::format("read {} from {}: {} records, next {}, end {}", name.name, from, records->size(),
                   fetched.next.value, fetched.high_watermark.value));
-  flag(name, model.check_bounds(fetched.log_start.value, fetched.high_watermark.value,
-                                fetched.log_end.value, true_ms()));
+  check_bounds(name, fetched.log_start, fetched.high_watermark, fetched.log_end);
   auto limit = options.up_to == UpTo::kAppended ? fetched.log_end : fetched.high_watermark;
   if (fetched.next > std::max(limit, Offset{from})) {
     flag("read-beyond-end",
@@ -331,17 +330,21 @@ void LogRun::find_time(Name& name) {
   auto info = engine_->info(name.stream);
   if (!info || crashed()) return;
   auto& model = history(name);
-  flag(name, model.check_bounds(info->log_start.value, info->high_watermark.value,
-                                info->log_end.value, true_ms()));
+  check_bounds(name, info->log_start, info->high_watermark, info->log_end);
   flag(name, model.check_find(time, info->high_watermark.value, found->value));
+}
+
+void LogRun::check_bounds(Name& name, Offset log_start, Offset high_watermark, Offset log_end) {
+  auto& model = history(name);
+  seen_early_ = seen_early_ || high_watermark.value > model.acknowledged_end();
+  flag(name, model.check_bounds(log_start.value, high_watermark.value, log_end.value, true_ms()));
 }
 
 void LogRun::check_info(Name& name) {
   auto info = engine_->info(name.stream);
   if (crashed() || engine_failed()) return;
   if (!info) return flag("info-refused", info.error().message);
-  flag(name, history(name).check_bounds(info->log_start.value, info->high_watermark.value,
-                                        info->log_end.value, true_ms()));
+  check_bounds(name, info->log_start, info->high_watermark, info->log_end);
   if (info->id != name.id || info->name != name.name ||
       !same_options(info->options, history(name).options())) {
     flag("info",

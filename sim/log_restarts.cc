@@ -54,7 +54,11 @@ void LogRun::begin_life() {
 }
 
 void LogRun::open() {
-  if (plan_.bit_rot && lost_something_ && !damaged_ && random_.chance(0.15)) plant_damage(true);
+  bool at_once = std::exchange(ended_at_once_, false);
+  if (plan_.bit_rot && lost_something_ && !damaged_ && random_.chance(at_once ? 0.6 : 0.15)) {
+    plant_damage(true);
+    if (damaged_ && at_once) ++tally_.hits["rot_after_recovery"];
+  }
   for (int attempt = 0; attempt < kAttemptsMax && !violation_; ++attempt) {
     if (try_open(attempt)) return;
   }
@@ -271,6 +275,19 @@ void LogRun::draw_end() {
   if (plan_.kills) ends.insert(ends.end(), 2, End::kKill);
   if (plan_.power_cuts) ends.insert(ends.end(), 3, End::kPowerCut);
   end(ends[random_.below(ends.size())]);
+}
+
+// Right after a recovery, before any of its workers had its turn: what it has copied is what the
+// next one finds, or what is left of it.
+void LogRun::end_at_once() {
+  ended_at_once_ = true;
+  end(plan_.power_cuts && random_.chance(0.7) ? End::kPowerCut : End::kKill);
+}
+
+// What somebody has read is there when the power goes at that very moment.
+void LogRun::cut_at_once() {
+  bool running = engine_ && !violation_ && !crashed() && !engine_failed();
+  if (running && !damaged_ && plan_.power_cuts && random_.chance(0.2)) end(End::kPowerCut);
 }
 
 // At one of the next operations of the disk, whatever it is, or of those that make one thing

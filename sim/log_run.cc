@@ -56,6 +56,7 @@ void LogRun::run() {
 void LogRun::step() {
   if (!engine_) {
     open();
+    if (engine_ && !violation_ && plan_.bit_rot && !damaged_ && random_.chance(0.1)) end_at_once();
     return;
   }
   if (restart_at_.contains(done_)) {
@@ -68,6 +69,7 @@ void LogRun::step() {
   watch_syncs();
   do_operation();
   watch_syncs();
+  if (std::exchange(seen_early_, false)) cut_at_once();
   if (!violation_ && engine_ && !crashed()) advance();
   watch_syncs();
   if (violation_) return;

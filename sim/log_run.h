@@ -103,6 +103,7 @@ class LogRun {
   void read_outside(Name&);
   void find_time(Name&);
   void check_info(Name&);
+  void check_bounds(Name&, Offset log_start, Offset high_watermark, Offset log_end);
   void wait_for_tail(Name&);
   void cancel_tail_wait();
   void sync(Name&);
@@ -131,6 +132,8 @@ class LogRun {
   void leave_incarnation();
   std::int64_t disk_errors();  // so far
   void draw_end();
+  void end_at_once();
+  void cut_at_once();
   void arm_crash(std::int64_t operations);
   void fault_window();
   void fill_disk();
@@ -187,6 +190,8 @@ class LogRun {
   std::optional<std::int64_t> failed_ms_;       // the instance ended, in this incarnation
   std::int64_t last_alive_ms_ = 0;              // it had not by then
   bool cut_next_ = false;                       // a power cut is due after a failed sync
+  bool ended_at_once_ = false;                  // right after the last recovery
+  bool seen_early_ = false;                     // somebody read what nobody was answered for yet
   bool was_open_ = false;                       // the directory of this life, once before
   bool after_cut_ = false, appended_ = false;   // for the family "cut, append, cut again"
   std::string boot_id_;                         // when it was opened last

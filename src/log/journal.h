@@ -46,7 +46,7 @@
 // it; the rest of its last block is zeros. The largest synced_to found at recovery is D: a bad
 // frame below D is corruption (never cut), one at or above D was never known to be synced (the log
 // ends there, whatever follows). Recovery appends to no file it found: frames at or above D are
-// copied into a new file and synced.
+// copied into a new file and synced, and a mark behind them.
 //
 // Two ways to encode. Mapped: into the page cache through a shared mapping. Written: into memory,
 // one write a group. Not thread-safe: the shard's lock is held, except in SyncJob::run().

@@ -408,7 +408,8 @@ std::vector<Journal::Found*> Journal::find_unused(const Replay& replay) {
 }
 
 // What was copied is synced first; the header that links the first new file into the log comes
-// last, so that a crash in between finds the log as it was.
+// then, so that a crash in between finds the log as it was; and last the mark: what an open has
+// served never passes for a torn tail again, however soon the next crash and the damage come.
 Result<void> Journal::end_replay(Replay& replay) {
   if (!copying_) {
     // Not replay.end: an end frame at or above D is in the page cache, maybe, and nowhere else. A
@@ -437,7 +438,11 @@ Result<void> Journal::end_replay(Replay& replay) {
   SyncJob link;
   write_header(unlinked_, link.ranges);
   unlinked_ = nullptr;
-  return link.run();
+  WALRUS_TRY(link.run());
+  auto mark = begin_sync(true);
+  WALRUS_TRY(mark.run());
+  finish(mark);
+  return {};
 }
 
 }  // namespace walrus::log

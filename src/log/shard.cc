@@ -15,6 +15,19 @@ bool reaches(const ChainRef& chain, std::int64_t offset) {
 
 std::int64_t ms(Time time) { return time.time_since_epoch().count(); }
 
+// Timestamps are anybody's: any two of them.
+bool lie_apart(std::int64_t from_ms, std::int64_t to_ms, Millis time) {
+  return to_ms > from_ms &&
+         static_cast<std::uint64_t>(to_ms) - static_cast<std::uint64_t>(from_ms) >=
+             static_cast<std::uint64_t>(time.count());
+}
+
+std::int64_t newest_ms(std::span<const Record> records, Time now) {
+  auto newest = records.front().timestamp.value_or(now);
+  for (const auto& record : records) newest = std::max(newest, record.timestamp.value_or(now));
+  return ms(newest);
+}
+
 }  // namespace
 
 Shard::Shard(io::Env& env, const ShardOptions& options)
@@ -52,7 +65,8 @@ Result<Appended> Shard::append(StreamState& stream, std::span<const Record> reco
     if (repeated) return *repeated;
     auto reserved = journal_.reserve(static_cast<std::uint32_t>(bytes), true);
     if (!reserved) return std::unexpected(busy_error(reserved.error()));
-    bool rolled = roll_due(stream, count, static_cast<std::int64_t>(bytes), now);
+    bool rolled = roll_due(stream, count, static_cast<std::int64_t>(bytes),
+                           stream.options.segment_time_max ? newest_ms(records, now) : 0);
     auto producer = options.producer.value_or(ProducerSequence{});
     record::BatchFields fields{.base_offset = stream.log_end,
                                .epoch = stream.epoch + (rolled ? 1 : 0),
@@ -92,12 +106,11 @@ Result<Appended> Shard::append_batch(StreamState& stream, const record::BatchVie
       options.producer =
           ProducerSequence{batch.producer_id(), batch.producer_epoch(), batch.base_sequence()};
     }
-    auto now = env_.wall();
     LockGuard guard(lock_);
     auto count = static_cast<std::int64_t>(batch.last_offset_delta()) + 1;
     WALRUS_ASSIGN(auto repeated, check_append(stream, options, count));
     if (repeated) return *repeated;
-    bool rolled = roll_due(stream, batch.count(), std::ssize(batch.bytes()), now);
+    bool rolled = roll_due(stream, batch.count(), std::ssize(batch.bytes()), batch.max_timestamp());
     return store_batch(stream, batch, {stream.log_end, stream.epoch + (rolled ? 1 : 0), rolled},
                        ready);
   }();
@@ -184,6 +197,7 @@ void Shard::appended(StreamState& stream, const PendingChunk::Entry& entry,
     if (allocator_) allocator_->wake();
   }
   if (stamp.opens_segment) open_segment(stream, stamp.epoch, entry.max_timestamp_ms);
+  if (stream.segment_records == 0) stream.segment_started_ms = entry.max_timestamp_ms;
   add_pending(stream, entry, batch.base_timestamp());
   if (batch.producer_id() >= 0) {
     stream.producers.add(batch.producer_id(), batch.producer_epoch(), batch.base_sequence(),
@@ -227,14 +241,15 @@ void Shard::add_pending(StreamState& stream, const PendingChunk::Entry& entry,
   stream.max_timestamp_ms = std::max(stream.max_timestamp_ms, entry.max_timestamp_ms);
 }
 
+// Its age goes by timestamps, from its first batch on: old data fills segments as when it was new.
 bool Shard::roll_due(const StreamState& stream, std::int64_t records, std::int64_t bytes,
-                     Time now) const {
+                     std::int64_t newest_ms) const {
   if (stream.segment_records == 0) return false;
   const auto& options = stream.options;
   return stream.segment_records + records > options.segment_records_max ||
          stream.segment_bytes + bytes > options.segment_bytes_max ||
          (options.segment_time_max &&
-          ms(now) - stream.segment_started_ms >= options.segment_time_max->count());
+          lie_apart(stream.segment_started_ms, newest_ms, *options.segment_time_max));
 }
 
 void Shard::open_segment(StreamState& stream, std::int32_t epoch, std::int64_t now_ms) {

@@ -222,7 +222,8 @@ class Shard {
   void appended(StreamState&, const PendingChunk::Entry&, const record::BatchView&, const Stamp&,
                 Ready&);
   void add_pending(StreamState&, const PendingChunk::Entry&, std::int64_t first_timestamp_ms);
-  bool roll_due(const StreamState&, std::int64_t records, std::int64_t bytes, Time now) const;
+  bool roll_due(const StreamState&, std::int64_t records, std::int64_t bytes,
+                std::int64_t newest_ms) const;
   void open_segment(StreamState&, std::int32_t epoch, std::int64_t now_ms);
   void begin_at(StreamState&, std::int64_t first);
   Result<std::optional<Appended>> check_append(StreamState&, const AppendOptions&,

@@ -61,8 +61,6 @@ void Shard::start_workers() {
   {
     LockGuard guard(lock_);
     trusted_now_ms();
-    // What recovery copied is synced, and no group says so yet.
-    if (journal_.needs_mark()) mark_due_ = env_.mono() + options_.engine.mark_delay;
   }
   flusher_ = env_.start_worker(name("sync"), [this] { return flusher_step(); });
   background_ = env_.start_worker(name("store"), [this] { return background_step(); });

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import unittest
 
+from disk_full_test import why_no_mount
 from walrus import Native, Server, ServerTest, main, wait_until, walrus
 
 LINES = b"".join(b"line %d\n" % i for i in range(5_000))
@@ -80,7 +81,7 @@ class Descriptors(ServerTest):
 
 
 if __name__ == "__main__":
-    if os.geteuid() != 0:
-        print("SKIP: needs root to mount a file system")
+    if reason := why_no_mount():
+        print(f"SKIP {reason}")
         sys.exit(77)
     main()

@@ -160,6 +160,8 @@ std::string manifest_without_places(const std::string& bytes) {
   if (!manifest) return "(no manifest)";
   manifest->journal_sequence &= std::uint64_t{1} << 63;
   manifest->journal_lsn = 0;
+  for (auto& stream : manifest->streams)
+    stream.segment_started_ms = 0;  // of a first segment it was
   return log::encode_manifest(*manifest);
 }
 

@@ -42,9 +42,17 @@ fuzz() {
   done
 }
 
-# Inside ./dev test: the corpus and 5 s each, 2 s for each of the many APIs of Kafka's protocol, a
-# target a core at a time; the corpora large enough, the planted bug found. What a target says is
-# kept and shown when it fails.
+# For how many seconds ./dev test fuzzes a target: longest what reads files and the simple protocol.
+moment_of() {
+  case $1 in
+    record_* | journal | manifest | segment_footer | state_values | native_*) echo 5 ;;
+    config | http | texts) echo 5 ;;
+    *) echo 2 ;;
+  esac
+}
+
+# Inside ./dev test: the corpus and a moment each, a target a core at a time; the corpora large
+# enough, the planted bug found. What a target says is kept and shown when it fails.
 fuzz_each_for_a_moment() {
   local seconds name at targets=() inputs status=0 running
   mapfile -t targets < <(fuzz_targets)
@@ -65,7 +73,7 @@ fuzz_each_for_a_moment() {
   for ((at = 0; at < ${#targets[@]}; at += jobs)); do
     running=()
     for name in "${targets[@]:at:jobs}"; do
-      if [[ $name == kafka_* ]]; then seconds=2; else seconds=5; fi
+      seconds=$(moment_of "$name")
       echo "+ ./dev fuzz $name --seconds $seconds"
       fuzz_one "$name" "$seconds" >"build/fuzz/found/$name.log" 2>&1 &
       running+=("$name:$!")

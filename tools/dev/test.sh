@@ -1,6 +1,7 @@
 # Sourced by ./dev: test and full. A part is a ctest label; a part without tests fails.
 
-# What is in one word runs in one go, so that no core waits for the last test of a part. Tests of
+# What is in one word runs in one go, so that no core waits for the last test of a part; `kafka` is
+# those of `e2e` that use Kafka's protocol. Tests of
 # `unit` go by the clock here and there: no load of whole servers runs beside them. Those of `e2e`
 # wait for nine tenths of their time, and are the more at once.
 parts=(style,unit,install e2e sim,raft,cluster,crash fuzz)
@@ -11,8 +12,7 @@ run_tests() {
   local chosen=("${parts[@]}") part
   if (($#)); then
     case $1 in
-      unit | sim | raft | cluster | crash | e2e | install | fuzz | style) chosen=("$1") ;;
-      kafka) later "test $1" ;;
+      unit | sim | raft | cluster | crash | e2e | kafka | install | fuzz | style) chosen=("$1") ;;
       *) usage "test: unknown part $1 ($(IFS=,; echo "${parts[*]}"))" ;;
     esac
   fi
@@ -35,7 +35,7 @@ run_parts() {
   if (($# > 1)); then build_fuzz_meanwhile; fi
   for part in "$@"; do
     at_once=$jobs
-    [[ $part != e2e ]] || at_once=$((2 * jobs))
+    [[ $part != e2e && $part != kafka ]] || at_once=$((2 * jobs))
     if [[ $part == fuzz ]]; then timed fuzz part_fuzz || true
     else timed "$part" ctest_part release "$part" "$at_once" || true; fi
   done
