@@ -177,7 +177,10 @@ void NodeState::learn_tail(const PartitionId& id, Part& part, const meta::Partit
   if (now != SegmentId{} && store_->has(now)) copy_cell(now);
   if (part.writer != SegmentId{}) {
     bool open = tail && tail->id == part.writer && tail->state == meta::SegmentState::kOpen;
-    if (!open) push(part.writer, writers_.at(part.writer), Leader::Deposed{});
+    auto& writer = writers_.at(part.writer);
+    if (!open) push(part.writer, writer, Leader::Deposed{});
+    else if (partition.sealed.empty() && !writer.core->knows_producers())
+      push(part.writer, writer, Leader::NothingBefore{});
     if (!tail || tail->id != part.writer) end_writer(std::exchange(part.writer, {}));
   }
   const auto& topic = *image_->topics.find(id.topic);
@@ -209,7 +212,11 @@ void NodeState::forget_partition(const PartitionId& id) {
   if (part.writer != SegmentId{}) end_writer(part.writer);
   orphans_.insert(part.mine.begin(), part.mine.end());
   std::erase_if(repairs_, [&](const auto& one) { return one.second.partition == id; });
-  for (auto& one : part.waiting) refuse(one, Refusal::kNotLeader);
+  for (auto& one : part.handed) refuse(one, Refusal::kUnknown);
+  while (!part.waiting.empty()) {
+    auto one = leave(part);
+    refuse(one, Refusal::kNotLeader);
+  }
   for (auto& reader : part.readers) {
     readers_.erase(reader.id);
     calls_.push_back([done = std::move(reader.done)]() mutable {
@@ -256,8 +263,13 @@ void NodeState::end_writer(SegmentId segment) {
   auto partition = cell.partition;
   step_writer(segment);
   drop_wake(Kind::kWriter, segment, cell);
+  // All that it took is answered for: what comes behind may go on elsewhere, in its order.
+  bool rolled = cell.close_at && !cell.unsure && !stopping_;
   writers_.erase(segment);
-  if (auto part = parts_.find(partition); part != parts_.end()) part->second.writer = {};
+  if (auto part = parts_.find(partition); part != parts_.end()) {
+    part->second.writer = {};
+    part->second.hand_on_until = rolled ? env_.mono() + options_.limits.hand_on_max : Instant{};
+  }
   if (writers_.empty() && stopping_) ended_->open();
 }
 
@@ -383,15 +395,17 @@ void NodeState::end_segment(const Sealer::Command& command) {
   const auto* partition =
       work == recoveries_.end() ? nullptr : partition_of(work->second.partition);
   if (!partition) return;
+  // What was trimmed need not be there: where a loss reaches below the log start, only that is
+  // left.
+  auto end = std::max(command.end, partition->log_start.value);
   meta::Seal seal{.partition = work->second.partition,
                   .expected = partition->version,
                   .segment = segment,
                   .epoch = command.segment.recovery,
-                  .end = Offset{command.end},
+                  .end = Offset{end},
                   .bytes = static_cast<std::uint64_t>(store_->bytes(segment)),
                   .next = work->second.next};
-  if (command.lost)
-    seal.loss = {Offset{std::max(command.known, command.end + 1)}, accepted_[segment]};
+  if (command.lost) seal.loss = {Offset{std::max(command.known, end + 1)}, accepted_[segment]};
   propose(std::move(seal), [this, segment, at = command.segment](const meta::Outcome* outcome) {
     if (outcome && outcome->done()) {
       auto sealed = at;
