@@ -110,6 +110,7 @@ void NodeState::apply(ImageRef image) {
       for (auto at = parts_.lower_bound({topic, 0});
            at != parts_.end() && at->first.topic == topic;)
         forget_partition((at++)->first);
+    judge_ahead();
     return post_turn();
   }
   image_->partitions.each([this](const PartitionId& id, const auto&) { learn_partition(id); });
@@ -123,7 +124,21 @@ void NodeState::apply(ImageRef image) {
     for (auto segment : store_->segments())
       if (!mine.contains(segment) && !repairs_.contains(segment)) orphans_.insert(segment);
   }
+  judge_ahead();
   post_turn();
+}
+
+// A copy may have been begun of a segment that is gone again in the first image that could tell of
+// it.
+void NodeState::judge_ahead() {
+  for (auto at = ahead_.begin(); at != ahead_.end() && *at < image_->next_segment;) {
+    auto segment = *at;
+    at = ahead_.erase(at);
+    bool mine = std::ranges::any_of(parts_, [segment](const auto& one) {
+      return std::ranges::binary_search(one.second.mine, segment);
+    });
+    if (!mine && !repairs_.contains(segment)) orphans_.insert(segment);
+  }
 }
 
 // A recovery that an earlier life was told of is begun in an epoch of its own.
@@ -495,7 +510,7 @@ void NodeState::work_on_repairs(Instant now) {
   for (auto id : done) finish_repair(id);
 }
 
-// Metadata does not know the segment any more.
+// Metadata does not know the segment any more, or not here.
 void NodeState::give_up_repair(SegmentId id) {
   repairs_.erase(id);
   orphans_.insert(id);
@@ -508,7 +523,9 @@ void NodeState::finish_repair(SegmentId id) {
   if (!segment) return give_up_repair(id);
   auto cell = copies_.find(id);
   if (cell == copies_.end() || !cell->second.core->complete() || !cell->second.core->idle()) return;
-  bool told = meta::is_replica(*segment, options_.self) && image_->intact(*segment, options_.self);
+  bool mine = meta::is_replica(*segment, options_.self);
+  bool told = mine && image_->intact(*segment, options_.self);
+  if (!repair.order && !mine) return give_up_repair(id);  // it was placed elsewhere meanwhile
   if (!repair.order || told) return void(repairs_.erase(id));
   if (repair.proposed || env_.mono() < repair.again) return;
   repair.proposed = true;
@@ -524,7 +541,8 @@ void NodeState::finish_repair(SegmentId id) {
             bool again = !outcome || outcome->refusal == meta::Refusal::kMismatch;
             if (again) return refresh();
             repairs_.erase(found);
-            if (!outcome->done()) orphans_.insert(id);  // there are enough without it
+            // There may be enough without it; or it is ours, and gone before an image told so.
+            orphans_.insert(id);
           });
 }
 

@@ -434,6 +434,7 @@ void NodeState::route(Message&& message) {
       attributes = {fence->start, fence->durability};
     else return;
     if (!may_hold(segment) || orphans_.contains(segment)) return;
+    if (!tails_.contains(segment)) ahead_.insert(segment);
     copy = &make_copy(segment, attributes, std::nullopt);
   }
   push(segment, *copy, Follower::Receive{std::move(message)});

@@ -162,6 +162,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   void begin();
   void apply(ImageRef);
   void apply_first();
+  void judge_ahead();
   void learn_partition(const PartitionId&);
   void forget_partition(const PartitionId&);
   void learn_tail(const PartitionId&, Part&, const meta::Partition&);
@@ -259,6 +260,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   std::map<SegmentId, PartitionId> tails_{};  // of parts_
   std::map<SegmentId, Repair> repairs_{};
   std::set<SegmentId> orphans_{};
+  std::set<SegmentId> ahead_{};  // copies begun before an image told of their segments
   std::map<SegmentId, meta::Recover> recoveries_{};
   std::map<SegmentId, Epoch> used_{};  // recovery epochs that were used, or are of an earlier life
   std::map<SegmentId, std::string> accepted_{};  // losses, by whom
