@@ -23,6 +23,15 @@ int main(int count, char** arguments) {
       corpus.add(fmt::format("{:02}_cut", number), bytes.substr(0, bytes.size() - 1));
       corpus.add(fmt::format("{:02}_long", number++), bytes + '\0');
     }
+  HandedAppends handed{.wait_ms = 1'000, .appends = {{2, "a batch"}, {1, ""}, {0, full}}};
+  std::string bytes;
+  append_handed(bytes, handed);
+  corpus.add("appends", bytes);
+  corpus.add("appends_cut", bytes.substr(0, bytes.size() - 1));
+  bytes.clear();
+  append_handed_replies(bytes, {{0, 1'000'000}, {9, 0}});
+  corpus.add("replies", bytes);
+  corpus.add("replies_cut", bytes.substr(0, bytes.size() - 1));
   corpus.add("later", Bytes("\x02\x00\x00", 3));
   return 0;
 }

@@ -25,12 +25,16 @@ const std::vector<std::string>& owners_families() {
                                                  "fenced-commit",
                                                  "leader-syncs-again",
                                                  "empty",
-                                                 "redelivered"};
+                                                 "redelivered",
+                                                 "journal-shrunk",
+                                                 "journal-room-back"};
   return families;
 }
 
 OwnersRun::OwnersRun(std::uint64_t seed, std::int64_t operations) : operations_(operations) {
   auto options = replica::small_nodes(seed, kNodes);
+  options.node.limits.retain_every = 500ms;
+  options.node.limits.trimmed_bytes_max = 2'000;
   nodes_ = std::make_unique<replica::SimulatedNodes>(options);
   faces_.resize(kNodes);
   for (std::size_t place = 0; place < kNodes; ++place) open(place);
@@ -70,7 +74,7 @@ void OwnersRun::open(std::size_t place) {
   broker::GroupOptions groups{.initial_delay = 50ms, .session_timeout_min = 100ms};
   face.groups = std::make_shared<broker::Coordinators>(env, *process.loop, groups, 0);
   face.owners = broker::Owners::start(face.bridge, *process.rpc, *face.broker, face.groups,
-                                      {.partitions = 3});
+                                      {.partitions = 3, .journal = {.waste_records_min = 20}});
   faces_[place] = std::move(face);
 }
 
@@ -102,9 +106,20 @@ void OwnersRun::run() {
   while (struck_) bring_back();
   bool ended =
       violation_ || world().run_until([this] { return violation_ || ended_ == running_; }, 5min);
+  count_shrunk();
   if (!violation_) check_end();  // it names what the takers wait for in vain
   if (!ended) flag("hang", "the clients do not end");
   tally_.trace = world().trace_hash();
+}
+
+// Of the internal topics: a first segment that begins above 0 has had others before it.
+void OwnersRun::count_shrunk() {
+  nodes_->state().partitions.each([this](const PartitionId& id, const meta::Partition& partition) {
+    if (!nodes_->state().topics.find(id.topic)->internal) return;
+    if (partition.log_start.value > 0) ++tally_.hits["journal-shrunk"];
+    auto first = partition.sealed.empty() ? partition.sealed_end : partition.sealed.base();
+    if (first.value > 0 && partition.log_start >= first) ++tally_.hits["journal-room-back"];
+  });
 }
 
 void OwnersRun::let_pass() {

@@ -63,6 +63,7 @@ class OwnersRun {
   // owners_run.cc: the course of a run.
   void open(std::size_t place);
   void tell(const meta::State& state);
+  void count_shrunk();
   void let_pass();
   void strike();
   std::size_t victim();

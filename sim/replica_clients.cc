@@ -34,6 +34,7 @@ void ReplicaRun::produce(std::size_t number, std::uint64_t attempt) {
     for (std::uint64_t i = 0; i < count; ++i)
       producer.values.push_back(
           fmt::format("{}-{}{}", producer.id, producer.sequence + i, std::string(draw(200), 'x')));
+    producer.at = wall();
     ++tally_.operations;
   }
   if (producer.failures > 0) producer.target = find_leader(producer.partition, producer.target);
@@ -43,16 +44,17 @@ void ReplicaRun::produce(std::size_t number, std::uint64_t attempt) {
   }
   std::vector<Record> records;
   for (const auto& value : producer.values) records.push_back({.value = Bytes(value)});
-  auto batch = record::encode(
-      records,
-      {.producer_id = producer.id, .producer_epoch = 0, .base_sequence = producer.sequence});
+  auto batch = record::encode(records, {.now = producer.at,
+                                        .producer_id = producer.id,
+                                        .producer_epoch = 0,
+                                        .base_sequence = producer.sequence});
   // On its loop, as all that is asked of a node.
   auto life = nodes_->processes()[producer.target].life;
   nodes_->processes()[producer.target].loop->post([this, number, attempt, target = producer.target,
                                                    life, batch = std::move(batch)]() mutable {
     if (!nodes_->lives(target, life)) return;
     nodes_->node(target).append(
-        producers_[number].partition, std::move(batch), {.wait = 400ms},
+        producers_[number].partition, std::move(batch), {.wait = 400ms, .hand_on = true},
         [this, number, attempt](replica::Appended answer) { appended(number, attempt, answer); });
   });
   // Who does not answer is asked no more.
@@ -77,7 +79,7 @@ void ReplicaRun::appended(std::size_t number, std::uint64_t attempt,
     if (producer.failures > 0) ++tally_.hits["sent-again"];
     for (std::size_t i = 0; i < producer.values.size(); ++i)
       truth_.acknowledged(producer.partition, answer.first.value + static_cast<std::int64_t>(i),
-                          producer.values[i]);
+                          producer.values[i], producer.at);
     ++tally_.acknowledged;
     ++producer.done;
     producer.failures = 0;
@@ -198,7 +200,9 @@ void ReplicaRun::trim_somewhere() {
   if (!up(place)) return;
   auto bounds = nodes_->node(place).bounds(id);
   if (!bounds) return;
-  auto to = bounds->log_start.value + (bounds->high_watermark.value - bounds->log_start.value) / 2;
+  auto all = bounds->high_watermark.value - bounds->log_start.value;
+  auto to = bounds->log_start.value + (draw(4) == 0 ? all : all / 2);
+  truth_.asked_to_trim(id, to);
   nodes_->processes()[place].loop->spawn(trim_at(*this, place, id, Offset{to}));
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <set>
 
 #include "base/mix64.h"
 #include "io/sim/sim_random.h"
@@ -24,7 +25,7 @@ const std::vector<std::string>& replica_families() {
       "kill",      "power-cut", "power-cut-all", "partition", "one-way-cut", "isolated-node",
       "reset",     "loss",      "pause",         "slow-sync", "sync-error",  "disk-full",
       "deaf-node", "wiped",     "trim",          "failover",  "roll",        "remote-read",
-      "copy-made", "confirmed", "sent-again",    "retired"};
+      "copy-made", "confirmed", "sent-again",    "retired",   "retained",    "handed-on"};
   return families;
 }
 
@@ -32,7 +33,7 @@ ReplicaRun::ReplicaRun(std::uint64_t seed, std::int64_t operations)
     : operations_(operations), seed_(seed) {
   nodes_ = std::make_unique<replica::SimulatedNodes>(draw_options());
   nodes_->on_change = [this](const meta::State& state) { decided(state); };
-  truth_.decided(nodes_->state());
+  truth_.decided(nodes_->state(), wall());
   start_at_.resize(nodes_->processes().size());
   if (draw(2) == 0) nodes_->world().network().set_all_links({.loss = 0.01, .reset = 0.001});
   create_topics();
@@ -68,7 +69,7 @@ void ReplicaRun::decided(const meta::State& state) {
                       partition.sealed_end.value, tail));
     });
   decided_ = state.version;
-  truth_.decided(state);
+  truth_.decided(state, wall());
 }
 
 replica::SimulatedNodes::Options ReplicaRun::draw_options() {
@@ -91,6 +92,8 @@ replica::SimulatedNodes::Options ReplicaRun::draw_options() {
   leader.window_bytes_kept = random.below(2'000);
   options.node.limits.parcel_bytes_max = 500 + random.below(100'000);
   options.node.limits.copies_at_once = 1 + random.below(4);
+  options.node.limits.retain_every = Millis(static_cast<std::int64_t>(100 + random.below(900)));
+  options.node.limits.trimmed_bytes_max = static_cast<std::int64_t>(200 + random.below(5'000));
   options.plan.follower_away_max = Millis(static_cast<std::int64_t>(500 + random.below(3'000)));
   options.plan.repair_after = Millis(static_cast<std::int64_t>(2'000 + random.below(10'000)));
   options.not_started = [this](std::size_t place, const Error& error) {
@@ -113,6 +116,8 @@ void ReplicaRun::create_topics() {
     meta::Settings settings{{"walrus.segment.records", std::to_string(3 + draw(60))}};
     if (weak) settings["walrus.durability"] = draw(2) == 0 ? "os" : "interval=200";
     if (draw(3) == 0) settings["segment.ms"] = std::to_string(100 + draw(2'000));
+    if (draw(3) == 0) settings["retention.ms"] = std::to_string(200 + draw(4'000));
+    else if (draw(3) == 0) settings["retention.bytes"] = std::to_string(500 + draw(8'000));
     auto id = nodes_->create("topic" + std::to_string(i), parts, copies, settings);
     for (std::uint32_t part = 0; part < parts; ++part) {
       partitions_.push_back({id, part});
@@ -136,6 +141,7 @@ void ReplicaRun::run() {
     if (family == "disk.slow_sync" || family == "slow_sync") tally_.hits["slow-sync"] += hits;
     if (family == "disk.sync_error" || family == "sync_error") tally_.hits["sync-error"] += hits;
   }
+  tally_.hits["retained"] += truth_.retained();
   tally_.trace = world.trace_hash();
 }
 
@@ -183,6 +189,7 @@ void ReplicaRun::reap() {
       auto stats = process.node->stats();
       tally_.hits["remote-read"] += static_cast<std::int64_t>(stats.remote_reads);
       tally_.hits["retired"] += static_cast<std::int64_t>(stats.copies_removed);
+      tally_.hits["handed-on"] += static_cast<std::int64_t>(stats.appends_handed_on);
       tally_.hits["copy-made"] += static_cast<std::int64_t>(stats.copies_made);
     }
     nodes_->drop(process);
@@ -237,6 +244,30 @@ std::string ReplicaRun::find_unsettled() {
     auto missing = find_missing(id, *nodes_->state().partitions.find(id));
     if (!missing.empty()) return missing;
   }
+  return find_kept_too_long();
+}
+
+// What has outlived its settings, or was dropped and is still on a disk, or is still shown.
+std::string ReplicaRun::find_kept_too_long() {
+  for (const auto& id : partitions_)
+    if (auto why = truth_.overdue(id, wall(), 5s); !why.empty()) return why;
+  for (const auto& process : nodes_->processes()) {
+    std::set<std::string> known;
+    for (const auto& id : partitions_) {
+      const auto& partition = *nodes_->state().partitions.find(id);
+      if (process.node->bounds(id)->log_start != partition.log_start)
+        return fmt::format("node {} has another log start", process.place + 1);
+      auto add = [&](const meta::Segment& segment) {
+        if (meta::is_replica(segment, process.id()))
+          known.insert(replica::copy_stream_name(segment.id));
+      };
+      partition.sealed.each(add);
+      if (partition.tail) add(*partition.tail);
+    }
+    for (const auto& stream : process.engine->list(replica::kCopyPrefix))
+      if (!known.contains(log::stream_name(stream)))
+        return fmt::format("node {} still has {}", process.place + 1, log::stream_name(stream));
+  }
   return {};
 }
 
@@ -279,7 +310,11 @@ void ReplicaRun::check_end() {
     truth_.check_all_read(id, partition.log_start.value);
     check_replicas(id, partition);
   }
-  if (tally_.hits["replicas compared"] == 0) truth_.flag("the end", "no replicas were compared");
+  bool any = std::ranges::any_of(partitions_, [this](const PartitionId& id) {
+    return !nodes_->state().partitions.find(id)->sealed.empty();
+  });
+  if (any && tally_.hits["replicas compared"] == 0)
+    truth_.flag("the end", "no replicas were compared");
 }
 
 // Byte for byte, below what is acknowledged.

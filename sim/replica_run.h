@@ -41,6 +41,7 @@ class ReplicaRun {
     std::int64_t id = 0;
     std::int32_t sequence = 0;
     std::vector<std::string> values{};  // of the batch that is not acknowledged yet
+    Time at{};                          // and their timestamp
     std::uint64_t attempt = 0;
     std::size_t target = 0;
     std::int64_t done = 0;
@@ -56,6 +57,7 @@ class ReplicaRun {
   void heal();
   std::string find_unsettled();
   std::string find_missing(const PartitionId&, const meta::Partition&);
+  std::string find_kept_too_long();
   bool is_whole(std::size_t place, SegmentId, std::int64_t end);
   void check_end();
   void check_replicas(const PartitionId&, const meta::Partition&);
@@ -64,6 +66,10 @@ class ReplicaRun {
   void reap();
   void say(const std::string& line);
   std::uint64_t draw(std::uint64_t below) { return nodes_->world().random() % below; }
+  // What every clock shows.
+  Time wall() {
+    return io::WorldOptions{}.start + std::chrono::duration_cast<Millis>(nodes_->world().now());
+  }
   io::Nanos draw_ms(std::uint64_t low, std::uint64_t high) {
     return Millis(static_cast<std::int64_t>(low + draw(high - low + 1)));
   }

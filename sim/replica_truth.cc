@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "meta/invariants.h"
+#include "replica/retention.h"
 
 namespace walrus::sim {
 
@@ -23,7 +24,10 @@ ReplicaTruth::Record* ReplicaTruth::note(const PartitionId& id, std::int64_t off
     return nullptr;
   }
   auto [place, first] = partition.offsets.try_emplace(value, offset);
-  if (place->second != offset) {
+  // What was deleted may be stored anew if it is sent again.
+  auto start = log_start(id);
+  if (place->second < start) place->second = std::max(place->second, offset);
+  if (place->second != offset && offset >= start) {
     flag("each record once",
          fmt::format("partition {}: {} at {} and at {}", id.index, value, place->second, offset));
     return nullptr;
@@ -32,12 +36,18 @@ ReplicaTruth::Record* ReplicaTruth::note(const PartitionId& id, std::int64_t off
 }
 
 void ReplicaTruth::acknowledged(const PartitionId& id, std::int64_t offset,
-                                const std::string& value) {
+                                const std::string& value, Time at) {
   auto* record = note(id, offset, value);
   if (!record) return;
   record->acknowledged = true;
+  record->at = at;
   auto& end = partitions_[id].acknowledged_end;
   end = std::max(end, offset + 1);
+}
+
+void ReplicaTruth::asked_to_trim(const PartitionId& id, std::int64_t first_kept) {
+  auto& asked = partitions_[id].asked_to_trim;
+  asked = std::max(asked, first_kept);
 }
 
 void ReplicaTruth::read(const PartitionId& id, std::int64_t offset, const std::string& value) {
@@ -52,7 +62,7 @@ void ReplicaTruth::forget(Partition& partition, std::int64_t from) {
   partition.acknowledged_end = std::min(partition.acknowledged_end, from);
 }
 
-void ReplicaTruth::decided(const meta::State& state) {
+void ReplicaTruth::decided(const meta::State& state, Time now_is) {
   auto before = std::exchange(state_, state);
   if (auto rule = meta::broken_rule(state); !rule.empty()) flag("metadata", rule);
   if (auto rule = meta::broken_step(before, state); !rule.empty()) flag("metadata", rule);
@@ -65,11 +75,71 @@ void ReplicaTruth::decided(const meta::State& state) {
         }
         // A tail begins where the one before it was sealed: nothing of it is acknowledged yet.
         const auto* old = before.partitions.find(id);
+        if (old) check_log_start(id, *old, now, now_is);
         bool sealed = old && old->tail && (!now.tail || now.tail->id != old->tail->id);
         if (sealed && known.acknowledged_end > now.sealed_end.value)
           flag("I1", fmt::format("partition {} is sealed at {}, acknowledged up to {}", id.index,
                                  now.sealed_end.value, known.acknowledged_end));
       });
+}
+
+std::int64_t ReplicaTruth::log_start(const PartitionId& id) const {
+  const auto* partition = state_.partitions.find(id);
+  return partition ? partition->log_start.value : 0;
+}
+
+std::optional<Time> ReplicaTruth::newest(const PartitionId& id, std::int64_t from,
+                                         std::int64_t to) const {
+  std::optional<Time> newest;
+  auto found = partitions_.find(id);
+  if (found == partitions_.end()) return newest;
+  const auto& records = found->second.records;
+  for (auto at = records.lower_bound(from); at != records.end() && at->first < to; ++at)
+    newest = std::max(newest, at->second.at);
+  return newest;
+}
+
+void ReplicaTruth::check_log_start(const PartitionId& id, const meta::Partition& before,
+                                   const meta::Partition& now, Time at) {
+  auto start = now.log_start.value;
+  if (start <= std::max(before.log_start.value, partitions_[id].asked_to_trim)) return;
+  ++retained_;
+  auto retention = replica::retention_of(*state_.topics.find(id.topic));
+  std::int64_t bytes = 0, dropped = 0;
+  std::size_t segments = 0;
+  bool whole = false;
+  before.sealed.each([&](const meta::Segment& segment) {
+    bytes += static_cast<std::int64_t>(segment.bytes);
+    if (segment.end.value > start) return;
+    dropped += static_cast<std::int64_t>(segment.bytes);
+    whole |= segment.end.value == start;
+    ++segments;
+  });
+  auto youngest = newest(id, before.log_start.value, start);
+  bool old = retention.time && (!youngest || *youngest + *retention.time <= at);
+  bool big = retention.bytes && bytes - dropped >= *retention.bytes;
+  bool little = segments == 1 || dropped <= bytes / 4;
+  if (!whole || !little || (!old && !big))
+    flag("R32", fmt::format("partition {}: the log starts at {} after {}: {} of {} bytes dropped",
+                            id.index, start, before.log_start.value, dropped, bytes));
+}
+
+std::string ReplicaTruth::overdue(const PartitionId& id, Time now, Millis for_long) const {
+  const auto& partition = *state_.partitions.find(id);
+  if (partition.sealed.empty()) return {};
+  auto retention = replica::retention_of(*state_.topics.find(id.topic));
+  std::int64_t bytes = 0;
+  std::optional<meta::Segment> oldest;
+  partition.sealed.each([&](const meta::Segment& segment) {
+    if (!oldest) oldest = segment;
+    else bytes += static_cast<std::int64_t>(segment.bytes);
+  });
+  auto newest = this->newest(id, oldest->base.value, oldest->end.value);
+  bool old = retention.time && newest && *newest + *retention.time + for_long < now;
+  bool big = retention.bytes && bytes >= *retention.bytes;
+  if (!old && !big) return {};
+  return fmt::format("segment {} of partition {} has outlived its settings", oldest->id.value,
+                     id.index);
 }
 
 std::int64_t ReplicaTruth::acknowledged_end(const PartitionId& id) const {

@@ -32,6 +32,7 @@ struct AppendRules {
   std::optional<Offset> expected_next{};  // kMismatch unless it is the next offset
   Acks acks = Acks::kAll;                 // below it: answered before it is safe
   std::optional<io::Nanos> wait{};        // for somebody who takes it, if nobody does now
+  bool hand_on = false;  // to who leads now, where this node did until a moment ago
 };
 
 // Where records were appended.
@@ -79,9 +80,11 @@ class AppendRun {
 // little later. Log::confirm() asks.
 struct Bounds {
   Offset log_start{}, high_watermark{}, log_end{};
-  std::int32_t epoch = 0;  // of the segment that is written: Kafka's leader epoch
-  NodeId leader{};         // that writes it; 0: nobody does at the moment
-  bool here = true;        // this node has a copy of it, or nothing is being written
+  std::int32_t epoch = 0;      // of the segment that is written: Kafka's leader epoch
+  NodeId leader{};             // that writes it; 0: nobody does at the moment
+  bool here = true;            // this node has a copy of it, or nothing is being written
+  Offset sealed_end{};         // what lies below changes no more, and any node may read it
+  io::Nanos hands_on_until{};  // by Env::mono(): appends may be given to this node to hand on
 };
 
 struct LogInfo {

@@ -60,11 +60,7 @@ Leader::Leader(const Options& options, const Segment& segment,
     replica.synced = replica.sync_asked = segment.start;
     replica.match = replica.next = replica.watermark_told = replica.watermark_sent = segment.start;
   }
-  if (previous) return;
-  std::string bytes;
-  producers_.encode(bytes);
-  opening_ = Payload::copy_of(bytes);
-  producers_known_ = true;
+  if (!previous) begin_without_producers();
 }
 
 void Leader::step(Instant now, std::span<Event> events, Actions& out) {
@@ -389,6 +385,14 @@ void Leader::trim_window() {
 }
 
 // ---- The producer state at the start ----
+
+void Leader::begin_without_producers() {
+  if (producers_known_) return;
+  std::string bytes;
+  producers_.encode(bytes);
+  opening_ = Payload::copy_of(bytes);
+  producers_known_ = true;
+}
 
 void Leader::fetch_producers() {
   if (producers_known_ || now_ < fetch_at_) return;

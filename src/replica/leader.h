@@ -32,7 +32,7 @@ using Ticket = std::uint64_t;  // the driver's name for what it asked
 
 enum class Acks : std::uint8_t { kNone, kLeader, kAll };
 
-enum class Refusal : std::uint8_t {
+enum class Refusal : std::uint8_t {  // nodes tell them each other by their numbers
   kNone,
   kNotLeader,      // fenced, sealed, or on the way there: ask metadata who is next
   kNoLease,        // not now; the writer cannot tell whether it still is one
@@ -45,6 +45,11 @@ enum class Refusal : std::uint8_t {
   kUnknown,        // taken, and it is not known whether it will stay: send it again (R9)
 };
 const char* refusal_name(Refusal);
+// Not taken, and another time, or elsewhere, it may be.
+constexpr bool is_passing(Refusal refusal) {
+  return refusal == Refusal::kNotLeader || refusal == Refusal::kNoLease ||
+         refusal == Refusal::kBusy || refusal == Refusal::kNotReady;
+}
 
 class Leader {
  public:
@@ -96,7 +101,11 @@ class Leader {
   // disk up to there, whatever the durability: what is not yet is synced while appends go on.
   struct Close {};
   struct Deposed {};  // metadata says that the segment is not open any more
-  using Event = std::variant<Tick, Receive, Append, Confirm, LogRead, Close, Deposed>;
+  // All records before this segment were deleted, and with them what their producers could send
+  // again: there is no producer state to wait for.
+  struct NothingBefore {};
+  using Event =
+      std::variant<Tick, Receive, Append, Confirm, LogRead, Close, Deposed, NothingBefore>;
 
   // ---- Actions ----
   struct Appended {
@@ -142,6 +151,7 @@ class Leader {
   std::int64_t watermark() const { return watermark_; }
   std::int64_t log_end() const { return log_end_; }
   std::uint64_t window_bytes() const { return window_bytes_; }
+  bool knows_producers() const { return producers_known_; }
   // Whether a FetchReply of this segment is for this leader.
   bool waits_for(SegmentId segment) const {
     return !producers_known_ && previous_ && previous_->segment == segment;
@@ -190,6 +200,7 @@ class Leader {
   void handle(LogRead&);
   void handle(Close&);
   void handle(Deposed&) { depose(); }
+  void handle(NothingBefore&) { begin_without_producers(); }
   void on(const Message&, const ReplicateReply&);
   void on(const FetchReply&);
 
@@ -212,6 +223,7 @@ class Leader {
   std::int64_t quorum_match() const;
   std::int64_t on_quorum_of_disks() const;
   void trim_window();
+  void begin_without_producers();
   void fetch_producers();
   void want_roll();
   void try_close();

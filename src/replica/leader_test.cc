@@ -215,6 +215,22 @@ TEST_F(LeaderTest, waits_for_the_producers_of_the_segment_before) {
   EXPECT_TRUE(actions_.appended.empty());
 }
 
+// Retention may drop the segment before while its producers are being fetched.
+TEST_F(LeaderTest, waits_for_no_producers_of_records_that_were_all_deleted) {
+  leader_ = Leader::open({.self = kWriter, .incarnation = 5}, three_replicas(),
+                         Leader::Previous{{6}, {NodeId{2}}}, lease_)
+                .value();
+  append(1);
+  EXPECT_EQ(actions_.appended.at(0).refusal, Refusal::kNotReady);
+  step(Leader::NothingBefore{});
+  append(2, 7, 3);
+  EXPECT_TRUE(actions_.appended.empty());
+  reply(2, 1);
+  reply(3, 1);
+  ASSERT_EQ(actions_.appended.size(), 1u);
+  EXPECT_EQ(actions_.appended[0].refusal, Refusal::kNone);
+}
+
 TEST(Quorums, follow_from_replicas_and_min_copies) {
   EXPECT_EQ(ack_quorum(3, 2), 2u);
   EXPECT_EQ(ack_quorum(3, 3), 3u);

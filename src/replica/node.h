@@ -56,7 +56,10 @@ struct NodeLimits {
   Nanos append_wait_max = std::chrono::seconds(10);  // for a segment, a lease, the producer state
   Nanos metadata_retry = std::chrono::milliseconds(250);
   std::int64_t fetch_bytes_max = 8 << 20;
-  std::size_t copies_at_once = 4;  // of sealed segments that are made here
+  std::size_t copies_at_once = 4;                 // of sealed segments that are made here
+  Nanos retain_every = std::chrono::seconds(10);  // it is looked what has outlived its settings
+  std::int64_t trimmed_bytes_max = 1 << 20;     // of an open segment, half of it; then it is ended
+  Nanos hand_on_max = std::chrono::seconds(1);  // appends, after a roll to another node
 };
 
 struct NodeOptions {
@@ -80,13 +83,16 @@ struct AppendRequest {
   std::optional<Offset> expected_next{};
   // So long it waits for a segment that takes it; then kBusy, or kNotLeader where another writes.
   std::optional<Nanos> wait{};  // none: append_wait_max
+  // Where this node led the partition until a moment ago, it goes on to who leads it now.
+  bool hand_on = false;
 };
 
 // As this node has it: a hint where another one leads.
 struct LeaderHint {
   NodeId leader{};  // none: nobody for now
   Epoch epoch{};
-  bool here = false;  // this life of this node takes appends
+  bool here = false;       // this life of this node takes appends
+  Nanos hands_on_until{};  // by Env::mono(): until then append() may be asked to hand on
 };
 
 struct NodeStats {
@@ -94,6 +100,8 @@ struct NodeStats {
   std::uint64_t parcels_sent = 0, parcels_received = 0, parcels_refused = 0, messages_sent = 0,
                 messages_received = 0;
   std::uint64_t copies_made = 0, copies_removed = 0, repaired_bytes = 0, remote_reads = 0;
+  std::uint64_t appends_handed_on = 0;
+  std::uint64_t log_starts_moved = 0;                                // by retention
   std::size_t leaders = 0, copies = 0, recoveries = 0, waiting = 0;  // now
 };
 
@@ -147,7 +155,8 @@ class Node {
   // returned id cancels; what was cancelled is destroyed, not called.
   std::uint64_t when_readable(PartitionId, Offset offset, log::Done<void>);
   void cancel(std::uint64_t id);
-  // The log start never goes back; durable when done. kOutOfRange: beyond the high watermark.
+  // The log start never goes back; durable when done, and known here. kOutOfRange: beyond the high
+  // watermark.
   io::Task<void> trim(PartitionId, Offset first_kept);
   LeaderHint leader_of(PartitionId) const;
   // The end offset of the last segment whose epoch is not above (R38), and that epoch.

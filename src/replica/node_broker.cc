@@ -13,11 +13,6 @@ constexpr Nanos kFeedAgain = std::chrono::milliseconds(2);
 constexpr Nanos kReadTimeout = std::chrono::seconds(2);
 constexpr int kTrimAttempts = 10;
 
-bool is_passing(Refusal refusal) {
-  return refusal == Refusal::kNotLeader || refusal == Refusal::kNoLease ||
-         refusal == Refusal::kBusy || refusal == Refusal::kNotReady;
-}
-
 // What a leader says that does not know yet of a later one may be outdated.
 bool has_to_be_current(Refusal refusal) {
   return refusal == Refusal::kOutOfOrder || refusal == Refusal::kStaleProducer ||
@@ -43,6 +38,11 @@ Result<Whole> whole_below(Bytes bytes, std::int64_t from, std::int64_t end) {
     whole.next = batch.next_offset();
   }
   return whole;
+}
+
+std::unexpected<Error> out_of_range(Offset offset, const log::Bounds& bounds) {
+  return fail(Code::kOutOfRange, "offset {} out of range {}..{}", offset.value,
+              bounds.log_start.value, bounds.high_watermark.value);
 }
 
 // A read of a copy, which may have to wait for the disk.
@@ -102,20 +102,22 @@ NodeState::WriterCell* NodeState::writer_of(const PartitionId& id) const {
   return const_cast<WriterCell*>(&writers_.at(part->second.writer));
 }
 
-// What waits goes to the writer if there is one, in order; away if there is one elsewhere.
+NodeState::Waiting NodeState::leave(Part& part) {
+  --waiting_count_;
+  waiting_bytes_ -= part.waiting.front().batch.size();
+  auto one = std::move(part.waiting.front());
+  part.waiting.pop_front();
+  return one;
+}
+
+// What waits goes to the writer if there is one, in order; away if there is one elsewhere. Behind
+// what was handed on it keeps its place.
 void NodeState::feed(const PartitionId& id, Part& part, Instant now) {
-  if (part.waiting.empty() || now < part.feed_again) return;
-  auto leave = [&] {
-    --waiting_count_;
-    waiting_bytes_ -= part.waiting.front().batch.size();
-    auto one = std::move(part.waiting.front());
-    part.waiting.pop_front();
-    return one;
-  };
+  if (part.waiting.empty() || !part.handed.empty() || now < part.feed_again) return;
   auto* writer = writer_of(id);
   if (writer && writer->core->role() == Leader::Role::kWriter) {
     while (!part.waiting.empty()) {
-      auto one = leave();
+      auto one = leave(part);
       auto ticket = ++last_ticket_;
       Leader::Append append{
           .ticket = ticket, .batch = std::move(one.batch), .acks = one.request.acks};
@@ -126,12 +128,8 @@ void NodeState::feed(const PartitionId& id, Part& part, Instant now) {
   } else {
     const auto* partition = partition_of(id);
     bool open = partition && partition->tail && partition->tail->state == meta::SegmentState::kOpen;
-    if (open && partition->tail->leader != options_.self) {
-      while (!part.waiting.empty()) {
-        auto one = leave();
-        refuse(one, Refusal::kNotLeader);
-      }
-    }
+    if (open && partition->tail->leader != options_.self)
+      hand_on(id, part, partition->tail->leader, now);
     bool coming = open && partition->tail->leader_incarnation == options_.incarnation;
     want_now_ |= !part.waiting.empty() && !coming && !part.wants;
     part.wants = !part.waiting.empty() && !coming;
@@ -179,6 +177,7 @@ void NodeState::take_answers(WriterCell& cell, Leader::Actions& actions,
     } else if (has_to_be_current(answer.refusal)) {
       confirm_refusal(cell, std::move(one), answer.refusal);
     } else if (answer.refusal != Refusal::kNone) {
+      cell.unsure |= answer.refusal == Refusal::kUnknown;
       refuse(one, answer.refusal);
     } else {
       room = true;
@@ -340,9 +339,13 @@ LeaderHint NodeState::leader_of(PartitionId id) const {
                   ? writer == nullptr
                   : !node || node->incarnation != partition->tail->leader_incarnation;
   if (gone) return {};  // a life that is over leads nothing (R42)
-  return {.leader = partition->tail->leader,
-          .epoch = partition->tail->epoch,
-          .here = writer && writer->core->role() == Leader::Role::kWriter};
+  LeaderHint hint{.leader = partition->tail->leader,
+                  .epoch = partition->tail->epoch,
+                  .here = writer && writer->core->role() == Leader::Role::kWriter};
+  // Longer than append() does: what is under way then is answered before anything is refused.
+  if (auto part = parts_.find(id); part != parts_.end() && part->second.hand_on_until > Instant{})
+    hint.hands_on_until = part->second.hand_on_until + 2 * options_.limits.hand_on_max;
+  return hint;
 }
 
 std::pair<Epoch, Offset> NodeState::end_of_epoch(PartitionId id, Epoch epoch) const {
@@ -415,9 +418,7 @@ io::Task<log::Fetched> NodeState::fetch(std::shared_ptr<NodeState> self, Partiti
                                         Offset from, log::FetchOptions options) {
   if (self->stopped_) co_return fail(Code::kClosed, "stopped");
   WALRUS_CO_ASSIGN(auto bounds, self->bounds(id));
-  if (from < bounds.log_start || from > bounds.high_watermark)
-    co_return fail(Code::kOutOfRange, "offset {} out of range {}..{}", from.value,
-                   bounds.log_start.value, bounds.high_watermark.value);
+  if (from < bounds.log_start || from > bounds.high_watermark) co_return out_of_range(from, bounds);
   auto fetched = self->empty_fetch(id, from.value);
   auto place = self->find_place(id, from.value);
   if (!place || from.value >= place->end) co_return fetched;
@@ -428,6 +429,8 @@ io::Task<log::Fetched> NodeState::fetch(std::shared_ptr<NodeState> self, Partiti
   if (place->stream) bytes = co_await read_here(self, *place, what);
   if (!bytes) bytes = co_await read_there(self, *place, what);
   if (self->stopped_) co_return fail(Code::kClosed, "stopped");
+  if (auto now = self->bounds(id); !bytes && now && from < now->log_start)
+    co_return out_of_range(from, *now);  // it went meanwhile
   WALRUS_CO_TRY(bytes);
   WALRUS_CO_ASSIGN(auto whole, whole_below(*bytes, from.value, place->end));
   bytes->resize(whole.bytes);
@@ -566,22 +569,25 @@ io::Task<Offset> NodeState::find_time(std::shared_ptr<NodeState> self, Partition
 
 // ---- The log start ----
 
+// Done when this node knows of it, too: nobody reads below it here any more.
 io::Task<void> NodeState::trim(std::shared_ptr<NodeState> self, PartitionId id, Offset first_kept) {
+  bool taken = false;
   for (int attempt = 0; attempt < kTrimAttempts; ++attempt) {
     if (self->stopped_) co_return fail(Code::kClosed, "stopped");
     WALRUS_CO_ASSIGN(auto bounds, self->bounds(id));
-    if (first_kept > bounds.high_watermark)
-      co_return fail(Code::kOutOfRange, "offset {} out of range {}..{}", first_kept.value,
-                     bounds.log_start.value, bounds.high_watermark.value);
+    if (first_kept > bounds.high_watermark) co_return out_of_range(first_kept, bounds);
     if (first_kept <= bounds.log_start) co_return Result<void>();
-    meta::Command command{.time = self->env_.wall()};
-    command.changes.push_back(meta::SetLogStart{id, self->partition_of(id)->version, first_kept});
-    auto outcomes = co_await self->metadata_.propose(std::move(command));
-    if (outcomes && outcomes->size() == 1 && outcomes->front().done()) co_return Result<void>();
+    if (!taken) {
+      meta::Command command{.time = self->env_.wall()};
+      command.changes.push_back(meta::SetLogStart{id, self->partition_of(id)->version, first_kept});
+      auto outcomes = co_await self->metadata_.propose(std::move(command));
+      taken = outcomes && outcomes->size() == 1 && outcomes->front().done();
+    }
     if (self->stopped_) continue;
     if (auto current = co_await self->metadata_.current(); current && !self->stopped_)
       self->learned(*std::move(current));
   }
+  if (taken) co_return Result<void>();
   co_return fail(Code::kTimeout, "metadata does not take the log start");
 }
 

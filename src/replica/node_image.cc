@@ -110,6 +110,7 @@ void NodeState::apply(ImageRef image) {
       for (auto at = parts_.lower_bound({topic, 0});
            at != parts_.end() && at->first.topic == topic;)
         forget_partition((at++)->first);
+    judge_ahead();
     return post_turn();
   }
   image_->partitions.each([this](const PartitionId& id, const auto&) { learn_partition(id); });
@@ -123,7 +124,21 @@ void NodeState::apply(ImageRef image) {
     for (auto segment : store_->segments())
       if (!mine.contains(segment) && !repairs_.contains(segment)) orphans_.insert(segment);
   }
+  judge_ahead();
   post_turn();
+}
+
+// A copy may have been begun of a segment that is gone again in the first image that could tell of
+// it.
+void NodeState::judge_ahead() {
+  for (auto at = ahead_.begin(); at != ahead_.end() && *at < image_->next_segment;) {
+    auto segment = *at;
+    at = ahead_.erase(at);
+    bool mine = std::ranges::any_of(parts_, [segment](const auto& one) {
+      return std::ranges::binary_search(one.second.mine, segment);
+    });
+    if (!mine && !repairs_.contains(segment)) orphans_.insert(segment);
+  }
 }
 
 // A recovery that an earlier life was told of is begun in an epoch of its own.
@@ -177,7 +192,10 @@ void NodeState::learn_tail(const PartitionId& id, Part& part, const meta::Partit
   if (now != SegmentId{} && store_->has(now)) copy_cell(now);
   if (part.writer != SegmentId{}) {
     bool open = tail && tail->id == part.writer && tail->state == meta::SegmentState::kOpen;
-    if (!open) push(part.writer, writers_.at(part.writer), Leader::Deposed{});
+    auto& writer = writers_.at(part.writer);
+    if (!open) push(part.writer, writer, Leader::Deposed{});
+    else if (partition.sealed.empty() && !writer.core->knows_producers())
+      push(part.writer, writer, Leader::NothingBefore{});
     if (!tail || tail->id != part.writer) end_writer(std::exchange(part.writer, {}));
   }
   const auto& topic = *image_->topics.find(id.topic);
@@ -209,7 +227,11 @@ void NodeState::forget_partition(const PartitionId& id) {
   if (part.writer != SegmentId{}) end_writer(part.writer);
   orphans_.insert(part.mine.begin(), part.mine.end());
   std::erase_if(repairs_, [&](const auto& one) { return one.second.partition == id; });
-  for (auto& one : part.waiting) refuse(one, Refusal::kNotLeader);
+  for (auto& one : part.handed) refuse(one, Refusal::kUnknown);
+  while (!part.waiting.empty()) {
+    auto one = leave(part);
+    refuse(one, Refusal::kNotLeader);
+  }
   for (auto& reader : part.readers) {
     readers_.erase(reader.id);
     calls_.push_back([done = std::move(reader.done)]() mutable {
@@ -256,8 +278,13 @@ void NodeState::end_writer(SegmentId segment) {
   auto partition = cell.partition;
   step_writer(segment);
   drop_wake(Kind::kWriter, segment, cell);
+  // All that it took is answered for: what comes behind may go on elsewhere, in its order.
+  bool rolled = cell.close_at && !cell.unsure && !stopping_;
   writers_.erase(segment);
-  if (auto part = parts_.find(partition); part != parts_.end()) part->second.writer = {};
+  if (auto part = parts_.find(partition); part != parts_.end()) {
+    part->second.writer = {};
+    part->second.hand_on_until = rolled ? env_.mono() + options_.limits.hand_on_max : Instant{};
+  }
   if (writers_.empty() && stopping_) ended_->open();
 }
 
@@ -383,15 +410,17 @@ void NodeState::end_segment(const Sealer::Command& command) {
   const auto* partition =
       work == recoveries_.end() ? nullptr : partition_of(work->second.partition);
   if (!partition) return;
+  // What was trimmed need not be there: where a loss reaches below the log start, only that is
+  // left.
+  auto end = std::max(command.end, partition->log_start.value);
   meta::Seal seal{.partition = work->second.partition,
                   .expected = partition->version,
                   .segment = segment,
                   .epoch = command.segment.recovery,
-                  .end = Offset{command.end},
+                  .end = Offset{end},
                   .bytes = static_cast<std::uint64_t>(store_->bytes(segment)),
                   .next = work->second.next};
-  if (command.lost)
-    seal.loss = {Offset{std::max(command.known, command.end + 1)}, accepted_[segment]};
+  if (command.lost) seal.loss = {Offset{std::max(command.known, end + 1)}, accepted_[segment]};
   propose(std::move(seal), [this, segment, at = command.segment](const meta::Outcome* outcome) {
     if (outcome && outcome->done()) {
       auto sealed = at;
@@ -481,7 +510,7 @@ void NodeState::work_on_repairs(Instant now) {
   for (auto id : done) finish_repair(id);
 }
 
-// Metadata does not know the segment any more.
+// Metadata does not know the segment any more, or not here.
 void NodeState::give_up_repair(SegmentId id) {
   repairs_.erase(id);
   orphans_.insert(id);
@@ -494,7 +523,9 @@ void NodeState::finish_repair(SegmentId id) {
   if (!segment) return give_up_repair(id);
   auto cell = copies_.find(id);
   if (cell == copies_.end() || !cell->second.core->complete() || !cell->second.core->idle()) return;
-  bool told = meta::is_replica(*segment, options_.self) && image_->intact(*segment, options_.self);
+  bool mine = meta::is_replica(*segment, options_.self);
+  bool told = mine && image_->intact(*segment, options_.self);
+  if (!repair.order && !mine) return give_up_repair(id);  // it was placed elsewhere meanwhile
   if (!repair.order || told) return void(repairs_.erase(id));
   if (repair.proposed || env_.mono() < repair.again) return;
   repair.proposed = true;
@@ -510,7 +541,8 @@ void NodeState::finish_repair(SegmentId id) {
             bool again = !outcome || outcome->refusal == meta::Refusal::kMismatch;
             if (again) return refresh();
             repairs_.erase(found);
-            if (!outcome->done()) orphans_.insert(id);  // there are enough without it
+            // There may be enough without it; or it is ours, and gone before an image told so.
+            orphans_.insert(id);
           });
 }
 

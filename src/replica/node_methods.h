@@ -17,6 +17,7 @@ namespace walrus::replica {
 constexpr net::Method kSegmentParcel{0x310};
 constexpr net::Method kSegmentRead{0x311};
 constexpr net::Method kSegmentFind{0x312};
+constexpr net::Method kHandedAppends{0x313};
 
 // Connections that carry batches of up to `batch_bytes_max`: a message that holds one and the
 // producer state beside it, several of them under way.

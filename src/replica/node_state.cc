@@ -77,7 +77,11 @@ Result<void> NodeState::start() {
   rpc_.handle(kSegmentFind, [self](net::Request request) -> io::Task<std::string> {
     return serve_find(self.lock(), std::move(request));
   });
+  rpc_.handle(kHandedAppends, [self](net::Request request) -> io::Task<std::string> {
+    return serve_handed(self.lock(), std::move(request));
+  });
   look_at_ = env_.mono() + kLook;
+  retain_at_ = env_.mono() + options_.limits.retain_every;
   loop_.spawn(run_timer(shared_from_this()));
   return {};
 }
@@ -99,6 +103,8 @@ void NodeState::shut() {
     calls.push_back(
         [done = std::move(asks.done)]() mutable { done(fail(Code::kClosed, "stopped")); });
   for (auto& [id, part] : parts_) {
+    for (auto& one : part.handed)
+      calls.push_back([done = std::move(one.done)]() mutable { done({Refusal::kUnknown}); });
     for (auto& one : part.waiting)
       calls.push_back([done = std::move(one.done)]() mutable { done({Refusal::kNotLeader}); });
     for (auto& one : part.readers)
@@ -322,6 +328,7 @@ void NodeState::look_around(Instant now) {
   }
   for (const auto& [segment, work] : recoveries_) try_recover(work);
   work_on_repairs(now);
+  if (now >= retain_at_) retain(now);
   if (!orphans_.empty() && !std::exchange(sweeping_, true)) loop_.spawn(sweep(shared_from_this()));
   std::vector<SegmentId> idle;
   for (const auto& [segment, cell] : copies_) {
@@ -427,6 +434,7 @@ void NodeState::route(Message&& message) {
       attributes = {fence->start, fence->durability};
     else return;
     if (!may_hold(segment) || orphans_.contains(segment)) return;
+    if (!tails_.contains(segment)) ahead_.insert(segment);
     copy = &make_copy(segment, attributes, std::nullopt);
   }
   push(segment, *copy, Follower::Receive{std::move(message)});

@@ -76,6 +76,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
     std::optional<std::int64_t> close_at{};
     std::optional<meta::Placement> next{};  // of the segment that is to follow
     bool closing = false;                   // a proposal is under way
+    bool unsure = false;                    // of some append it is not known what became of it
     Instant close_again{};                  // not before
     Instant roll_at = Instant::max();       // by time
   };
@@ -100,7 +101,9 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
     SegmentId tail{};               // open or sealing, and this node is a replica of it
     SegmentId writer{};             // that has a writer here
     std::deque<Waiting> waiting{};
-    Instant feed_again{};  // refused for now
+    std::vector<Waiting> handed{};  // of them, what another node has been given
+    Instant hand_on_until{};        // after a planned roll of this node's to another
+    Instant feed_again{};           // refused for now
     bool wants = false, marked = false;
     std::vector<Reader> readers{};
   };
@@ -159,6 +162,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   void begin();
   void apply(ImageRef);
   void apply_first();
+  void judge_ahead();
   void learn_partition(const PartitionId&);
   void forget_partition(const PartitionId&);
   void learn_tail(const PartitionId&, Part&, const meta::Partition&);
@@ -187,11 +191,25 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   void refresh();
   static boost::asio::awaitable<void> run_refresh(std::shared_ptr<NodeState>);
 
+  // node_retention.cc: what has outlived its settings
+  void retain(Instant now);
+  std::optional<Offset> find_outlived(const meta::Partition&, const meta::Topic&, Time) const;
+  std::optional<Time> newest_of(const meta::Segment&) const;
+  void roll_trimmed(const Part&, const meta::Partition&);
+
+  // node_hand_on.cc: appends that go on to the next leader
+  void hand_on(const PartitionId&, Part&, NodeId leader, Instant now);
+  static boost::asio::awaitable<void> run_hand_on(std::shared_ptr<NodeState>, PartitionId,
+                                                  NodeId leader, std::string request);
+  void take_handed(const PartitionId&, const Result<std::string>& replies);
+  static io::Task<std::string> serve_handed(std::shared_ptr<NodeState>, net::Request);
+
   // node_broker.cc: the face
   Part& part(const PartitionId& id) { return parts_[id]; }
   void feed(const PartitionId&, Part&, Instant now);
   void expire(const PartitionId&, Part&, Instant now);
   void refuse(Waiting&, Refusal);
+  Waiting leave(Part&);
   void ask(WriterCell&, Instant until, ConfirmDone);
   void confirm_refusal(WriterCell&, Waiting, Refusal);
   void wake_readers(const PartitionId&, Part&);
@@ -242,6 +260,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   std::map<SegmentId, PartitionId> tails_{};  // of parts_
   std::map<SegmentId, Repair> repairs_{};
   std::set<SegmentId> orphans_{};
+  std::set<SegmentId> ahead_{};  // copies begun before an image told of their segments
   std::map<SegmentId, meta::Recover> recoveries_{};
   std::map<SegmentId, Epoch> used_{};  // recovery epochs that were used, or are of an earlier life
   std::map<SegmentId, std::string> accepted_{};  // losses, by whom
@@ -263,6 +282,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   std::uint64_t last_reader_ = 0, waiting_bytes_ = 0;
   std::size_t waiting_count_ = 0;               // in parts_
   Instant look_at_{}, armed_ = Instant::max();  // armed_: when the timer goes off
+  Instant retain_at_{};
   NodeStats stats_{};
 };
 

@@ -21,6 +21,8 @@ Result<Bounds> PartitionView::load() const {
   bounds.epoch = epoch_.load(std::memory_order_acquire);
   bounds.leader = NodeId{leader_.load(std::memory_order_acquire)};
   bounds.here = here_.load(std::memory_order_acquire);
+  bounds.sealed_end = Offset{sealed_end_.load(std::memory_order_acquire)};
+  bounds.hands_on_until = io::Nanos(hands_on_until_.load(std::memory_order_acquire));
   bounds.log_start = Offset{log_start_.load(std::memory_order_acquire)};
   bounds.high_watermark = Offset{high_watermark_.load(std::memory_order_acquire)};
   bounds.log_end = Offset{log_end_.load(std::memory_order_acquire)};
@@ -31,6 +33,8 @@ void PartitionView::store(const Bounds& bounds) {
   log_end_.store(bounds.log_end.value, std::memory_order_release);
   high_watermark_.store(bounds.high_watermark.value, std::memory_order_release);
   log_start_.store(bounds.log_start.value, std::memory_order_release);
+  sealed_end_.store(bounds.sealed_end.value, std::memory_order_release);
+  hands_on_until_.store(bounds.hands_on_until.count(), std::memory_order_release);
   here_.store(bounds.here, std::memory_order_release);
   leader_.store(bounds.leader.value, std::memory_order_release);
   epoch_.store(bounds.epoch, std::memory_order_release);
@@ -61,6 +65,7 @@ ViewRef Bridge::view(const PartitionId& id) {
     if (partition->tail && partition->tail->leader != parts_.self)
       bounds.leader = partition->tail->leader;
     bounds.here = has_copy(*partition, parts_.self);
+    bounds.sealed_end = partition->sealed_end;
     view->store(bounds);
   }
   known = view;
@@ -97,12 +102,15 @@ void Bridge::refresh(PartitionView& view) {
     if (!bounds && partition == nullptr) view.set_gone();
     return;
   }
+  auto leader = parts_.node.leader_of(view.id());
   view.store({.log_start = bounds->log_start,
               .high_watermark = bounds->high_watermark,
               .log_end = bounds->log_end,
               .epoch = bounds->epoch,
-              .leader = parts_.node.leader_of(view.id()).leader,
-              .here = has_copy(*partition, parts_.self)});
+              .leader = leader.leader,
+              .here = has_copy(*partition, parts_.self),
+              .sealed_end = partition->sealed_end,
+              .hands_on_until = leader.hands_on_until});
 }
 
 void Bridge::learned(ImageRef image) {

@@ -81,11 +81,13 @@ Result<Appending> ReplicatedLog::give(std::string batch, const AppendRules& rule
   auto done = [self = shared_from_this(), owed = appending.owed, bytes](Result<Placed> placed) {
     self->answers_->put({self, owed, bytes, std::move(placed)});
   };
-  bridge_->append(
-      {.view = view_,
-       .batch = std::move(batch),
-       .request = {.acks = rules.acks, .expected_next = rules.expected_next, .wait = rules.wait},
-       .done = std::move(done)});
+  bridge_->append({.view = view_,
+                   .batch = std::move(batch),
+                   .request = {.acks = rules.acks,
+                               .expected_next = rules.expected_next,
+                               .wait = rules.wait,
+                               .hand_on = rules.hand_on},
+                   .done = std::move(done)});
   return appending;
 }
 

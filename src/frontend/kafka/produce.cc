@@ -56,6 +56,12 @@ void tell_leader(Call call, const broker::Log& log, ProduceResponse::Partition& 
     produced.response.node_endpoints.push_back(std::move(endpoint));
 }
 
+// After a roll to another node, until its clients have learned of it.
+bool is_handed_on(Call call, const broker::Log& log) {
+  auto bounds = log.bounds();
+  return bounds && call.local.engine().env().mono() < bounds->hands_on_until;
+}
+
 // Of a transaction, which nobody can have begun.
 bool is_transactional(Bytes records) {
   auto batch = record::BatchView::parse(records);
@@ -94,7 +100,9 @@ io::Task<void> append_part(Call call, const ProduceRequest& request, Produced& p
     co_return Result<void>();
   }
   auto log = (*topic_ref)->partitions[place];
-  if (auto code = check_leader(call, *log, -1); code != ErrorCode::kNone) {
+  auto code = check_leader(call, *log, -1);
+  bool moved = code == ErrorCode::kNotLeaderOrFollower && is_handed_on(call, *log);
+  if (code != ErrorCode::kNone && !moved) {
     refuse(to, produced, code, "another node leads the partition");
     tell_leader(call, *log, to, produced);
     co_return Result<void>();
@@ -105,7 +113,8 @@ io::Task<void> append_part(Call call, const ProduceRequest& request, Produced& p
       {.deadline = deadline,
        .rules = {.zstd = call.version >= kZstdVersion,
                  .append = {.acks = acks_of(call, request.acks),
-                            .wait = deadline - call.local.engine().env().mono()}},
+                            .wait = deadline - call.local.engine().env().mono(),
+                            .hand_on = true}},
        .bad = &bad});
   if (!stored) {
     refuse(to, produced, append_error(call, *log, stored.error()), stored.error().message);

@@ -157,6 +157,7 @@ class Session : public std::enable_shared_from_this<Session> {
   void try_again(std::size_t slot);
   io::Task<bool> forward_front(const wire::native::Request&);
   io::Task<NodeId> server_of(const wire::native::Request&);
+  bool reads_sealed(const wire::native::Target&, std::optional<std::int64_t> offset) const;
   io::Task<NodeId> reader_of(const wire::native::Target&);
   void take_delivered();
   boost::asio::awaitable<void> tell_delivered(std::set<NodeId>);

@@ -51,6 +51,12 @@ std::optional<wire::native::Target> read_target(const Request& request) {
   return std::nullopt;
 }
 
+std::optional<std::int64_t> read_offset(const Request& request) {
+  if (auto* read = std::get_if<wire::native::Read>(&request)) return read->offset;
+  if (auto* read = std::get_if<wire::native::ReadBatch>(&request)) return read->offset;
+  return std::nullopt;
+}
+
 io::Nanos waits(const Request& request) {
   using namespace wire::native;
   std::int64_t wait_ms = 0;
@@ -245,10 +251,24 @@ io::Task<NodeId> Session::reader_of(const wire::native::Target& target) {
   }
 }
 
+// What is sealed and has copies here, or at least what comes behind it, is read here.
+bool Session::reads_sealed(const wire::native::Target& target,
+                           std::optional<std::int64_t> offset) const {
+  if (!offset) return false;
+  auto topic = local_.find(target.topic, partition_of(target));
+  if (!topic) return false;
+  auto bounds = (*topic)->partitions[partition_of(target).value_or(0)]->bounds();
+  return bounds && bounds->here && *offset >= bounds->log_start.value &&
+         *offset < bounds->sealed_end.value;
+}
+
 // The node that serves it, which is no append; 0: this one, or nobody is known.
 io::Task<NodeId> Session::server_of(const Request& request) {
   const auto& way = options_.forwarding;
-  if (auto target = read_target(request)) co_return co_await reader_of(*target);
+  if (auto target = read_target(request)) {
+    if (reads_sealed(*target, read_offset(request))) co_return NodeId{};
+    co_return co_await reader_of(*target);
+  }
   Result<NodeId> found = NodeId{};
   if (auto target = queue_target(request); target && way.owner_of) {
     if (!local_.find(target->topic, partition_of(*target))) co_return NodeId{};
