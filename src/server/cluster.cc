@@ -78,6 +78,7 @@ Result<void> Cluster::open() {
                                          {.self = identity_.node, .log = &parts_.log}));
   replica::NodeOptions node{.self = identity_.node, .incarnation = identity_.incarnation()};
   node.log = &parts_.log;
+  node.leader.batch_bytes_max = options_.batch_bytes_max;
   WALRUS_ASSIGN(
       node_, replica::Node::start(parts_.env, parts_.loop, parts_.engine, *rpc_, metadata_, node));
   return {};

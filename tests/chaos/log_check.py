@@ -224,7 +224,7 @@ class Partition:
         last = max((one.high or 0 for one in self.committed if one.final), default=0)
         given = {offset for one in self.processed for offset, _ in one.records}
         if lacking := sorted(set(range(last)) - given):
-            self.tell("processed-hole", f"{len(lacking)} records from {lacking[0]} on, under {last}")
+            self.tell("processed-hole", f"{len(lacking)} records from {lacking[0]} on, below it")
 
 
 def check_takes(operations, found):

@@ -31,7 +31,7 @@ ANSWER_SECONDS = 20  # a client waits longer than a node, which gives up after 1
 ASK_SECONDS = 2  # who leads; a node that does not answer is not asked again at once
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 # Journals that wrap, segments that roll, on disks that are small.
-SETTINGS = {"log.shards": 2, "log.journal_bytes_max": 8 * MIB, "log.maintenance_interval_ms": 200,
+SETTINGS = {"log.shards": 2, "log.journal_bytes_max": 32 * MIB, "log.maintenance_interval_ms": 200,
             "limits.disk_free_bytes_min": FREE_BYTES_MIN, "kafka.group_initial_delay_ms": 200}
 
 
