@@ -10,6 +10,7 @@ written: whoever stops the program first (SIGSTOP), or counts only what was ackn
 cut, sees what a power cut is.
 """
 
+import errno
 import fcntl
 import os
 import struct
@@ -19,7 +20,7 @@ EXT4_IOC_SHUTDOWN = (2 << 30) | (4 << 16) | (ord("X") << 8) | 125
 NOLOGFLUSH = 2
 FIFREEZE = (3 << 30) | (4 << 16) | (ord("X") << 8) | 119
 FITHAW = (3 << 30) | (4 << 16) | (ord("X") << 8) | 120
-FILL = "fill"
+FILL, BLOCK_BYTES = "fill", 4096
 
 
 class Unavailable(Exception):
@@ -63,10 +64,18 @@ class LoopDisk:
     def fill(self, left_bytes):
         """As if something else took all but so much."""
         there = os.statvfs(self.mount_point)
-        taken = there.f_bavail * there.f_frsize - left_bytes
-        if taken > 0:
-            with open(os.path.join(self.mount_point, FILL), "wb") as file:
-                os.posix_fallocate(file.fileno(), 0, taken)
+        wanted = piece = there.f_bavail * there.f_frsize - left_bytes
+        taken = 0
+        with open(os.path.join(self.mount_point, FILL), "wb") as file:
+            # The file system takes some for itself, and others may take some meanwhile.
+            while taken < wanted and piece >= BLOCK_BYTES:
+                try:
+                    os.posix_fallocate(file.fileno(), taken, min(piece, wanted - taken))
+                    taken += min(piece, wanted - taken)
+                except OSError as error:
+                    if error.errno != errno.ENOSPC:
+                        raise
+                    piece //= 2
 
     def free(self):
         path = os.path.join(self.mount_point, FILL)
