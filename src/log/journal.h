@@ -198,7 +198,7 @@ class Journal {
     std::vector<io::Path> remove;  // released files of another size, or beyond the limit
   };
   void want_file(std::int64_t payload_bytes);
-  bool plan_file(FilePlan&);                              // false: nothing to do
+  bool plan_file(FilePlan&);  // false: nothing to do
   // Beyond the limit, too: what is there was within the limit of before, and makes room only when
   // something can be written.
   bool plan_file_at_open(FilePlan&);

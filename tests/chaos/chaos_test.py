@@ -38,8 +38,8 @@ def end(high, invoked, completed):
     return Operation("e", "end", "t", invoked, completed, "ok", 0, high=high)
 
 
-def take(value, invoked, completed, outcome="ok"):
-    return Operation("g", "take", "t", invoked, completed, outcome, value=value)
+def take(value, invoked, completed, outcome="ok", final=False):
+    return Operation("g", "take", "t", invoked, completed, outcome, value=value, final=final)
 
 
 GOOD = [send("a", 1, 2, 0), send("b", 3, 4, 1), send("c", 5, 0, outcome="info"),
@@ -157,7 +157,7 @@ class Anomalies(unittest.TestCase):
 
 class Queues(unittest.TestCase):
     GOOD = [send("a", 1, 2), send("b", 3, 4), send("c", 5, 0, outcome="info"), take("a", 6, 7),
-            take("b", 8, 9), take(None, 10, 11)]
+            take("b", 8, 9), take(None, 10, 11, final=True)]
 
     def found(self, *operations):
         return sorted(log_check.check(operations))

@@ -211,10 +211,10 @@ class Taker(NativeClient):
             pass
 
 
-def take_one(connection, taker, process):
+def take_one(connection, taker, process, final=False):
     """One GET; the operation."""
     queue = taker.history.queue[0][0]
-    operation = taker.operation(process, "take", queue, node=taker.node)
+    operation = taker.operation(process, "take", queue, node=taker.node, final=final)
     reply = connection.ask(f"GET {queue}")
     operation.completed = time.monotonic_ns()
     if reply == b"EMPTY":
@@ -245,6 +245,7 @@ class KafkaWriter(Client):
     def __init__(self, name, history, pause, servers):
         super().__init__(name, history, pause)
         self.servers = servers
+        self.fatal = 0  # producers that gave up for good; another one takes the place
 
     def live(self, process):
         producer = kafka.Producer({"bootstrap.servers": self.servers, **KAFKA, **KAFKA_PRODUCER})
@@ -252,8 +253,14 @@ class KafkaWriter(Client):
         for number in itertools.count(0, self.AT_ONCE):
             if self.lost or not self.going_on():
                 break
-            for i in range(self.AT_ONCE):
-                self.send(process, producer, number + i)
+            try:
+                for i in range(self.AT_ONCE):
+                    self.send(process, producer, number + i)
+            except kafka.KafkaException as error:
+                if not error.args[0].fatal() and error.args[0].code() != kafka.KafkaError._FATAL:
+                    raise
+                self.fatal += 1
+                break
             producer.poll(0)
         producer.flush(ANSWER_SECONDS + KAFKA_PRODUCER["message.timeout.ms"] / 1e3)
 

@@ -39,7 +39,7 @@ class Operation:
     low: int | None = None
     high: int | None = None
     node: int | None = None  # that was asked, where it is known
-    final: bool = False  # of a read when all was healed: of everything there is
+    final: bool = False  # when all was healed: a read of all, a take until nothing is left
 
     def line(self):
         kept = {name: value for name, value in dataclasses.asdict(self).items()

@@ -66,6 +66,9 @@ class Load(nemesis.Progress):
             log_clients.GroupMember("member2", history, READER_PAUSE, servers),
             log_clients.EndWatcher("ends", history, READER_PAUSE, servers)]
 
+    def fatal(self):
+        return sum(getattr(client, "fatal", 0) for client in self.clients)
+
     def start(self):
         for client in self.clients:
             client.start()
@@ -152,7 +155,7 @@ def drain_queue(history, cluster):
         taker = log_clients.Taker(f"last taker {node}", history, 0, cluster.native, node)
         with cluster.native(node) as connection:
             while True:
-                taken = log_clients.take_one(connection, taker, taker.name)
+                taken = log_clients.take_one(connection, taker, taker.name, final=True)
                 if taken.outcome == "ok" and taken.value is None:
                     break
                 assert time.monotonic() < deadline, f"{QUEUE} is not empty at node {node}"
@@ -171,14 +174,9 @@ class ChaosRun:
             [(QUEUE, partition) for partition in range(QUEUE_PARTITIONS)])
         self.load = Load(self.cluster, self.history)
         self.nemesis = nemesis.Nemesis(self.cluster, random.Random(seed), self.load, self.timeline,
-                                       self.faults())
+                                       walrus_faults.faults_of(self.cluster, options.fault))
         self.failures = []
         self.began = self.ended = time.monotonic_ns()
-
-    def faults(self):
-        known = walrus_faults.faults_of(self.cluster)
-        chosen = self.options.fault
-        return [fault for fault in known if not chosen or fault.__name__ in chosen]
 
     def run(self):
         """What is wrong with it, a line each."""
@@ -191,6 +189,9 @@ class ChaosRun:
                 kafka.KafkaException, log_clients.Strange) as problem:
             self.failures.append(f"{type(problem).__name__}: {problem}")
             self.timeline.add(f"failed: {problem}")
+            for node in self.cluster.processes:
+                health = self.cluster.ask(node, "CLUSTER health")
+                self.timeline.add(f"health at node {node}: {health}")
         finally:
             self.ended = max(self.ended, self.began + 1)
             self.hosts.heal()
@@ -261,7 +262,8 @@ class ChaosRun:
                 "faults": f"{len(self.nemesis.done)} of "
                           f"{len({one.name for one in self.nemesis.done})} kinds",
                 **chaos_report.counts(operations),
-                "taken more than once": log_check.taken_again(operations)}
+                "taken more than once": log_check.taken_again(operations),
+                "idempotent producers that gave up": self.load.fatal()}
 
 
 def repeat(options, seed):
