@@ -183,6 +183,26 @@ TEST_P(EngineTest, wraps_its_journal_many_times) {
   EXPECT_EQ(values(*engine_->find("quiet")).size(), 20);
 }
 
+TEST_P(EngineTest, opens_with_a_limit_below_what_its_journal_has) {
+  auto roomy = options();
+  roomy.user.journal_bytes_max = 256 << 20;
+  roomy.journal_file_bytes_min = roomy.journal_file_bytes_max = 32 << 20;
+  open(roomy);
+  auto stream = create("s");
+  append(stream, "before");
+  stream.reset();
+  ASSERT_TRUE(engine_->close());
+  for (int round = 0; round < 2; ++round) {
+    open();  // 16 MiB
+    stream = *engine_->find("s");
+    for (int i = 0; i < 40; ++i) append(stream, std::string(512 << 10, 'x'));
+    stream.reset();
+    ASSERT_TRUE(engine_->close());
+  }
+  open();
+  EXPECT_EQ(values(*engine_->find("s")).size(), 81);
+}
+
 TEST_P(EngineTest, truncates_and_trims) {
   open();
   auto stream = create("t");

@@ -22,7 +22,7 @@ Journal::Journal(io::Env& env, const JournalOptions& options) : env_(env), optio
 Result<void> Journal::fill_spares() {
   if (affordable_bytes_ == 0) affordable_bytes_ = options_.file_bytes_min;
   FilePlan plan;
-  while (spares_.size() < 2 && plan_file(plan)) {
+  while (spares_.size() < 2 && plan_file_at_open(plan)) {
     auto file = prepare(plan);
     if (!file) {
       plan_failed(plan);
@@ -281,6 +281,14 @@ std::int64_t Journal::total_bytes() const {
 
 void Journal::want_file(std::int64_t payload_bytes) {
   wanted_bytes_ = std::max(wanted_bytes_, file_bytes_for(payload_bytes));
+}
+
+bool Journal::plan_file_at_open(FilePlan& plan) {
+  auto limit = options_.bytes_max;
+  options_.bytes_max = std::int64_t{1} << 62;
+  bool planned = plan_file(plan);
+  options_.bytes_max = limit;
+  return planned;
 }
 
 bool Journal::plan_file(FilePlan& plan) {

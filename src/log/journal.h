@@ -198,7 +198,10 @@ class Journal {
     std::vector<io::Path> remove;  // released files of another size, or beyond the limit
   };
   void want_file(std::int64_t payload_bytes);
-  bool plan_file(FilePlan&);                              // false: nothing to do
+  bool plan_file(FilePlan&);  // false: nothing to do
+  // Beyond the limit, too: what is there was within the limit of before, and makes room only when
+  // something can be written.
+  bool plan_file_at_open(FilePlan&);
   Result<JournalFileRef> prepare(const FilePlan&) const;  // no lock
   void add_spare(JournalFileRef);
   void plan_failed(const FilePlan&);

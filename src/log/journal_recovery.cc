@@ -358,12 +358,7 @@ Result<char*> Journal::reserve_for_copy(Replay& replay, std::uint32_t length) {
     auto to = reserve(length, false);
     if (to || to.error().code != Code::kBusy) return to;
     FilePlan plan;
-    // The limit does not hold here: what is copied was within it before.
-    auto limit = options_.bytes_max;
-    options_.bytes_max = std::int64_t{1} << 62;
-    bool planned = plan_file(plan);
-    options_.bytes_max = limit;
-    CHECK(planned);
+    CHECK(plan_file_at_open(plan));
     if (auto file = prepare(plan)) {
       add_spare(*std::move(file));
     } else {

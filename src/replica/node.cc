@@ -18,6 +18,7 @@ Node::~Node() { state_->shut(); }
 io::Task<void> Node::stop(Nanos timeout) { return NodeState::stop(state_, timeout); }
 
 void Node::learned(ImageRef image) { state_->learned(std::move(image)); }
+bool Node::begun() const { return state_->begun(); }
 void Node::lease_granted(Nanos asked_at) { state_->lease_granted(asked_at); }
 void Node::recover(const std::vector<meta::Recover>& work) { state_->recover(work); }
 void Node::roll(const std::vector<meta::Roll>& work) { state_->roll(work); }

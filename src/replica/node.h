@@ -125,6 +125,7 @@ class Node {
   // The first one is at least as new as the confirmation of this incarnation. Older ones than the
   // last are ignored.
   void learned(ImageRef);
+  bool begun() const;  // it goes by an image: before that it knows no partition, and says kBusy
   void lease_granted(Nanos asked_at);  // by Env::mono()
   // Work that the controller hands out. Given again while it is not done, it does nothing.
   void recover(const std::vector<meta::Recover>&);

@@ -257,7 +257,7 @@ void NodeState::confirm(PartitionId id, ConfirmDone done) {
   };
   const auto* partition = partition_of(id);
   if (stopped_) return refuse({Code::kClosed, "stopped"});
-  if (!partition) return refuse({Code::kNotFound, "no such partition"});
+  if (!partition) return refuse(unknown_partition());
   if (!partition->tail) return loop_.spawn(confirm_closed(shared_from_this(), id, std::move(done)));
   auto* writer = writer_of(id);
   if (!writer) return refuse({Code::kBusy, "another node leads it, or none for now"});
@@ -297,9 +297,15 @@ std::int64_t NodeState::watermark_of(const PartitionId& id,
   return copy == copies_.end() ? base : std::max(base, copy->second.core->readable());
 }
 
+// What the disk may have lost is written down before the first image counts.
+Error NodeState::unknown_partition() const {
+  if (!image_) return {Code::kBusy, "this node does not know the partitions yet"};
+  return {Code::kNotFound, "no such partition"};
+}
+
 Result<log::Bounds> NodeState::bounds(PartitionId id) const {
   const auto* partition = partition_of(id);
-  if (!partition) return fail(Code::kNotFound, "no such partition");
+  if (!partition) return std::unexpected(unknown_partition());
   Offset end{watermark_of(id, *partition)};
   auto epoch = partition->tail             ? partition->tail->epoch
                : partition->sealed.empty() ? Epoch{}

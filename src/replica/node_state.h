@@ -39,6 +39,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   void recover(const std::vector<meta::Recover>&);
   void roll(const std::vector<meta::Roll>&);
   void copy(const std::vector<meta::Copy>&);
+  bool begun() const { return image_ != nullptr; }
   std::vector<PartitionId> wanted() const;
   std::vector<meta::Copy> copying() const;
   void accept_loss(SegmentId, std::string by);
@@ -178,6 +179,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   const meta::Partition* partition_of(const PartitionId& id) const {
     return image_ ? image_->partitions.find(id) : nullptr;
   }
+  Error unknown_partition() const;
   static boost::asio::awaitable<void> sweep(std::shared_ptr<NodeState>);
   void recover_own(SegmentId, const PartitionId&);
   void try_recover(const meta::Recover&);

@@ -152,6 +152,22 @@ TEST_F(NodeTest, keeps_everything_over_a_power_cut_of_all_nodes) {
   expect_everywhere(id, all);
 }
 
+// Whoever asks is to wait, and not to be told that there is nothing.
+TEST_F(NodeTest, a_node_that_has_just_started_is_busy_and_denies_no_partition) {
+  begin();
+  PartitionId id{nodes_->create("orders", 1, 3), 0};
+  ASSERT_EQ(append(id, "value"), 0);
+  nodes_->crash(0, io::CrashKind::kPowerCut);
+  ASSERT_TRUE(nodes_->start(0));
+  ASSERT_FALSE(nodes_->node(0).begun());
+  EXPECT_EQ(nodes_->node(0).bounds(id).error().code, Code::kBusy);
+  EXPECT_EQ(nodes_->await(0, nodes_->node(0).fetch(id, Offset{0}, {})).error().code, Code::kBusy);
+  ASSERT_TRUE(until([&] { return nodes_->node(0).begun(); }));
+  EXPECT_TRUE(nodes_->node(0).bounds(id));
+  PartitionId unknown{id.topic, 7};
+  EXPECT_EQ(nodes_->node(0).bounds(unknown).error().code, Code::kNotFound);
+}
+
 // What was not synced may be gone on two of three disks: the writer lives, but nothing that it
 // sends can be acknowledged any more. The segment is recovered under its hands, and writing goes
 // on.

@@ -8,6 +8,7 @@
 namespace walrus::server {
 namespace {
 
+constexpr io::Nanos kBeginPause = std::chrono::milliseconds(2);
 constexpr std::size_t kFrameSlack = 64 << 10;  // of a message, beside the largest batch
 constexpr std::size_t kForwardedMax = 4'096;   // connections of clients that one node hands on
 constexpr io::Nanos kLookInterval = std::chrono::milliseconds(500);
@@ -79,6 +80,7 @@ Result<void> Cluster::open() {
   replica::NodeOptions node{.self = identity_.node, .incarnation = identity_.incarnation()};
   node.log = &parts_.log;
   node.limits.retain_every = parts_.engine.options().maintenance_interval;
+  node.leader.batch_bytes_max = options_.batch_bytes_max;
   WALRUS_ASSIGN(
       node_, replica::Node::start(parts_.env, parts_.loop, parts_.engine, *rpc_, metadata_, node));
   return {};
@@ -101,10 +103,17 @@ io::Task<void> Cluster::join(std::vector<meta::Listener> of_clients) {
 }
 
 io::Task<void> Cluster::registered(io::Nanos timeout) {
+  const auto deadline = parts_.env.mono() + timeout;
   WALRUS_CO_TRY(co_await member_->registered(timeout));
-  if (std::exchange(registered_, true)) co_return Result<void>();
-  member_->subscribe([this](std::shared_ptr<const meta::State> image) { learned(image); });
-  learned(member_->image());
+  if (!std::exchange(registered_, true)) {
+    member_->subscribe([this](std::shared_ptr<const meta::State> image) { learned(image); });
+    learned(member_->image());
+  }
+  while (!node_->begun()) {
+    if (parts_.env.mono() >= deadline)
+      co_return fail(Code::kTimeout, "what the disk may have lost is not written down yet");
+    co_await parts_.loop.sleep(kBeginPause);
+  }
   co_return Result<void>();
 }
 

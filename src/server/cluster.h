@@ -53,7 +53,8 @@ class Cluster {
   // In the turn of start(): how clients reach this node. Done when metadata is followed.
   io::Task<void> join(std::vector<meta::Listener> of_clients);
   // Done when this life of the node is known and its copies are at work. As of
-  // meta::Member::registered(); may be called again after kTimeout.
+  // meta::Member::registered(), and this node's part goes by what metadata says. May be called
+  // again after kTimeout.
   io::Task<void> registered(io::Nanos timeout);
   // Called with each image of the metadata, after the copies have learned it; set before join().
   void on_image(std::function<void(const replica::ImageRef&)> call) { on_image_ = std::move(call); }

@@ -19,6 +19,7 @@ class Cluster:
         self.nodes = list(range(1, nodes + 1))
         self.processes = {}
         self.stopped = set()
+        self.states = []  # (when, node, what it is from then on), as time.monotonic_ns()
 
     # --- what a program is ---
 
@@ -29,6 +30,10 @@ class Cluster:
     def leads(self, node):
         """The term in which it says that it leads; None if it does not, or says nothing."""
         raise NotImplementedError
+
+    def ask_to_end(self, node):
+        """As its operator does; it ends in good order, with status 0."""
+        self.processes[node].stdin.close()
 
     # --- what is done to it ---
 
@@ -43,6 +48,7 @@ class Cluster:
             self.processes[node] = subprocess.Popen(
                 self.network.inside(node) + self.command(node), stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE, stderr=said)
+        self._note(node, "starting")
         if wait:
             self.wait_ready(node)
 
@@ -52,6 +58,7 @@ class Cluster:
         if not seen or not process.stdout.readline():
             raise AssertionError(f"node {node} is not ready, status {process.poll()}: "
                                  f"{self.said(node)}")
+        self._note(node, "up")
 
     def kill(self, node):
         self.processes[node].send_signal(signal.SIGKILL)
@@ -62,14 +69,16 @@ class Cluster:
         self.processes[node].send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, self.processes[node].pid, os.WSTOPPED)  # now every thread of it stands
         self.stopped.add(node)
+        self._note(node, "stopped")
 
     def go_on(self, node):
         self.stopped.discard(node)
         self.processes[node].send_signal(signal.SIGCONT)
+        self._note(node, "up")
 
     def end(self, node):
-        """By the end of its input, as its operator does; its exit status."""
-        self.processes[node].stdin.close()
+        """In good order; its exit status."""
+        self.ask_to_end(node)
         return self._reap(node)
 
     def end_all(self):
@@ -106,7 +115,11 @@ class Cluster:
         process = self.processes.pop(node)
         self.stopped.discard(node)
         status = process.wait(DEADLINE)
+        self._note(node, "dead")
         process.stdout.close()
         if not process.stdin.closed:
             process.stdin.close()
         return status
+
+    def _note(self, node, state):
+        self.states.append((time.monotonic_ns(), node, state))

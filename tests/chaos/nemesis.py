@@ -23,7 +23,9 @@ POLL = 0.01
 @dataclasses.dataclass
 class Fault:
     what: str
-    majority: bool = True  # there is one that can write, and clients reach it
+    # There is one that can write, and clients reach it; None: it depends, nothing is demanded.
+    majority: bool | None = True
+    cut_off: tuple = ()  # nodes that clients reach and that can acknowledge nothing
 
 
 # --- processes ---
@@ -112,7 +114,7 @@ def isolated_leader(cluster, random):
     """Clients still reach it."""
     node = cluster.leader()
     cluster.network.isolate(node)
-    yield Fault(f"{node}, the leader, is cut off from the others")
+    yield Fault(f"{node}, the leader, is cut off from the others", cut_off=(node,))
     cluster.network.heal()
 
 
@@ -121,7 +123,7 @@ def mute_leader(cluster, random):
     node = cluster.leader()
     for other in others(cluster, node):
         cluster.network.cut(node, other)
-    yield Fault(f"nobody hears {node}, the leader")
+    yield Fault(f"nobody hears {node}, the leader", cut_off=(node,))
     cluster.network.heal()
 
 
@@ -130,7 +132,7 @@ def deaf_leader(cluster, random):
     node = cluster.leader()
     for other in others(cluster, node):
         cluster.network.cut(other, node)
-    yield Fault(f"{node}, the leader, hears nobody")
+    yield Fault(f"{node}, the leader, hears nobody", cut_off=(node,))
     cluster.network.heal()
 
 
@@ -139,7 +141,7 @@ def deaf_follower(cluster, random):
     node = a_follower(cluster, random)
     for other in others(cluster, node):
         cluster.network.cut(other, node)
-    yield Fault(f"{node}, a follower, hears nobody")
+    yield Fault(f"{node}, a follower, hears nobody", cut_off=(node,))
     cluster.network.heal()
 
 
@@ -197,6 +199,17 @@ class Done:
     fault: Fault
     begun: int  # nanoseconds, as time.monotonic_ns()
     ended: int
+    writes_after_ms: float = 0  # it was healed
+
+
+def silences(done):
+    """(begun, ended, node or None, what): what was asked for at that node, or anywhere, from
+    `begun` on cannot have been acknowledged before `ended`."""
+    for one in done:
+        if one.fault.majority is False:
+            yield one.begun, one.ended, None, one.fault.what
+        for node in one.fault.cut_off:
+            yield one.begun, one.ended, node, one.fault.what
 
 
 class Timeline:
@@ -229,15 +242,16 @@ class Nemesis:
         self.faults = faults or FAULTS
         self.done = []
 
-    def run(self, seconds):
-        """Every fault once, in an order of chance, and again until the time is over. Ends with all
-        healed and with writes going on."""
+    def run(self, seconds, each_once=True):
+        """The faults in an order of chance until the time is over, and each at least once if that
+        is asked for. Ends with all healed and with writes going on."""
         end = time.monotonic() + seconds
-        while time.monotonic() < end or not self.done:
+        least = len(self.faults) if each_once else 1
+        while time.monotonic() < end or len(self.done) < least:
             bag = list(self.faults)
             self.random.shuffle(bag)
             for fault in bag:
-                if time.monotonic() >= end and len(self.done) >= len(self.faults):
+                if time.monotonic() >= end and len(self.done) >= least:
                     break
                 self._inflict(fault)
         return self.done
@@ -254,9 +268,11 @@ class Nemesis:
         for _ in steps:
             raise AssertionError(f"{fault.__name__} yields once")
         healed = time.monotonic_ns()
-        self.done.append(Done(fault.__name__, told, begun, ended))
+        one = Done(fault.__name__, told, begun, ended)
+        self.done.append(one)
         self._writes_go_on(healed, f"the end of: {told.what}")
-        self.timeline.add(f"    healed; writes {(time.monotonic_ns() - healed) / 1e6:.0f} ms later")
+        one.writes_after_ms = (time.monotonic_ns() - healed) / 1e6
+        self.timeline.add(f"    healed; writes {one.writes_after_ms:.0f} ms later")
 
     def _writes_go_on(self, since, what):
         end = time.monotonic() + DEADLINE

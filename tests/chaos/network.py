@@ -5,6 +5,7 @@ between them, and links that are cut and healed one way.
     hosts = Network(3)
     subprocess.Popen(hosts.inside(1) + ["walrus", "serve", "--listen", hosts.address(1) + ":9092"])
     hosts.cut(1, 2)                  # what 1 sends to 2 is lost, silently; 2 still reaches 1
+    hosts.slow(1, 2, delay_ms=80)    # what 1 sends to 2 comes 80 ms later (switch.py)
     hosts.heal()
 
 enter() starts the program anew in namespaces for networks, mounts and processes: names and
@@ -14,10 +15,12 @@ nftables is needed, where users may make namespaces.
 
 Each host knows the others' link addresses by heart. A cut is one address that is false: the frames
 leave, and nobody takes them, as with a switch that drops them. Nothing is refused, no error is
-seen, and a connection that is open goes on after the heal.
+seen, and a connection that is open goes on after the heal. A slow link is a route through TUN
+devices and a switch in user space; all others stay the kernel's.
 """
 
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -25,6 +28,7 @@ OUTSIDE = 254  # the host that this program is, where clients are
 PREFIX = "10.77.0"
 DEVICE = "eth0"
 INSIDE = "WALRUS_IN_NAMESPACES"
+SKIPPED = 77  # the exit status that ctest knows
 
 
 def enter():
@@ -36,7 +40,7 @@ def enter():
     command = into_namespaces()
     if reason := refusal():
         print(f"SKIP no network namespaces here: {reason}", flush=True)
-        sys.exit(77)
+        sys.exit(SKIPPED)
     os.environ[INSIDE] = "1"
     os.execvp(command[0], [*command, sys.executable, *sys.argv])
 
@@ -66,6 +70,8 @@ class Network:
     def __init__(self, hosts):
         self.hosts = list(range(1, hosts + 1))
         self.lost = set()  # (sender, receiver)
+        self.slowed = set()
+        self.switch = None
         lines = ["link set lo up", "link add bridge0 type bridge", "link set bridge0 up",
                  f"link set bridge0 address {mac(OUTSIDE)}",
                  f"addr add {self.address(OUTSIDE)}/24 dev bridge0"]
@@ -111,6 +117,50 @@ class Network:
         for sender, receiver in sorted(self.lost):
             self.lost.remove((sender, receiver))
             ip([self._neighbour(sender, receiver)], sender)
+        for sender, receiver in sorted(self.slowed):
+            ip([f"route del {self.address(receiver)}/32 dev slow{sender}"], sender)
+        if self.slowed:
+            self.slowed.clear()
+            self._tell_switch("fast")
+
+    def slow(self, sender, receiver, delay_ms=0, jitter_ms=0, loss_percent=0, double_percent=0):
+        """From now on what `sender` sends to `receiver`, both hosts, is treated so."""
+        self.start_switch()
+        self._tell_switch(f"slow {sender} {receiver} {delay_ms} {jitter_ms} {loss_percent} "
+                          f"{double_percent}")
+        if (sender, receiver) not in self.slowed:
+            self.slowed.add((sender, receiver))
+            ip([f"route add {self.address(receiver)}/32 dev slow{sender} "
+                f"src {self.address(sender)}"], sender)
+
+    def start_switch(self, seed=1):
+        """Once; the seed is of what it loses and how late it delivers."""
+        if self.switch:
+            return
+        self.switch = subprocess.Popen(
+            [sys.executable, pathlib.Path(__file__).with_name("switch.py"), str(len(self.hosts)),
+             str(seed)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._await_switch()
+        for host in self.hosts:
+            ip([f"link set slow{host} netns {name(host)}"])
+            ip([f"link set slow{host} up"], host)
+
+    def close(self):
+        """Ends what was started; the kernel does so, too, with the program."""
+        if self.switch:
+            self.switch.stdin.close()
+            self.switch.wait()
+            self.switch.stdout.close()
+            self.switch = None
+
+    def _tell_switch(self, line):
+        self.switch.stdin.write(line.encode() + b"\n")
+        self.switch.stdin.flush()
+        self._await_switch()
+
+    def _await_switch(self):
+        if self.switch.stdout.readline() != b"ok\n":
+            raise AssertionError(f"the switch ended with status {self.switch.wait()}")
 
     def _neighbour(self, sender, receiver):
         nobody = (sender, receiver) in self.lost

@@ -136,17 +136,46 @@ class Acceptance(ClusterTest):
             self.assertEqual(at[here].ask(f"REGISTER t{turn}"), b"OK")
             self.assertEqual(at[yonder].ask(f"DELETE t{turn}"), b"OK")
 
-    def test_a7_many_topics_each_in_order(self):
-        for topic in range(20):
-            self.cluster[1 + topic % 3].ok("topic", "create", f"t{topic}")
-        connections = [self.native(number) for number in (1, 2, 3)]
-        for number in range(20):
-            for topic in range(20):
-                connection = connections[(number + topic) % 3]
-                self.assertEqual(connection.ask(f"PUT t{topic} {number}"), b"OK")
-        for topic in range(20):
-            self.assertEqual(self.everything(f"t{topic}", self.cluster[1 + topic % 3]),
-                             [str(number) for number in range(20)])
+    def test_a8_command_line_round_trip_with_exit_statuses(self):
+        one, two, three = (self.cluster[number] for number in (1, 2, 3))
+
+        def fails(node, status, text, *words):
+            done = node.run(*words)
+            self.assertEqual(done.returncode, status, (words, done.stdout, done.stderr))
+            self.assertIn(text, done.stderr.decode())
+            if status == 1:
+                self.assertRegex(done.stderr.decode(), r"\Awalrus: [^\n]+\n\Z")
+
+        self.assertEqual(one.ok("topic", "create", "t", "--partitions", "2", "--set",
+                                "segment_records_max=10"), b"created t\n")
+        self.assertEqual(json.loads(two.ok("topic", "list", "--json"))[0]["name"], "t")
+        self.assertEqual(two.ok("put", "t/0", "hello"), b"")
+        self.assertEqual(three.ok("get", "t"), b"hello\n")
+        self.assertEqual(one.ok("get", "t"), b"EMPTY\n")
+        lines = b"".join(b"%d\n" % number for number in range(25))
+        done = three.run("produce", "t/1", input=lines)
+        self.assertEqual((done.returncode, done.stderr.split()[:3]),
+                         (0, [b"produced", b"25", b"records"]))
+        for node in (one, two, three):
+            out = node.ok("consume", "t", "--partition", "1", "--format", "%s\\n")
+            self.assertEqual(out, lines)
+            state = json.loads(node.ok("state", "t/1"))
+            self.assertEqual(state["last_sealed_entry_offset"],
+                             sum(state["sealed_segments"].values()))
+            described = json.loads(node.ok("topic", "describe", "t", "--json"))
+            self.assertEqual([part["partition"] for part in described["partitions"]], [0, 1])
+            self.assertIn("current_leader", json.loads(node.ok("metrics")))
+            self.assertEqual(node.ok("cluster", "nodes", "--quiet"), b"1\n2\n3\n")
+            fails(node, 1, "unknown topic nothing", "put", "nothing", "x")
+            fails(node, 1, "unknown topic nothing", "consume", "nothing")
+            fails(node, 1, "topic exists t", "topic", "create", "t")
+            fails(node, 1, "unknown node 9", "cluster", "drain", "9")
+            fails(node, 2, "", "topic", "create")
+            fails(node, 2, "", "nonsense")
+        self.assertEqual(two.ok("topic", "delete", "t", "--yes"), b"deleted t\n")
+        fails(two, 1, "unknown topic t", "get", "t")
+        three.kill9()
+        fails(three, 1, three.addr, "topic", "list")
 
     def test_a9_refusals_are_the_same_at_every_node(self):
         self.cluster[1].ok("topic", "create", "t")

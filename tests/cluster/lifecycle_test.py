@@ -124,6 +124,22 @@ class Directories(ClusterTest):
         single.start()
         self.assertIn(b"alone", single.ok("topic", "list", "--quiet"))
 
+    def test_a_node_with_a_small_journal(self):
+        """Smaller than the one that `cluster init` made: it starts all the same."""
+        node = self.cluster[1]
+        node.ok("topic", "create", "t")
+        node.ok("put", "t", "first")
+        node.kill9()
+        node.arguments += ["--set", f"log.journal_bytes_max={32 << 20}"]
+        node.start()
+        for number in range(80):
+            node.ok("put", "t", "-", input=b"%d " % number + b"x" * 500_000)
+        node.kill9()
+        node.start()
+        out = node.ok("consume", "t", "--format", "%s\\n")
+        self.assertEqual([line.split()[0] for line in out.splitlines()],
+                         [b"first", *(b"%d" % number for number in range(80))])
+
     def test_one_node_is_a_cluster_and_grows(self):
         node = self.cluster[1]
         node.ok("topic", "create", "t")

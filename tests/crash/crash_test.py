@@ -16,23 +16,19 @@ mounted again. Only what was acknowledged before the cut counts. Needs root, loo
 exit status: 0 all well, 1 a failure, 77 a part cannot run here.
 """
 import argparse
-import fcntl
 import os
 import pathlib
 import random
 import shutil
-import struct
-import subprocess
 import sys
 import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "e2e"))
 from load import STREAMS, Failure, Load, bounds, read_all, topic  # noqa: E402
+from loop_disk import LoopDisk, Unavailable as Skip  # noqa: E402
 from walrus import BINARY, Native, Server, wait_until  # noqa: E402
 
-EXT4_IOC_SHUTDOWN = (2 << 30) | (4 << 16) | (ord("X") << 8) | 125
-NOLOGFLUSH = 2
 MIB = 1 << 20
 IMAGE_BYTES = 256 * MIB
 WRAPS_MIN = 3
@@ -43,10 +39,6 @@ SETTINGS = {"log.shards": 1, "log.journal_bytes_max": 2 * MIB, "topic.batch_byte
             "topic.segment_bytes_max": 131072, "topic.retention_bytes": 524288,
             "log.maintenance_interval_ms": 50, "log.background_bytes_per_s": 1024 * MIB,
             "limits.disk_free_bytes_min": 0}
-
-
-class Skip(Exception):
-    pass
 
 
 class Cycles:
@@ -136,41 +128,11 @@ def kill_nine(args, work):
     cycles.judge()
 
 
-class LoopFileSystem:
-    def __init__(self, work):
-        self.image = os.path.join(work, "image")
-        self.mount_point = os.path.join(work, "mount")
-        os.mkdir(self.mount_point)
-        with open(self.image, "wb") as file:
-            file.truncate(IMAGE_BYTES)
-        subprocess.check_call(["mkfs.ext4", "-q", "-F", self.image])
-        self.mounted = False
-
-    def mount(self):
-        done = subprocess.run(["mount", "-o", "loop", self.image, self.mount_point],
-                              capture_output=True, text=True)
-        if done.returncode != 0:
-            raise Skip("no loop device: " + done.stderr.strip())
-        self.mounted = True
-
-    def unmount(self):
-        if self.mounted:
-            subprocess.check_call(["umount", self.mount_point])
-            self.mounted = False
-
-    def cut(self):
-        directory = os.open(self.mount_point, os.O_RDONLY)
-        try:
-            fcntl.ioctl(directory, EXT4_IOC_SHUTDOWN, struct.pack("I", NOLOGFLUSH))
-        finally:
-            os.close(directory)
-
-
 def power_cuts(args, work, binary, count, until_lost):
     """Cuts the power `count` times, or until something is found lost: that, as text."""
     if os.geteuid() != 0:
         raise Skip("not root")
-    disk = LoopFileSystem(work)
+    disk = LoopDisk(work, IMAGE_BYTES)
     cycles = Cycles(binary, os.path.join(disk.mount_point, "data"))
     found = ""
 

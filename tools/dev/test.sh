@@ -3,8 +3,9 @@
 # What is in one word runs in one go, so that no core waits for the last test of a part; `kafka` is
 # those of `e2e` that use Kafka's protocol. Tests of
 # `unit` go by the clock here and there: no load of whole servers runs beside them. Those of `e2e`
-# wait for nine tenths of their time, and are the more at once.
-parts=(style,unit,install e2e sim,raft,cluster,crash fuzz)
+# wait for nine tenths of their time, and are the more at once; those of `chaos` wait likewise, one
+# after another, beside the simulators.
+parts=(style,unit,install e2e sim,raft,cluster,crash,chaos fuzz)
 minutes=()
 fuzz_build=
 
@@ -12,7 +13,7 @@ run_tests() {
   local chosen=("${parts[@]}") part
   if (($#)); then
     case $1 in
-      unit | sim | raft | cluster | crash | e2e | kafka | install | fuzz | style) chosen=("$1") ;;
+      unit | sim | raft | cluster | crash | chaos | e2e | kafka | install | fuzz | style) chosen=("$1") ;;
       *) usage "test: unknown part $1 ($(IFS=,; echo "${parts[*]}"))" ;;
     esac
   fi
@@ -36,6 +37,7 @@ run_parts() {
   for part in "$@"; do
     at_once=$jobs
     [[ $part != e2e && $part != kafka ]] || at_once=$((2 * jobs))
+    [[ $part != *,chaos ]] || at_once=$((jobs + 1))
     if [[ $part == fuzz ]]; then timed fuzz part_fuzz || true
     else timed "$part" ctest_part release "$part" "$at_once" || true; fi
   done
@@ -82,6 +84,8 @@ run_full() {
     build/release/bin/walrus_sim --world service --first 41 --seeds 2000 --twice-every 100 || true
   timed long-processes counted long-processes python3 tests/chaos/service_test.py \
     --seconds 600 --seed 2 || true
+  timed long-chaos counted long-chaos ./dev chaos --nodes 3 --runs 10 --seed 101 || true
+  timed long-chaos-five counted long-chaos-five ./dev chaos --nodes 5 --runs 10 --seed 201 || true
   timed long-meta counted long-meta python3 tools/dev/sim_sweep.py build/release/bin/walrus_sim \
     --world meta --first 4001 --seeds 100000 --twice-every 100 || true
   timed mutants counted mutants ./dev mutants log || true

@@ -50,6 +50,7 @@ Result<std::unique_ptr<NativeServer>> NativeServer::listen(broker::Broker& broke
 }
 
 void NativeServer::start() {
+  started_ = true;
   std::string refusal;
   wire::native::append_error(refusal, wire::native::text::kTooManyConnections);
   acceptor_->start(
@@ -88,6 +89,7 @@ void NativeServer::serve(std::size_t loop, std::unique_ptr<io::Connection> conne
 io::Task<void> NativeServer::serve_forwarded(net::Request request, net::Stream& stream) {
   WALRUS_CO_ASSIGN(auto opened, wire::peer::parse_forward_open(request.body));
   if (stopping_) co_return fail(Code::kClosed, "stopping");
+  if (!started_) co_return Result<void>();  // nothing of it is looked at: it is handed on again
   auto options = options_.session;
   options.forwarded = true;
   options.security.mechanisms.clear();  // the other node has asked

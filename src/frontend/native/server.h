@@ -34,7 +34,8 @@ class NativeServer {
   ~NativeServer();
 
   void start();
-  // On the first loop: serves what another node hands on, until that ends; see forward.h.
+  // On the first loop: serves what another node hands on, until that ends; see forward.h. Before
+  // start() this node may not know the topics yet: then nothing is taken.
   io::Task<void> serve_forwarded(net::Request, net::Stream&);
   const std::string& address() const { return acceptor_->address(); }
   // On the first loop: takes no connection and no request any more, answers what was taken, and
@@ -55,7 +56,7 @@ class NativeServer {
   Counter& accepted_;
   SessionCounters counters_;
   SessionMemory memory_;
-  std::atomic<bool> stopping_{false};
+  std::atomic<bool> started_{false}, stopping_{false};
 };
 
 }  // namespace walrus::frontend::native

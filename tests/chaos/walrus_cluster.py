@@ -1,0 +1,232 @@
+"""`walrus serve` nodes as real processes, each on a host and a disk of its own: what nemesis.py
+does to any cluster, and what can be done to their disks. Of one thread.
+
+As root each disk is ext4 on a loop device, with power that can be cut; otherwise a small file
+system in memory, which can at least be full.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+
+from cluster import DEADLINE, Cluster
+
+TESTS = pathlib.Path(__file__).parents[1]
+sys.path[:0] = [str(TESTS / "e2e"), str(TESTS / "crash")]
+from loop_disk import LoopDisk  # noqa: E402
+from walrus import BINARY, Native, environment  # noqa: E402
+
+MIB = 1 << 20
+FREE_BYTES_MIN = 16 * MIB  # with less a node refuses to append
+NATIVE, KAFKA, PEER, ADMIN = 9091, 9092, 9093, 9094
+ANSWER_SECONDS = 20  # a client waits longer than a node, which gives up after 10 s
+ASK_SECONDS = 2  # who leads; a node that does not answer is not asked again at once
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+# Journals that wrap, segments that roll, on disks that are small.
+SETTINGS = {"log.shards": 2, "log.journal_bytes_max": 32 * MIB, "log.maintenance_interval_ms": 200,
+            "limits.disk_free_bytes_min": FREE_BYTES_MIN, "kafka.group_initial_delay_ms": 200}
+
+
+class MemoryDisk:
+    """What there is without root: it can be full. With the interface of a LoopDisk."""
+
+    def __init__(self, directory, size_bytes):
+        self.mount_point = os.path.join(directory, "mount")
+        os.mkdir(self.mount_point)
+        subprocess.check_call(["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs",
+                               self.mount_point])
+
+    fill, free = LoopDisk.fill, LoopDisk.free
+
+    def mount(self):
+        pass
+
+    def unmount(self):
+        subprocess.check_call(["umount", self.mount_point])
+
+
+class WalrusCluster(Cluster):
+    def __init__(self, network, said, work, nodes, disk_bytes):
+        super().__init__(network, said, nodes)
+        self.work = pathlib.Path(work)
+        self.frozen = set()
+        self.asked = 0  # how often who leads
+        self.topic, self.partitions = "", 0  # whose leaders are meant
+        # What a node mounts and unmounts is none of the others' business, but what is unmounted
+        # here must be so everywhere: else the disk below lives on.
+        subprocess.run(["mount", "--make-rshared", "/"], check=True)
+        self.loops = may_loop()
+        self.disks = {}
+        for node in self.nodes:
+            directory = self.work / f"disk{node}"
+            directory.mkdir()
+            self.disks[node] = (LoopDisk if self.loops else MemoryDisk)(directory, disk_bytes)
+            self.disks[node].mount()
+            self.boot(node)
+        self.walrus("cluster", "init", "--data-dir", self.data(1), "--node-id", 1)
+
+    # --- what the program is ---
+
+    def walrus(self, *words):
+        done = subprocess.run([BINARY, *map(str, words)], capture_output=True, text=True,
+                              check=False, env=environment())
+        if done.returncode:
+            raise AssertionError(f"walrus {words[0]}: status {done.returncode}: {done.stderr}")
+        return done.stdout
+
+    def data(self, node):
+        return pathlib.Path(self.disks[node].mount_point) / "data"
+
+    def addr(self, node, port=NATIVE):
+        return f"{self.network.address(node)}:{port}"
+
+    def servers(self):
+        return ",".join(self.addr(node, KAFKA) for node in self.nodes)
+
+    def rack(self, node):
+        return f"rack{node}"
+
+    def boot(self, node):
+        """Its kernel is another one from now on, as the program sees it."""
+        self.boot_id(node).write_text(f"{uuid.uuid4()}\n")
+
+    def boot_id(self, node):
+        return self.work / f"boot_id{node}"
+
+    def command(self, node):
+        words = [BINARY, "serve", "--insecure", "--data-dir", self.data(node), "--node-id", node,
+                 "--listen", self.addr(node), "--kafka-listen", self.addr(node, KAFKA),
+                 "--peer-listen", self.addr(node, PEER), "--admin-listen", self.addr(node, ADMIN),
+                 "--join", ",".join(self.addr(other, PEER) for other in self.nodes
+                                    if other != node)]
+        for name, value in {**SETTINGS, "node.rack": self.rack(node)}.items():
+            words += ["--set", f"{name}={value}"]
+        mount = f'mount --bind "$0" {BOOT_ID} && exec "$@"'
+        return ["env", "-u", "WALRUS_BINARY", "-u", "WALRUS_BUILD", "-u", "WALRUS_SOURCE", "sh",
+                "-c", mount, str(self.boot_id(node)), *map(str, words)]
+
+    def ask_to_end(self, node):
+        self.processes[node].send_signal(signal.SIGTERM)
+
+    # --- what is done to it ---
+
+    def cut_power(self, nodes):
+        """Of all of them at one moment: they stand still first, so that nothing is said any more
+        that rests on a sync that was cut short."""
+        for node in nodes:
+            if node not in self.stopped:
+                self.stop(node)
+        for node in nodes:
+            self.disks[node].cut()
+        for node in nodes:
+            self.kill(node)
+            self.disks[node].unmount()
+            self._await_detached(node)
+            self.boot(node)
+
+    def power(self, nodes):
+        for node in nodes:
+            self.disks[node].mount()
+            self.start(node, wait=False)
+        for node in nodes:
+            self.wait_ready(node)
+
+    def wipe(self, node):
+        """A new disk in the place of the old one, under a node that is down."""
+        shutil.rmtree(self.data(node))
+
+    def freeze(self, node):
+        self.frozen.add(node)
+        self.disks[node].freeze()
+
+    def thaw(self):
+        for node in list(self.frozen):
+            self.disks[node].thaw()
+            self.frozen.discard(node)
+
+    def end_all(self):
+        self.thaw()
+        super().end_all()
+        for disk in self.disks.values():
+            disk.unmount()
+
+    def _await_detached(self, node):
+        """Two file systems on one image would ruin it."""
+        end = time.monotonic() + DEADLINE
+        while subprocess.run(["losetup", "-j", self.disks[node].image], capture_output=True,
+                             check=True).stdout:
+            if time.monotonic() > end:
+                raise AssertionError(f"the disk of node {node} is still in use somewhere")
+            time.sleep(0.01)
+
+    # --- what is asked ---
+
+    def native(self, node, seconds=ANSWER_SECONDS):
+        connection = Native(self.addr(node), seconds)
+        connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection
+
+    def ask(self, node, request):
+        """The reply; None if there was none."""
+        with contextlib.suppress(OSError, EOFError), self.native(node, ASK_SECONDS) as connection:
+            return connection.ask(request).decode()
+        return None
+
+    def ask_any(self, request):
+        """What the first of the running nodes says that does not refuse."""
+        end, reply = time.monotonic() + DEADLINE, None
+        while time.monotonic() < end:
+            for node in self.running():
+                reply = self.ask(node, request)
+                if reply is not None and not reply.startswith("ERR "):
+                    return reply
+        raise AssertionError(f"nobody answers {request}: {reply}")
+
+    def leader(self):
+        """In turn of each partition of the topic, and of the metadata."""
+        turn = self.asked % (self.partitions + 1)
+        self.asked += 1
+        end = time.monotonic() + DEADLINE
+        while time.monotonic() < end:
+            if turn == self.partitions:
+                node = json.loads(self.ask_any("CLUSTER status"))["controller"]
+            else:
+                told = json.loads(self.ask_any(f"CLUSTER segments {self.topic}"))
+                node = told["partitions"][turn]["leader"]
+            if node in self.running():
+                return node
+        raise AssertionError(f"nobody leads {self.topic}/{turn}")
+
+    def states_of_nodes(self):
+        told = json.loads(self.ask_any("CLUSTER status"))
+        return {one["id"]: one["state"] for one in told["nodes"]}
+
+    def await_active(self):
+        self._await(lambda: self.states_of_nodes() == dict.fromkeys(self.nodes, "active"),
+                    "all nodes are active")
+
+    def await_health(self):
+        self._await(lambda: json.loads(self.ask_any("CLUSTER health"))["status"] == "ok",
+                    "the cluster says that it is well")
+
+    def _await(self, condition, what):
+        end = time.monotonic() + DEADLINE
+        while not condition():
+            if time.monotonic() > end:
+                told = self.ask_any("CLUSTER health")
+                raise AssertionError(f"not within {DEADLINE} s: {what}; {told[:2000]}")
+            time.sleep(0.05)
+
+
+def may_loop():
+    """Whether disks whose power can be cut can be had."""
+    return os.geteuid() == 0 and os.access("/dev/loop-control", os.W_OK) and \
+        "0 0 4294967295" in " ".join(pathlib.Path("/proc/self/uid_map").read_text().split())
