@@ -11,7 +11,8 @@ namespace {
 void add_globals(CommandLine& line) {
   auto& root = line.root();
   auto& globals = line.globals();
-  root.add_option("--addr", globals.address, "The server's native address")
+  root.add_option("--addr", globals.address,
+                  "The server's native address; of a cluster also several, with commas")
       ->envname("WALRUS_ADDR")
       ->take_last()
       ->type_name("HOST:PORT")

@@ -60,7 +60,13 @@ Leader::Leader(const Options& options, const Segment& segment,
     replica.synced = replica.sync_asked = segment.start;
     replica.match = replica.next = replica.watermark_told = replica.watermark_sent = segment.start;
   }
-  if (previous) return;
+  if (previous) {
+    // The own copy is the nearest, and whoever led before may be gone.
+    auto own = std::ranges::find(previous->replicas, options.self);
+    if (own != previous->replicas.end())
+      next_source_ = static_cast<std::size_t>(own - previous->replicas.begin());
+    return;
+  }
   std::string bytes;
   producers_.encode(bytes);
   opening_ = Payload::copy_of(bytes);

@@ -257,6 +257,7 @@ void NodeState::end_writer(SegmentId segment) {
   step_writer(segment);
   drop_wake(Kind::kWriter, segment, cell);
   writers_.erase(segment);
+  closing_.erase(segment);
   if (auto part = parts_.find(partition); part != parts_.end()) part->second.writer = {};
   if (writers_.empty() && stopping_) ended_->open();
 }
