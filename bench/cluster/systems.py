@@ -77,20 +77,22 @@ class Cluster:
         """Partition -> number of the node that leads it, -1 for none, as one node knows it."""
         return {partition: leader for partition, (leader, _) in self.partitions(topic).items()}
 
-    def partitions(self, topic):
+    def partitions(self, topic, node=None):
         """Partition -> its leader, and how many replicas are in sync."""
-        with raw_socket.connect(self.running()[0].kafka) as connection:
+        with raw_socket.connect((node or self.running()[0]).kafka) as connection:
             return raw_socket.partitions(connection, topic)
 
     def led_by(self, topic, number):
         return {partition for partition, leader in self.leaders(topic).items() if leader == number}
 
     def await_balance(self, topic, share=0.6):
-        """Until each node leads so much of its even share."""
+        """Until each node leads so much of its even share, as every node knows it."""
         def balanced():
-            leaders = list(self.leaders(topic).values())
+            views = [self.partitions(topic, node) for node in self.running()]
+            leaders = [leader for leader, _ in views[0].values()]
             least = share * len(leaders) / len(self.nodes)
-            return all(leaders.count(number) >= int(least) for number in self.nodes)
+            return all(view == views[0] for view in views) and \
+                all(leaders.count(number) >= int(least) for number in self.nodes)
         walrus.wait_until(balanced, f"leaders of {topic} on all nodes", SECONDS)
 
     # --- done to it ---
@@ -248,10 +250,11 @@ def keep_logs(cluster, directory):
     """What the nodes said, of a run that failed."""
     kept = DATA.parent / "cluster-logs"
     kept.mkdir(parents=True, exist_ok=True)
+    for path in directory.glob("node*/*.log"):
+        shutil.copy(path, kept / f"{directory.name}-{path.parent.name}-{path.name}")
     for number, node in (cluster.nodes if cluster else {}).items():
-        text = node.error_text() if hasattr(node, "error_text") else \
-            (directory / f"node{number}/server.log").read_text(errors="replace")
-        (kept / f"{directory.name}-node{number}.log").write_text(text)
+        if hasattr(node, "error_text"):
+            (kept / f"{directory.name}-node{number}.log").write_text(node.error_text())
     print(f"  what the nodes said: {kept.relative_to(ROOT)}", flush=True)
 
 

@@ -11,6 +11,7 @@ no other.
 import argparse
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -40,6 +41,23 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def quiet_ports(count):
+    """Ports that are free, and below those that the kernel gives to outgoing connections: nobody
+    takes one until the node is there, which takes long."""
+    sockets = []
+    for port in random.sample(range(20_000, 32_000), 1_000):
+        try:
+            sockets.append(socket.create_server(("127.0.0.1", port)))
+        except OSError:
+            continue
+        if len(sockets) == count:
+            break
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
 
 
 def settings(directory, port, controller, more):
@@ -174,9 +192,10 @@ class KafkaMember(KafkaNode):
 
 def cluster(directory, nodes=3, **options):
     """Nodes of one cluster, by number, not started yet: begin() all, then await_ready() each."""
-    voters = {number: f"127.0.0.1:{free_port()}" for number in range(1, nodes + 1)}
+    ports = quiet_ports(2 * nodes)
+    voters = {number: f"127.0.0.1:{ports.pop()}" for number in range(1, nodes + 1)}
     return {number: KafkaMember(pathlib.Path(directory) / f"node{number}", number, voters,
-                                **options) for number in voters}
+                                port=ports.pop(), **options) for number in voters}
 
 
 def answers(port, nodes=1):
