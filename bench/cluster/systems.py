@@ -295,8 +295,9 @@ class Watch:
 
     def read(self):
         """Everything that was acknowledged since the last time."""
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # it has ended: expect() says why
+            self.process.stdin.write("\n")
+            self.process.stdin.flush()
         self.expect("flushed")
         return self.acks.read()
 

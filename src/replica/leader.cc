@@ -229,6 +229,12 @@ Leader::Replica* Leader::find(NodeId id) {
   return found == replicas_.end() ? nullptr : &*found;
 }
 
+bool Leader::keeps_up(NodeId id) const {
+  auto found = std::ranges::find(replicas_, id, &Replica::id);
+  if (found == replicas_.end() || found->lost) return false;
+  return found->behind_since == Instant::max() || now_ - found->behind_since < options_.retry;
+}
+
 void Leader::handle(Receive& event) {
   const auto& message = event.message;
   if (const auto* reply = std::get_if<ReplicateReply>(&message.body)) {

@@ -182,6 +182,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   void claim(const Sealer::Command&);
   void end_segment(const Sealer::Command&);
   void close_segment(SegmentId, WriterCell&);
+  std::optional<meta::Placement> heirs_of(const WriterCell&, std::size_t turn) const;
   void propose(meta::Change, std::function<void(const meta::Outcome*)>);
   static boost::asio::awaitable<void> run_proposals(std::shared_ptr<NodeState>,
                                                     std::vector<Proposal>);
