@@ -132,6 +132,8 @@ def load(verb, address, topic, times, **options):
     """What one run of the load found. A run with errors measures nothing."""
     words = [LOAD, verb, "--address", address, "--topic", topic,
              "--seconds", times.run, "--warm", times.warm]
+    for setting in options.pop("settings", ()):
+        words += ["-X", setting]
     for name, value in options.items():
         flag = "--" + name.replace("_", "-")
         words += [flag] if value is True else [flag, value]

@@ -1,39 +1,17 @@
 #include "load.h"
 
-#include <librdkafka/rdkafka.h>
-
 #include <atomic>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <memory>
-#include <random>
 #include <thread>
+
+#include "client.h"
 
 namespace walrus::bench {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-using Nanos = std::int64_t;
-
-Nanos now() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now().time_since_epoch())
-      .count();
-}
 Nanos nanos(double seconds) { return static_cast<Nanos>(seconds * 1e9); }
-
-void must(bool ok, const std::string& what) {
-  if (ok) return;
-  std::fprintf(stderr, "load: %s\n", what.c_str());
-  std::exit(1);
-}
-
-struct Destroy {
-  void operator()(rd_kafka_t* handle) const { rd_kafka_destroy(handle); }
-  void operator()(rd_kafka_topic_t* topic) const { rd_kafka_topic_destroy(topic); }
-};
-using Handle = std::unique_ptr<rd_kafka_t, Destroy>;
-using Topic = std::unique_ptr<rd_kafka_topic_t, Destroy>;
 
 // Acknowledgements, on the thread that polls.
 struct Acknowledged {
@@ -58,49 +36,11 @@ void on_delivery(rd_kafka_t*, const rd_kafka_message_t* message, void* opaque) {
   if (begun >= to.from.load()) to.result.latency.record(at - begun);
 }
 
-rd_kafka_conf_t* configure(const LoadOptions& options) {
-  auto* conf = rd_kafka_conf_new();
-  char why[256];
-  auto set = [&](const std::string& name, const std::string& value) {
-    must(rd_kafka_conf_set(conf, name.c_str(), value.c_str(), why, sizeof why) == RD_KAFKA_CONF_OK,
-         why);
-  };
-  set("bootstrap.servers", options.address);
-  for (const auto& [name, value] : options.settings) set(name, value);
-  return conf;
-}
-
-Handle open(rd_kafka_type_t type, rd_kafka_conf_t* conf) {
-  char why[256];
-  Handle handle(rd_kafka_new(type, conf, why, sizeof why));
-  must(handle != nullptr, why);
-  return handle;
-}
-
-// Records are slices of random bytes, so that nothing along the way can make them smaller.
-class Payload {
- public:
-  explicit Payload(std::size_t record_bytes) : size_(record_bytes), bytes_(kBytes, '\0') {
-    std::mt19937_64 random(1);
-    for (auto& byte : bytes_) byte = static_cast<char>(random());
-  }
-  char* next() {
-    at_ += kStep;
-    if (at_ + size_ > bytes_.size()) at_ -= bytes_.size() - size_;
-    return bytes_.data() + at_;
-  }
-
- private:
-  static constexpr std::size_t kBytes = 4 << 20, kStep = 1031;
-  std::size_t size_, at_ = 0;
-  std::string bytes_;
-};
-
 class Producer {
  public:
   explicit Producer(const LoadOptions& options)
       : options_(options), payload_(options.record_bytes) {
-    auto* conf = configure(options);
+    auto* conf = configure(options.address, options.settings);
     rd_kafka_conf_set_opaque(conf, &acknowledged_);
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
     handle_ = open(RD_KAFKA_PRODUCER, conf);
@@ -222,7 +162,7 @@ namespace {
 class Consumer {
  public:
   explicit Consumer(const LoadOptions& options) : options_(options) {
-    auto* conf = configure(options);
+    auto* conf = configure(options.address, options.settings);
     rd_kafka_conf_set(conf, "enable.partition.eof", "true", nullptr, 0);
     handle_ = open(RD_KAFKA_CONSUMER, conf);
     topic_.reset(rd_kafka_topic_new(handle_.get(), options.topic.c_str(), nullptr));

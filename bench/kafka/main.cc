@@ -1,5 +1,6 @@
-// walrus_bench_kafka produce|one-by-one|consume|discard [OPTIONS]: one run against one broker, its
-// result one line of JSON. Who starts brokers and makes rows of runs is bench/kafka/rows.py.
+// walrus_bench_kafka produce|one-by-one|consume|watch|discard [OPTIONS]: one run against a broker,
+// or a cluster, its result one line of JSON. Who starts brokers and makes rows of runs is
+// bench/kafka_bench.py and bench/cluster_bench.py.
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
@@ -7,11 +8,13 @@
 
 #include "discard.h"
 #include "load.h"
+#include "watch.h"
 
 namespace {
 
 using walrus::bench::LoadOptions;
 using walrus::bench::LoadResult;
+using walrus::bench::WatchOptions;
 
 void print(const LoadResult& result) {
   nlohmann::json out{{"records", result.records},
@@ -27,11 +30,34 @@ void print(const LoadResult& result) {
   std::puts(out.dump().c_str());
 }
 
+void add_watch(CLI::App& app, WatchOptions& options, std::vector<std::string>& settings) {
+  auto* verb = app.add_subcommand("watch", "by a schedule, every acknowledgement written down");
+  verb->add_option("--client", options.client, "kafka or native");
+  verb->add_option("--address", options.address)->required();
+  verb->add_option("--topic", options.topic)->required();
+  verb->add_option("--log", options.log)->required();
+  verb->add_option("--partitions", options.partitions)->check(CLI::PositiveNumber);
+  verb->add_option("--record-bytes", options.record_bytes);
+  verb->add_option("--rate", options.rate)->check(CLI::PositiveNumber);
+  verb->add_option("--silence-ms", options.silence_ms);
+  verb->add_option("-X", settings, "a setting of librdkafka, NAME=VALUE");
+}
+
+std::vector<std::pair<std::string, std::string>> parse(const std::vector<std::string>& settings) {
+  std::vector<std::pair<std::string, std::string>> parsed;
+  for (const auto& one : settings) {
+    auto sign = one.find('=');
+    parsed.emplace_back(one.substr(0, sign), sign == std::string::npos ? "" : one.substr(sign + 1));
+  }
+  return parsed;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   CLI::App app("loads one Kafka broker and measures it");
   LoadOptions options;
+  WatchOptions watching;
   std::vector<std::string> settings;
   int partitions = 1;
   app.require_subcommand(1);
@@ -51,13 +77,11 @@ int main(int argc, char** argv) {
     verb->add_flag("--round-robin", options.round_robin);
     verb->add_option("-X", settings, "a setting of librdkafka, NAME=VALUE");
   }
+  add_watch(app, watching, settings);
   CLI11_PARSE(app, argc, argv);
-  for (const auto& one : settings) {
-    auto sign = one.find('=');
-    options.settings.emplace_back(one.substr(0, sign),
-                                  sign == std::string::npos ? "" : one.substr(sign + 1));
-  }
+  options.settings = watching.settings = parse(settings);
   if (app.got_subcommand(discard)) walrus::bench::serve_nothing(partitions);
+  else if (app.got_subcommand("watch")) walrus::bench::watch(watching);
   else if (app.got_subcommand("produce")) print(walrus::bench::produce(options));
   else if (app.got_subcommand("one-by-one")) print(walrus::bench::produce_one_by_one(options));
   else print(walrus::bench::consume(options));

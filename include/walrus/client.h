@@ -30,8 +30,10 @@
 namespace walrus {
 
 struct ClientOptions {
+  // HOST:PORT; of a cluster also several with commas between them, any node serves as well as any
+  // other: they are tried in their order until one lets us in.
   std::string address = "127.0.0.1:9091";
-  Millis timeout{10'000};                   // for connecting and for every answer
+  Millis timeout{10'000};                   // for connecting to each, and for every answer
   std::int64_t reply_bytes_max = 96 << 20;  // a longer reply ends the connection
   std::optional<TlsFiles> tls{};            // none: plain text. The files are read at each connect
   // Who to log in as; empty: nobody. Mechanism: SCRAM-SHA-256, SCRAM-SHA-512 or PLAIN (over TLS
@@ -130,8 +132,12 @@ struct ProducerOptions {
   int in_flight_max = 5;  // batches a partition, 1 to 5: what the server tells repeats apart by
   std::int64_t buffer_bytes_max = 16 << 20;  // unacknowledged; send() waits above it
   Compression compression = Compression::kNone;
-  // A connection was lost with so many batches unacknowledged. Runs on the producer's thread.
+  // A connection was lost with so many batches unacknowledged. Of several addresses the next one's
+  // turn has come. Runs on the producer's thread.
   std::function<void(const Error&, std::int64_t unacknowledged_batches)> on_disconnect{};
+  // A batch was acknowledged: those of a partition in the order in which they were made. Runs on
+  // the producer's thread, and makes it wait.
+  std::function<void(std::int32_t partition, Offset first, std::int64_t records)> on_acknowledged{};
 };
 
 struct Produced {                       // so far, acknowledged

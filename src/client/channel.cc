@@ -22,10 +22,24 @@ std::int64_t whole_millis(io::Nanos nanos) {
   return std::chrono::duration_cast<Millis>(nanos).count();
 }
 
+std::vector<std::string> split_addresses(Bytes list) {
+  std::vector<std::string> addresses;
+  while (true) {
+    auto comma = list.find(',');
+    addresses.emplace_back(list.substr(0, comma));
+    if (comma == Bytes::npos) return addresses;
+    list.remove_prefix(comma + 1);
+  }
+}
+
+bool nobody_answers(const Error& error) {
+  return error.code == Code::kIo || error.code == Code::kClosed || error.code == Code::kTimeout;
+}
+
 }  // namespace
 
 ChannelOptions channel_options(const ClientOptions& options) {
-  return {.address = options.address,
+  return {.addresses = split_addresses(options.address),
           .timeout = options.timeout,
           .reply_bytes_max = static_cast<std::size_t>(options.reply_bytes_max),
           .tls = options.tls,
@@ -36,7 +50,18 @@ ChannelOptions channel_options(const ClientOptions& options) {
 
 io::Task<std::shared_ptr<Channel>> Channel::connect(io::Env& env, io::Loop& loop,
                                                     ChannelOptions options) {
-  auto connection = co_await open(env, loop, options);
+  auto count = options.addresses.size();
+  for (std::size_t tried = 1;; ++tried) {
+    auto address = options.addresses[options.first++ % count];
+    auto channel = co_await connect_to(env, loop, std::move(address), options);
+    if (channel || tried == count || !nobody_answers(channel.error())) co_return channel;
+  }
+}
+
+io::Task<std::shared_ptr<Channel>> Channel::connect_to(io::Env& env, io::Loop& loop,
+                                                       std::string address,
+                                                       ChannelOptions options) {
+  auto connection = co_await open(env, loop, std::move(address), options);
   if (!connection) co_return std::unexpected(std::move(connection).error());
   auto channel = std::make_shared<Channel>(env, loop, std::move(options), *std::move(connection));
   loop.spawn(read_replies(channel));
@@ -52,13 +77,14 @@ io::Task<std::shared_ptr<Channel>> Channel::connect(io::Env& env, io::Loop& loop
 }
 
 io::Task<std::unique_ptr<io::Connection>> Channel::open(io::Env& env, io::Loop& loop,
+                                                        std::string address,
                                                         ChannelOptions options) {
   auto deadline = later(env.mono(), options.timeout);
-  auto plain = co_await loop.connect(options.address, options.timeout);
+  auto plain = co_await loop.connect(address, options.timeout);
   if (!plain || !options.tls) co_return plain;
   auto tls = net::TlsClient::open(env, {.files = *options.tls});
   if (!tls) co_return std::unexpected(std::move(tls).error());
-  auto secured = co_await (*tls)->secure(loop, *std::move(plain), options.address,
+  auto secured = co_await (*tls)->secure(loop, *std::move(plain), address,
                                          std::max(io::Nanos(0), deadline - env.mono()));
   if (!secured && (secured.error().code == Code::kIo || secured.error().code == Code::kClosed))
     secured.error().message += " (does this port speak TLS?)";

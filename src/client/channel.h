@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "io/runner.h"
 #include "walrus/client.h"
@@ -19,7 +20,8 @@ namespace walrus::client {
 using io::Done;
 
 struct ChannelOptions {
-  std::string address;
+  std::vector<std::string> addresses;  // tried in their order, from `first` on
+  std::size_t first = 0;
   io::Nanos timeout;
   std::size_t reply_bytes_max;
   std::optional<TlsFiles> tls{};
@@ -29,7 +31,8 @@ ChannelOptions channel_options(const ClientOptions&);
 
 class Channel : public std::enable_shared_from_this<Channel> {
  public:
-  // Connected, secured and logged in, as the options say.
+  // Connected, secured and logged in, as the options say. An address where nobody answers makes way
+  // for the next; any other refusal is final.
   static io::Task<std::shared_ptr<Channel>> connect(io::Env&, io::Loop&, ChannelOptions);
 
   Channel(io::Env&, io::Loop&, ChannelOptions, std::unique_ptr<io::Connection>);
@@ -51,7 +54,10 @@ class Channel : public std::enable_shared_from_this<Channel> {
     Done<std::string> done;
   };
 
-  static io::Task<std::unique_ptr<io::Connection>> open(io::Env&, io::Loop&, ChannelOptions);
+  static io::Task<std::shared_ptr<Channel>> connect_to(io::Env&, io::Loop&, std::string address,
+                                                       ChannelOptions);
+  static io::Task<std::unique_ptr<io::Connection>> open(io::Env&, io::Loop&, std::string address,
+                                                        ChannelOptions);
   static io::Task<void> log_in(std::shared_ptr<Channel>);
   static io::Task<std::string> ask(std::shared_ptr<Channel>, std::string mechanism,
                                    std::string token);

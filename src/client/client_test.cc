@@ -131,6 +131,21 @@ TEST(Client, refused_connection_is_an_error) {
   EXPECT_EQ(client.error().code, Code::kIo);
 }
 
+TEST(Client, takes_the_next_address_where_nobody_answers) {
+  std::string nobody;
+  {
+    FakeServer server([](Bytes) { return "OK"; });
+    nobody = server.address();
+  }
+  FakeServer server([](Bytes) { return "OK"; });
+  auto client = Client::connect({.address = nobody + "," + server.address()});
+  ASSERT_TRUE(client) << client.error().message;
+  EXPECT_TRUE(client->put("t", "x"));
+  auto none = Client::connect({.address = nobody + "," + nobody});
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().code, Code::kIo);
+}
+
 TEST(Client, keeps_the_order_of_pipelined_replies) {
   FakeServer server([](Bytes body) { return std::string(body); });
   auto client = connect_to(server);

@@ -194,13 +194,15 @@ void ProduceCore::acknowledge(Lane& lane, Offset first) {
   Offset last{first.value + batch.records - 1};
   produced_.first = std::min(produced_.first.value_or(first), first);
   produced_.last = std::max(produced_.last.value_or(last), last);
+  if (options_.on_acknowledged) options_.on_acknowledged(lane.partition, first, batch.records);
   pump(lane);
   wake();
 }
 
 io::Task<std::shared_ptr<Channel>> ProduceCore::open_channel(std::shared_ptr<ProduceCore> self) {
-  co_return co_await Channel::connect(self->env_, self->loop_,
-                                      channel_options(self->options_.server));
+  auto options = channel_options(self->options_.server);
+  options.first = self->server_;
+  co_return co_await Channel::connect(self->env_, self->loop_, std::move(options));
 }
 
 boost::asio::awaitable<void> ProduceCore::keep_connected(std::shared_ptr<ProduceCore> self) {
@@ -231,8 +233,10 @@ boost::asio::awaitable<void> ProduceCore::keep_connected(std::shared_ptr<Produce
   }
 }
 
+// A server that hangs still lets us in: so the next one is tried first.
 void ProduceCore::disconnected(const Error& why) {
   channel_.reset();
+  ++server_;
   std::int64_t unacknowledged = 0;
   for (auto& lane : lanes_) unacknowledged += std::exchange(lane.sent, 0);
   if (options_.on_disconnect) options_.on_disconnect(why, unacknowledged);

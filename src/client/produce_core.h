@@ -71,6 +71,7 @@ class ProduceCore : public std::enable_shared_from_this<ProduceCore> {
   std::size_t turn_ = 0;  // the lane of records without a key
   std::shared_ptr<Channel> channel_;
   std::uint64_t connections_ = 0;  // made so far: tells late answers of an earlier one apart
+  std::size_t server_ = 0;         // of the addresses: where to begin the next time
   std::int64_t buffered_bytes_ = 0;
   io::Nanos progress_at_{};  // of the last acknowledgement
   Produced produced_;

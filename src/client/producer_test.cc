@@ -145,6 +145,40 @@ TEST(Producer, waits_for_a_server_that_comes_back) {
   EXPECT_EQ(produced->records, 105);
 }
 
+TEST(Producer, goes_on_at_the_next_address_when_its_server_hangs) {
+  Broker broker;
+  Event answers;  // of the first one: only until the producer is there
+  FakeServer hanging([&](Bytes body) -> std::optional<std::string> {
+    if (body.starts_with("BATCH ")) io::real_env().wait(answers, std::chrono::seconds(20));
+    return broker.answer(body);
+  });
+  int there = 0;
+  FakeServer other([&](Bytes body) {
+    ++there;
+    return broker.answer(body);
+  });
+  auto options = options_for(hanging);
+  options.server.address += "," + other.address();
+  options.server.timeout = Millis(300);
+  std::vector<std::int64_t> acknowledged;
+  options.on_acknowledged = [&](std::int32_t partition, Offset first, std::int64_t records) {
+    EXPECT_EQ(partition, 0);
+    EXPECT_EQ(first.value, std::ssize(acknowledged));
+    for (std::int64_t i = 0; i < records; ++i) acknowledged.push_back(first.value + i);
+  };
+  {
+    auto producer = *Producer::connect(options);
+    send_numbers(producer, 25);
+    auto produced = producer.flush();
+    ASSERT_TRUE(produced) << produced.error().message;
+    EXPECT_EQ(produced->records, 25);
+  }
+  EXPECT_GT(there, 0);
+  EXPECT_EQ(acknowledged.size(), 25U);
+  expect_numbers(broker.log().values, 25);
+  answers.set();
+}
+
 TEST(Producer, tries_again_when_the_server_has_no_room) {
   Broker broker;
   broker.at(2, Broker::Fault::kBusy);

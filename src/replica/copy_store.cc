@@ -129,6 +129,7 @@ void CopyStore::write(SegmentId segment, const CopyAttributes& attributes, CopyW
     one.named = false;
   }
   one.waiting.push_back(std::move(write));
+  busy_.insert(segment);
   if (one.waiting.size() == 1) advance(segment, one);
 }
 
@@ -283,7 +284,9 @@ void CopyStore::poll() {
     auto removed = engine_.remove(copy_stream_name(segment));
     if (removed || !is_passing(removed.error())) removing_.erase(segment);
   }
-  for (auto& [segment, one] : copies_) {
+  for (auto at = busy_.begin(); at != busy_.end();) {
+    auto segment = *at;
+    auto& one = copies_.at(segment);
     if (!one.waiting.empty() && !one.asked) advance(segment, one);
     WriteId reached = 0;
     while (!one.unsynced.empty() && engine_.is_done(one.unsynced.front().place)) {
@@ -291,6 +294,7 @@ void CopyStore::poll() {
       one.unsynced.pop_front();
     }
     if (reached > 0) persisted(segment, one, reached, true);
+    at = one.waiting.empty() && one.unsynced.empty() ? busy_.erase(at) : std::next(at);
   }
 }
 
@@ -301,6 +305,7 @@ CopyStore::One* CopyStore::find(SegmentId segment, std::uint64_t life) {
 
 void CopyStore::remove(SegmentId segment) {
   copies_.erase(segment);
+  busy_.erase(segment);
   auto removed = engine_.remove(copy_stream_name(segment));
   if (!removed && is_passing(removed.error())) removing_.insert(segment);
   else removing_.erase(segment);  // of an engine that has failed: it is found at the next start

@@ -106,6 +106,7 @@ class CopyStore {
   const Happened happened_;
   log::StreamRef own_{};
   std::map<SegmentId, One> copies_{};
+  std::set<SegmentId> busy_{};      // of copies_: writes wait, or may not be synced yet
   std::set<SegmentId> removing_{};  // there was no room for it yet
   std::uint64_t lives_ = 0;
   std::shared_ptr<CopyStore*> self_;  // null once it is gone: callbacks may come later

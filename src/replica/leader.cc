@@ -60,7 +60,11 @@ Leader::Leader(const Options& options, const Segment& segment,
     replica.synced = replica.sync_asked = segment.start;
     replica.match = replica.next = replica.watermark_told = replica.watermark_sent = segment.start;
   }
-  if (!previous) begin_without_producers();
+  if (!previous) return begin_without_producers();
+  // The own copy is the nearest, and whoever led before may be gone.
+  auto own = std::ranges::find(previous->replicas, options.self);
+  if (own != previous->replicas.end())
+    next_source_ = static_cast<std::size_t>(own - previous->replicas.begin());
 }
 
 void Leader::step(Instant now, std::span<Event> events, Actions& out) {
@@ -217,6 +221,12 @@ void Leader::answer_confirms() {
 Leader::Replica* Leader::find(NodeId id) {
   auto found = std::ranges::find(replicas_, id, &Replica::id);
   return found == replicas_.end() ? nullptr : &*found;
+}
+
+bool Leader::keeps_up(NodeId id) const {
+  auto found = std::ranges::find(replicas_, id, &Replica::id);
+  if (found == replicas_.end() || found->lost) return false;
+  return found->behind_since == Instant::max() || now_ - found->behind_since < options_.retry;
 }
 
 void Leader::handle(Receive& event) {

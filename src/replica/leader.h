@@ -152,6 +152,8 @@ class Leader {
   std::int64_t log_end() const { return log_end_; }
   std::uint64_t window_bytes() const { return window_bytes_; }
   bool knows_producers() const { return producers_known_; }
+  // Whether the replica has answered for what it was sent, but for the last moments.
+  bool keeps_up(NodeId) const;
   // Whether a FetchReply of this segment is for this leader.
   bool waits_for(SegmentId segment) const {
     return !producers_known_ && previous_ && previous_->segment == segment;

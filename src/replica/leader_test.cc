@@ -231,6 +231,20 @@ TEST_F(LeaderTest, waits_for_no_producers_of_records_that_were_all_deleted) {
   EXPECT_EQ(actions_.appended[0].refusal, Refusal::kNone);
 }
 
+TEST_F(LeaderTest, asks_its_own_copy_first_for_the_producers) {
+  leader_ = Leader::open({.self = kWriter, .incarnation = 5}, three_replicas(),
+                         Leader::Previous{{6}, {NodeId{2}, kWriter, NodeId{3}}}, lease_)
+                .value();
+  now_ = std::chrono::seconds(1);
+  step(Leader::Tick{});
+  ASSERT_EQ(actions_.messages.size(), 1u);
+  EXPECT_EQ(actions_.messages[0].to, kWriter);
+  now_ = actions_.wake_at;
+  step(Leader::Tick{});
+  ASSERT_EQ(actions_.messages.size(), 1u);
+  EXPECT_EQ(actions_.messages[0].to, NodeId{3});
+}
+
 TEST(Quorums, follow_from_replicas_and_min_copies) {
   EXPECT_EQ(ack_quorum(3, 2), 2u);
   EXPECT_EQ(ack_quorum(3, 3), 3u);

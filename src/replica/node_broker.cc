@@ -602,7 +602,11 @@ io::Task<void> NodeState::trim(std::shared_ptr<NodeState> self, PartitionId id, 
 io::Task<void> NodeState::stop(std::shared_ptr<NodeState> self, Nanos timeout) {
   self->stopping_ = true;
   auto until = self->env_.mono() + timeout;
-  for (auto& [segment, cell] : self->writers_) self->push(segment, cell, Leader::Close{});
+  std::size_t turn = 0;
+  for (auto& [segment, cell] : self->writers_) {
+    cell.next = self->heirs_of(cell, turn++);
+    self->push(segment, cell, Leader::Close{});
+  }
   for (auto now = self->env_.mono(); !self->stopped_ && !self->writers_.empty() && now < until;
        now = self->env_.mono())
     co_await self->ended_->wait(until - now);

@@ -281,6 +281,7 @@ void NodeState::end_writer(SegmentId segment) {
   // All that it took is answered for: what comes behind may go on elsewhere, in its order.
   bool rolled = cell.close_at && !cell.unsure && !stopping_;
   writers_.erase(segment);
+  closing_.erase(segment);
   if (auto part = parts_.find(partition); part != parts_.end()) {
     part->second.writer = {};
     part->second.hand_on_until = rolled ? env_.mono() + options_.limits.hand_on_max : Instant{};
@@ -301,7 +302,6 @@ void NodeState::close_segment(SegmentId segment, WriterCell& cell) {
                   .end = Offset{*cell.close_at},
                   .bytes = static_cast<std::uint64_t>(store_->bytes(segment)),
                   .next = cell.next};
-  if (stopping_) seal.next.reset();
   propose(std::move(seal), [this, segment](const meta::Outcome* outcome) {
     auto found = writers_.find(segment);
     if (found == writers_.end()) return;
@@ -313,6 +313,26 @@ void NodeState::close_segment(SegmentId segment, WriterCell& cell) {
     if (misplaced) cell.next.reset();  // somebody else finds a place for what follows
     refresh();
   });
+}
+
+// Who takes over from this node when it stops: the others that have the copies; one that keeps up
+// leads, another one each turn. None: the controller has to find a place, as it does for internal
+// topics, which have a home.
+std::optional<meta::Placement> NodeState::heirs_of(const WriterCell& cell, std::size_t turn) const {
+  const auto* topic = image_->topics.find(cell.partition.topic);
+  if (!topic || topic->internal) return std::nullopt;
+  meta::Placement heirs;
+  std::vector<NodeId> leaders;
+  for (auto id : cell.core->segment().replicas) {
+    const auto* node = image_->find_node(id);
+    bool stays = id != options_.self && node && node->state == meta::NodeState::kActive;
+    if (!stays) continue;
+    heirs.replicas.push_back(id);
+    if (cell.core->keeps_up(id)) leaders.push_back(id);
+  }
+  if (leaders.empty() || heirs.replicas.size() < topic->min_copies) return std::nullopt;
+  heirs.leader = leaders[turn % leaders.size()];
+  return heirs;
 }
 
 void NodeState::roll(const std::vector<meta::Roll>& work) {

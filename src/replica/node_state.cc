@@ -11,6 +11,7 @@ namespace walrus::replica {
 namespace {
 
 constexpr Nanos kLook = std::chrono::milliseconds(50);
+constexpr Nanos kSurvey = std::chrono::seconds(1);  // of all that is here, which may be much
 constexpr Nanos kSendTimeout = std::chrono::seconds(2);
 constexpr Nanos kCopyIdle = std::chrono::seconds(5);  // then its core goes from memory
 constexpr int kRounds = 32;                           // of one turn
@@ -228,6 +229,7 @@ void NodeState::take_writer(SegmentId segment, WriterCell& cell, Leader::Actions
   take_answers(cell, actions, events);
   if (actions.close_at) {
     cell.close_at = *actions.close_at;
+    closing_.insert(segment);
     close_segment(segment, cell);
   }
   bool roll = actions.roll == Leader::Roll::kFull || actions.roll == Leader::Roll::kReplicaLost;
@@ -318,18 +320,27 @@ void NodeState::look_around(Instant now) {
   }
   if (!calls_.empty()) post_turn();
   if (auto wanted = this->wanted(); !wanted.empty()) metadata_.want(std::move(wanted));
+  for (auto segment : closing_) {
+    auto& cell = writers_.at(segment);
+    if (!cell.closing && now >= cell.close_again) close_segment(segment, cell);
+  }
+  for (const auto& [segment, work] : recoveries_) try_recover(work);
+  work_on_repairs(now);
+  if (now >= retain_at_) retain(now);
+  if (!orphans_.empty() && !std::exchange(sweeping_, true)) loop_.spawn(sweep(shared_from_this()));
+  if (now >= survey_at_) survey(now);
+}
+
+// What has no hurry: rolls by time, and copies that nobody needs in memory.
+void NodeState::survey(Instant now) {
+  survey_at_ = now + kSurvey;
   for (auto& [segment, cell] : writers_) {
-    if (cell.close_at && !cell.closing && now >= cell.close_again) close_segment(segment, cell);
     bool late = now >= cell.roll_at && cell.core->watermark() > cell.core->segment().start;
     if (late && cell.core->role() == Leader::Role::kWriter) {
       cell.next = placement_of(cell.core->segment());
       push(segment, cell, Leader::Close{});
     }
   }
-  for (const auto& [segment, work] : recoveries_) try_recover(work);
-  work_on_repairs(now);
-  if (now >= retain_at_) retain(now);
-  if (!orphans_.empty() && !std::exchange(sweeping_, true)) loop_.spawn(sweep(shared_from_this()));
   std::vector<SegmentId> idle;
   for (const auto& [segment, cell] : copies_) {
     bool over = cell.core->failed() || (cell.core->complete() && cell.core->idle());

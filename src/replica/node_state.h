@@ -140,6 +140,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   Instant next_wake() const;
   void fire(Instant now);
   void look_around(Instant now);  // every kLook
+  void survey(Instant now);       // every kSurvey
   void push(SegmentId, CopyCell&, Follower::Event);
   void push(SegmentId, WriterCell&, Leader::Event);
   void push(Sealer::Event);
@@ -187,6 +188,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   void claim(const Sealer::Command&);
   void end_segment(const Sealer::Command&);
   void close_segment(SegmentId, WriterCell&);
+  std::optional<meta::Placement> heirs_of(const WriterCell&, std::size_t turn) const;
   void propose(meta::Change, std::function<void(const meta::Outcome*)>);
   static boost::asio::awaitable<void> run_proposals(std::shared_ptr<NodeState>,
                                                     std::vector<Proposal>);
@@ -267,6 +269,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   std::map<SegmentId, Epoch> used_{};  // recovery epochs that were used, or are of an earlier life
   std::map<SegmentId, std::string> accepted_{};  // losses, by whom
   std::map<SegmentId, Instant> claimed_at_{};
+  std::set<SegmentId> closing_{};   // writers that have ended theirs, until metadata knows
   std::set<PartitionId> hungry_{};  // where appends wait
 
   std::set<Wake> wakes_{};
@@ -282,7 +285,8 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   std::map<std::uint64_t, PartitionId> readers_{};
   Ticket last_ticket_ = 0;
   std::uint64_t last_reader_ = 0, waiting_bytes_ = 0;
-  std::size_t waiting_count_ = 0;               // in parts_
+  std::size_t waiting_count_ = 0;  // in parts_
+  Instant survey_at_{};
   Instant look_at_{}, armed_ = Instant::max();  // armed_: when the timer goes off
   Instant retain_at_{};
   NodeStats stats_{};

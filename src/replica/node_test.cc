@@ -338,7 +338,14 @@ TEST_F(NodeTest, a_node_that_stops_ends_its_segments_and_others_go_on) {
   auto begun = nodes_->world().now();
   ASSERT_TRUE(nodes_->await(stopped, nodes_->node(stopped).stop(5s)));
   EXPECT_LT(nodes_->world().now() - begun, 500ms);
-  EXPECT_EQ(nodes_->state().partitions.find(id)->sealed_end.value, 1);
+  const auto& partition = *nodes_->state().partitions.find(id);
+  EXPECT_EQ(partition.sealed_end.value, 1);
+  // In the same step another one has taken over, of those that had the copies.
+  ASSERT_TRUE(partition.tail);
+  auto one = nodes_->processes()[stopped].id();
+  EXPECT_NE(partition.tail->leader, one);
+  EXPECT_EQ(partition.tail->replicas.size(), 2U);
+  EXPECT_EQ(std::ranges::count(partition.tail->replicas, one), 0);
   EXPECT_EQ(append_at(stopped, id, batch_of("no")).refusal, Refusal::kNotLeader);
   nodes_->drop(nodes_->processes()[stopped]);
   EXPECT_EQ(append(id, "v1"), 1);

@@ -33,11 +33,13 @@ def free_ports(count):
 class Node(Server):
     """`walrus serve` as a node: all ports are its own for good."""
 
+    host = "127.0.0.1"
+
     def __init__(self, directory, number, join, *arguments):
         super().__init__(directory, "--node-id", number, *arguments)
         self.number = number
         self.listen, self.kafka_listen, self.peer, self.admin_listen = (
-            f"127.0.0.1:{port}" for port in free_ports(4))
+            f"{self.host}:{port}" for port in free_ports(4))
         self.arguments += ["--peer-listen", self.peer]
         if join:
             self.arguments += ["--join", ",".join(join)]

@@ -36,16 +36,45 @@ def connect(address, seconds=SECONDS):
 
 def create_topic(address, name, partitions, settings):
     """CreateTopics version 4; returns when every partition has a leader that answers."""
+    with connect(address) as connection:
+        ask_for_topic(connection, name, partitions, 1, settings)
+        wait_for_leaders(connection, name, partitions)
+
+
+def ask_for_topic(connection, name, partitions, copies, settings):
+    """CreateTopics version 4."""
     configs = b"".join(string(key) + string(str(value)) for key, value in settings.items())
-    body = (struct.pack(">i", 1) + string(name) + struct.pack(">ih", partitions, 1)
+    body = (struct.pack(">i", 1) + string(name) + struct.pack(">ih", partitions, copies)
             + struct.pack(">i", 0) + struct.pack(">i", len(settings)) + configs
             + struct.pack(">i?", 60_000, False))
-    with connect(address) as connection:
-        answer = ask(connection, 19, 4, body)
-        error = struct.unpack_from(">h", answer, 8 + 2 + len(name))[0]
-        if error:
-            raise RuntimeError(f"topic {name}: error {error}")
-        wait_for_leaders(connection, name, partitions)
+    answer = ask(connection, 19, 4, body)
+    error = struct.unpack_from(">h", answer, 8 + 2 + len(name))[0]
+    if error:
+        raise RuntimeError(f"topic {name}: error {error}")
+
+
+def partitions(connection, name):
+    """Metadata version 1 of one topic: of each partition the number of its leader, -1 where there
+    is none for now, and how many replicas are in sync."""
+    answer = ask(connection, 3, 1, struct.pack(">i", 1) + string(name))
+    brokers, at = struct.unpack_from(">i", answer)[0], 4
+    for _ in range(brokers):
+        at = after_string(answer, at + 4) + 4
+        at = after_string(answer, at)
+    at = after_string(answer, at + 4 + 4 + 2) + 1  # the controller, one topic, its error
+    found = {}
+    count, at = struct.unpack_from(">i", answer, at)[0], at + 4
+    for _ in range(count):
+        _, partition, leader, replicas = struct.unpack_from(">hiii", answer, at)
+        at += 14 + 4 * replicas
+        in_sync = struct.unpack_from(">i", answer, at)[0]
+        at += 4 + 4 * in_sync
+        found[partition] = leader, in_sync
+    return found
+
+
+def after_string(data, at):
+    return at + 2 + max(0, struct.unpack_from(">h", data, at)[0])
 
 
 def wait_for_leaders(connection, name, partitions):

@@ -56,6 +56,7 @@ class Server:
         self.errors = tempfile.TemporaryFile()
 
     admin_listen = "127.0.0.1:0"
+    prefix = ()  # what to put before the program
 
     def start(self):
         self.begin()
@@ -64,9 +65,9 @@ class Server:
     def begin(self):
         """Starts it; await_ready() has to follow."""
         self.process = subprocess.Popen(
-            [self.binary, "serve", "--data-dir", self.directory, "--listen", self.listen,
-             "--kafka-listen", self.kafka_listen, "--admin-listen", self.admin_listen,
-             *self.arguments],
+            [*self.prefix, self.binary, "serve", "--data-dir", self.directory,
+             "--listen", self.listen, "--kafka-listen", self.kafka_listen,
+             "--admin-listen", self.admin_listen, *self.arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.errors, env=self.env)
 
     def await_ready(self):

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""A real Kafka to compare with: one node, KRaft, loopback, its data below build/kafka.
+"""A real Kafka to compare with: one node, or a cluster of them, KRaft, loopback; what `up` starts
+has its data below build/kafka.
 
 usage: kafka_node.py up [--port 29092] [--set KEY=VALUE]... [--fresh]
        kafka_node.py down
@@ -10,6 +11,7 @@ no other.
 import argparse
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -41,6 +43,23 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def quiet_ports(count):
+    """Ports that are free, and below those that the kernel gives to outgoing connections: nobody
+    takes one until the node is there, which takes long."""
+    sockets = []
+    for port in random.sample(range(20_000, 32_000), 1_000):
+        try:
+            sockets.append(socket.create_server(("127.0.0.1", port)))
+        except OSError:
+            continue
+        if len(sockets) == count:
+            break
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
 def settings(directory, port, controller, more):
     """A single node's. Internal topics have one copy, groups begin at once; else the defaults."""
     return {
@@ -63,6 +82,8 @@ def settings(directory, port, controller, more):
 class KafkaNode:
     """A node in a directory of its own. Whoever starts it stops it."""
 
+    nodes = 1  # of its cluster
+
     def __init__(self, directory=HOME, port=0, heap="1g", options=(), **more):
         self.directory = pathlib.Path(directory)
         self.port = port or free_port()
@@ -76,17 +97,22 @@ class KafkaNode:
         shutil.rmtree(self.directory, ignore_errors=True)
         self.directory.mkdir(parents=True)
         self.configure()
-        self.run_tool("kafka.tools.StorageTool", "format", "--standalone", "-t",
+        self.run_tool("kafka.tools.StorageTool", "format", *self.format_options, "-t",
                       "V2FscnVzIGNvbXBhcmVzIQ", "-c", self.properties)
+
+    format_options = ("--standalone",)
 
     @property
     def properties(self):
         return self.directory / "server.properties"
 
     def configure(self):
-        values = settings(self.directory, self.port, free_port(), self.more)
+        values = self.settings()
         self.properties.write_text("".join(f"{k}={v}\n" for k, v in values.items()))
         (self.directory / "log4j2.yaml").write_text(LOGGING % (self.directory / "server.log"))
+
+    def settings(self):
+        return settings(self.directory, self.port, free_port(), self.more)
 
     def java(self, main, *arguments):
         logging = f"-Dlog4j2.configurationFile={self.directory / 'log4j2.yaml'}"
@@ -99,14 +125,22 @@ class KafkaNode:
             raise AssertionError(f"{main}: {done.stdout}{done.stderr}")
 
     def start(self):
+        self.begin()
+        return self.await_ready()
+
+    def begin(self):
+        """Starts it; await_ready() has to follow."""
         if not self.properties.exists():
             self.prepare()
-        with open(self.directory / "output.log", "wb") as out:
+        with open(self.directory / "output.log", "ab") as out:
             self.process = subprocess.Popen(
                 self.java("kafka.Kafka", self.properties), stdin=subprocess.DEVNULL, stdout=out,
                 stderr=subprocess.STDOUT, start_new_session=True)
+
+    def await_ready(self):
+        """Until it answers, and names all nodes of its cluster."""
         end = time.monotonic() + START_SECONDS
-        while not answers(self.port):
+        while not answers(self.port, self.nodes):
             if self.process.poll() is not None or time.monotonic() > end:
                 self.close()
                 raise AssertionError(f"Kafka did not start, see {self.directory}/output.log")
@@ -126,8 +160,46 @@ class KafkaNode:
             self.process.wait()
 
 
-def answers(port):
-    """Whether a Metadata request (version 1, no topics) names a controller."""
+class KafkaMember(KafkaNode):
+    """One of a cluster: broker and controller, as each of them."""
+
+    format_options = ()
+
+    def __init__(self, directory, number, voters, **more):
+        super().__init__(directory, **more)
+        self.number, self.voters, self.nodes = number, voters, len(voters)
+
+    def settings(self):
+        controller = self.voters[self.number].rsplit(":", 1)[1]
+        values = settings(self.directory, self.port, controller, {})
+        copies = min(3, self.nodes)
+        del values["controller.quorum.bootstrap.servers"]
+        return {
+            **values,
+            "node.id": self.number,
+            "controller.quorum.voters": ",".join(
+                f"{number}@{address}" for number, address in self.voters.items()),
+            "default.replication.factor": copies,
+            "min.insync.replicas": copies // 2 + 1,
+            "offsets.topic.replication.factor": copies,
+            "transaction.state.log.replication.factor": copies,
+            "transaction.state.log.min.isr": copies // 2 + 1,
+            "share.coordinator.state.topic.replication.factor": copies,
+            "share.coordinator.state.topic.min.isr": copies // 2 + 1,
+            **self.more,
+        }
+
+
+def cluster(directory, nodes=3, **options):
+    """Nodes of one cluster, by number, not started yet: begin() all, then await_ready() each."""
+    ports = quiet_ports(2 * nodes)
+    voters = {number: f"127.0.0.1:{ports.pop()}" for number in range(1, nodes + 1)}
+    return {number: KafkaMember(pathlib.Path(directory) / f"node{number}", number, voters,
+                                port=ports.pop(), **options) for number in voters}
+
+
+def answers(port, nodes=1):
+    """Whether a Metadata request (version 1, no topics) names a controller and so many nodes."""
     try:
         with socket.create_connection(("127.0.0.1", port), 1) as connection:
             connection.settimeout(5)
@@ -138,7 +210,7 @@ def answers(port):
         return False
     brokers = struct.unpack_from(">i", answer, 4)[0]
     controller, topics = struct.unpack(">ii", answer[-8:])
-    return brokers == 1 and controller >= 0 and topics == 0
+    return brokers == nodes and controller >= 0 and topics == 0
 
 
 # --- up and down ------------------------------------------------------------------------------

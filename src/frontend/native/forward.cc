@@ -8,7 +8,9 @@
 namespace walrus::frontend::native {
 namespace {
 
-constexpr io::Nanos kOpenTimeout = std::chrono::seconds(1);
+// Whoever is asked for it may just have died: then it is time to look who leads now. A connection
+// that takes longer goes on being made, and serves the next attempt.
+constexpr io::Nanos kOpenTimeout = std::chrono::milliseconds(250);
 constexpr io::Nanos kSendTimeout = std::chrono::seconds(10);
 constexpr io::Nanos kReadSlice = std::chrono::seconds(5);
 constexpr std::size_t kReplyBytesMax = 128 << 20;  // of another node, which has limits of its own

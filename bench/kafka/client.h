@@ -1,0 +1,79 @@
+#pragma once
+// What the loads on librdkafka share: the clock, a run that ends with its reason, handles.
+
+#include <librdkafka/rdkafka.h>
+
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <random>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace walrus::bench {
+
+using Nanos = std::int64_t;
+using Settings = std::vector<std::pair<std::string, std::string>>;  // of librdkafka
+
+// By CLOCK_MONOTONIC, which the other processes of the machine share.
+inline Nanos now() {
+  auto since = std::chrono::steady_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(since).count();
+}
+
+inline void must(bool ok, const std::string& what) {
+  if (ok) return;
+  std::fprintf(stderr, "load: %s\n", what.c_str());
+  std::exit(1);
+}
+
+struct Destroy {
+  void operator()(rd_kafka_t* handle) const { rd_kafka_destroy(handle); }
+  void operator()(rd_kafka_topic_t* topic) const { rd_kafka_topic_destroy(topic); }
+};
+using Handle = std::unique_ptr<rd_kafka_t, Destroy>;
+using Topic = std::unique_ptr<rd_kafka_topic_t, Destroy>;
+
+inline rd_kafka_conf_t* configure(const std::string& address, const Settings& settings) {
+  auto* conf = rd_kafka_conf_new();
+  char why[256];
+  auto set = [&](const std::string& name, const std::string& value) {
+    must(rd_kafka_conf_set(conf, name.c_str(), value.c_str(), why, sizeof why) == RD_KAFKA_CONF_OK,
+         why);
+  };
+  set("bootstrap.servers", address);
+  for (const auto& [name, value] : settings) set(name, value);
+  return conf;
+}
+
+inline Handle open(rd_kafka_type_t type, rd_kafka_conf_t* conf) {
+  char why[256];
+  Handle handle(rd_kafka_new(type, conf, why, sizeof why));
+  must(handle != nullptr, why);
+  return handle;
+}
+
+// Records are slices of random bytes, so that nothing along the way can make them smaller.
+class Payload {
+ public:
+  explicit Payload(std::size_t record_bytes) : size_(record_bytes), bytes_(kBytes, '\0') {
+    std::mt19937_64 random(1);
+    for (auto& byte : bytes_) byte = static_cast<char>(random());
+  }
+  char* next() {
+    at_ += kStep;
+    if (at_ + size_ > bytes_.size()) at_ -= bytes_.size() - size_;
+    return bytes_.data() + at_;
+  }
+
+ private:
+  static constexpr std::size_t kBytes = 4 << 20, kStep = 1031;
+  std::size_t size_, at_ = 0;
+  std::string bytes_;
+};
+
+}  // namespace walrus::bench
