@@ -399,6 +399,17 @@ TEST_P(EngineSimTest, a_checkpoint_is_durable_although_the_journal_is_not_synced
   EXPECT_EQ(engine_->info(*engine_->find("t"))->high_watermark, end);
 }
 
+// What segment files hold is read without a look at the high watermark.
+TEST_P(EngineSimTest, a_checkpoint_stores_nothing_that_waits_for_a_sync) {
+  auto stream = create("t");
+  ASSERT_TRUE(succeeds(engine_->wait(append(stream, "acknowledged")->pending)));
+  ASSERT_TRUE(succeeds(append(stream, "nobody asked yet")));
+  ASSERT_TRUE(succeeds(engine_->checkpoint()));
+  auto fetched = engine_->fetch(stream, {0}, {});
+  ASSERT_TRUE(succeeds(fetched));
+  EXPECT_LE(fetched->next, engine_->info(stream)->high_watermark);
+}
+
 // The manifest before it would lead into what was never synced.
 TEST_P(EngineSimTest, a_manifest_is_removed_whose_journal_may_not_be_there) {
   auto stream = create("t", kOs);

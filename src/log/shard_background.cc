@@ -195,13 +195,15 @@ bool Shard::checkpoint_due(io::Nanos now) const {
 }
 
 // What lies before its start comes out of the page cache and is in segment files by the time the
-// manifest says so: nobody has to sync it in the journal too, unless it is in memory only.
+// manifest says so: nobody has to sync it in the journal too. Unless it is in memory only, or waits
+// for a sync to be readable: what segment files hold is.
 void Shard::begin_checkpoint() {
   checkpoint_ = std::make_unique<Checkpoint>();
   auto& checkpoint = *checkpoint_;
   journal_.close_group();
   checkpoint.start = journal_.next_start();
-  if (!options_.engine.mapped) checkpoint.needs_synced = checkpoint.start.lsn;
+  bool readable = options_.engine.mapped && touched_.empty();  // once the job that is out is done
+  if (!readable) checkpoint.needs_synced = checkpoint.start.lsn;
   checkpoint.was_stale = std::exchange(manifest_stale_, false);
   checkpoint.waiters.swap(checkpoint_waiters_next_);
   tables_[key_of(0, Table::kClean, kClockKey)] = std::to_string(trusted_now_ms());
