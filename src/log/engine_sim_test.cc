@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "io/sim/sim_world.h"
+#include "log/journal.h"
 #include "log/log_fixture.h"
 #include "record/batch.h"
 
@@ -461,6 +462,131 @@ TEST_P(EngineSimTest, parents_that_were_made_survive_a_power_cut) {
     ASSERT_TRUE(succeeds(engine));
     EXPECT_TRUE(succeeds((*engine)->find("t"))) << dies_after;
   }
+}
+
+// What nobody waited for is written once, into segment files; and what recovery finds then is
+// whole, and ends there.
+TEST_P(EngineSimTest, a_checkpoint_is_durable_although_the_journal_is_not_synced) {
+  auto& node = world_.node(0);
+  auto stream = create("t", kOs);
+  auto synced = [&] { return engine_->metrics()["walrus_log_sync_bytes_total"]; };
+  auto put = [&](std::int64_t bytes) {
+    for (std::int64_t done = 0; done < bytes; world_.run_for(milliseconds(1))) {
+      if (append(stream, std::string(8'000, 'x'))) done += 8'000;
+    }
+  };
+  put(600'000);  // what is created is waited for, and keeps the journal synced for so long
+  ASSERT_TRUE(succeeds(engine_->checkpoint()));
+  auto before = synced();
+  put(600'000);
+  ASSERT_TRUE(succeeds(engine_->checkpoint()));
+  auto files = 600'000 / options_.journal_file_bytes_max + 1;
+  bool written_once = synced() - before <= static_cast<double>(files * kFirstGroup);
+  EXPECT_EQ(written_once, GetParam()) << synced() - before;
+  auto end = engine_->info(stream)->log_end;
+  node.crash(io::CrashKind::kPowerCut);
+  open(node.restart());
+  stream = *engine_->find("t");
+  EXPECT_EQ(engine_->info(stream)->high_watermark, end);
+
+  put(600'000);
+  end = engine_->info(stream)->log_end;
+  ASSERT_TRUE(succeeds(engine_->close()));
+  node.crash(io::CrashKind::kPowerCut);
+  open(node.restart());
+  EXPECT_FALSE(engine_->opened_torn());
+  EXPECT_EQ(engine_->info(*engine_->find("t"))->high_watermark, end);
+}
+
+// What segment files hold is read without a look at the high watermark.
+TEST_P(EngineSimTest, a_checkpoint_stores_nothing_that_waits_for_a_sync) {
+  auto stream = create("t");
+  ASSERT_TRUE(succeeds(engine_->wait(append(stream, "acknowledged")->pending)));
+  ASSERT_TRUE(succeeds(append(stream, "nobody asked yet")));
+  ASSERT_TRUE(succeeds(engine_->checkpoint()));
+  auto fetched = engine_->fetch(stream, {0}, {});
+  ASSERT_TRUE(succeeds(fetched));
+  EXPECT_LE(fetched->next, engine_->info(stream)->high_watermark);
+}
+
+// The manifest before it would lead into what was never synced.
+TEST_P(EngineSimTest, a_manifest_is_removed_whose_journal_may_not_be_there) {
+  auto stream = create("t", kOs);
+  for (int i = 0; i < 200; ++i) {
+    (void)append(stream, std::string(8'000, 'x'));
+    world_.run_for(milliseconds(1));
+  }
+  auto slots = [&] {
+    int there = 0;
+    for (const auto& file : world_.node(0).env().disk().list("/log/journal/0").value()) {
+      if (file.name.starts_with("manifest-")) ++there;
+    }
+    return there;
+  };
+  ASSERT_TRUE(succeeds(engine_->checkpoint()));
+  EXPECT_EQ(slots(), GetParam() ? 1 : 2);
+  auto synced = append(stream, "x");
+  ASSERT_TRUE(succeeds(engine_->wait(engine_->sync(stream).value())));
+  ASSERT_TRUE(succeeds(engine_->checkpoint()));
+  EXPECT_EQ(slots(), 2);
+}
+
+// After a kill everything is in the page cache, and nothing is known to be synced.
+TEST_P(EngineSimTest, recovery_copies_more_than_a_file_and_goes_on_in_it) {
+  auto& node = world_.node(0);
+  options_.checkpoint_bytes = 8 << 20;  // none
+  options_.checkpoint_interval = std::chrono::hours(1);
+  open(node.restart());
+  auto stream = create("t", kOs);
+  std::int64_t records = 0;
+  for (int life = 0; life < 4; ++life) {
+    for (int i = 0; i < 25; ++i) {
+      auto text = std::string(10'000, static_cast<char>('a' + records % 26));
+      auto appended = append(stream, text);
+      if (appended && engine_->wait(appended->pending)) ++records;
+      world_.run_for(milliseconds(5));
+    }
+    node.crash(io::CrashKind::kKill);
+    open(node.restart());
+    node.crash(io::CrashKind::kPowerCut);  // what was recovered is on the disk
+    open(node.restart());
+    stream = *engine_->find("t");
+    ASSERT_EQ(engine_->info(stream)->high_watermark.value, records) << "life " << life;
+  }
+  for (std::int64_t at = 0; at < records;) {
+    auto fetched = engine_->fetch(stream, {at}, {.bytes_max = 1});
+    ASSERT_TRUE(succeeds(fetched));
+    EXPECT_TRUE(fetched->bytes.contains(std::string(9'000, static_cast<char>('a' + at % 26))));
+    at = fetched->next.value;
+  }
+  EXPECT_GE(records, 80);
+}
+
+// Callers that come back after each answer share one sync, not two in turns.
+TEST_P(EngineSimTest, callers_that_come_back_share_a_sync) {
+  constexpr int kCallers = 16, kRounds = 100;
+  world_.node(0).disk().options().faults.slow_sync = 1;
+  world_.node(0).disk().options().faults.slow_min = std::chrono::microseconds(200);
+  world_.node(0).disk().options().faults.slow_max = std::chrono::microseconds(300);
+  auto stream = create("t");
+  int waiting = 0, answered = 0;
+  auto begin = [&] {
+    auto appended = append(stream, "x");
+    ASSERT_TRUE(succeeds(appended));
+    ++waiting;
+    engine_->when_done(appended->pending, [&](Result<void> done) {
+      EXPECT_TRUE(succeeds(done));
+      --waiting;
+      ++answered;
+    });
+  };
+  auto before = engine_->metrics()["walrus_log_syncs_total"];
+  while (answered < kCallers * kRounds) {
+    if (waiting < kCallers) begin();
+    world_.run_for(std::chrono::microseconds(5));
+  }
+  auto syncs = engine_->metrics()["walrus_log_syncs_total"] - before;
+  EXPECT_LT(syncs, kRounds * 1.4);
 }
 
 INSTANTIATE_TEST_SUITE_P(Journal, EngineSimTest, ::testing::Bool(),

@@ -52,7 +52,7 @@ Result<char*> Journal::reserve(std::uint32_t length, bool user) {
   }
   if (!group_open_) open_group();
   reserved_ = length;
-  if (!options_.mapped) {
+  if (!mapped()) {
     auto used = static_cast<std::size_t>(position_ - buffer_start_);
     buffer_.resize(used + static_cast<std::size_t>(kFrameHeaderBytes) + length);
   }
@@ -74,9 +74,9 @@ Lsn Journal::commit(const Frame& frame) {
   store_le(header, frame_crc(nonce_crc_, lsn, header,
                              Bytes(header + kFrameHeaderBytes, frame.length), frame.type));
   position_ += kFrameHeaderBytes + frame.length;
-  if (!options_.mapped) buffer_.resize(static_cast<std::size_t>(position_ - buffer_start_));
+  if (!mapped()) buffer_.resize(static_cast<std::size_t>(position_ - buffer_start_));
   end_ = active_->base_lsn + static_cast<Lsn>(position_);
-  if (options_.mapped) written_ = end_;
+  if (mapped()) written_ = end_;
   return lsn + static_cast<Lsn>(kFrameHeaderBytes);
 }
 
@@ -109,6 +109,19 @@ SyncJob Journal::begin_write() {
   return job;
 }
 
+std::optional<SyncJob> Journal::begin_header_sync(std::uint64_t sequence) {
+  CHECK(options_.mapped);
+  auto header = std::ranges::find_if(unsynced_, [&](const SyncJob::Range& range) {
+    return range.file->sequence == sequence && range.from == 0;
+  });
+  if (header == unsynced_.end()) return std::nullopt;
+  SyncJob job;
+  job.ranges.push_back(std::move(*header));
+  job.end = synced_;
+  unsynced_.erase(header);
+  return job;
+}
+
 void Journal::finish(const SyncJob& job) {
   written_ = std::max(written_, job.end);
   writing_.clear();
@@ -131,6 +144,12 @@ void Journal::finish(const SyncJob& job) {
   }
 }
 
+std::int64_t SyncJob::bytes() const {
+  std::int64_t sum = 0;
+  for (const auto& range : ranges) sum += range.to - range.from;
+  return sum;
+}
+
 Result<void> SyncJob::run() const {
   for (const auto& range : ranges) {
     if (range.bytes) WALRUS_TRY(range.file->file->write(range.from, *range.bytes));
@@ -146,7 +165,7 @@ void Journal::open_group() {
   CHECK(!group_open_ && position_ % kBlockBytes == 0);
   group_open_ = true;
   group_start_ = position_;
-  if (!options_.mapped) {
+  if (!mapped()) {
     buffer_start_ = position_;
     buffer_.assign(static_cast<std::size_t>(kGroupHeaderBytes), '\0');
   }
@@ -163,7 +182,7 @@ void Journal::close_group() {
   // What a recycled file held there would look like a frame that was torn.
   auto end = round_up(position_);
   SyncJob::Range range{active_, group_start_, end, nullptr};
-  if (options_.mapped) {
+  if (mapped()) {
     std::fill_n(at(position_), end - position_, '\0');
   } else {
     buffer_.resize(static_cast<std::size_t>(end - buffer_start_));
@@ -175,7 +194,7 @@ void Journal::close_group() {
 }
 
 char* Journal::at(std::int64_t position) {
-  if (options_.mapped) return active_->map.data() + position;
+  if (mapped()) return active_->map.data() + position;
   return buffer_.data() + (position - buffer_start_);
 }
 
@@ -184,13 +203,14 @@ char* Journal::at(std::int64_t position) {
 Result<void> Journal::activate(JournalFileRef next) {
   if (active_) {
     if (!group_open_) open_group();
-    if (!options_.mapped) {
+    if (!mapped()) {
       buffer_.resize(static_cast<std::size_t>(position_ - buffer_start_ + kFrameHeaderBytes));
     }
     reserved_ = 0;
     commit({.type = FrameType::kEnd, .offset = static_cast<std::int64_t>(next->sequence)});
     close_group();
     active_->end_lsn = end_;
+    if (writes_copies_) WALRUS_TRY(complete_copy());
     prev_sequence_ = active_->sequence;
     prev_end_ = end_;
   }
@@ -218,7 +238,7 @@ void Journal::write_header(const JournalFileRef& file, std::vector<SyncJob::Rang
                                        .shard = options_.shard});
   header.resize(static_cast<std::size_t>(kBlockBytes));
   header += header;
-  if (options_.mapped) {
+  if (mapped()) {
     std::ranges::copy(header, file->map.data());
     to.push_back({file, 0, kFirstGroup, nullptr});
   } else {
@@ -263,6 +283,16 @@ void Journal::release_below(Lsn start) {
   });
   released_.insert(released_.end(), active_files_.begin(), kept);
   active_files_.erase(active_files_.begin(), kept);
+  for (auto& range : unsynced_) {
+    if (range.file->base_lsn >= start) continue;
+    auto below =
+        static_cast<std::int64_t>(start - range.file->base_lsn) / kBlockBytes * kBlockBytes;
+    range.from = std::min(std::max(range.from, below), range.to);
+  }
+  std::erase_if(unsynced_, [&](const SyncJob::Range& range) {
+    bool released = range.file != active_ && range.file->end_lsn <= start;
+    return released || range.from == range.to;
+  });
 }
 
 std::int64_t Journal::used_bytes() const {

@@ -146,6 +146,7 @@ struct SyncJob {
   bool sync = true;   // false: write only
   bool mark = false;  // what was synced before it should be vouched for
 
+  std::int64_t bytes() const;
   Result<void> run() const;
 };
 
@@ -182,10 +183,15 @@ class Journal {
   // synced(); else what is synced by this job wants another mark. At most one job is out at a time.
   SyncJob begin_sync(bool mark);
   SyncJob begin_write();  // written journals: makes frames readable without a sync
+  // Only the header of the file with that sequence, if no sync of it was begun: with it a manifest
+  // may say that the journal begins there, whatever of the frames before is on the disk.
+  std::optional<SyncJob> begin_header_sync(std::uint64_t sequence);
   void finish(const SyncJob&);
+  void close_group();  // what follows begins on a new block
 
   // Files. A file is needed until the checkpoint is beyond it.
-  void release_below(Lsn start);    // the manifest that says so is durable
+  // The manifest that says so is durable: what lies below has no need of the disk any more.
+  void release_below(Lsn start);
   std::int64_t used_bytes() const;  // of files that are still needed
   std::int64_t total_bytes() const;
   std::uint64_t active_sequence() const { return active_ ? active_->sequence : next_sequence_; }
@@ -235,10 +241,14 @@ class Journal {
   Result<Found*> first_file(const Replay&, const JournalStart&) const;
   Result<void> check_end(const Replay&, const Found& last, bool followed) const;
   static bool is_torn(const Replay&, const Found& last, bool followed);
+  bool has_room_for_copies(const std::vector<Found>&) const;
   Result<void> replay_file(Replay&, const Found&, Lsn limit);
   Result<void> replay_frame(Replay&, const Found&, const Frame&, Bytes whole, Lsn lsn);
   Result<void> end_replay(Replay&);
   Result<char*> reserve_for_copy(Replay&, std::uint32_t length);
+  Result<JournalFileRef> prepare_copy(const FilePlan&) const;
+  Result<void> write_copies();
+  Result<void> complete_copy();
   bool make_room(Replay&, const FilePlan& failed, std::uint32_t length);
   std::vector<Found*> find_unused(const Replay&);
 
@@ -246,8 +256,8 @@ class Journal {
   void write_header(const JournalFileRef&, std::vector<SyncJob::Range>& to);
   void start_file(const JournalFileRef&);
   void open_group();
-  void close_group();
   char* at(std::int64_t position);
+  bool mapped() const { return options_.mapped && !writes_copies_; }
 
   io::Env& env_;
   JournalOptions options_;
@@ -274,6 +284,9 @@ class Journal {
   JournalFileRef unlinked_;  // at recovery: the first new file, whose header is written last
   std::vector<Finding> damaged_copies_;  // of headers known to be synced; found by recover()
   bool copying_ = false, opened_torn_ = false;
+  // What recovery copies is written, and its files get zeros only where it leaves them empty. Else,
+  // where the disk may be full, they are prepared as all others are.
+  bool writes_copies_ = false;
   std::uint64_t prev_sequence_ = 0;  // what the next activated file names as its predecessor
   Lsn prev_end_ = 0;
   std::uint32_t reserved_ = 0;

@@ -29,6 +29,7 @@ struct Journal::Replay {
   // The sequence that the last frame names, if it was an end frame: also when that file is there
   // and holds no frame.
   std::uint64_t end_frame = 0;
+  bool roomy = false;          // on the disk: see writes_copies_
   bool gives_up_link = false;  // a file that is linked into the log, and holds nothing of it
   std::map<std::uint64_t, Found*> by_sequence;
   std::map<std::uint64_t, Found*> successor;  // the newest valid file that names one before it
@@ -148,6 +149,7 @@ Result<void> Journal::recover(const JournalStart& start, const Apply& apply) {
   replay.start = replay.synced_to = replay.end = replay.cut = start.lsn;
   replay.cut_sequence = start.sequence;
   WALRUS_TRY(survey(replay, found, start));
+  replay.roomy = has_room_for_copies(found);
   WALRUS_ASSIGN(Found * now, first_file(replay, start));
   replay.first = now;
   std::vector<JournalFileRef> chain;
@@ -213,6 +215,14 @@ Result<void> Journal::survey(Replay& replay, std::vector<Found>& found, const Jo
     replay.synced_to = std::max(replay.synced_to, synced_to);
   }
   return {};
+}
+
+// For all there is twice over. The others of the log's shards copy at the same time.
+bool Journal::has_room_for_copies(const std::vector<Found>& found) const {
+  auto bytes = options_.file_bytes_max;
+  for (const auto& one : found) bytes += 2 * one.file->size;
+  auto free = env_.disk().free_bytes(options_.directory);
+  return free && *free > bytes;
 }
 
 // None: nothing follows the start.
@@ -345,11 +355,52 @@ Result<void> Journal::replay_frame(Replay& replay, const Found& found, const Fra
     prev_end_ = replay.cut;
     end_ = written_ = synced_ = replay.cut;
     prev_sequence_ = replay.cut_sequence;
+    writes_copies_ = replay.roomy;
   }
   WALRUS_ASSIGN(char* to, reserve_for_copy(replay, frame.length));
   std::ranges::copy(payload, to);
   auto copied = commit(frame);
+  if (writes_copies_ && std::ssize(buffer_) >= options_.file_bytes_min / 2) {
+    WALRUS_TRY(write_copies());
+  }
   return (*replay.apply)(frame, copied, payload);
+}
+
+Result<void> Journal::write_copies() {
+  auto job = begin_write();
+  WALRUS_TRY(job.run());
+  finish(job);
+  return {};
+}
+
+// The log leaves the active file, or recovery ends in it: the rest of it is zeros, as in any other,
+// and all of it is synced.
+Result<void> Journal::complete_copy() {
+  WALRUS_TRY(write_copies());
+  WALRUS_TRY(active_->file->preallocate(active_->size));
+  std::erase_if(unsynced_, [&](const SyncJob::Range& range) { return range.file == active_; });
+  if (options_.mapped && active_->map.empty()) {
+    WALRUS_ASSIGN(active_->map, active_->file->map());
+  }
+  return {};
+}
+
+Result<JournalFileRef> Journal::prepare_copy(const FilePlan& plan) const {
+  if (plan.recycle) return prepare(plan);
+  auto& disk = env_.disk();
+  for (const auto& path : plan.remove) WALRUS_TRY(disk.remove(path));
+  auto file = std::make_shared<JournalFile>();
+  WALRUS_ASSIGN(file->file, disk.open(plan.path, io::Open::kCreate));
+  const std::string header(static_cast<std::size_t>(kFirstGroup), '\0');
+  if (auto written = file->file->write(0, header); !written) {
+    (void)disk.remove(plan.path);
+    return std::unexpected(written.error());
+  }
+  WALRUS_TRY(disk.sync_directory(options_.directory));
+  file->path = plan.path;
+  file->sequence = plan.sequence;
+  file->size = plan.size;
+  return file;
 }
 
 // As reserve(), but makes files as it goes: at recovery nobody else does.
@@ -359,7 +410,7 @@ Result<char*> Journal::reserve_for_copy(Replay& replay, std::uint32_t length) {
     if (to || to.error().code != Code::kBusy) return to;
     FilePlan plan;
     CHECK(plan_file_at_open(plan));
-    if (auto file = prepare(plan)) {
+    if (auto file = writes_copies_ ? prepare_copy(plan) : prepare(plan)) {
       add_spare(*std::move(file));
     } else {
       plan_failed(plan);
@@ -425,6 +476,10 @@ Result<void> Journal::end_replay(Replay& replay) {
     WALRUS_TRY(reserve_for_copy(replay, 0));
     released_.insert(released_.end(), aside.begin(), aside.end());
   }
+  if (writes_copies_) {
+    close_group();
+    WALRUS_TRY(complete_copy());
+  }
   auto job = begin_sync(false);
   WALRUS_TRY(job.run());
   finish(job);
@@ -433,6 +488,7 @@ Result<void> Journal::end_replay(Replay& replay) {
   SyncJob link;
   write_header(unlinked_, link.ranges);
   unlinked_ = nullptr;
+  writes_copies_ = false;
   WALRUS_TRY(link.run());
   auto mark = begin_sync(true);
   WALRUS_TRY(mark.run());

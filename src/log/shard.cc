@@ -192,9 +192,11 @@ void Shard::appended(StreamState& stream, const PendingChunk::Entry& entry,
     last_active_ = journal_.active_sequence();
     if (allocator_) allocator_->wake();
     if (background_) background_->wake();
+    sync_ahead();
   } else if (journal_.wants_populate() && !populating_) {
     populating_ = true;
     if (allocator_) allocator_->wake();
+    sync_ahead();
   }
   if (stamp.opens_segment) open_segment(stream, stamp.epoch, entry.max_timestamp_ms);
   if (stream.segment_records == 0) stream.segment_started_ms = entry.max_timestamp_ms;
@@ -575,7 +577,8 @@ bool Shard::is_done(const Pending& pending) {
 void Shard::request(const Pending& pending) {
   auto& wanted = pending.sync ? sync_wanted_ : write_wanted_;
   wanted = std::max(wanted, pending.lsn);
-  if (!job_out_ && flusher_) flusher_->wake();
+  bool held = pending.sync && holding_ && waits_ - job_waits_end_ < hold_for_;
+  if (!job_out_ && !held && flusher_) flusher_->wake();
 }
 
 void Shard::when_done(const Pending& pending, Done<void> done) {
@@ -586,6 +589,7 @@ void Shard::when_done(const Pending& pending, Done<void> done) {
       if (!failed_ && !closed_) {
         (pending.sync ? sync_waiters_ : write_waiters_)
             .push_back({pending.lsn, std::move(done), {}});
+        count_wait(pending);
         request(pending);
         return;
       }
@@ -605,22 +609,10 @@ Result<void> Shard::wait(const Pending& pending) {
     if (failed_) return std::unexpected(*failed_);
     if (closed_) return fail(Code::kClosed, "{}", kClosedText);
     auto& waiters = pending.sync ? sync_waiters_ : write_waiters_;
-    bool alone = !job_out_ && sync_waiters_.empty() && write_waiters_.empty();
-    if (alone) {
-      auto job = begin_sync(!pending.sync, false);
-      guard.unlock();
-      auto result = job.run();
-      guard.lock();
-      Ready ready;
-      finish_sync(job, std::move(result), ready);
-      bool more = !sync_waiters_.empty() || !write_waiters_.empty();
-      bool mark = mark_due_ < flusher_next_;
-      auto answer = failed_ ? Result<void>(std::unexpected(*failed_)) : Result<void>();
-      guard.unlock();
-      if ((more || mark) && flusher_) flusher_->wake();
-      ready.run();
-      return answer;
-    }
+    count_wait(pending);
+    bool alone = !job_out_ && sync_waiters_.empty() && write_waiters_.empty() &&
+                 (hold_for_ == 0 || !holds(env_.mono()));
+    if (alone) return run_job(guard, begin_sync(!pending.sync, false));
     blocking = join(waiters, pending.lsn);
     request(pending);
   }
@@ -645,6 +637,7 @@ Blocking Shard::join(std::deque<Waiter>& waiters, Lsn lsn) {
 SyncJob Shard::begin_sync(bool write_only, bool mark) {
   CHECK(!job_out_);
   job_out_ = true;
+  end_hold(env_.mono());
   syncing_.swap(touched_);
   for (auto& stream : syncing_) {
     stream->touched = false;
@@ -667,18 +660,18 @@ void Shard::finish_sync(const SyncJob& job, Result<void> result, Ready& ready) {
   }
   journal_.finish(job);
   ++syncs_;
-  for (const auto& range : job.ranges) {
-    sync_bytes_ += static_cast<std::uint64_t>(range.to - range.from);
-  }
+  sync_bytes_ += static_cast<std::uint64_t>(job.bytes());
   for (auto& stream : streams) {
     auto end = job.sync ? stream->syncing_end : std::min(stream->syncing_end, stream->written_end);
     stream->high_watermark = std::max(stream->high_watermark, end);
     if (end < stream->syncing_end && !stream->removed) touch(*stream);
     if (stream->waiters) wake_readers(*stream, ready);
   }
+  auto now = env_.mono();
   if (journal_.needs_mark()) {
-    mark_due_ = env_.mono() + (job.mark ? io::Nanos(0) : options_.engine.mark_delay);
+    mark_due_ = now + (job.mark ? io::Nanos(0) : options_.engine.mark_delay);
   }
+  hold_next(job, now);
   answer_waiters(ready);
 }
 
@@ -715,7 +708,11 @@ io::Nanos Shard::flusher_step() {
         if (sync_due_ <= now && !journal_.has_unsynced()) sync_due_ = io::Worker::kForever;
         bool write = write_wanted_ > journal_.written();
         bool mark = mark_due_ <= now && journal_.needs_mark();
-        if (sync || write || mark) {
+        holding_ = sync && sync_due_ > now && !write && holds(now);
+        if (holding_) {
+          flusher_next_ = std::min(sync_due_, hold_until_);
+          next = flusher_next_ - now;
+        } else if (sync || write || mark) {
           flusher_job_ = begin_sync(!sync && !mark, mark && !sync);
           next = io::Nanos(0);
         } else {

@@ -82,7 +82,7 @@ struct Checkpoint {
   // Shard::manifest_stale_ before the capture, which clears it: for a checkpoint that is given up.
   bool was_stale = false;
   JournalStart start;
-  Lsn needs_synced = 0;  // before the manifest may say so
+  Lsn needs_synced = 0;  // before anything of it is read or written
   struct Captured {
     StreamRef stream;
     std::size_t snapshot = 0;  // in manifest.streams
@@ -98,6 +98,7 @@ struct Checkpoint {
   std::vector<Done<void>> waiters;
   std::vector<SegmentStore::Mark> marks;  // of files that it may append to
   std::optional<SegmentStore::Write> write;
+  std::string copied;  // of the piece that is written; kept: its memory is needed again
 };
 
 constexpr Bytes kClosedText = "the log is closed";
@@ -232,10 +233,16 @@ class Shard {
   Result<Pending> write_frame(const Frame&, Bytes payload);
   bool done_now(const Pending&) const;
   void request(const Pending&);
+  void count_wait(const Pending&);
+  void hold_next(const SyncJob&, io::Nanos now);
+  bool holds(io::Nanos now) const;
+  void end_hold(io::Nanos now);
   void wake_readers(StreamState&, Ready&);
   void touch(StreamState&);
+  void sync_ahead();
   SyncJob begin_sync(bool write_only, bool mark);
   void finish_sync(const SyncJob&, Result<void>, Ready&);
+  Result<void> run_job(LockGuard&, const SyncJob&);
   void fail_locked(const Error&, Ready&);
   void answer_waiters(Ready&);
   void cut_pending(StreamState&, std::int64_t first_dropped);
@@ -266,6 +273,7 @@ class Shard {
   static Piece take_piece(Checkpoint&);
   static void take_stream(Checkpoint::Captured&, Checkpoint&, Piece&);
   Result<void> write_piece(Piece&);  // no lock
+  io::Nanos checkpoint_begin();      // no lock
   io::Nanos checkpoint_write();      // no lock
   io::Nanos checkpoint_sync();       // no lock
   io::Nanos checkpoint_manifest();   // no lock
@@ -318,6 +326,14 @@ class Shard {
   Lsn job_end_ = 0;  // of the job that is out
   std::vector<StreamRef> touched_, syncing_;
   Lsn sync_wanted_ = 0, write_wanted_ = 0;
+  Lsn waited_at_ = 0;  // the log's end when somebody last waited for a sync
+  // See hold_next(). Of those who wait for a sync:
+  std::uint64_t waits_ = 0;                          // how many there were
+  std::uint64_t job_waits_ = 0, job_waits_end_ = 0;  // of the last job; up to its beginning
+  std::uint64_t hold_for_ = 0;  // how many the next job waits for, until hold_until_; 0: none
+  io::Nanos hold_until_{0}, job_begun_{0};
+  bool holding_ = false;                  // the flusher sleeps until then
+  int hold_pause_ = 0, hold_futile_ = 0;  // jobs that do not wait; after the last that did in vain
   io::Nanos sync_due_ = io::Worker::kForever, mark_due_ = io::Worker::kForever;
   io::Nanos flusher_next_{0};
   struct Waiter {

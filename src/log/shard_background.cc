@@ -132,23 +132,7 @@ io::Nanos Shard::allocator_step() {
 io::Nanos Shard::background_step() {
   if (checkpoint_) {
     switch (checkpoint_->phase) {
-      case Checkpoint::Phase::kSyncing: {
-        LockGuard guard(lock_);
-        if (failed_) return io::Worker::kForever;
-        auto needed = checkpoint_->needs_synced;
-        if (journal_.synced() >= needed) {
-          checkpoint_->phase = checkpoint_->releases_only ? Checkpoint::Phase::kManifest
-                                                          : Checkpoint::Phase::kWriting;
-          return io::Nanos(0);
-        }
-        sync_waiters_.push_back({needed,
-                                 [this](Result<void>) {
-                                   if (background_) background_->wake();
-                                 },
-                                 {}});
-        request({this, needed, true});
-        return io::Worker::kForever;
-      }
+      case Checkpoint::Phase::kSyncing: return checkpoint_begin();
       case Checkpoint::Phase::kWriting: return checkpoint_write();
       case Checkpoint::Phase::kSyncingFiles: return checkpoint_sync();
       case Checkpoint::Phase::kManifest: return checkpoint_manifest();
@@ -208,11 +192,16 @@ bool Shard::checkpoint_due(io::Nanos now) const {
   return pressed || static_cast<std::int64_t>(pending) >= options_.engine.checkpoint_bytes || aged;
 }
 
+// What lies before its start comes out of the page cache and is in segment files by the time the
+// manifest says so: nobody has to sync it in the journal too. Unless it is in memory only, or waits
+// for a sync to be readable: what segment files hold is.
 void Shard::begin_checkpoint() {
   checkpoint_ = std::make_unique<Checkpoint>();
   auto& checkpoint = *checkpoint_;
+  journal_.close_group();
   checkpoint.start = journal_.next_start();
-  checkpoint.needs_synced = checkpoint.start.lsn;
+  bool readable = options_.engine.mapped && touched_.empty();  // once the job that is out is done
+  if (!readable) checkpoint.needs_synced = checkpoint.start.lsn;
   checkpoint.was_stale = std::exchange(manifest_stale_, false);
   checkpoint.waiters.swap(checkpoint_waiters_next_);
   tables_[key_of(0, Table::kClean, kClockKey)] = std::to_string(trusted_now_ms());
@@ -242,6 +231,33 @@ void Shard::begin_checkpoint() {
     }
     checkpoint.streams.push_back(std::move(captured));
   }
+}
+
+io::Nanos Shard::checkpoint_begin() {
+  LockGuard guard(lock_);
+  if (failed_) return io::Worker::kForever;
+  auto& checkpoint = *checkpoint_;
+  if (job_out_ || journal_.synced() < checkpoint.needs_synced) {
+    auto needed = std::max(checkpoint.needs_synced, job_out_ ? job_end_ : Lsn{0});
+    sync_waiters_.push_back({needed,
+                             [this](Result<void>) {
+                               if (background_) background_->wake();
+                             },
+                             {}});
+    request({this, needed, true});
+    return io::Worker::kForever;
+  }
+  checkpoint.phase =
+      checkpoint.releases_only ? Checkpoint::Phase::kManifest : Checkpoint::Phase::kWriting;
+  if (checkpoint.start.left || !options_.engine.mapped) return io::Nanos(0);
+  if (auto header = journal_.begin_header_sync(checkpoint.start.sequence)) {
+    job_out_ = true;
+    job_end_ = header->end;
+    job_waits_ = 0;
+    job_begun_ = env_.mono();
+    if (!run_job(guard, *header)) return io::Worker::kForever;
+  }
+  return io::Nanos(0);
 }
 
 // A checkpoint needs room that a full disk has not; the files of what was trimmed or dropped are in
@@ -298,8 +314,12 @@ Result<void> Shard::copy_batches(std::span<const PendingChunk::Entry> entries, s
     const auto& entry = entries[i];
     auto at = out.size();
     CHECK(out.capacity() >= at + entry.bytes);  // views stay where they are
-    out.resize(at + entry.bytes);
-    WALRUS_TRY(Journal::copy(places[i], entry.bytes, out.data() + at));
+    Result<void> copied;
+    out.resize_and_overwrite(at + entry.bytes, [&](char* to, std::size_t size) {
+      copied = Journal::copy(places[i], entry.bytes, to + at);
+      return size;
+    });
+    WALRUS_TRY(std::move(copied));
     auto batch = Bytes(out).substr(at);
     if (!is_batch_of(entry, epoch, batch)) {
       return fail(Code::kCorrupt, "{}: damaged batch at {}", places[i].file->path.string(),
@@ -352,7 +372,8 @@ void Shard::take_stream(Checkpoint::Captured& captured, Checkpoint& checkpoint, 
 }
 
 Result<void> Shard::write_piece(Piece& piece) {
-  std::string copied;
+  auto& copied = checkpoint_->copied;
+  copied.clear();
   copied.reserve(static_cast<std::size_t>(piece.bytes));
   for (auto& part : piece.runs) {
     auto& run = piece.incoming[part.incoming].runs[part.run];
@@ -405,9 +426,11 @@ io::Nanos Shard::pace(std::int64_t bytes) const {
 }
 
 io::Nanos Shard::checkpoint_manifest() {
-  bool outdated = false;
+  bool outdated = false, unsynced = false;
   {
     LockGuard guard(lock_);
+    if (failed_) return io::Worker::kForever;
+    unsynced = journal_.synced() < checkpoint_->manifest.journal_lsn;
     outdated = std::ranges::any_of(checkpoint_->streams, [](const Checkpoint::Captured& captured) {
       return captured.stream->truncations != captured.truncations;
     });
@@ -428,11 +451,12 @@ io::Nanos Shard::checkpoint_manifest() {
   if (!written && written.error().code == Code::kNoSpace && !unsure) {
     if (env_.disk().remove(reserve_path())) return io::Nanos(0);  // again, with that room
   }
-  // The manifest before it says that the log had left its file: if the next file goes now, nothing
-  // would tell a recovery from that manifest that something is missing.
-  bool needs_next_file =
-      manifest_start_.left && manifest_start_.lsn != checkpoint_->manifest.journal_lsn;
-  if (written && needs_next_file) {
+  // What the manifest before it needs of the journal may not be on the disk. Or it says that the
+  // log had left its file: if the next file goes now, nothing would tell a recovery from that
+  // manifest that something is missing.
+  bool outlived = (manifest_start_.left || unsynced) &&
+                  manifest_start_.lsn != checkpoint_->manifest.journal_lsn;
+  if (written && outlived) {
     written = remove_older_manifest(env_, directory_, checkpoint_->manifest);
     unsure = !written;
   }
@@ -701,8 +725,9 @@ Result<void> Shard::close() {
       if (failed) answer = std::unexpected(*failed_);
     }
     if (!failed) answer = checkpoint();
-    if (!answer && !failed) {
-      // Full disk: what is acknowledged is in the journal; syncing it is all that must succeed.
+    if (!failed) {
+      // Full disk: what is acknowledged is in the journal; syncing it is all that must succeed. Or
+      // everything is stored: that the log ends here, and is not torn, is on the disk too.
       auto synced = sync();
       if (synced) {
         if (auto waited = wait(*synced); !waited) answer = waited;

@@ -74,12 +74,11 @@ Result<void> Shard::recover() {
   manifest_start_ = start_;
   checkpointed_ = start_.lsn;
   if (!options_.read_only) {
-    // See checkpoint_manifest(): the crash may have come before it was removed.
+    // See checkpoint_manifest(): the crash may have come before it was removed. And what it needs
+    // of the journal is used again from now on.
     WALRUS_ASSIGN(auto older, load_older_manifest(env_, directory_, options_.layout));
-    bool needs_next_file = older &&
-                           unpack_start(older->journal_sequence, older->journal_lsn).left &&
-                           older->journal_lsn != manifest->journal_lsn;
-    if (needs_next_file) WALRUS_TRY(remove_older_manifest(env_, directory_, *manifest));
+    bool outlived = older && older->journal_lsn != manifest->journal_lsn;
+    if (outlived) WALRUS_TRY(remove_older_manifest(env_, directory_, *manifest));
   }
   WALRUS_TRY(journal_.recover(start_, [this](const Frame& frame, Lsn payload, Bytes bytes) {
     return replay(frame, payload, bytes);
