@@ -241,8 +241,7 @@ void Shard::add_pending(StreamState& stream, const PendingChunk::Entry& entry,
   stream.max_timestamp_ms = std::max(stream.max_timestamp_ms, entry.max_timestamp_ms);
 }
 
-// Its age is the time from its first batch to the newest one, by their timestamps: old data that is
-// copied from elsewhere fills segments as it would have when it was new.
+// Its age goes by timestamps, from its first batch on: old data fills segments as when it was new.
 bool Shard::roll_due(const StreamState& stream, std::int64_t records, std::int64_t bytes,
                      std::int64_t newest_ms) const {
   if (stream.segment_records == 0) return false;
