@@ -155,13 +155,14 @@ TEST_P(GoldenDirectory, opens_and_goes_on) {
 INSTANTIATE_TEST_SUITE_P(Versions, GoldenDirectory, testing::ValuesIn(golden_names()),
                          [](const auto& info) { return sanitized(info.param); });
 
+// Neither where in the journal it stood, nor when the open segments began: of a first one it was
+// never, once.
 std::string manifest_without_places(const std::string& bytes) {
   auto manifest = log::decode_manifest(bytes);
   if (!manifest) return "(no manifest)";
   manifest->journal_sequence &= std::uint64_t{1} << 63;
   manifest->journal_lsn = 0;
-  for (auto& stream : manifest->streams)
-    stream.segment_started_ms = 0;  // of a first segment it was
+  for (auto& stream : manifest->streams) stream.segment_started_ms = 0;
   return log::encode_manifest(*manifest);
 }
 
