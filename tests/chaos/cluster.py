@@ -35,6 +35,9 @@ class Cluster:
         """As its operator does; it ends in good order, with status 0."""
         self.processes[node].stdin.close()
 
+    def await_whole(self):
+        """Until one more fault is no more than one."""
+
     # --- what is done to it ---
 
     def start_all(self):

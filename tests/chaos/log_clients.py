@@ -272,7 +272,7 @@ class KafkaWriter(Client):
         def answered(error, message):
             if error is None:
                 offset = message.offset()
-                operation.offset = offset if offset >= 0 else None
+                operation.offset = offset if offset is not None and offset >= 0 else None
                 self.history.done(operation)
                 return
             operation.completed = time.monotonic_ns()

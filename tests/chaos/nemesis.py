@@ -273,6 +273,7 @@ class Nemesis:
         self._writes_go_on(healed, f"the end of: {told.what}")
         one.writes_after_ms = (time.monotonic_ns() - healed) / 1e6
         self.timeline.add(f"    healed; writes {one.writes_after_ms:.0f} ms later")
+        self.cluster.await_whole()
 
     def _writes_go_on(self, since, what):
         end = time.monotonic() + DEADLINE

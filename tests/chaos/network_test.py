@@ -159,6 +159,9 @@ class Cluster:
     def running(self):
         return self.nodes
 
+    def await_whole(self):
+        pass
+
 
 class Progress(nemesis.Progress):
     def __init__(self, goes_on):

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Walrus under chaos: real `walrus serve` nodes on hosts of a network of their own, which are
-killed, stopped, cut off, slowed down, drained and restarted, and their disks filled, frozen, wiped
+killed, stopped, cut off, slowed down, drained and restarted, and their disks filled, frozen
 and deprived of power, while native and Kafka clients write, read and take at all of them. Then all
 is healed, everything is read from every node, and the history of the clients is judged
 (log_check.py).
@@ -169,6 +169,7 @@ class ChaosRun:
         disk_bytes = DISK_BYTES + int(options.seconds * DISK_BYTES_PER_SECOND)
         self.cluster = WalrusCluster(self.hosts, left, work, options.nodes, disk_bytes)
         self.cluster.topic, self.cluster.partitions = LOG, LOG_PARTITIONS
+        self.cluster.topics = [LOG, QUEUE]
         self.history = log_clients.History(
             [(LOG, partition) for partition in range(LOG_PARTITIONS)],
             [(QUEUE, partition) for partition in range(QUEUE_PARTITIONS)])
@@ -221,7 +222,7 @@ class ChaosRun:
         self.load.check()
 
     def read_everything(self):
-        self.cluster.await_health()
+        self.cluster.await_whole()
         drain_queue(self.history, self.cluster)
         ask_group(self.history, self.cluster)
         ends = ask_ends(self.history, self.cluster)

@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import pathlib
-import shutil
 import signal
 import socket
 import subprocess
@@ -27,6 +26,7 @@ from walrus import BINARY, Native, environment  # noqa: E402
 MIB = 1 << 20
 FREE_BYTES_MIN = 16 * MIB  # with less a node refuses to append
 NATIVE, KAFKA, PEER, ADMIN = 9091, 9092, 9093, 9094
+COPIES = 3  # of a topic that asks for none
 ANSWER_SECONDS = 20  # a client waits longer than a node, which gives up after 10 s
 ASK_SECONDS = 2  # who leads; a node that does not answer is not asked again at once
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
@@ -60,6 +60,7 @@ class WalrusCluster(Cluster):
         self.frozen = set()
         self.asked = 0  # how often who leads
         self.topic, self.partitions = "", 0  # whose leaders are meant
+        self.topics = []  # that are written
         # What a node mounts and unmounts is none of the others' business, but what is unmounted
         # here must be so everywhere: else the disk below lives on.
         subprocess.run(["mount", "--make-rshared", "/"], check=True)
@@ -139,10 +140,6 @@ class WalrusCluster(Cluster):
         for node in nodes:
             self.wait_ready(node)
 
-    def wipe(self, node):
-        """A new disk in the place of the old one, under a node that is down."""
-        shutil.rmtree(self.data(node))
-
     def freeze(self, node):
         self.frozen.add(node)
         self.disks[node].freeze()
@@ -213,9 +210,19 @@ class WalrusCluster(Cluster):
         self._await(lambda: self.states_of_nodes() == dict.fromkeys(self.nodes, "active"),
                     "all nodes are active")
 
-    def await_health(self):
-        self._await(lambda: json.loads(self.ask_any("CLUSTER health"))["status"] == "ok",
-                    "the cluster says that it is well")
+    def await_whole(self):
+        """Every partition writes to as many copies as it should have: a segment that was opened
+        while a node was away has one less, and waits when another of its nodes goes."""
+        self._await(lambda: all(self.is_whole(node, topic) for topic in self.topics
+                                for node in self.nodes), "all copies are written again")
+
+    def is_whole(self, node, topic):
+        """As this node knows it, which may have been the one that was away."""
+        reply = self.ask(node, f"CLUSTER segments {topic}")
+        if reply is None or reply.startswith("ERR "):
+            return False
+        tails = [one["segments"][-1] for one in json.loads(reply)["partitions"] if one["segments"]]
+        return all(tail["state"] == "open" and len(tail["replicas"]) == COPIES for tail in tails)
 
     def _await(self, condition, what):
         end = time.monotonic() + DEADLINE

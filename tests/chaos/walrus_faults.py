@@ -4,7 +4,7 @@ as there."""
 import itertools
 import time
 
-from nemesis import FAULTS, Fault, a_follower, mute_leader, others
+from nemesis import FAULTS, Fault, others
 
 # --- disks ---
 
@@ -23,11 +23,11 @@ def power_cut_of_all(cluster, random):
 
 
 def full_disk(cluster, random):
-    """Below the watermark, or to the last block."""
+    """Below the watermark, or to the last block. It goes on leading, and refuses writes."""
     node = cluster.leader()
     left = random.choice([0, 8 << 20])
     cluster.disks[node].fill(left)
-    yield Fault(f"the disk of {node}, a leader, is full but for {left >> 20} MiB")
+    yield Fault(f"the disk of {node}, a leader, is full but for {left >> 20} MiB", majority=None)
     cluster.disks[node].free()
 
 
@@ -37,17 +37,6 @@ def frozen_disk(cluster, random):
     cluster.freeze(node)
     yield Fault(f"the disk of {node}, a leader, stands still")
     cluster.thaw()
-
-
-def wiped_disk(cluster, random):
-    """The node comes back with its id and without anything. Its copies are made again before
-    anything else happens: a second loss could be one too many."""
-    node = a_follower(cluster, random)
-    cluster.kill(node)
-    cluster.wipe(node)
-    yield Fault(f"kill -9 of {node}, and its disk is empty")
-    cluster.start(node)
-    cluster.await_health()
 
 
 # --- the network ---
@@ -93,12 +82,12 @@ def drained(cluster, random):
 
 
 def rolling_restart(cluster, random):
-    """As docs/cluster.md says: one after another, each when all is well again."""
+    """One after another, each when all copies are written again."""
     for node in cluster.nodes:
         status = cluster.end(node)
         assert status == 0, f"node {node} ended with status {status}: {cluster.said(node)}"
         cluster.start(node)
-        cluster.await_health()
+        cluster.await_whole()
     yield Fault("all were restarted, one after another")
 
 
@@ -110,20 +99,14 @@ def tell(cluster, node, request, seconds=60):
 
 
 ON_LOOP_DISKS = [power_cut, power_cut_of_all, frozen_disk]
-OF_SERVERS = [full_disk, wiped_disk, slow_network, lossy_network, far_leader, drained,
+OF_SERVERS = [full_disk, slow_network, lossy_network, far_leader, drained,
               rolling_restart]
 
 
 ALL = FAULTS + OF_SERVERS + ON_LOOP_DISKS
 
 
-# Done only when asked for by name: docs/chaos.md says what goes wrong with them.
-BY_NAME = [mute_leader]
-
-
 def faults_of(cluster, names=()):
     """What can be done to it here; of these alone, if any are named."""
     here = FAULTS + OF_SERVERS + (ON_LOOP_DISKS if cluster.loops else [])
-    if names:
-        return [fault for fault in here if fault.__name__ in names]
-    return [fault for fault in here if fault not in BY_NAME]
+    return [fault for fault in here if not names or fault.__name__ in names]

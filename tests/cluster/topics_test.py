@@ -61,7 +61,7 @@ class Topics(ClusterTest):
                     assert there >= count - start, (name, start, there, count)
 
     def values(self, connection, name, start):
-        """How many records there are from an offset on; each has to be the one that belongs. A reply
+        """How many records there are from an offset on, each the one that belongs there. A reply
         ends where a segment does."""
         count = 0
         while True:
