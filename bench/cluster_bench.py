@@ -178,12 +178,14 @@ SPECS = [
     Spec("rollover.p99", ("rollover",), "rollover", "ms", target=50,
          conditions="{t.few_partitions} partitions that roll every {t.roll_every:g} s; p99 of the "
          "first records of segments, less that of all other records"),
-    Spec("rollover.errors", ("rollover",), "rollover_errors", "records", target=0),
+    Spec("rollover.errors", ("rollover",), "rollover_errors", "records", target=0,
+         conditions="records that failed in that time"),
     Spec("restart.p99", ("restart",), "restart", "ms", target=100,
          conditions="{t.partitions} partitions; SIGTERM, start, leaders back, {t.restarts} a "
          "round; of each partition the longest latency in that time, p99, less that of as long a "
          "time in which nothing happens"),
-    Spec("restart.errors", ("restart",), "restart_errors", "records", target=0),
+    Spec("restart.errors", ("restart",), "restart_errors", "records", target=0,
+         conditions="records that failed in that time"),
     Spec("slow_follower.p99", ("slow_disk",), "slow_follower", "us", percentile="p99",
          against="healthy", against_what="slow", target=2, target_of="ratio",
          conditions="one partition, 1,000 records/s of 1 KiB, linger 0; each sync of one follower "
