@@ -142,6 +142,13 @@ class Leader {
   std::int64_t watermark() const { return watermark_; }
   std::int64_t log_end() const { return log_end_; }
   std::uint64_t window_bytes() const { return window_bytes_; }
+  // Whether a replica has lost its copy, or has not come further for so long though there is more.
+  bool lags(Instant now, Nanos longer_than) const {
+    return std::ranges::any_of(replicas_, [&](const Replica& one) {
+      return one.lost ||
+             (one.behind_since != Instant::max() && now - one.behind_since >= longer_than);
+    });
+  }
   // Whether a FetchReply of this segment is for this leader.
   bool waits_for(SegmentId segment) const {
     return !producers_known_ && previous_ && previous_->segment == segment;

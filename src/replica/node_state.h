@@ -41,7 +41,9 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   void copy(const std::vector<meta::Copy>&);
   std::vector<PartitionId> wanted() const;
   std::vector<meta::Copy> copying() const;
-  void accept_loss(SegmentId, std::string by);
+  static io::Task<SealSurvey> survey(std::shared_ptr<NodeState>, NodeId sealer, SegmentId);
+  static io::Task<void> accept_loss(std::shared_ptr<NodeState>, NodeId sealer, SegmentId,
+                                    AcceptedEnd);
   void append(PartitionId, std::string batch, const AppendRequest&, AppendDone);
   void confirm(PartitionId, ConfirmDone);
   static io::Task<log::Fetched> fetch(std::shared_ptr<NodeState>, PartitionId, Offset,
@@ -152,6 +154,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   CopyCell* copy_cell(SegmentId);  // opened if it is stored; null: not here
   CopyCell& make_copy(SegmentId, const CopyAttributes&, const std::optional<Copy>&);
   bool may_hold(SegmentId) const;
+  std::optional<Millis> interval_of(SegmentId) const;
   void close_copy(SegmentId);
   void happened(SegmentId, Follower::Event);
 
@@ -159,6 +162,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   void begin();
   void apply(ImageRef);
   void apply_first();
+  void tell_removed();
   void learn_partition(const PartitionId&);
   void forget_partition(const PartitionId&);
   void learn_tail(const PartitionId&, Part&, const meta::Partition&);
@@ -175,6 +179,10 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
     return image_ ? image_->partitions.find(id) : nullptr;
   }
   static boost::asio::awaitable<void> sweep(std::shared_ptr<NodeState>);
+  Result<SealSurvey> survey_here(SegmentId) const;
+  Result<void> accept_here(SegmentId, AcceptedEnd);
+  static io::Task<std::string> serve_survey(std::shared_ptr<NodeState>, net::Request);
+  static io::Task<std::string> serve_accept(std::shared_ptr<NodeState>, net::Request);
   void recover_own(SegmentId, const PartitionId&);
   void try_recover(const meta::Recover&);
   void take_sealer(Sealer::Actions&);
@@ -244,7 +252,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   std::set<SegmentId> orphans_{};
   std::map<SegmentId, meta::Recover> recoveries_{};
   std::map<SegmentId, Epoch> used_{};  // recovery epochs that were used, or are of an earlier life
-  std::map<SegmentId, std::string> accepted_{};  // losses, by whom
+  std::map<SegmentId, AcceptedEnd> accepted_{};  // losses
   std::map<SegmentId, Instant> claimed_at_{};
   std::set<PartitionId> hungry_{};  // where appends wait
 
