@@ -64,6 +64,7 @@ void OwnersRun::open(std::size_t place) {
   face.bridge = broker::Bridge::make({.env = env,
                                       .loop = *process.loop,
                                       .engine = *process.engine,
+                                      .rpc = *process.rpc,
                                       .node = *process.node,
                                       .metadata = *process.port,
                                       .self = process.id()});

@@ -131,22 +131,28 @@ std::vector<TopicRef> Local::list_topics() {
   return topics;
 }
 
-std::vector<TopicSummary> Local::list(Bytes prefix) {
+io::Task<std::vector<TopicSummary>> Local::list(std::string prefix) {
   std::vector<TopicSummary> topics;
+  std::vector<LogRef> logs;
   for (const auto& one : broker_.catalogue_->list(prefix)) {
     auto topic = find(one.name);
     if (!topic) continue;  // removed meanwhile, or no topic
-    TopicSummary summary{
-        .name = one.name, .id = (*topic)->number(), .partitions = (*topic)->partitions.size()};
-    for (const auto& partition : (*topic)->partitions) {
-      auto info = partition->info();
-      if (!info) continue;
-      summary.records += info->high_watermark.value - info->log_start.value;
-      summary.bytes += info->bytes;
-    }
-    topics.push_back(std::move(summary));
+    const auto& partitions = (*topic)->partitions;
+    topics.push_back({.name = one.name, .id = (*topic)->number(), .partitions = partitions.size()});
+    logs.insert(logs.end(), partitions.begin(), partitions.end());
   }
-  return topics;
+  WALRUS_CO_ASSIGN(auto statuses, co_await broker_.catalogue_->look(loop_, std::move(logs),
+                                                                    Catalogue::Look::kSizes));
+  auto status = statuses.begin();
+  for (auto& topic : topics)
+    for (std::size_t i = 0; i < topic.partitions; ++i, ++status) {
+      if (!*status) continue;
+      const auto& info = (*status)->info;
+      topic.records += info.high_watermark.value - info.log_start.value;
+      topic.bytes += info.bytes;
+      topic.stale += (*status)->current ? 0 : 1;
+    }
+  co_return topics;
 }
 
 io::Task<void> Local::create(NewTopic topic) {

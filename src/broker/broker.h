@@ -95,6 +95,7 @@ struct TopicSummary {
   std::uint64_t id = 0;
   std::size_t partitions = 0;
   std::int64_t records = 0, bytes = 0;
+  std::size_t stale = 0;  // partitions of which only this node's own knowledge is told
 };
 
 struct ReadRequest {
@@ -180,7 +181,7 @@ class Local {
   io::Task<TopicRef> find_current(Bytes topic, Partition = {});  // the name outlives it
   Result<TopicRef> find_id(const Uuid& id);
   Result<TopicRef> find_own(Bytes topic);  // whose name begins with __
-  std::vector<TopicSummary> list(Bytes prefix);
+  io::Task<std::vector<TopicSummary>> list(std::string prefix);
   std::vector<TopicRef> list_topics();  // by name
 
   // As those of the Catalogue.

@@ -74,6 +74,11 @@ class Catalogue {
   virtual io::Task<std::int64_t> new_producer_id(io::Loop&) = 0;
   // The highest replication factor that there are nodes for now.
   virtual std::uint32_t replicas_max() const = 0;
+
+  // How far these partitions of it are, by the word of whoever writes each, in their order.
+  // kNotFound, of one: it was removed.
+  enum class Look { kSizes, kSegments };
+  virtual io::Task<std::vector<Result<LogStatus>>> look(io::Loop&, std::vector<LogRef>, Look) = 0;
 };
 
 // Topics as streams of the engine: partition 0 of topic t is the stream "t", partition p is the
@@ -96,6 +101,7 @@ class LocalCatalogue final : public Catalogue {
   io::Task<TopicConfig> configure(io::Loop&, std::string topic, Change change) override;
   io::Task<std::int64_t> new_producer_id(io::Loop&) override;
   std::uint32_t replicas_max() const override { return 1; }
+  io::Task<std::vector<Result<LogStatus>>> look(io::Loop&, std::vector<LogRef>, Look) override;
 
  private:
   Result<TopicRef> build(Bytes topic);

@@ -55,6 +55,24 @@ std::vector<TopicName> LocalCatalogue::list(Bytes prefix) const {
 
 io::Task<void> LocalCatalogue::catch_up(io::Loop&) { co_return Result<void>(); }
 
+io::Task<std::vector<Result<LogStatus>>> LocalCatalogue::look(io::Loop&, std::vector<LogRef> logs,
+                                                              Look what) {
+  auto look_at = [what](const Log& log) -> Result<LogStatus> {
+    LogStatus status;
+    WALRUS_ASSIGN(auto bounds, log.bounds());
+    WALRUS_ASSIGN(status.info, log.info());
+    status.leader = bounds.leader;
+    status.segments = log.segments();
+    status.epoch = status.segments.empty() ? 0 : status.segments.back().epoch;
+    if (what == Look::kSizes) status.segments.clear();
+    return status;
+  };
+  std::vector<Result<LogStatus>> statuses;
+  statuses.reserve(logs.size());
+  for (const auto& log : logs) statuses.push_back(look_at(*log));
+  co_return statuses;
+}
+
 io::Task<void> LocalCatalogue::create(io::Loop& here, NewTopic topic) {
   return run_on<void>(here, home_, [this, topic = std::move(topic)] { return create_here(topic); });
 }

@@ -69,7 +69,8 @@ Result<LogInfo> LocalLog::info() const {
                  .high_watermark = info.high_watermark,
                  .log_end = info.log_end,
                  .bytes = info.bytes,
-                 .newest = info.newest};
+                 .newest = info.newest,
+                 .bytes_here = info.bytes};
 }
 
 std::vector<LogSegment> LocalLog::segments() const {

@@ -89,8 +89,9 @@ struct Bounds {
 
 struct LogInfo {
   Offset log_start{}, high_watermark{}, log_end{};
-  std::int64_t bytes = 0;        // batches that are kept
-  std::optional<Time> newest{};  // none: no record
+  std::int64_t bytes = 0;                    // batches that are kept
+  std::optional<Time> newest{};              // none: no record
+  std::optional<std::int64_t> bytes_here{};  // that this node has of it; none: no copy
 };
 
 struct LogSegment {
@@ -99,6 +100,15 @@ struct LogSegment {
   bool sealed = false;
   NodeId leader{};                 // its writer; sealed: who that was
   std::vector<NodeId> replicas{};  // where its copies are
+};
+
+// A partition by the word of whoever writes it: Catalogue::look().
+struct LogStatus {
+  bool current = true;  // false: who writes it did not answer: as this node knows it
+  NodeId leader{};      // that writes it; 0: nobody does
+  std::int32_t epoch = 0;
+  LogInfo info{};                      // but for `newest` and `bytes_here`
+  std::vector<LogSegment> segments{};  // if they were asked for; the last one is open, or sealed
 };
 
 class Log {

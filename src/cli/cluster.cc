@@ -1,9 +1,8 @@
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "cli/input.h"
 #include "cli/output.h"
 #include "cli/session.h"
-#include "wire/native/reply.h"
 
 namespace walrus::cli {
 namespace {
@@ -13,17 +12,8 @@ using Json = nlohmann::ordered_json;
 using Verb = native::ClusterRequest::Verb;
 
 struct ClusterFlags {
-  std::uint64_t node = 0;
   std::string topic;
-  bool force = false, yes = false, wait = false;
 };
-
-Result<Json> ask_cluster(Client& client, Bytes what, const native::ClusterRequest& request) {
-  WALRUS_ASSIGN(auto text, ask(client, what, request));
-  WALRUS_ASSIGN(auto json, parse_reply(what, text));
-  if (!json.is_object()) return fail(Code::kCorrupt, "{}: not the reply of a Walrus server", what);
-  return json;
-}
 
 Table node_table(const Json& status) {
   Table table({"node", "address", "rack", "state", "alive", "leads", "segments", "bytes"});
@@ -58,6 +48,35 @@ Result<int> list_nodes(const Globals& globals, const ClusterFlags&) {
   return kExitDone;
 }
 
+constexpr std::size_t kLackingShown = 20;
+
+Result<void> print_lacking(const Json& health) {
+  const auto list = health.value("under_replicated_segments", Json::array());
+  if (list.empty()) return {};
+  Table table({"topic", "partition", "segment", "copies", "wanted"});
+  for (std::size_t i = 0; i < std::min(list.size(), kLackingShown); ++i)
+    table.add({cell(list[i], "topic"), cell(list[i], "partition"), cell(list[i], "segment"),
+               cell(list[i], "copies"), cell(list[i], "wanted")});
+  WALRUS_TRY(print(table.text()));
+  if (list.size() <= kLackingShown) return {};
+  return print_line(fmt::format("and {} more: --json", list.size() - kLackingShown));
+}
+
+Result<void> print_drains(const Json& health) {
+  const auto list = health.value("drains", Json::array());
+  if (list.empty()) return {};
+  Table table({"node", "state", "by", "segments", "bytes", "finishes in s"});
+  for (const auto& drain : list)
+    table.add({cell(drain, "node"), cell(drain, "state"), cell(drain, "by"),
+               cell(drain, "segments"), cell(drain, "bytes"), cell(drain, "finishes_in_s")});
+  WALRUS_TRY(print(table.text()));
+  for (const auto& drain : list)
+    if (auto obstacle = drain.value("obstacle", Json()); obstacle.is_string())
+      WALRUS_TRY(print_line(fmt::format("node {} cannot be drained: {}", cell(drain, "node"),
+                                        printable(obstacle.get<std::string>()))));
+  return {};
+}
+
 // Exit status 1 where an operator has something to do.
 Result<int> show_health(const Globals& globals, const ClusterFlags&) {
   WALRUS_ASSIGN(auto client, connect(globals));
@@ -72,11 +91,8 @@ Result<int> show_health(const Globals& globals, const ClusterFlags&) {
   for (const auto& problem : health.value("problems", Json::array()))
     WALRUS_TRY(
         print_line(printable(problem.is_string() ? problem.get<std::string>() : problem.dump())));
-  Table drains({"draining", "segments", "bytes", "finishes in s"});
-  for (const auto& drain : health.value("drains", Json::array()))
-    drains.add({cell(drain, "node"), cell(drain, "segments"), cell(drain, "bytes"),
-                cell(drain, "finishes_in_s")});
-  if (!health.value("drains", Json::array()).empty()) WALRUS_TRY(print(drains.text()));
+  WALRUS_TRY(print_drains(health));
+  WALRUS_TRY(print_lacking(health));
   return exit;
 }
 
@@ -84,7 +100,7 @@ Result<int> show_segments(const Globals& globals, const ClusterFlags& flags) {
   auto what = "cluster segments " + flags.topic;
   WALRUS_ASSIGN(auto client, connect(globals));
   WALRUS_ASSIGN(auto topic,
-                ask_cluster(client, what, {.verb = Verb::kSegments, .topic = flags.topic}));
+                ask_cluster(client, what, {.verb = Verb::kSegments, .target = {flags.topic}}));
   if (globals.json) {
     WALRUS_TRY(print_json(topic));
     return kExitDone;
@@ -100,75 +116,13 @@ Result<int> show_segments(const Globals& globals, const ClusterFlags& flags) {
   return kExitDone;
 }
 
-Json find_node(const Json& status, std::uint64_t id) {
-  for (const auto& node : status.value("nodes", Json::array()))
-    if (node.value("id", std::uint64_t{0}) == id) return node;
-  return Json();
-}
-
-Result<int> told(const Globals& globals, const ClusterFlags& flags, const char* state) {
-  if (globals.json) WALRUS_TRY(print_json({{"node", flags.node}, {"state", state}}));
-  else if (!globals.quiet) WALRUS_TRY(print_line(fmt::format("node {} is {}", flags.node, state)));
-  return kExitDone;
-}
-
-Result<void> move_node(Client& client, Bytes what, const native::ClusterRequest& request) {
-  WALRUS_ASSIGN(auto reply, ask(client, what, request));
-  return about(what, native::parse_ok(reply));
-}
-
-// Asks until the node has given away what it has; the progress goes to stderr.
-Result<void> await_drained(const Globals& globals, Client& client, Bytes what, std::uint64_t node) {
-  constexpr io::Nanos kInterval = std::chrono::milliseconds(500);
-  std::string before;
-  while (true) {
-    WALRUS_ASSIGN(auto status, ask_cluster(client, what, {}));
-    auto found = find_node(status, node);
-    auto state = cell(found, "state");
-    if (state == "drained") return {};
-    if (state != "draining") return fail(Code::kMismatch, "{}: the node is {} now", what, state);
-    auto left = fmt::format("node {} has {} segments, {} bytes left", node, cell(found, "segments"),
-                            cell(found, "bytes"));
-    if (std::exchange(before, left) != left) notice(globals, left);
-    Event never;
-    io::real_env().wait(never, kInterval);
-  }
-}
-
-Result<int> drain_node(const Globals& globals, const ClusterFlags& flags) {
-  auto what = fmt::format("cluster drain {}", flags.node);
-  WALRUS_ASSIGN(auto client, connect(globals));
-  WALRUS_TRY(move_node(client, what, {.verb = Verb::kDrain, .node = flags.node}));
-  if (!flags.wait) return told(globals, flags, "draining");
-  WALRUS_TRY(await_drained(globals, client, what, flags.node));
-  return told(globals, flags, "drained");
-}
-
-Result<int> activate_node(const Globals& globals, const ClusterFlags& flags) {
-  auto what = fmt::format("cluster activate {}", flags.node);
-  WALRUS_ASSIGN(auto client, connect(globals));
-  WALRUS_TRY(move_node(client, what, {.verb = Verb::kActivate, .node = flags.node}));
-  return told(globals, flags, "active");
-}
-
-Result<int> remove_node(const Globals& globals, const ClusterFlags& flags) {
-  auto what = fmt::format("cluster remove {}", flags.node);
-  WALRUS_ASSIGN(auto client, connect(globals));
-  auto named = fmt::format("node {} for good{}", flags.node,
-                           flags.force ? ", and whatever only it has a copy of" : "");
-  if (!flags.yes && !confirmed_delete(named))
-    return fail(Code::kInvalid, "{}: not confirmed, nothing was changed", what);
-  WALRUS_TRY(
-      move_node(client, what, {.verb = Verb::kRemove, .node = flags.node, .force = flags.force}));
-  return told(globals, flags, "removed");
-}
-
 }  // namespace
 
 void add_cluster(CommandLine& line) {
   auto flags = std::make_shared<ClusterFlags>();
   auto cluster = line.root().family(
-      "cluster", "A cluster: init, join, status, nodes, health, segments, drain, remove");
+      "cluster",
+      "A cluster: init, join, status, nodes, health, segments, drain, remove, replace, seal");
   add_cluster_directories(line, cluster);
 
   auto verb = [&line, cluster, flags](const char* name, const char* help,
@@ -181,15 +135,7 @@ void add_cluster(CommandLine& line) {
   verb("health", "Whether anything is amiss; exit status 1 if so", show_health);
   auto segments = verb("segments", "The segments of a topic and who holds them", show_segments);
   segments.option("topic", flags->topic, "Name of the topic").required();
-  auto drain = verb("drain", "Move everything off a node; it goes on serving", drain_node);
-  auto activate = verb("activate", "Give a drained node segments again", activate_node);
-  auto remove = verb("remove", "Take a drained node out of the cluster, for good", remove_node);
-  for (auto one : {drain, activate, remove})
-    one.option("node", flags->node, "Id of the node").required().positive();
-  drain.flag("--wait", flags->wait, "Until it is done");
-  remove.flag("--force", flags->force,
-              "Also a node that has copies: they count as lost, and are made again elsewhere");
-  remove.flag("--yes", flags->yes, "Do not ask");
+  add_cluster_changes(line, cluster);
 }
 
 }  // namespace walrus::cli

@@ -66,6 +66,7 @@ void add_bench(CommandLine&);
 void add_user(CommandLine&);
 void add_group(CommandLine&);
 void add_cluster(CommandLine&);
+void add_cluster_changes(CommandLine&, Verb cluster);      // those that change something
 void add_cluster_directories(CommandLine&, Verb cluster);  // those of `cluster` without server
 void add_completion(CommandLine&);
 void add_version(CommandLine&);

@@ -62,12 +62,16 @@ Result<std::string> read_all_of_stdin() {
   }
 }
 
-bool confirmed_delete(Bytes what) {
-  if (!stdin_is_terminal()) return true;
-  fmt::print(stderr, "Delete {}? [y/N] ", what);
+std::optional<bool> ask_terminal(Bytes question) {
+  if (!stdin_is_terminal()) return std::nullopt;
+  fmt::print(stderr, "{} [y/N] ", question);
   std::string answer;
   std::getline(std::cin, answer);
   return answer == "y" || answer == "Y" || answer == "yes";
+}
+
+bool confirmed_delete(Bytes what) {
+  return ask_terminal(fmt::format("Delete {}?", what)).value_or(true);
 }
 
 }  // namespace walrus::cli

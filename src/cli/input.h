@@ -3,6 +3,7 @@
 // records do not wait for more of them. And the answer to a question.
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,7 +29,9 @@ class Input {
 
 Result<std::string> read_all_of_stdin();
 
-// Asks on the terminal. True where there is nobody to ask.
+// Asks on the terminal. None: there is nobody to ask.
+std::optional<bool> ask_terminal(Bytes question);
+// Likewise; true where there is nobody to ask.
 bool confirmed_delete(Bytes what);
 
 }  // namespace walrus::cli

@@ -54,6 +54,14 @@ Result<std::string> ask(Client& client, Bytes what, const wire::native::Request&
   return std::string(text);
 }
 
+Result<nlohmann::ordered_json> ask_cluster(Client& client, Bytes what,
+                                           const wire::native::ClusterRequest& request) {
+  WALRUS_ASSIGN(auto text, ask(client, what, request));
+  WALRUS_ASSIGN(auto json, parse_reply(what, text));
+  if (!json.is_object()) return fail(Code::kCorrupt, "{}: not the reply of a Walrus server", what);
+  return json;
+}
+
 Result<nlohmann::ordered_json> parse_reply(Bytes what, Bytes text) {
   auto json = nlohmann::ordered_json::parse(text, nullptr, false);
   if (json.is_discarded())

@@ -23,6 +23,9 @@ Result<T> explained(Bytes what, Result<T> result) {
 Error connect_failed(const Globals&, Error why);
 // One request; the reply's body, or what the server refused, explained.
 Result<std::string> ask(Client&, Bytes what, const wire::native::Request&);
+// The same of CLUSTER, whose reply is an object. kCorrupt: it is none.
+Result<nlohmann::ordered_json> ask_cluster(Client&, Bytes what,
+                                           const wire::native::ClusterRequest&);
 // The JSON of a reply. kCorrupt.
 Result<nlohmann::ordered_json> parse_reply(Bytes what, Bytes text);
 // The connection is gone or silent, in contrast to: the server refused.

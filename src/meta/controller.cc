@@ -114,6 +114,7 @@ void Controller::tell(const Plan& plan) {
   health_.stuck_total = plan.stuck.size();
   health_.under_replicated = plan.under_replicated;
   health_.searched |= plan.searched;
+  lacking_ = plan.lacking;
 }
 
 Health Controller::health() const {

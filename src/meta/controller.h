@@ -74,6 +74,7 @@ class Controller : public std::enable_shared_from_this<Controller> {
   // kTimeout: it is not known.
   static io::Task<Outcome> enroll(std::shared_ptr<Controller>, RegisterNode, Nanos timeout);
   Health health() const;
+  Concerns concerns() const { return {lacking_}; }
 
  private:
   struct HandedOut {
@@ -111,6 +112,7 @@ class Controller : public std::enable_shared_from_this<Controller> {
   std::set<NodeId> lost_{}, joined_{};         // see VoterSight; joined: began anew already
   std::map<NodeId, Nanos> strangers_{};        // since when
   Health health_{};
+  std::vector<UnderReplicated> lacking_{};
 };
 
 }  // namespace walrus::meta

@@ -222,7 +222,8 @@ MemberStatus Member::status() const {
                       .incarnation = incarnation(),
                       .registered = registered_,
                       .leads = controller_ != nullptr,
-                      .failure = failure_ ? failure_->message : std::string()};
+                      .failure = failure_ ? failure_->message : std::string(),
+                      .lease = options_.controller.lease};
   if (leased_at_ != Nanos{}) status.leased_until = leased_at_ + options_.controller.lease;
   if (node_ == nullptr) return status;
   const auto node = node_->status();
@@ -232,6 +233,10 @@ MemberStatus Member::status() const {
   status.last = node.core.last;
   status.durable = node.core.durable;
   status.members = node.membership;
+  status.role = node.core.role;
+  status.applied_term = node.applied_term;
+  status.snapshot = node.core.snapshot;
+  status.peers = node.core.peers;
   status.voter = raft::is_voter(node.membership, status.self);
   return status;
 }
@@ -353,23 +358,38 @@ io::Task<void> Member::registered(Nanos timeout) {
   co_return usable();
 }
 
-io::Task<Health> Member::health(Nanos timeout) {
+template <class Told>
+io::Task<Told> Member::ask_controller(net::Method method, Told (Controller::*of)() const,
+                                      Nanos timeout) {
   const auto self = shared_from_this();
   const auto deadline = parts_.env.mono() + timeout;
   std::string last = "no time";
   while (left(deadline) > Nanos(0)) {
     if (stopped_) co_return fail(Code::kClosed, "this node stops");
-    if (controller_) co_return controller_->health();
-    auto answer = co_await ask_leader(kHealthMethod, Done{},
-                                      std::min(deadline, parts_.env.mono() + kAttempt));
+    if (controller_) co_return (controller_.get()->*of)();
+    auto answer =
+        co_await ask_leader(method, Done{}, std::min(deadline, parts_.env.mono() + kAttempt));
     if (answer) {
-      if (auto* health = std::get_if<Health>(&*answer)) co_return std::move(*health);
+      if (auto* told = std::get_if<Told>(&*answer)) co_return std::move(*told);
       co_return fail(Code::kCorrupt, "an answer of another kind than the question");
     }
     last = std::move(answer).error().message;
     co_await parts_.loop.sleep(std::min(kAgainMax, left(deadline)));
   }
   co_return fail(Code::kTimeout, "no controller answered: {}", last);
+}
+
+io::Task<Health> Member::health(Nanos timeout) {
+  return ask_controller(kHealthMethod, &Controller::health, timeout);
+}
+
+io::Task<Concerns> Member::concerns(Nanos timeout) {
+  return ask_controller(kConcernsMethod, &Controller::concerns, timeout);
+}
+
+std::optional<Health> Member::own_health() const {
+  if (!controller_) return std::nullopt;
+  return controller_->health();
 }
 
 // ---- Helpers ----

@@ -83,7 +83,12 @@ struct MemberStatus {
   raft::Index commit = 0, applied = 0;
   raft::Index last = 0, durable = 0;  // of the log here, and of it on this node's disk
   Nanos leased_until{};        // by Env::mono(), as asked_at of the last grant says; 0: never
+  Nanos lease{};               // how long before it was asked for
   raft::Membership members{};  // of the group, who votes among them
+  raft::Role role = raft::Role::kFollower;
+  raft::Term applied_term = 0;
+  raft::EntryId snapshot{};                 // up to which the log is one; index 0: there is none
+  std::vector<raft::Status::Peer> peers{};  // of the leader: how far each member has come
 };
 
 class Member : public std::enable_shared_from_this<Member> {
@@ -151,6 +156,9 @@ class Member : public std::enable_shared_from_this<Member> {
   MemberStatus status() const;
   // What the controller sees: from any node. kTimeout, kClosed.
   io::Task<Health> health(Nanos timeout = std::chrono::seconds(5));
+  io::Task<Concerns> concerns(Nanos timeout = std::chrono::seconds(5));
+  // The same without asking anybody; none: another node controls, or nobody.
+  std::optional<Health> own_health() const;
 
  private:
   struct Inbox;  // what the Machine publishes, on its thread
@@ -196,6 +204,10 @@ class Member : public std::enable_shared_from_this<Member> {
   static Task<std::string> on_watch(Self, net::Request);
   static Task<std::string> on_probe(Self, net::Request);
   static Task<std::string> on_health(Self, net::Request);
+  static Task<std::string> on_concerns(Self, net::Request);
+  // What a controller says of what it sees: this node's, or the one that is asked.
+  template <class Told>
+  Task<Told> ask_controller(net::Method, Told (Controller::*of)() const, Nanos timeout);
   Result<void> admits(const net::Request&) const;
   NotLeader who_leads() const;
   Task<Message> ask_leader(net::Method, Message, Nanos deadline);

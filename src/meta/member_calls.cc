@@ -31,6 +31,7 @@ void Member::serve() {
   handle(kWatchMethod, on_watch);
   handle(kProbeMethod, on_probe);
   handle(kHealthMethod, on_health);
+  handle(kConcernsMethod, on_concerns);
   handle(kEnrollMethod, on_enroll);
 }
 
@@ -155,6 +156,13 @@ io::Task<std::string> Member::on_health(Self self, net::Request request) {
   WALRUS_CO_TRY(self->admits(request));
   if (!self->controller_) co_return encode(Message(self->who_leads()));
   co_return encode(Message(self->controller_->health()));
+}
+
+io::Task<std::string> Member::on_concerns(Self self, net::Request request) {
+  if (!self) co_return fail(Code::kClosed, "this node stops");
+  WALRUS_CO_TRY(self->admits(request));
+  if (!self->controller_) co_return encode(Message(self->who_leads()));
+  co_return encode(Message(self->controller_->concerns()));
 }
 
 // ---- Asked of others ----

@@ -47,6 +47,12 @@ struct Fields<Stuck> {
 };
 
 template <>
+struct Fields<UnderReplicated> {
+  static constexpr std::tuple members{&UnderReplicated::partition, &UnderReplicated::segment,
+                                      &UnderReplicated::copies, &UnderReplicated::wanted};
+};
+
+template <>
 struct Fields<JoinRequest> {
   static constexpr std::tuple members{&JoinRequest::node, &JoinRequest::address,
                                       &JoinRequest::feature_level_max};
@@ -99,6 +105,11 @@ struct Fields<Health> {
   static constexpr std::tuple members{
       &Health::controller, &Health::nodes,       &Health::drains,           &Health::stuck,
       &Health::copies,     &Health::stuck_total, &Health::under_replicated, &Health::searched};
+};
+
+template <>
+struct Fields<Concerns> {
+  static constexpr std::tuple members{&Concerns::lacking};
 };
 
 namespace {

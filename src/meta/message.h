@@ -18,6 +18,7 @@
 //   0x0205  probe    Done             Here
 //   0x0206  health   Done             Health
 //   0x0207  enroll   EnrollRequest    Enrolled
+//   0x0208  concerns Done             Concerns
 //
 // Encoded as fields.h says: a field that is added later stands at the end, is absent in older bytes
 // and needs a version of its own.
@@ -33,7 +34,7 @@ namespace walrus::meta {
 
 constexpr net::Method kJoinMethod{0x0200}, kProposeMethod{0x0201}, kBeatMethod{0x0202},
     kWorkMethod{0x0203}, kWatchMethod{0x0204}, kProbeMethod{0x0205}, kHealthMethod{0x0206},
-    kEnrollMethod{0x0207};
+    kEnrollMethod{0x0207}, kConcernsMethod{0x0208};
 
 constexpr std::size_t kBeatWantedMax = 1'000, kBeatCopiesMax = 256;  // of one heartbeat
 constexpr std::size_t kHandoutMax = 1'000;                           // works of one handout
@@ -115,9 +116,15 @@ struct Health {
   bool operator==(const Health&) const = default;
 };
 
+// What of it an operator may want to look at one by one.
+struct Concerns {
+  std::vector<UnderReplicated> lacking{};  // the first ones
+  bool operator==(const Concerns&) const = default;
+};
+
 // In the order of their kinds, from 1.
 using Message = std::variant<JoinRequest, EnrollRequest, Enrolled, ProposeRequest, Proposed,
-                             Heartbeat, Leased, Handout, Here, Done, NotLeader, Health>;
+                             Heartbeat, Leased, Handout, Here, Done, NotLeader, Health, Concerns>;
 
 std::string encode(const Message&);
 // The whole of `bytes`: kCorrupt, or kVersion for a version that this node does not know.

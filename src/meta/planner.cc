@@ -41,10 +41,13 @@ class Draft {
   bool away(NodeId, Nanos longer_than) const;
   bool draining(NodeId) const;
 
+  void plan_drain(NodeId, const Load& left);
+  void lack(const PartitionId&, SegmentId, std::size_t copies, std::size_t wanted);
   void plan_tail(const PartitionId&, const Partition&);
   void seal(const PartitionId&, const Partition&);
   std::optional<NodeId> choose_recoverer(const Segment&) const;
   void plan_open(const PartitionId&, const Segment&);
+  std::size_t intact(const Segment&) const;
   bool follower_lost(const Segment&) const;
   std::optional<std::pair<RollReason, Placement>> choose_roll(const PartitionId&, const Topic&,
                                                               const Segment&);
@@ -103,17 +106,26 @@ void Draft::plan_nodes() {
   image_.nodes.each([this](NodeId id, const Node& node) {
     if (node.state == NodeState::kJoining && alive(id))
       plan_.changes.push_back(SetNodeState{id, node.version, NodeState::kActive, false});
-    if (node.state != NodeState::kDraining) return;
     auto left = image_.load(id);
-    if (left.empty()) {
+    if (node.state == NodeState::kDraining && left.empty())
       plan_.changes.push_back(SetNodeState{id, node.version, NodeState::kDrained, false});
-      return;
-    }
-    Drain drain{.node = id, .left = left};
-    if (observed_.copy_bytes_per_s > 0)
-      drain.finishes_in = std::chrono::seconds(left.sealed_bytes / observed_.copy_bytes_per_s);
-    plan_.drains.push_back(drain);
+    bool leaves = node.state == NodeState::kDraining || node.state == NodeState::kRemoved;
+    if (leaves && !left.empty()) plan_drain(id, left);
   });
+}
+
+void Draft::plan_drain(NodeId id, const Load& left) {
+  Drain drain{.node = id, .left = left};
+  if (observed_.copy_bytes_per_s > 0)
+    drain.finishes_in = std::chrono::seconds(left.sealed_bytes / observed_.copy_bytes_per_s);
+  plan_.drains.push_back(drain);
+}
+
+void Draft::lack(const PartitionId& id, SegmentId segment, std::size_t copies, std::size_t wanted) {
+  ++plan_.under_replicated;
+  if (plan_.lacking.size() >= kLackingMax) return;
+  plan_.lacking.push_back(
+      {id, segment, static_cast<std::uint32_t>(copies), static_cast<std::uint32_t>(wanted)});
 }
 
 void Draft::plan_tails() {
@@ -129,12 +141,11 @@ void Draft::plan_tails() {
 void Draft::plan_tail(const PartitionId& id, const Partition& partition) {
   const auto& tail = *partition.tail;
   const auto* leader = image_.nodes.find(tail.leader);
-  if (tail.state == SegmentState::kOpen) {
-    if (alive(tail.leader) && tail.leader_incarnation == leader->incarnation) plan_open(id, tail);
-    else seal(id, partition);
-    return;
-  }
-  if (!alive(tail.recoverer)) {
+  bool open = tail.state == SegmentState::kOpen;
+  if (open && alive(tail.leader) && tail.leader_incarnation == leader->incarnation)
+    return plan_open(id, tail);
+  if (intact(tail) < cover(tail)) stick(Stuck::Why::kUnsealable, id, tail.id);
+  if (open || !alive(tail.recoverer)) {
     seal(id, partition);
     return;
   }
@@ -146,11 +157,14 @@ void Draft::plan_tail(const PartitionId& id, const Partition& partition) {
   plan_.recoveries[tail.recoverer].push_back(std::move(recover));
 }
 
+// How many copies are what they were, on nodes that are alive.
+std::size_t Draft::intact(const Segment& tail) const {
+  return static_cast<std::size_t>(std::ranges::count_if(
+      tail.replicas, [&](NodeId node) { return alive(node) && image_.intact(tail, node); }));
+}
+
 void Draft::seal(const PartitionId& id, const Partition& partition) {
   const auto& tail = *partition.tail;
-  auto known = std::ranges::count_if(
-      tail.replicas, [&](NodeId node) { return alive(node) && image_.intact(tail, node); });
-  if (static_cast<std::size_t>(known) < cover(tail)) stick(Stuck::Why::kUnsealable, id, tail.id);
   auto recoverer = choose_recoverer(tail);
   if (!recoverer) return;
   ++recovering_[*recoverer];
@@ -163,6 +177,8 @@ void Draft::seal(const PartitionId& id, const Partition& partition) {
 }
 
 // A replica that is alive: one that has the segment if there is one, and then who has least to do.
+// Of a segment whose nodes are all removed any node that is alive: somebody has to say that it is
+// lost.
 std::optional<NodeId> Draft::choose_recoverer(const Segment& tail) const {
   std::optional<NodeId> best;
   auto cost = [this, &tail](NodeId node) {
@@ -171,13 +187,21 @@ std::optional<NodeId> Draft::choose_recoverer(const Segment& tail) const {
   };
   for (auto node : tail.replicas)
     if (alive(node) && (!best || cost(node) < cost(*best))) best = node;
+  bool removed = std::ranges::all_of(tail.replicas, [this](NodeId id) {
+    const auto* node = image_.nodes.find(id);
+    return !node || node->state == NodeState::kRemoved;
+  });
+  if (!removed) return best;
+  for (auto node : alive_)
+    if (!best || cost(node) < cost(*best)) best = node;
   return best;
 }
 
 void Draft::plan_open(const PartitionId& id, const Segment& tail) {
   const auto& topic = *image_.topics.find(id.topic);
   auto whole = std::min<std::size_t>(topic.replication_factor, placer_.eligible_count());
-  if (tail.replicas.size() < whole || follower_lost(tail)) ++plan_.under_replicated;
+  if (tail.replicas.size() < whole || follower_lost(tail))
+    lack(id, tail.id, intact(tail), std::max(whole, tail.replicas.size()));
   auto roll = choose_roll(id, topic, tail);
   if (!roll) return;
   ++rolls_;
@@ -267,7 +291,7 @@ void Draft::plan_repair(const PartitionId& id, const Partition& partition, const
     if (lost || !leaving.empty()) drop_copies(id, partition, {segment.id, {}, std::move(leaving)});
     return;
   }
-  ++plan_.under_replicated;
+  lack(id, segment.id, staying, whole);
   plan_copy(id, segment, leaving.empty() ? NodeId{} : leaving.front());
 }
 

@@ -18,6 +18,8 @@ namespace walrus::meta {
 
 using Nanos = std::chrono::nanoseconds;
 
+constexpr std::size_t kLackingMax = 1'000;
+
 struct Sight {
   NodeId node{};
   bool alive = false;             // it answers, and holds the cluster's newest lease
@@ -80,6 +82,7 @@ struct Roll {
   bool operator==(const Roll&) const = default;
 };
 
+// What a node still has that leaves, or that was removed or replaced while it had copies.
 struct Drain {
   NodeId node{};
   Load left{};
@@ -99,6 +102,15 @@ struct Stuck {
   bool operator==(const Stuck&) const = default;
 };
 
+// A segment that has fewer copies than it could have.
+struct UnderReplicated {
+  PartitionId partition{};
+  SegmentId segment{};
+  std::uint32_t copies = 0;  // whole, and on nodes that are alive and stay
+  std::uint32_t wanted = 0;  // as many as its topic wants, or as there are nodes for
+  bool operator==(const UnderReplicated&) const = default;
+};
+
 struct Plan {
   std::vector<Change> changes{};                                    // see commands()
   std::map<NodeId, std::vector<Recover>> recoveries{};              // by who is to
@@ -108,7 +120,8 @@ struct Plan {
   std::vector<Stuck> stuck{};
   // Tails and sealed segments that were looked at and have fewer copies than they could have.
   std::uint64_t under_replicated = 0;
-  bool searched = false;  // the search for repairs has come round
+  std::vector<UnderReplicated> lacking{};  // the first of them, up to kLackingMax
+  bool searched = false;                   // the search for repairs has come round
 };
 // The changes as commands within the limits of one.
 std::vector<Command> commands(const Plan&, Time now, const PlanLimits& = {});

@@ -154,6 +154,37 @@ TEST(Planner, gives_a_recovery_to_another_when_its_recoverer_dies) {
   EXPECT_EQ(plan.stuck.at(0).why, Stuck::Why::kUnsealable);  // one of three knows too little
 }
 
+// Until an operator has said what is to become of it, it stays in sight.
+TEST(Planner, segment_that_cannot_be_sealed_stays_reported) {
+  Controlled cluster(3);
+  auto id = first(cluster.create(1));
+  cluster.open(id, TestCluster::on({1, 2, 3}));
+  for (std::uint64_t node : {1u, 2u}) cluster.observe(node, false, 1s);
+  auto plan = cluster.plan();
+  EXPECT_EQ(plan.stuck.at(0).why, Stuck::Why::kUnsealable);
+  for (const auto& command : commands(plan, {})) apply(cluster.state, command);
+  plan = cluster.plan();
+  EXPECT_EQ(plan.recoveries[NodeId{3}].size(), 1u);
+  EXPECT_EQ(plan.stuck.at(0).why, Stuck::Why::kUnsealable);
+}
+
+// R41: somebody has to be there whom the operator tells that it is lost.
+TEST(Planner, segment_whose_nodes_are_all_removed_is_recovered_by_another) {
+  Controlled cluster(3);
+  auto id = first(cluster.create(1, 1, 1, 1));
+  cluster.open(id, TestCluster::on({1}));
+  cluster.observe(1, false, 1s);
+  EXPECT_TRUE(std::ranges::none_of(cluster.plan().changes, [](const Change& change) {
+    return std::holds_alternative<BeginSeal>(change);
+  }));  // it may come back
+  cluster.set_state(1, NodeState::kRemoved, true);
+  auto plan = cluster.plan();
+  auto begins = std::ranges::find_if(
+      plan.changes, [](const Change& change) { return std::holds_alternative<BeginSeal>(change); });
+  ASSERT_NE(begins, plan.changes.end());
+  EXPECT_NE(std::get<BeginSeal>(*begins).recoverer, NodeId{1});
+}
+
 // R42: the next segment opens on the first append.
 TEST(Planner, opens_where_appends_wait) {
   Controlled cluster(3);
@@ -182,6 +213,8 @@ TEST(Planner, rolls_without_a_lost_follower_if_there_is_another_or_after_a_while
   plan = cluster.plan();
   EXPECT_TRUE(plan.rolls.empty());  // it may come back
   EXPECT_EQ(plan.under_replicated, 1u);
+  ASSERT_EQ(plan.lacking.size(), 1u);
+  EXPECT_EQ(plan.lacking[0], (UnderReplicated{id, cluster.partition(id).tail->id, 2, 3}));
   cluster.observe(3, false, 10s);
   plan = cluster.plan();
   EXPECT_EQ(plan.rolls[NodeId{1}][0].next, TestCluster::on({1, 2}));
@@ -319,7 +352,14 @@ TEST(Planner, replacement_is_given_what_the_old_one_had) {
     cluster.done(cluster.seal_of({topic, index}, 10));
   }
   cluster.done(ReplaceNode{NodeId{3}, cluster.node(3).version, NodeId{5}, cluster.node(5).version});
+  cluster.observed.copy_bytes_per_s = 1'000;
+  auto drains = cluster.plan().drains;
+  ASSERT_EQ(drains.size(), 1u);  // its progress
+  EXPECT_EQ(drains[0].node, NodeId{3});
+  EXPECT_EQ(drains[0].left.sealed, 20u);
+  EXPECT_EQ(drains[0].finishes_in, 20s);
   cluster.settle();
+  EXPECT_TRUE(cluster.plan().drains.empty());
   EXPECT_EQ(cluster.state.load(NodeId{5}).sealed, 20u);
   EXPECT_EQ(cluster.state.load(NodeId{4}).sealed, 0u);
 }

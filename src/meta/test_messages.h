@@ -44,6 +44,7 @@ inline std::vector<Message> all_messages() {
              .stuck_total = 2,
              .under_replicated = 3,
              .searched = true},
+      Concerns{{{partition, SegmentId{1000}, 1, 3}}},
   };
 }
 

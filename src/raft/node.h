@@ -60,6 +60,7 @@ struct NodeStatus {
   Status core{};
   Membership membership{};  // in force here: the newest in the log
   Index applied = 0;        // by the Machine
+  Term applied_term = 0;    // of that entry
   std::string failure{};    // why the node is kFailed; empty: it is not
   std::string waits_for{};  // what keeps the disk from taking more: a full one, say
   std::uint64_t snapshot_bytes = 0, log_bytes_since_snapshot = 0;

@@ -210,6 +210,7 @@ NodeStatus NodeState::status() const {
   NodeStatus status{.core = core_->status(),
                     .membership = core_->membership(),
                     .applied = applied_.index,
+                    .applied_term = applied_.term,
                     .waits_for = waits_for_,
                     .snapshot_bytes = snapshot_ ? snapshot_->meta.size : 0,
                     .log_bytes_since_snapshot = bytes_since_snapshot_,

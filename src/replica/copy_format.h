@@ -33,6 +33,8 @@ std::optional<SegmentId> parse_copy_stream_name(Bytes);  // none: of no copy
 struct CopyAttributes {
   std::int64_t start = 0;
   Durability::Kind durability = Durability::kFsync;
+  // Of durability kInterval; not among the bytes: the stream's own option keeps it.
+  Millis interval{200};
   bool operator==(const CopyAttributes&) const = default;
 };
 std::string encode_attributes(const CopyAttributes&);

@@ -5,12 +5,11 @@
 namespace walrus::replica {
 namespace {
 
-constexpr Millis kInterval{200};  // of copies under the durability of that name
-
 StreamOptions stream_options(const CopyAttributes& attributes) {
   StreamOptions options;
   options.durability.kind = attributes.durability;
-  if (attributes.durability == Durability::kInterval) options.durability.interval = kInterval;
+  if (attributes.durability == Durability::kInterval)
+    options.durability.interval = attributes.interval;
   return options;
 }
 
@@ -75,6 +74,17 @@ std::int64_t CopyStore::bytes(SegmentId segment) const {
   std::int64_t bytes = 0;
   for (const auto& part : engine_.segments(of)) bytes += part.bytes;
   return bytes;
+}
+
+void CopyStore::set_interval(SegmentId segment, Millis interval) {
+  auto found = copies_.find(segment);
+  if (found == copies_.end()) return;
+  auto& one = found->second;
+  auto attributes = one.attributes;
+  if (attributes.durability != Durability::kInterval || attributes.interval == interval) return;
+  attributes.interval = interval;
+  if (one.stream && !engine_.alter(one.stream, stream_options(attributes))) return;
+  one.attributes = attributes;
 }
 
 std::optional<Payload> CopyStore::opening(SegmentId segment) const {

@@ -50,6 +50,9 @@ class CopyStore {
   std::int64_t bytes(SegmentId) const;
   log::StreamRef stream(SegmentId) const;  // null: not there
 
+  // How often a copy of durability kInterval is synced. Where that cannot be changed for now
+  // nothing happens: it may be said again.
+  void set_interval(SegmentId, Millis);
   // Makes the copy if it is not there. Its first write is durable only together with its name.
   void write(SegmentId, const CopyAttributes&, CopyWrite);
   // Tries again what waits without being woken, and looks what others have synced meanwhile.

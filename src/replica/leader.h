@@ -154,6 +154,13 @@ class Leader {
   bool knows_producers() const { return producers_known_; }
   // Whether the replica has answered for what it was sent, but for the last moments.
   bool keeps_up(NodeId) const;
+  // Whether a replica has lost its copy, or has not come further for so long though there is more.
+  bool lags(Instant now, Nanos longer_than) const {
+    return std::ranges::any_of(replicas_, [&](const Replica& one) {
+      return one.lost ||
+             (one.behind_since != Instant::max() && now - one.behind_since >= longer_than);
+    });
+  }
   // Whether a FetchReply of this segment is for this leader.
   bool waits_for(SegmentId segment) const {
     return !producers_known_ && previous_ && previous_->segment == segment;

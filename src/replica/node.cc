@@ -25,8 +25,11 @@ void Node::roll(const std::vector<meta::Roll>& work) { state_->roll(work); }
 void Node::copy(const std::vector<meta::Copy>& work) { state_->copy(work); }
 std::vector<PartitionId> Node::wanted() const { return state_->wanted(); }
 std::vector<meta::Copy> Node::copying() const { return state_->copying(); }
-void Node::accept_loss(SegmentId segment, std::string by) {
-  state_->accept_loss(segment, std::move(by));
+io::Task<SealSurvey> Node::survey(NodeId sealer, SegmentId segment) {
+  return NodeState::survey(state_, sealer, segment);
+}
+io::Task<void> Node::accept_loss(NodeId sealer, SegmentId segment, AcceptedEnd accepted) {
+  return NodeState::accept_loss(state_, sealer, segment, std::move(accepted));
 }
 
 void Node::append(PartitionId id, std::string batch, const AppendRequest& request,

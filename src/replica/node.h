@@ -95,6 +95,29 @@ struct LeaderHint {
   Nanos hands_on_until{};  // by Env::mono(): until then append() may be asked to hand on
 };
 
+// What is known of a segment that is being sealed, for an operator to look at.
+struct SealSurvey {
+  struct Copy {
+    NodeId node{};
+    bool answered = false;
+    bool removed = false;  // from the cluster: it never will
+    Knowledge knowledge = Knowledge::kLimbo;
+    Offset end{};  // it has all below
+    bool operator==(const Copy&) const = default;
+  };
+  Epoch epoch{};          // of the recovery
+  bool waits = false;     // for an operator to accept the loss
+  Offset start{}, end{};  // what survives, on one copy at least
+  Offset known{};         // acknowledged up to here at least, as far as anybody knows
+  std::vector<Copy> copies{};
+  bool operator==(const SealSurvey&) const = default;
+};
+struct AcceptedEnd {
+  Epoch epoch{};
+  Offset end{};
+  std::string by{};  // up to 255 bytes
+};
+
 struct NodeStats {
   std::uint64_t appends = 0, append_bytes = 0, appends_refused = 0;
   std::uint64_t parcels_sent = 0, parcels_received = 0, parcels_refused = 0, messages_sent = 0,
@@ -103,6 +126,7 @@ struct NodeStats {
   std::uint64_t appends_handed_on = 0;
   std::uint64_t log_starts_moved = 0;                                // by retention
   std::size_t leaders = 0, copies = 0, recoveries = 0, waiting = 0;  // now
+  std::size_t lagging = 0;  // segments written here of which a copy lags, or is lost
 };
 
 class NodeState;
@@ -131,9 +155,17 @@ class Node {
   void recover(const std::vector<meta::Recover>&);
   void roll(const std::vector<meta::Roll>&);
   void copy(const std::vector<meta::Copy>&);
-  std::vector<PartitionId> wanted() const;      // for the heartbeat
-  std::vector<meta::Copy> copying() const;      // likewise
-  void accept_loss(SegmentId, std::string by);  // an operator's word, by name (R41)
+  std::vector<PartitionId> wanted() const;  // for the heartbeat
+  std::vector<meta::Copy> copying() const;  // likewise
+
+  // ---- For an operator ----
+  // What the node that seals a segment knows of it, this one or another. kNotFound: it does not
+  // (any more, or not yet).
+  io::Task<SealSurvey> survey(NodeId sealer, SegmentId);
+  // The operator's word that what is above `end` may be lost (R41), as a survey of that epoch has
+  // shown it; recorded with its author when the segment is sealed. kMismatch: it is not as it was
+  // shown any more; kBusy: not all of its nodes have answered.
+  io::Task<void> accept_loss(NodeId sealer, SegmentId, AcceptedEnd);
 
   // ---- For the broker ----
   // One record batch v2 that record::validate() took; base offset and epoch are set here. Answers

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "replica/node_methods.h"
 #include "replica/node_state.h"
 
 namespace walrus::replica {
@@ -10,6 +11,8 @@ namespace {
 
 constexpr Nanos kClaimAgain = std::chrono::milliseconds(300);
 constexpr Nanos kStall = std::chrono::seconds(2);  // of a repair: it makes way for others
+constexpr Nanos kSurveyTimeout = std::chrono::seconds(2);
+constexpr std::size_t kAuthorBytesMax = 255;
 
 }  // namespace
 
@@ -104,6 +107,7 @@ void NodeState::apply(ImageRef image) {
     losses_.directory_below = std::max(losses_.directory_below, self->intact_from);
   auto changes = before ? image_->changes_since(before->version) : meta::Changes{.whole = true};
   if (!before) apply_first();
+  if (!recoveries_.empty() && (changes.whole || !changes.nodes.empty())) tell_removed();
   if (!changes.whole) {
     for (const auto& id : changes.partitions) learn_partition(id);
     for (const auto& topic : changes.deleted)
@@ -141,6 +145,13 @@ void NodeState::judge_ahead() {
   }
 }
 
+// Who was taken out of the cluster answers no fence any more (R19).
+void NodeState::tell_removed() {
+  image_->nodes.each([this](NodeId id, const meta::Node& node) {
+    if (node.state == meta::NodeState::kRemoved) push(Sealer::Removed{id});
+  });
+}
+
 // A recovery that an earlier life was told of is begun in an epoch of its own.
 void NodeState::apply_first() {
   image_->partitions.each([this](const PartitionId&, const meta::Partition& partition) {
@@ -163,7 +174,11 @@ void NodeState::learn_partition(const PartitionId& id) {
   const auto* partition = partition_of(id);
   if (!partition) return forget_partition(id);
   auto mine = find_mine(*partition);
-  if (mine.empty() && !parts_.contains(id)) return;
+  auto is_sealed_here = [&] {
+    return std::ranges::any_of(recoveries_,
+                               [&](const auto& one) { return one.second.partition == id; });
+  };
+  if (mine.empty() && !parts_.contains(id) && !is_sealed_here()) return;
   auto& part = parts_[id];
   auto old = std::exchange(part.mine, std::move(mine));
   auto was_tail = part.tail;
@@ -190,6 +205,11 @@ void NodeState::learn_tail(const PartitionId& id, Part& part, const meta::Partit
     if (now != SegmentId{}) tails_[now] = id;
   }
   if (now != SegmentId{} && store_->has(now)) copy_cell(now);
+  if (auto interval = interval_of(now)) {
+    store_->set_interval(now, *interval);
+    if (auto cell = copies_.find(now); cell != copies_.end())
+      cell->second.attributes.interval = *interval;
+  }
   if (part.writer != SegmentId{}) {
     bool open = tail && tail->id == part.writer && tail->state == meta::SegmentState::kOpen;
     auto& writer = writers_.at(part.writer);
@@ -387,18 +407,14 @@ void NodeState::try_recover(const meta::Recover& work) {
   }
   used_[work.segment] = tail.recovery_epoch;
   Sealer::Seal seal{.segment = to_segment(tail, *image_->topics.find(work.partition.topic)),
-                    .accept_loss = accepted_.contains(work.segment)};
+                    .accepted = std::nullopt};
+  if (auto found = accepted_.find(work.segment); found != accepted_.end())
+    seal.accepted = found->second.end.value;
   for (auto replica : tail.replicas) {
     const auto* node = image_->find_node(replica);
     if (!node || node->state == meta::NodeState::kRemoved) seal.gone.push_back(replica);
   }
   push(std::move(seal));
-}
-
-void NodeState::accept_loss(SegmentId segment, std::string by) {
-  if (stopped_) return;
-  accepted_[segment] = std::move(by);
-  push(Sealer::AcceptLoss{segment});
 }
 
 void NodeState::take_sealer(Sealer::Actions& actions) {
@@ -440,7 +456,11 @@ void NodeState::end_segment(const Sealer::Command& command) {
                   .end = Offset{end},
                   .bytes = static_cast<std::uint64_t>(store_->bytes(segment)),
                   .next = work->second.next};
-  if (command.lost) seal.loss = {Offset{std::max(command.known, end + 1)}, accepted_[segment]};
+  if (command.lost) {
+    auto word = accepted_.find(segment);
+    seal.loss = {Offset{std::max(command.known, end + 1)},
+                 word == accepted_.end() ? "" : word->second.by};
+  }
   propose(std::move(seal), [this, segment, at = command.segment](const meta::Outcome* outcome) {
     if (outcome && outcome->done()) {
       auto sealed = at;
@@ -452,6 +472,138 @@ void NodeState::end_segment(const Sealer::Command& command) {
     if (misplaced && work != recoveries_.end()) work->second.next.reset();
     refresh();
   });
+}
+
+// ---- For an operator ----
+
+Result<SealSurvey> NodeState::survey_here(SegmentId segment) const {
+  if (stopped_) return fail(Code::kClosed, "stopped");
+  auto found = sealer_.survey(segment);
+  if (!found) return fail(Code::kNotFound, "segment {} is not being sealed here", segment.value);
+  SealSurvey survey{.epoch = found->recovery,
+                    .waits = found->needs_operator,
+                    .start = Offset{found->start},
+                    .end = Offset{found->end.end},
+                    .known = Offset{found->end.known}};
+  for (const auto& one : found->told)
+    survey.copies.push_back({.node = one.replica,
+                             .answered = one.answered,
+                             .removed = one.gone,
+                             .knowledge = one.knowledge,
+                             .end = Offset{one.durable}});
+  return survey;
+}
+
+Result<void> NodeState::accept_here(SegmentId segment, AcceptedEnd accepted) {
+  WALRUS_ASSIGN(auto survey, survey_here(segment));
+  if (survey.epoch != accepted.epoch || survey.end < accepted.end)
+    return fail(Code::kMismatch, "segment {} is not as it was shown any more: look again",
+                segment.value);
+  for (const auto& copy : survey.copies)
+    if (!copy.answered && !copy.removed)
+      return fail(Code::kBusy, "node {} has not answered for segment {}", copy.node.value,
+                  segment.value);
+  log(LogLevel::kWarning, "segment_loss_accepted", segment,
+      fmt::format("{} accepts its end at {}, acknowledged was up to {} at least", accepted.by,
+                  survey.end.value, survey.known.value));
+  push(Sealer::AcceptLoss{segment, accepted.end.value});
+  accepted_[segment] = std::move(accepted);
+  return {};
+}
+
+io::Task<SealSurvey> NodeState::survey(std::shared_ptr<NodeState> self, NodeId sealer,
+                                       SegmentId segment) {
+  if (sealer == self->options_.self) co_return self->survey_here(segment);
+  std::string body;
+  append_uvarint(body, segment.value);
+  WALRUS_CO_ASSIGN(auto reply, co_await self->rpc_.call(sealer, kSegmentSurvey, std::move(body),
+                                                        {.timeout = kSurveyTimeout}));
+  co_return parse_survey(reply);
+}
+
+io::Task<std::string> NodeState::serve_survey(std::shared_ptr<NodeState> self,
+                                              net::Request request) {
+  if (!self) co_return fail(Code::kClosed, "stopped");
+  Decoder in(request.body);
+  SegmentId segment{in.uvarint().value_or(0)};
+  if (!in.ok() || !in.at_end()) co_return fail(Code::kInvalid, "a malformed survey");
+  WALRUS_CO_ASSIGN(auto survey, self->survey_here(segment));
+  co_return encode(survey);
+}
+
+io::Task<void> NodeState::accept_loss(std::shared_ptr<NodeState> self, NodeId sealer,
+                                      SegmentId segment, AcceptedEnd accepted) {
+  if (sealer == self->options_.self) co_return self->accept_here(segment, std::move(accepted));
+  std::string body;
+  append_uvarint(body, segment.value);
+  append_uvarint(body, accepted.epoch.value);
+  append_uvarint(body, static_cast<std::uint64_t>(accepted.end.value));
+  append_string(body, accepted.by);
+  WALRUS_CO_TRY(co_await self->rpc_.call(sealer, kSegmentAccept, std::move(body),
+                                         {.timeout = kSurveyTimeout}));
+  co_return Result<void>();
+}
+
+io::Task<std::string> NodeState::serve_accept(std::shared_ptr<NodeState> self,
+                                              net::Request request) {
+  if (!self) co_return fail(Code::kClosed, "stopped");
+  Decoder in(request.body);
+  SegmentId segment{in.uvarint().value_or(0)};
+  AcceptedEnd accepted{.epoch = {static_cast<std::uint32_t>(in.uvarint().value_or(0))},
+                       .end = Offset{static_cast<std::int64_t>(in.uvarint().value_or(0))}};
+  accepted.by = in.string().value_or(Bytes());
+  bool sound = in.ok() && in.at_end() && accepted.end >= Offset{} && !accepted.by.empty() &&
+               accepted.by.size() <= kAuthorBytesMax;
+  if (!sound) co_return fail(Code::kInvalid, "a malformed acceptance of a loss");
+  WALRUS_CO_TRY(self->accept_here(segment, std::move(accepted)));
+  co_return std::string();
+}
+
+std::string encode(const SealSurvey& survey) {
+  std::string to(1, survey.waits ? '\1' : '\0');
+  append_uvarint(to, survey.epoch.value);
+  for (auto offset : {survey.start, survey.end, survey.known})
+    append_uvarint(to, static_cast<std::uint64_t>(offset.value));
+  append_uvarint(to, survey.copies.size());
+  for (const auto& copy : survey.copies) {
+    append_uvarint(to, copy.node.value);
+    to.push_back(static_cast<char>((copy.answered ? 1 : 0) | (copy.removed ? 2 : 0)));
+    to.push_back(static_cast<char>(copy.knowledge));
+    append_uvarint(to, static_cast<std::uint64_t>(copy.end.value));
+  }
+  return to;
+}
+
+Result<SealSurvey> parse_survey(Bytes bytes) {
+  Decoder in(bytes);
+  auto byte = [&in](unsigned max) {
+    auto value = in.le<std::uint8_t>();
+    return value && *value <= max ? value : std::nullopt;
+  };
+  auto offset = [&in] { return Offset{static_cast<std::int64_t>(in.uvarint().value_or(0))}; };
+  SealSurvey survey;
+  bool sound = true;
+  auto waits = byte(1);
+  survey.waits = waits == 1;
+  survey.epoch.value = static_cast<std::uint32_t>(in.uvarint().value_or(0));
+  survey.start = offset();
+  survey.end = offset();
+  survey.known = offset();
+  auto left = in.uvarint().value_or(0);
+  if (!waits || left > meta::kReplicasMax) sound = false;
+  for (; sound && left > 0; --left) {
+    auto& copy = survey.copies.emplace_back();
+    copy.node.value = in.uvarint().value_or(0);
+    auto flags = byte(3), knowledge = byte(static_cast<unsigned>(Knowledge::kLimbo));
+    copy.end = offset();
+    sound = flags && knowledge && in.ok();
+    copy.answered = (flags.value_or(0) & 1) != 0;
+    copy.removed = (flags.value_or(0) & 2) != 0;
+    copy.knowledge = static_cast<Knowledge>(knowledge.value_or(0));
+  }
+  if (!sound || !in.ok() || !in.at_end())
+    return fail(Code::kCorrupt, "a malformed survey of a segment");
+  return survey;
 }
 
 // ---- Sealed copies ----

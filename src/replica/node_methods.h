@@ -7,10 +7,15 @@
 //   kSegmentFind    call: segment uvarint | time in ms, zigzag; the reply is the offset of the
 //   first
 //                   record that is not older, and 1 more, uvarint; 0: there is none
+//   kSegmentSurvey  call: segment uvarint; the reply is what is known of one that is sealed there:
+//                   waits u8 | epoch | start | end | known | count, uvarint, and for each copy
+//                   node uvarint | flags u8 (1 answered, 2 removed) | knowledge u8 | end uvarint
+//   kSegmentAccept  call: segment | epoch | end, uvarint | by whom, string; the reply is empty
 
 #include <algorithm>
 
 #include "net/rpc.h"
+#include "replica/node.h"
 
 namespace walrus::replica {
 
@@ -18,6 +23,11 @@ constexpr net::Method kSegmentParcel{0x310};
 constexpr net::Method kSegmentRead{0x311};
 constexpr net::Method kSegmentFind{0x312};
 constexpr net::Method kHandedAppends{0x313};
+constexpr net::Method kSegmentSurvey{0x314};
+constexpr net::Method kSegmentAccept{0x315};
+
+std::string encode(const SealSurvey&);
+Result<SealSurvey> parse_survey(Bytes);  // kCorrupt
 
 // Connections that carry batches of up to `batch_bytes_max`: a message that holds one and the
 // producer state beside it, several of them under way.

@@ -14,6 +14,7 @@ constexpr Nanos kLook = std::chrono::milliseconds(50);
 constexpr Nanos kSurvey = std::chrono::seconds(1);  // of all that is here, which may be much
 constexpr Nanos kSendTimeout = std::chrono::seconds(2);
 constexpr Nanos kCopyIdle = std::chrono::seconds(5);  // then its core goes from memory
+constexpr Nanos kLags = std::chrono::seconds(1);      // without progress: a copy that is told of
 constexpr int kRounds = 32;                           // of one turn
 constexpr std::size_t kControlParcelBytes = 32 << 10;
 constexpr std::size_t kMessageBytes = 96;  // of a message without a run, at most
@@ -80,6 +81,12 @@ Result<void> NodeState::start() {
   });
   rpc_.handle(kHandedAppends, [self](net::Request request) -> io::Task<std::string> {
     return serve_handed(self.lock(), std::move(request));
+  });
+  rpc_.handle(kSegmentSurvey, [self](net::Request request) -> io::Task<std::string> {
+    return serve_survey(self.lock(), std::move(request));
+  });
+  rpc_.handle(kSegmentAccept, [self](net::Request request) -> io::Task<std::string> {
+    return serve_accept(self.lock(), std::move(request));
   });
   look_at_ = env_.mono() + kLook;
   retain_at_ = env_.mono() + options_.limits.retain_every;
@@ -415,6 +422,16 @@ bool NodeState::may_hold(SegmentId segment) const {
   return tails_.contains(segment) || segment >= image_->next_segment;
 }
 
+// How often its topic wants it synced, where that is known here (yet).
+std::optional<Millis> NodeState::interval_of(SegmentId segment) const {
+  auto tail = tails_.find(segment);
+  const auto* topic = tail == tails_.end() ? nullptr : image_->topics.find(tail->second.topic);
+  if (!topic) return std::nullopt;
+  auto durability = durability_of(*topic);
+  if (durability.kind != Durability::kInterval) return std::nullopt;
+  return durability.interval;
+}
+
 void NodeState::route(Message&& message) {
   auto segment = message.segment;
   if (std::holds_alternative<ReplicateReply>(message.body)) {
@@ -446,6 +463,7 @@ void NodeState::route(Message&& message) {
     else return;
     if (!may_hold(segment) || orphans_.contains(segment)) return;
     if (!tails_.contains(segment)) ahead_.insert(segment);
+    if (auto interval = interval_of(segment)) attributes.interval = *interval;
     copy = &make_copy(segment, attributes, std::nullopt);
   }
   push(segment, *copy, Follower::Receive{std::move(message)});
@@ -552,6 +570,8 @@ NodeStats NodeState::stats() const {
   stats.copies = copies_.size();
   stats.recoveries = sealer_.size();
   stats.waiting = waiting_count_;
+  for (const auto& [segment, cell] : writers_)
+    stats.lagging += cell.core->lags(env_.mono(), kLags) ? 1 : 0;
   return stats;
 }
 

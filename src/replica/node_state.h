@@ -42,7 +42,9 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   bool begun() const { return image_ != nullptr; }
   std::vector<PartitionId> wanted() const;
   std::vector<meta::Copy> copying() const;
-  void accept_loss(SegmentId, std::string by);
+  static io::Task<SealSurvey> survey(std::shared_ptr<NodeState>, NodeId sealer, SegmentId);
+  static io::Task<void> accept_loss(std::shared_ptr<NodeState>, NodeId sealer, SegmentId,
+                                    AcceptedEnd);
   void append(PartitionId, std::string batch, const AppendRequest&, AppendDone);
   void confirm(PartitionId, ConfirmDone);
   static io::Task<log::Fetched> fetch(std::shared_ptr<NodeState>, PartitionId, Offset,
@@ -157,6 +159,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   CopyCell* copy_cell(SegmentId);  // opened if it is stored; null: not here
   CopyCell& make_copy(SegmentId, const CopyAttributes&, const std::optional<Copy>&);
   bool may_hold(SegmentId) const;
+  std::optional<Millis> interval_of(SegmentId) const;
   void close_copy(SegmentId);
   void happened(SegmentId, Follower::Event);
 
@@ -165,6 +168,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   void apply(ImageRef);
   void apply_first();
   void judge_ahead();
+  void tell_removed();
   void learn_partition(const PartitionId&);
   void forget_partition(const PartitionId&);
   void learn_tail(const PartitionId&, Part&, const meta::Partition&);
@@ -182,6 +186,10 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   }
   Error unknown_partition() const;
   static boost::asio::awaitable<void> sweep(std::shared_ptr<NodeState>);
+  Result<SealSurvey> survey_here(SegmentId) const;
+  Result<void> accept_here(SegmentId, AcceptedEnd);
+  static io::Task<std::string> serve_survey(std::shared_ptr<NodeState>, net::Request);
+  static io::Task<std::string> serve_accept(std::shared_ptr<NodeState>, net::Request);
   void recover_own(SegmentId, const PartitionId&);
   void try_recover(const meta::Recover&);
   void take_sealer(Sealer::Actions&);
@@ -267,7 +275,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   std::set<SegmentId> ahead_{};  // copies begun before an image told of their segments
   std::map<SegmentId, meta::Recover> recoveries_{};
   std::map<SegmentId, Epoch> used_{};  // recovery epochs that were used, or are of an earlier life
-  std::map<SegmentId, std::string> accepted_{};  // losses, by whom
+  std::map<SegmentId, AcceptedEnd> accepted_{};  // losses
   std::map<SegmentId, Instant> claimed_at_{};
   std::set<SegmentId> closing_{};   // writers that have ended theirs, until metadata knows
   std::set<PartitionId> hungry_{};  // where appends wait

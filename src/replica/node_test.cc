@@ -655,5 +655,131 @@ TEST_F(HandOnTest, what_was_given_to_a_node_that_dies_is_unknown) {
   EXPECT_EQ((*answer)->refusal, Refusal::kUnknown);
 }
 
+TEST_F(NodeTest, copies_are_synced_as_often_as_their_topic_says) {
+  begin(8, 3);
+  PartitionId id{nodes_->create("often", 1, 3, {{"walrus.durability", "interval=20"}}), 0};
+  append(id, "v");
+  auto name = copy_stream_name(nodes_->state().partitions.find(id)->tail->id);
+  for (auto& process : nodes_->processes()) {
+    EXPECT_TRUE(until([&] {
+      auto stream = process.engine->find(name);
+      auto info = stream ? process.engine->info(*stream)
+                         : Result<StreamInfo>(fail(Code::kNotFound, "not yet"));
+      return info && info->options.durability.kind == Durability::kInterval &&
+             info->options.durability.interval == Millis(20);
+    })) << "node "
+        << process.place + 1;
+  }
+}
+
+TEST(SealSurveyCode, encodes_to_the_golden_bytes_and_back) {
+  const SealSurvey survey{.epoch = Epoch{5},
+                          .waits = true,
+                          .start = Offset{1},
+                          .end = Offset{300},
+                          .known = Offset{301},
+                          .copies = {{NodeId{2}, true, false, Knowledge::kTorn, Offset{300}},
+                                     {NodeId{3}, false, true, Knowledge::kLimbo, Offset{1}}}};
+  const std::string bytes(
+      "\x01\x05\x01\xac\x02\xad\x02\x02"
+      "\x02\x01\x01\xac\x02"
+      "\x03\x02\x02\x01",
+      17);
+  EXPECT_EQ(encode(survey), bytes);
+  EXPECT_EQ(*parse_survey(bytes), survey);
+  for (std::size_t size = 0; size < bytes.size(); ++size)
+    EXPECT_FALSE(parse_survey(Bytes(bytes).substr(0, size))) << size;
+  EXPECT_FALSE(parse_survey(bytes + "x"));
+  auto many = bytes;
+  many[7] = 100;  // copies of one segment
+  EXPECT_FALSE(parse_survey(many));
+}
+
+// R41: of what its only node had nothing survives, and an operator says so, at any node.
+TEST_F(NodeTest, loss_is_accepted_at_any_node_and_recorded) {
+  begin(6, 3);
+  PartitionId id{nodes_->create("single", 1, 1), 0};
+  append(id, "gone");
+  auto lost = leader(id);
+  auto segment = nodes_->state().partitions.find(id)->tail->id;
+  nodes_->crash(lost, io::CrashKind::kPowerCut);
+  auto asked = (lost + 1) % 3;
+  auto ask = [&]() -> Result<SealSurvey> {
+    const auto& tail = nodes_->state().partitions.find(id)->tail;
+    if (!tail || tail->state != meta::SegmentState::kSealing)
+      return fail(Code::kNotFound, "it is not being sealed");
+    return nodes_->await(asked, nodes_->node(asked).survey(tail->recoverer, segment));
+  };
+  EXPECT_FALSE(ask());  // it may come back
+  NodeId node{lost + 1};
+  auto removed = nodes_->change(meta::SetNodeState{node, nodes_->state().nodes.find(node)->version,
+                                                   meta::NodeState::kRemoved, true});
+  ASSERT_TRUE(removed.done());
+  Result<SealSurvey> survey = ask();
+  for (int i = 0; i < 100 && !(survey && survey->waits); ++i) {
+    nodes_->world().run_for(20ms);
+    survey = ask();
+  }
+  ASSERT_TRUE(survey) << survey.error().message;
+  EXPECT_TRUE(survey->waits);
+  EXPECT_EQ(survey->end, Offset{0});
+  ASSERT_EQ(survey->copies.size(), 1u);
+  EXPECT_TRUE(survey->copies[0].removed);
+  auto sealer = nodes_->state().partitions.find(id)->tail->recoverer;
+  auto accept = [&](Epoch epoch) {
+    return nodes_->await(
+        asked, nodes_->node(asked).accept_loss(sealer, segment, {epoch, survey->end, "alice"}));
+  };
+  EXPECT_EQ(accept(Epoch{survey->epoch.value + 1}).error().code, Code::kMismatch);
+  auto accepted = accept(survey->epoch);
+  ASSERT_TRUE(accepted) << accepted.error().message;
+  EXPECT_TRUE(until([&] { return nodes_->state().partitions.find(id)->losses_total == 1; }));
+  EXPECT_EQ(nodes_->state().partitions.find(id)->losses[0].accepted_by, "alice");
+  EXPECT_EQ(append(id, "new"), 0);
+}
+
+// Removed while its answer is waited for, a node counts as having answered (R19).
+TEST_F(NodeTest, node_that_is_removed_meanwhile_is_waited_for_no_more) {
+  begin(7, 3);
+  PartitionId id{nodes_->create("orders", 1, 3), 0};
+  append(id, "kept");
+  auto leads = leader(id);
+  std::size_t silent = (leads + 1) % 3, left = (leads + 2) % 3;
+  ASSERT_TRUE(until([&] { return nodes_->node(left).bounds(id)->high_watermark.value == 1; }));
+  nodes_->crash(leads, io::CrashKind::kKill);
+  nodes_->crash(silent, io::CrashKind::kKill);
+  ASSERT_TRUE(until([&] {
+    const auto& tail = nodes_->state().partitions.find(id)->tail;
+    return tail && tail->recoverer == NodeId{left + 1};
+  }));
+  auto segment = nodes_->state().partitions.find(id)->tail->id;
+  auto ask = [&] {
+    return nodes_->await(left, nodes_->node(left).survey(NodeId{left + 1}, segment));
+  };
+  ASSERT_TRUE(until([&] { return nodes_->node(left).stats().recoveries == 1; }));
+  nodes_->world().run_for(500ms);
+  auto survey = ask();
+  ASSERT_TRUE(survey) << survey.error().message;
+  EXPECT_FALSE(survey->waits);
+  EXPECT_EQ(survey->end, Offset{1});
+  auto early = nodes_->await(left, nodes_->node(left).accept_loss(NodeId{left + 1}, segment,
+                                                                  {survey->epoch, {}, "alice"}));
+  EXPECT_EQ(early.error().code, Code::kBusy);
+  for (auto place : {leads, silent}) {
+    NodeId node{place + 1};
+    nodes_->change(meta::SetNodeState{node, nodes_->state().nodes.find(node)->version,
+                                      meta::NodeState::kRemoved, true});
+  }
+  nodes_->world().run_for(500ms);
+  survey = ask();
+  ASSERT_TRUE(survey) << survey.error().message;
+  EXPECT_TRUE(survey->waits);
+  ASSERT_TRUE(
+      nodes_->await(left, nodes_->node(left).accept_loss(NodeId{left + 1}, segment,
+                                                         {survey->epoch, survey->end, "alice"})));
+  EXPECT_TRUE(until([&] { return nodes_->state().partitions.find(id)->losses_total == 1; }));
+  EXPECT_EQ(nodes_->state().partitions.find(id)->sealed_end, Offset{1});
+}
+
 }  // namespace
 }  // namespace walrus::replica

@@ -57,6 +57,24 @@ void Sealer::step(Instant now, std::span<Event> events, Actions& out) {
   out_ = nullptr;
 }
 
+std::optional<Sealer::Survey> Sealer::survey(SegmentId id) const {
+  auto found = tasks_.find(id);
+  if (found == tasks_.end() || found->second.phase == Phase::kClaim) return std::nullopt;
+  const auto& task = found->second;
+  Survey survey{.recovery = task.segment.recovery,
+                .start = task.segment.start,
+                .end = decide_end(task.segment.start, task.segment.cover(), task.told),
+                .told = task.told};
+  survey.needs_operator = survey.end.kind == End::kLost && task.end.kind == End::kWait;
+  survey.end.end = survey.end.known = task.segment.start;
+  for (const auto& one : task.told) {
+    if (!one.answered) continue;
+    survey.end.end = std::max(survey.end.end, one.durable);
+    survey.end.known = std::max({survey.end.known, one.watermark, one.durable});
+  }
+  return survey;
+}
+
 void Sealer::send(const Task& task, NodeId to, wire::peer::SegmentBody body) {
   out_->messages.push_back(
       {options_.self, to, task.segment.id, task.segment.recovery, std::move(body)});
@@ -73,7 +91,7 @@ void Sealer::handle(Seal& event) {
   if (event.segment.state == SegmentState::kSealed || tasks_.size() >= options_.segments_max)
     return;
   if (tasks_.contains(event.segment.id)) return;
-  Task task{.segment = std::move(event.segment), .accept_loss = event.accept_loss};
+  Task task{.segment = std::move(event.segment), .accepted = event.accepted};
   for (auto id : task.segment.replicas) {
     bool gone = std::ranges::find(event.gone, id) != event.gone.end();
     task.told.push_back({.replica = id,
@@ -87,7 +105,12 @@ void Sealer::handle(Seal& event) {
 
 void Sealer::handle(AcceptLoss& event) {
   auto found = tasks_.find(event.segment);
-  if (found != tasks_.end()) found->second.accept_loss = true;
+  if (found != tasks_.end()) found->second.accepted = event.end_min;
+}
+
+void Sealer::handle(Removed& event) {
+  for (auto& [id, task] : tasks_)
+    if (auto* one = find(task.told, event.node)) one->gone = true;
 }
 
 void Sealer::handle(Decided& event) {
@@ -142,7 +165,8 @@ void Sealer::fence(Task& task) {
 // Every later answer may move the end: a longer copy that comes in time is recovered, too.
 void Sealer::decide(Task& task) {
   task.end = decide_end(task.segment.start, task.segment.cover(), task.told);
-  if (task.end.kind != End::kLost || task.accept_loss) return;
+  if (task.end.kind != End::kLost) return;
+  if (task.accepted && task.end.end >= *task.accepted) return;
   if (task.segment.durability != Durability::kFsync) return;
   task.end.kind = End::kWait;
   if (task.blocked_told) return;

@@ -68,7 +68,7 @@ class Sealer {
   struct Seal {
     Segment segment{};  // as metadata has it: open or sealing
     std::vector<NodeId> gone{};
-    bool accept_loss = false;  // an operator's word (R41)
+    std::optional<std::int64_t> accepted{};  // see AcceptLoss
   };
   // What became of a Command: whether it took effect, and how metadata has the segment now.
   struct Decided {
@@ -78,10 +78,16 @@ class Sealer {
   struct Learned {  // metadata has the segment so; it may be another's turn
     Segment segment{};
   };
+  // An operator's word (R41): what lies above the end may be lost, if it is no lower than this.
   struct AcceptLoss {
     SegmentId segment{};
+    std::int64_t end_min = 0;
   };
-  using Event = std::variant<Tick, Receive, Seal, Decided, Learned, AcceptLoss>;
+  // An operator took the node out of the cluster: unknown, and answered (R19).
+  struct Removed {
+    NodeId node{};
+  };
+  using Event = std::variant<Tick, Receive, Seal, Decided, Learned, AcceptLoss, Removed>;
 
   // ---- Actions ----
   struct Command {
@@ -110,17 +116,28 @@ class Sealer {
     void clear();
   };
 
+  // What is known of one segment so far.
+  struct Survey {
+    Epoch recovery{};
+    std::int64_t start = 0;
+    End end{};  // kLost: it is an operator's to say so, if the durability is fsync
+    bool needs_operator = false;
+    std::vector<Told> told{};
+  };
+
   explicit Sealer(const Options& options) : options_(options) {}
   void step(Instant now, std::span<Event>, Actions&);
   bool has(SegmentId id) const { return tasks_.contains(id); }
   std::size_t size() const { return tasks_.size(); }
+  std::optional<Survey> survey(SegmentId) const;  // none: it is not being sealed here
 
  private:
   enum class Phase : std::uint8_t { kClaim, kFence, kEnd };
   struct Task {
     Segment segment{};
     Phase phase = Phase::kClaim;
-    bool accept_loss = false, blocked_told = false;
+    bool blocked_told = false;
+    std::optional<std::int64_t> accepted{};
     std::vector<Told> told{};
     End end{};
     Instant acted_at{};  // commands and fences are repeated after Options::retry
@@ -134,6 +151,7 @@ class Sealer {
   void handle(Decided&);
   void handle(Learned&);
   void handle(AcceptLoss&);
+  void handle(Removed&);
   void on(Task&, const Message&, FenceReply&);
   void on(Task&, const Message&, const ReplicateReply&);
 

@@ -102,5 +102,50 @@ TEST_F(SealerTest, writes_back_before_it_ends_and_waits_for_nobody_who_hangs) {
   EXPECT_EQ(actions_.commands[0].end, 3);
 }
 
+// R41: an operator's word counts for what was shown, and for nothing less.
+TEST_F(SealerTest, seals_what_survives_on_an_operators_word) {
+  begin();
+  fenced(1, 3);
+  step(Sealer::Receive{{NodeId{2}, kRecoverer, kSegment, Epoch{2},
+                        FenceReply{.promised = {2}, .knowledge = Knowledge::kLimbo}}});
+  auto survey = sealer_.survey(kSegment);
+  ASSERT_TRUE(survey.has_value());
+  EXPECT_FALSE(survey->needs_operator);  // node 3 may know more
+  step(Sealer::Removed{NodeId{3}});
+  ASSERT_EQ(actions_.blocked.size(), 1u);
+  survey = sealer_.survey(kSegment);
+  EXPECT_TRUE(survey->needs_operator);
+  EXPECT_EQ(survey->recovery, Epoch{2});
+  EXPECT_EQ(survey->end.end, 3);
+  EXPECT_TRUE(survey->told.at(2).gone);
+  step(Sealer::AcceptLoss{kSegment, 4});
+  EXPECT_TRUE(actions_.messages.empty());  // less survives than was accepted
+  EXPECT_TRUE(sealer_.survey(kSegment)->needs_operator);
+  step(Sealer::AcceptLoss{kSegment, 3});
+  ASSERT_EQ(actions_.messages.size(), 1u);  // the other one is made whole first
+  step(
+      Sealer::Receive{{NodeId{2}, kRecoverer, kSegment, Epoch{2},
+                       FenceReply{.promised = {2}, .knowledge = Knowledge::kLimbo, .durable = 3}}});
+  ASSERT_EQ(actions_.commands.size(), 1u);
+  EXPECT_TRUE(actions_.commands[0].lost);
+  EXPECT_EQ(actions_.commands[0].end, 3);
+}
+
+TEST_F(SealerTest, of_nodes_that_are_all_removed_nothing_survives) {
+  begin();
+  for (std::uint64_t node : {1u, 2u, 3u}) step(Sealer::Removed{NodeId{node}});
+  EXPECT_TRUE(sealer_.survey(kSegment)->needs_operator);
+  step(Sealer::AcceptLoss{kSegment, 0});
+  ASSERT_EQ(actions_.commands.size(), 1u);
+  EXPECT_EQ(actions_.commands[0].end, 0);
+  EXPECT_TRUE(actions_.commands[0].lost);
+}
+
+TEST_F(SealerTest, says_nothing_of_what_it_does_not_seal) {
+  EXPECT_FALSE(sealer_.survey(kSegment));
+  step(Sealer::Seal{.segment = three_replicas()});
+  EXPECT_FALSE(sealer_.survey(kSegment));  // nobody was asked yet
+}
+
 }  // namespace
 }  // namespace walrus::replica

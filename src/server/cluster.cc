@@ -27,25 +27,108 @@ Result<std::string> advertised(const std::string& advertise, const std::string& 
 
 }  // namespace
 
-// What an operator sees of it; set as of a moment ago.
+// What an operator sees of it; set as of a moment ago. What the controller alone knows is 0 on
+// other nodes, so that the greatest of all nodes is the cluster's.
 struct Cluster::Gauges {
-  explicit Gauges(Metrics& metrics)
-      : leads_metadata(
-            metrics.gauge({"walrus_metadata_leads", "1 on the node that leads the metadata."})),
-        quorum(metrics.gauge(
-            {"walrus_metadata_reachable", "1 while the node holds a lease from the metadata."})),
-        applied(metrics.gauge({"walrus_metadata_applied", "Index of the last applied command."})),
-        nodes(metrics.gauge({"walrus_cluster_nodes", "Nodes that are not removed."})),
-        leaders(metrics.gauge({"walrus_replica_leaders", "Segments that this node writes."})),
-        copies(metrics.gauge({"walrus_replica_copies", "Copies of segments on this node."})),
-        waiting(metrics.gauge(
-            {"walrus_replica_waiting", "Appends that wait for a segment or for other nodes."})),
-        recoveries(metrics.gauge(
-            {"walrus_replica_recoveries", "Segments of dead writers that this node is sealing."})),
-        links(metrics.gauge({"walrus_peer_links", "Connections to other nodes."})) {}
-  Gauge &leads_metadata, &quorum, &applied, &nodes, &leaders, &copies, &waiting, &recoveries,
-      &links;
+  explicit Gauges(Metrics& metrics) {
+    auto gauge = [&metrics](Bytes name, Bytes help) { return &metrics.gauge({name, help}); };
+    auto counter = [&metrics](Bytes name, Bytes help, Bytes unit = "") {
+      return &metrics.counter({name, help, unit});
+    };
+    leads_metadata = gauge("walrus_metadata_leads", "1 on the node that leads the metadata.");
+    quorum =
+        gauge("walrus_metadata_reachable", "1 while the node holds a lease from the metadata.");
+    votes = gauge("walrus_metadata_votes", "1 on nodes that vote on the metadata.");
+    term = gauge("walrus_metadata_term", "Term of the metadata's leader; rises with elections.");
+    committed = gauge("walrus_metadata_committed", "Index of the last command that is decided.");
+    applied = gauge("walrus_metadata_applied", "Index of the last applied command.");
+    nodes = gauge("walrus_cluster_nodes", "Nodes that are not removed.");
+    alive = gauge("walrus_cluster_nodes_alive", "Nodes that answer the controller, told by it.");
+    under_replicated = gauge("walrus_cluster_under_replicated",
+                             "Segments with fewer copies than they should have, told by the "
+                             "controller.");
+    stuck = gauge("walrus_cluster_stuck",
+                  "Partitions and segments that wait for nodes or an operator, told by the "
+                  "controller.");
+    draining = gauge("walrus_cluster_draining_segments",
+                     "Copies that have yet to leave nodes that go, told by the controller.");
+    losses = gauge("walrus_cluster_losses", "Times that acknowledged records were given up.");
+    leaders = gauge("walrus_replica_leaders", "Segments that this node writes.");
+    lagging = gauge("walrus_replica_lagging",
+                    "Segments that this node writes of which a copy has not come further for 1 s.");
+    copies = gauge("walrus_replica_copies", "Copies of segments on this node.");
+    waiting =
+        gauge("walrus_replica_waiting", "Appends that wait for a segment or for other nodes.");
+    recoveries =
+        gauge("walrus_replica_recoveries", "Segments of dead writers that this node is sealing.");
+    links = gauge("walrus_peer_links", "Connections to other nodes.");
+    appends = counter("walrus_replica_appends", "Batches that this node was given to write.");
+    refused = counter("walrus_replica_appends_refused", "Batches that it did not take.");
+    messages = counter("walrus_replica_messages", "Messages of segments to other nodes.");
+    repaired = counter("walrus_replica_repaired", "Fetched to make copies whole.", "bytes");
+    remote = counter("walrus_replica_remote_reads", "Reads that another node's copy served.");
+  }
+  void set(const meta::State&);
+  void set(const meta::MemberStatus&);
+  void set(const std::optional<meta::Health>&);
+  void set(const replica::NodeStats&);
+
+  Gauge *leads_metadata, *quorum, *votes, *term, *committed, *applied, *nodes, *alive,
+      *under_replicated, *stuck, *draining, *losses, *leaders, *lagging, *copies, *waiting,
+      *recoveries, *links;
+  Counter *appends, *refused, *messages, *repaired, *remote;
+  replica::NodeStats counted{};              // of the counters
+  std::optional<meta::Version> losses_of{};  // that `losses` was counted of
 };
+
+void Cluster::Gauges::set(const meta::State& image) {
+  std::int64_t present = 0;
+  image.nodes.each([&present](NodeId, const meta::Node& node) {
+    if (node.state != meta::NodeState::kRemoved) ++present;
+  });
+  nodes->set(present);
+  if (losses_of == image.version) return;
+  losses_of = image.version;
+  std::uint64_t lost = 0;
+  image.partitions.each([&lost](const PartitionId&, const meta::Partition& partition) {
+    lost += partition.losses_total;
+  });
+  losses->set(static_cast<std::int64_t>(lost));
+}
+
+void Cluster::Gauges::set(const meta::MemberStatus& status) {
+  leads_metadata->set(status.leads ? 1 : 0);
+  votes->set(status.voter ? 1 : 0);
+  term->set(static_cast<std::int64_t>(status.term));
+  committed->set(static_cast<std::int64_t>(status.commit));
+  applied->set(static_cast<std::int64_t>(status.applied));
+}
+
+void Cluster::Gauges::set(const std::optional<meta::Health>& health) {
+  std::uint64_t living = 0, leaving = 0;
+  if (health) {
+    for (const auto& sight : health->nodes) living += sight.alive ? 1 : 0;
+    for (const auto& drain : health->drains) leaving += drain.left.tails + drain.left.sealed;
+  }
+  alive->set(static_cast<std::int64_t>(living));
+  draining->set(static_cast<std::int64_t>(leaving));
+  under_replicated->set(health ? static_cast<std::int64_t>(health->under_replicated) : 0);
+  stuck->set(health ? static_cast<std::int64_t>(health->stuck_total) : 0);
+}
+
+void Cluster::Gauges::set(const replica::NodeStats& stats) {
+  leaders->set(static_cast<std::int64_t>(stats.leaders));
+  lagging->set(static_cast<std::int64_t>(stats.lagging));
+  copies->set(static_cast<std::int64_t>(stats.copies));
+  waiting->set(static_cast<std::int64_t>(stats.waiting));
+  recoveries->set(static_cast<std::int64_t>(stats.recoveries));
+  appends->add(stats.appends - counted.appends);
+  refused->add(stats.appends_refused - counted.appends_refused);
+  messages->add(stats.messages_sent - counted.messages_sent);
+  repaired->add(stats.repaired_bytes - counted.repaired_bytes);
+  remote->add(stats.remote_reads - counted.remote_reads);
+  counted = stats;
+}
 
 Cluster::Cluster(const ClusterParts& parts, ClusterOptions options, meta::Identity identity)
     : parts_(parts),
@@ -147,6 +230,7 @@ void Cluster::look_once() {
   const auto stats = node_->stats();
   const bool reachable = status.leased_until > parts_.env.mono();
   has_quorum_.store(reachable);
+  leads_metadata_.store(status.leader.value);
   if (registered_) member_->copying(node_->copying(), stats.repaired_bytes);
   if (!status.failure.empty()) {
     const LockGuard guard(lock_);
@@ -154,19 +238,12 @@ void Cluster::look_once() {
       log_line(parts_.log, LogLevel::kError, "node_failed", {{"why", status.failure}});
     failure_ = status.failure;
   }
-  std::int64_t nodes = 0;
-  member_->image()->nodes.each([&nodes](NodeId, const meta::Node& node) {
-    if (node.state != meta::NodeState::kRemoved) ++nodes;
-  });
-  gauges_->leads_metadata.set(status.leads ? 1 : 0);
-  gauges_->quorum.set(reachable ? 1 : 0);
-  gauges_->applied.set(static_cast<std::int64_t>(status.applied));
-  gauges_->nodes.set(nodes);
-  gauges_->leaders.set(static_cast<std::int64_t>(stats.leaders));
-  gauges_->copies.set(static_cast<std::int64_t>(stats.copies));
-  gauges_->waiting.set(static_cast<std::int64_t>(stats.waiting));
-  gauges_->recoveries.set(static_cast<std::int64_t>(stats.recoveries));
-  gauges_->links.set(static_cast<std::int64_t>(rpc_->stats().links));
+  gauges_->set(*member_->image());
+  gauges_->set(status);
+  gauges_->set(member_->own_health());
+  gauges_->set(stats);
+  gauges_->quorum->set(reachable ? 1 : 0);
+  gauges_->links->set(static_cast<std::int64_t>(rpc_->stats().links));
 }
 
 Result<void> Cluster::failure() const {

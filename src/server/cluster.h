@@ -75,8 +75,10 @@ class Cluster {
   std::shared_ptr<const meta::State> image() const { return image_.load(); }
   // Any thread: why this node takes part no more, for good; a process that is started again may.
   Result<void> failure() const;
-  // Any thread: whether the metadata is within reach, as of a moment ago.
+  // Any thread, as of a moment ago: whether the metadata is within reach; who leads it, 0: nobody
+  // is known.
   bool has_quorum() const { return has_quorum_.load(); }
+  NodeId leads_metadata() const { return NodeId{leads_metadata_.load()}; }
 
  private:
   // What the copies ask of metadata, asked of the member.
@@ -112,6 +114,7 @@ class Cluster {
   bool registered_ = false, stopped_ = false;
   std::atomic<std::shared_ptr<const meta::State>> image_{std::make_shared<const meta::State>()};
   std::atomic<bool> has_quorum_{false};
+  std::atomic<std::uint64_t> leads_metadata_{0};
   mutable Lock lock_;
   std::string failure_;  // under lock_
   std::unique_ptr<Gauges> gauges_;

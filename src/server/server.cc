@@ -121,7 +121,8 @@ Result<void> Server::bind() {
   if (cluster_) {
     route(native.session.forwarding);
     native.session.cluster = {.loop = loops_[0].get(),
-                              .member = [cluster = cluster_.get()] { return cluster->member(); }};
+                              .member = [cluster = cluster_.get()] { return cluster->member(); },
+                              .bridge = bridge_};
   }
   WALRUS_ASSIGN(native_, frontend::native::NativeServer::listen(*broker_, metrics_, native));
   if (!options_.kafka.listen.empty()) WALRUS_TRY(bind_kafka());
@@ -146,6 +147,8 @@ Result<void> Server::bind_kafka() {
     node.want = [this](const PartitionId& partition) {
       loops_[0]->post([this, partition] { cluster_->metadata().want({partition}); });
     };
+    node.leads_metadata = [cluster = cluster_.get()] { return cluster->leads_metadata(); };
+    add_operations(node);
     node.coordinator_of = [this](io::Loop& here, std::string group, io::Nanos timeout) {
       return owners_->coordinator_of(here, std::move(group), timeout);
     };

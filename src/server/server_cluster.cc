@@ -2,6 +2,8 @@
 
 #include "base/check.h"
 #include "broker/cluster/cluster_catalogue.h"
+#include "broker/cluster/seals.h"
+#include "broker/run_on.h"
 #include "server/cluster_directory.h"
 #include "server/server.h"
 
@@ -60,8 +62,8 @@ io::Task<void> Server::compose_cluster(Server* server, meta::Identity identity) 
   WALRUS_CO_ASSIGN(server->cluster_,
                    Cluster::start(parts, server->options_.cluster, std::move(identity)));
   auto& cluster = *server->cluster_;
-  server->bridge_ = broker::Bridge::make(
-      {parts.env, parts.loop, parts.engine, cluster.node(), cluster.metadata(), cluster.self()});
+  server->bridge_ = broker::Bridge::make({parts.env, parts.loop, parts.engine, cluster.rpc(),
+                                          cluster.node(), cluster.metadata(), cluster.self()});
   cluster.on_image(
       [bridge = server->bridge_](const replica::ImageRef& image) { bridge->learned(image); });
   WALRUS_CO_TRY(server->compose(std::make_unique<broker::ClusterCatalogue>(
@@ -92,6 +94,29 @@ void Server::route(frontend::native::Forwarding& forwarding) {
   forwarding.coordinator_of = [this](io::Loop& here, std::string group, io::Nanos timeout) {
     return owners_->coordinator_of(here, std::move(group), timeout);
   };
+  forwarding.coordinators = [this](io::Loop& here, io::Nanos timeout) {
+    return owners_->coordinators(here, timeout);
+  };
+}
+
+// What Kafka's clients may ask of the whole cluster.
+void Server::add_operations(frontend::kafka::NodeOptions& node) {
+  node.accept_loss = [bridge = bridge_](io::Loop& here, PartitionId id, std::string by) {
+    return broker::run_on<void>(here, bridge->loop(), [bridge, id, by = std::move(by)] {
+      return broker::accept_any_loss(bridge, id, by);
+    });
+  };
+  node.copies = [this](io::Loop& here) {
+    return broker::run_on<std::vector<meta::Copy>>(here, *loops_[0],
+                                                   [this] { return copies_under_way(this); });
+  };
+}
+
+io::Task<std::vector<meta::Copy>> Server::copies_under_way(Server* server) {
+  auto member = server->cluster_->member();
+  if (!member) co_return fail(Code::kBusy, "not a node of the cluster yet");
+  WALRUS_CO_ASSIGN(auto health, co_await member->health());
+  co_return std::move(health.copies);
 }
 
 Result<void> Server::await_registered() {

@@ -3,7 +3,8 @@
 // writers of this node (replica::Node) and the metadata.
 //
 // Threads: what says so is for any thread, everything else is for the cluster's loop. The loop and
-// the engine outlive it, node and metadata until stop(). Shared with everything that is under way.
+// the engine outlive it, Rpc, node and metadata until stop(). Shared with everything that is under
+// way.
 //
 // What a loop sees of a partition is a PartitionView: told by the cluster's loop whenever the node
 // knows better, so that looking costs no way there. It may be a moment old; whoever waits for
@@ -29,6 +30,7 @@ struct BridgeParts {
   io::Env& env;
   io::Loop& loop;  // the cluster's
   log::Engine& engine;
+  net::Rpc& rpc;
   replica::Node& node;
   replica::Metadata& metadata;
   NodeId self{};
@@ -89,6 +91,7 @@ class Bridge : public std::enable_shared_from_this<Bridge> {
   void stop();
   Result<replica::Node*> node();          // kClosed
   Result<replica::Metadata*> metadata();  // kClosed
+  net::Rpc& rpc() { return parts_.rpc; }  // until stop()
   void refresh(PartitionView&);
   // Until an image at least as new was learned. kTimeout.
   io::Task<void> seen(meta::Version, io::Nanos timeout);

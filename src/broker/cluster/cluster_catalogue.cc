@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "broker/cluster/proposal.h"
 #include "broker/cluster/replicated_log.h"
+#include "broker/cluster/tails.h"
 #include "broker/run_on.h"
 #include "meta/placement.h"
 
@@ -110,6 +111,22 @@ io::Task<void> ClusterCatalogue::catch_up_here() {
 std::uint32_t ClusterCatalogue::replicas_max() const {
   auto nodes = active_nodes(*bridge_->image()).size();
   return static_cast<std::uint32_t>(std::min(nodes, meta::kReplicasMax));
+}
+
+io::Task<std::vector<Result<LogStatus>>> ClusterCatalogue::look(io::Loop& here,
+                                                                std::vector<LogRef> logs,
+                                                                Look what) {
+  std::vector<PartitionId> ids;
+  for (const auto& log : logs) ids.push_back(static_cast<const ReplicatedLog&>(*log).id());
+  WALRUS_CO_ASSIGN(auto tails, co_await run_on<std::vector<Tail>>(
+                                   here, bridge_->loop(), [bridge = bridge_, ids, this] {
+                                     return ask_tails(bridge, ids, options_.look_timeout);
+                                   }));
+  std::vector<Result<LogStatus>> statuses;
+  for (std::size_t i = 0; i < logs.size(); ++i)
+    statuses.push_back(
+        static_cast<const ReplicatedLog&>(*logs[i]).status(tails[i], what == Look::kSegments));
+  co_return statuses;
 }
 
 Uuid ClusterCatalogue::new_uuid() {

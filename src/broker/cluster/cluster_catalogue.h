@@ -17,8 +17,9 @@ class ClusterCatalogue final : public Catalogue {
   struct Options {
     TopicConfig defaults{};
     std::uint32_t replication_factor = 3;
-    io::Nanos timeout = std::chrono::seconds(10);  // of one change
-    std::uint32_t producer_ids = 1'000;            // taken at once
+    io::Nanos timeout = std::chrono::seconds(10);      // of one change
+    io::Nanos look_timeout = std::chrono::seconds(2);  // for the word of those who write
+    std::uint32_t producer_ids = 1'000;                // taken at once
   };
   ClusterCatalogue(std::shared_ptr<Bridge>, Options);
 
@@ -32,6 +33,7 @@ class ClusterCatalogue final : public Catalogue {
   io::Task<TopicConfig> configure(io::Loop&, std::string topic, Change change) override;
   io::Task<std::int64_t> new_producer_id(io::Loop&) override;
   std::uint32_t replicas_max() const override;
+  io::Task<std::vector<Result<LogStatus>>> look(io::Loop&, std::vector<LogRef>, Look) override;
 
  private:
   Result<meta::CreateTopic> plan_topic(const NewTopic&, const meta::State&) const;

@@ -7,6 +7,7 @@
 #include "broker/broker.h"
 #include "broker/cluster/cluster_catalogue.h"
 #include "broker/cluster/cluster_users.h"
+#include "broker/cluster/tails.h"
 #include "broker/run_on.h"
 #include "replica/simulated_nodes.h"
 
@@ -52,9 +53,11 @@ class ClusterTest : public testing::Test {
     face.bridge = Bridge::make({.env = env,
                                 .loop = *process.loop,
                                 .engine = *process.engine,
+                                .rpc = *process.rpc,
                                 .node = *process.node,
                                 .metadata = *process.port,
                                 .self = process.id()});
+    serve_tails(*process.rpc, face.bridge);
     face.users = ClusterUsers::make(face.bridge);
     face.broker = std::make_unique<Broker>(
         *process.engine, std::vector<io::Loop*>{process.loop.get(), face.loop.get()},
@@ -296,6 +299,83 @@ TEST_F(ClusterTest, fetch_below_the_log_start_is_out_of_range) {
   auto read = run(at, log(at, "orders")->fetch(Offset{1}, {}));
   ASSERT_FALSE(read.has_value());
   EXPECT_EQ(read.error().code, Code::kOutOfRange);
+}
+
+// Whoever is asked, and whatever it holds a copy of.
+TEST_F(ClusterTest, every_node_tells_how_far_all_partitions_are) {
+  create({.name = "orders", .partitions = 2, .replication_factor = 1});
+  auto at = find_leader("orders");
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(append(at, "orders", "value").has_value());
+  for (std::size_t place = 0; place < 3; ++place) {
+    auto topics = run(place, local(place).list("ord"));
+    ASSERT_TRUE(topics.has_value()) << topics.error().message;
+    ASSERT_EQ(topics->size(), 1U);
+    EXPECT_EQ(topics->front().records, 5);
+    EXPECT_GT(topics->front().bytes, 0);
+    EXPECT_EQ(topics->front().stale, 0U);
+    auto topic = *local(place).find("orders");
+    auto statuses =
+        run(place, local(place).broker().catalogue().look(local(place).loop(), topic->partitions,
+                                                          Catalogue::Look::kSegments));
+    ASSERT_TRUE(statuses.has_value()) << statuses.error().message;
+    const auto& first = *statuses->at(0);
+    EXPECT_EQ(first.leader, NodeId{at + 1});
+    EXPECT_EQ(first.info.high_watermark.value, 5);
+    ASSERT_EQ(first.segments.size(), 1U);
+    EXPECT_EQ(first.segments[0].records, 5);
+    EXPECT_EQ(first.segments[0].bytes, first.info.bytes);
+    EXPECT_EQ((*statuses->at(1)).info.high_watermark.value, 0);
+  }
+}
+
+TEST_F(ClusterTest, partition_whose_node_is_gone_is_told_as_it_is_known_and_said_to_be) {
+  create({.name = "orders", .replication_factor = 1});
+  auto at = find_leader("orders");
+  ASSERT_TRUE(append(at, "orders", "value").has_value());
+  nodes_->crash(at, io::CrashKind::kPowerCut);
+  auto other = (at + 1) % 3;
+  auto topics = run(other, local(other).list(""));
+  ASSERT_TRUE(topics.has_value()) << topics.error().message;
+  EXPECT_EQ(topics->at(0).stale, 1U);
+}
+
+TEST(Tails, encode_to_the_golden_bytes_and_back) {
+  PartitionId id{.index = 7};
+  id.topic.bytes.fill(0x11);
+  std::string request("\x01\x01\0\0\0", 5);
+  request += std::string(16, '\x11') + std::string("\x07\0\0\0", 4);
+  EXPECT_EQ(encode_tails_request({&id, 1}), request);
+  EXPECT_THAT(*decode_tails_request(request), ElementsAre(id));
+  Tail led{.current = true,
+           .log_start = Offset{1},
+           .high_watermark = Offset{2},
+           .log_end = Offset{3},
+           .bytes = 4,
+           .epoch = 5,
+           .segment = SegmentId{6}};
+  auto reply = encode_tails_reply(std::vector{led, Tail{}});
+  auto le = [](char value, std::size_t size) { return value + std::string(size - 1, '\0'); };
+  EXPECT_EQ(reply, "\x01" +
+                       ("\x01" + le(1, 8) + le(2, 8) + le(3, 8) + le(4, 8) + le(5, 4) + le(6, 8)) +
+                       std::string(45, '\0'));
+  EXPECT_THAT(*decode_tails_reply(reply), ElementsAre(led, Tail{}));
+}
+
+TEST(Tails, refuses_what_is_cut_damaged_or_too_much) {
+  std::vector<PartitionId> many(kTailsMax + 1);
+  EXPECT_EQ(decode_tails_request(encode_tails_request(many)).error().code, Code::kTooLarge);
+  auto request = encode_tails_request(std::span(many).first(2));
+  for (std::size_t size = 0; size < request.size(); ++size)
+    EXPECT_FALSE(decode_tails_request(Bytes(request).substr(0, size)));
+  EXPECT_FALSE(decode_tails_request(request + "x"));
+  auto reply = encode_tails_reply(std::vector{Tail{.current = true}});
+  for (std::size_t size = 2; size < reply.size(); ++size)
+    EXPECT_FALSE(decode_tails_reply(Bytes(reply).substr(0, size)));
+  reply[0] = 2;
+  EXPECT_EQ(decode_tails_reply(reply).error().code, Code::kVersion);
+  reply[0] = 1;
+  reply[1] = 2;
+  EXPECT_EQ(decode_tails_reply(reply).error().code, Code::kCorrupt);
 }
 
 TEST_F(ClusterTest, topic_is_made_grown_configured_and_removed_from_any_node) {

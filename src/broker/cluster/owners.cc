@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "broker/cluster/reach_log.h"
+#include "broker/cluster/tails.h"
 #include "broker/run_on.h"
 
 namespace walrus::broker {
@@ -30,6 +31,7 @@ std::shared_ptr<Owners> Owners::start(std::shared_ptr<Bridge> bridge, net::Rpc& 
       },
       [bridge, &rpc](const LogRef& log) { return reach(bridge, rpc, log); });
   serve_reach(rpc, bridge);
+  serve_tails(rpc, bridge);
   bridge->on_image([weak](const ImageRef& image) {
     if (auto self = weak.lock()) self->learned(image);
   });
@@ -192,27 +194,66 @@ io::Task<NodeId> Owners::owner_of(io::Loop& here, std::string topic, io::Nanos t
   });
 }
 
+io::Task<std::vector<NodeId>> Owners::coordinators(io::Loop& here, io::Nanos timeout) {
+  return run_on<std::vector<NodeId>>(here, loop_, [self = shared_from_this(), timeout] {
+    return self->find_all(kGroups, timeout);
+  });
+}
+
 io::Task<NodeId> Owners::find(Kind kind, std::string name, io::Nanos timeout) {
   auto self = shared_from_this();
   auto deadline = bridge_->env().mono() + timeout;
   while (true) {
-    if (stopped_) co_return fail(Code::kClosed, "shutting down");
     auto& internal = internal_[kind];
     if (internal.parts.empty()) {
       if (!std::exchange(internal.making, true)) loop_.spawn(make(self, kind));
     } else {
       auto partition = group_partition(name, internal.parts.size());
       if (const auto* segment = tail(internal, partition)) co_return segment->leader;
-      WALRUS_CO_ASSIGN(auto* metadata, bridge_->metadata());
-      metadata->want({{internal.id, static_cast<std::uint32_t>(partition)}});
+      WALRUS_CO_TRY(want(internal, {partition}));
     }
-    auto left = deadline - bridge_->env().mono();
-    if (left <= io::Nanos(0)) co_return fail(Code::kBusy, "nobody leads {} now", internal.name);
-    io::Signal signal(loop_);
-    auto waiter = changed_.add(signal.setter());
-    (void)co_await signal.wait(std::min(left, kLookInterval));
-    changed_.remove(waiter);
+    WALRUS_CO_TRY(co_await await_change(internal.name, deadline));
   }
+}
+
+io::Task<std::vector<NodeId>> Owners::find_all(Kind kind, io::Nanos timeout) {
+  auto self = shared_from_this();
+  auto deadline = bridge_->env().mono() + timeout;
+  while (true) {
+    const auto& internal = internal_[kind];
+    std::vector<NodeId> leaders;
+    std::vector<std::size_t> without;
+    for (std::size_t i = 0; i < internal.parts.size(); ++i) {
+      if (const auto* segment = tail(internal, i)) leaders.push_back(segment->leader);
+      else without.push_back(i);
+    }
+    if (without.empty()) co_return leaders;
+    WALRUS_CO_TRY(want(internal, std::move(without)));
+    WALRUS_CO_TRY(co_await await_change(internal.name, deadline));
+  }
+}
+
+// Somebody is to lead them.
+Result<void> Owners::want(const Internal& internal, std::vector<std::size_t> partitions) {
+  WALRUS_ASSIGN(auto* metadata, bridge_->metadata());
+  std::vector<PartitionId> wanted;
+  for (auto partition : partitions)
+    wanted.push_back({internal.id, static_cast<std::uint32_t>(partition)});
+  metadata->want(std::move(wanted));
+  return {};
+}
+
+// Until there is another image, or for a while. kBusy: the time is over.
+io::Task<void> Owners::await_change(Bytes what, io::Nanos deadline) {
+  if (stopped_) co_return fail(Code::kClosed, "shutting down");
+  auto left = deadline - bridge_->env().mono();
+  if (left <= io::Nanos(0)) co_return fail(Code::kBusy, "nobody leads {} now", what);
+  io::Signal signal(loop_);
+  auto waiter = changed_.add(signal.setter());
+  (void)co_await signal.wait(std::min(left, kLookInterval));
+  changed_.remove(waiter);
+  if (stopped_) co_return fail(Code::kClosed, "shutting down");
+  co_return Result<void>();
 }
 
 // What fails is asked for again.

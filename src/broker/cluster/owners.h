@@ -52,6 +52,8 @@ class Owners : public std::enable_shared_from_this<Owners> {
   // may know better, and answers kFenced.
   io::Task<NodeId> coordinator_of(io::Loop& here, std::string group, io::Nanos timeout);
   io::Task<NodeId> owner_of(io::Loop& here, std::string topic, io::Nanos timeout);
+  // Likewise who coordinates the groups of each partition. Empty: there never was a group.
+  io::Task<std::vector<NodeId>> coordinators(io::Loop& here, io::Nanos timeout);
 
  private:
   enum Kind : std::size_t { kGroups, kCursors, kKinds };
@@ -84,6 +86,9 @@ class Owners : public std::enable_shared_from_this<Owners> {
                                                   std::shared_ptr<CursorKeeper>);
   void forget_topics(CursorKeeper&) const;
   io::Task<NodeId> find(Kind, std::string name, io::Nanos timeout);
+  io::Task<std::vector<NodeId>> find_all(Kind, io::Nanos timeout);
+  Result<void> want(const Internal&, std::vector<std::size_t> partitions);
+  io::Task<void> await_change(Bytes what, io::Nanos deadline);
   static boost::asio::awaitable<void> make(std::shared_ptr<Owners>, Kind);
   void grow_replicas(const Internal&);
   static boost::asio::awaitable<void> propose(std::shared_ptr<Owners>, meta::AlterTopic);

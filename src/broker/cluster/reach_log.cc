@@ -2,41 +2,15 @@
 
 #include <algorithm>
 
-#include "base/coding.h"
+#include "broker/cluster/peer_code.h"
 
 namespace walrus::broker {
 namespace {
 
-constexpr std::uint8_t kVersion = 1;
 constexpr std::uint64_t kOwnId = std::uint64_t{1} << 63;  // not one of the node's
 constexpr io::Nanos kTimeout = std::chrono::seconds(3);   // beside the wait
 constexpr io::Nanos kWait = std::chrono::seconds(2), kPause = std::chrono::milliseconds(50);
 constexpr std::uint32_t kBytesMax = 256 << 10, kWaitMsMax = 10'000;
-
-std::unexpected<Error> corrupt() { return fail(Code::kCorrupt, "a damaged message of a queue"); }
-
-Result<Decoder> open(Bytes bytes) {
-  Decoder from(bytes);
-  auto version = from.le<std::uint8_t>();
-  if (!version) return corrupt();
-  if (*version != kVersion) return fail(Code::kVersion, "a message of version {}", *version);
-  return from;
-}
-
-void append_partition(std::string& to, const PartitionId& id) {
-  to.append(id.topic.bytes.data(), id.topic.bytes.size());
-  append_le(to, id.index);
-}
-
-PartitionId take_partition(Decoder& from) {
-  PartitionId id;
-  if (auto topic = from.take(id.topic.bytes.size()))
-    std::ranges::copy(*topic, id.topic.bytes.begin());
-  id.index = from.le<std::uint32_t>().value_or(0);
-  return id;
-}
-
-Offset take_offset(Decoder& from) { return Offset{from.le<std::int64_t>().value_or(-1)}; }
 
 // ---- What the node that is asked does ----
 
@@ -171,35 +145,35 @@ void ReachLog::wake(std::uint64_t id) {
 
 std::string encode_confirm_request(const PartitionId& id) {
   std::string body;
-  append_le(body, kVersion);
+  append_le(body, kPeerMessageVersion);
   append_partition(body, id);
   return body;
 }
 
 Result<PartitionId> decode_confirm_request(Bytes body) {
-  WALRUS_ASSIGN(auto from, open(body));
+  WALRUS_ASSIGN(auto from, open_message(body));
   auto id = take_partition(from);
-  if (!from.ok() || !from.at_end()) return corrupt();
+  if (!from.ok() || !from.at_end()) return corrupt_message();
   return id;
 }
 
 std::string encode_confirm_reply(Offset end) {
   std::string body;
-  append_le(body, kVersion);
+  append_le(body, kPeerMessageVersion);
   append_le(body, end.value);
   return body;
 }
 
 Result<Offset> decode_confirm_reply(Bytes body) {
-  WALRUS_ASSIGN(auto from, open(body));
+  WALRUS_ASSIGN(auto from, open_message(body));
   auto end = take_offset(from);
-  if (!from.ok() || !from.at_end() || end < Offset{}) return corrupt();
+  if (!from.ok() || !from.at_end() || end < Offset{}) return corrupt_message();
   return end;
 }
 
 std::string encode_reach_request(const ReachRequest& request) {
   std::string body;
-  append_le(body, kVersion);
+  append_le(body, kPeerMessageVersion);
   append_partition(body, request.partition);
   append_le(body, request.from.value);
   append_le(body, request.bytes_max);
@@ -208,29 +182,29 @@ std::string encode_reach_request(const ReachRequest& request) {
 }
 
 Result<ReachRequest> decode_reach_request(Bytes body) {
-  WALRUS_ASSIGN(auto from, open(body));
+  WALRUS_ASSIGN(auto from, open_message(body));
   ReachRequest request{.partition = take_partition(from), .from = take_offset(from)};
   request.bytes_max = from.le<std::uint32_t>().value_or(0);
   request.wait_ms = from.le<std::uint32_t>().value_or(0);
-  if (!from.ok() || !from.at_end() || request.from < Offset{}) return corrupt();
+  if (!from.ok() || !from.at_end() || request.from < Offset{}) return corrupt_message();
   return request;
 }
 
 std::string encode_reach_reply(const log::Fetched& fetched) {
   std::string body;
-  append_le(body, kVersion);
+  append_le(body, kPeerMessageVersion);
   for (auto offset : {fetched.log_start, fetched.high_watermark, fetched.log_end, fetched.next})
     append_le(body, offset.value);
   return body + fetched.bytes;
 }
 
 Result<log::Fetched> decode_reach_reply(Bytes body) {
-  WALRUS_ASSIGN(auto from, open(body));
+  WALRUS_ASSIGN(auto from, open_message(body));
   log::Fetched fetched{.log_start = take_offset(from),
                        .high_watermark = take_offset(from),
                        .log_end = take_offset(from),
                        .next = take_offset(from)};
-  if (!from.ok() || std::min(fetched.log_start, fetched.next) < Offset{}) return corrupt();
+  if (!from.ok() || std::min(fetched.log_start, fetched.next) < Offset{}) return corrupt_message();
   fetched.bytes = from.rest();
   return fetched;
 }

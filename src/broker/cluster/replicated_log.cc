@@ -147,52 +147,78 @@ std::optional<StreamInfo> ReplicatedLog::copy_here(SegmentId segment) const {
   return info ? std::optional(std::move(*info)) : std::nullopt;
 }
 
-// The newest record is known of the segments that have a copy here.
-Result<LogInfo> ReplicatedLog::info() const {
-  WALRUS_ASSIGN(auto bounds, view_->load());
-  LogInfo info{.log_start = bounds.log_start,
-               .high_watermark = bounds.high_watermark,
-               .log_end = bounds.log_end};
+// As this node knows it.
+Tail ReplicatedLog::tail_here(const meta::Partition& partition) const {
+  Tail tail;
+  if (auto bounds = view_->load()) {
+    tail.log_start = bounds->log_start;
+    tail.high_watermark = bounds->high_watermark;
+    tail.log_end = bounds->log_end;
+    tail.epoch = bounds->epoch;
+    tail.leader = bounds->leader;
+  }
+  if (!partition.tail) return tail;
+  tail.segment = partition.tail->id;
+  if (auto here = copy_here(tail.segment)) tail.bytes = here->bytes;
+  return tail;
+}
+
+// The image may be of another moment than the tail: nothing goes back for that.
+Result<LogStatus> ReplicatedLog::status(const Tail& tail, bool with_segments) const {
   auto image = bridge_->image();
   const auto* partition = image->partitions.find(view_->id());
   if (partition == nullptr) return fail(Code::kNotFound, "{} was removed", name());
-  partition->sealed.each([&](const meta::Segment& segment) {
-    info.bytes += static_cast<std::int64_t>(segment.bytes);
-    if (auto here = copy_here(segment.id)) info.newest = std::max(info.newest, here->newest);
-  });
-  if (!partition->tail) return info;
-  if (auto here = copy_here(partition->tail->id)) {
-    info.bytes += here->bytes;
-    info.newest = std::max(info.newest, here->newest);
-  }
-  return info;
-}
-
-std::vector<LogSegment> ReplicatedLog::segments() const {
-  std::vector<LogSegment> segments;
-  auto image = bridge_->image();
-  const auto* partition = image->partitions.find(view_->id());
-  if (partition == nullptr) return segments;
-  auto add = [&](const meta::Segment& segment, Offset end, std::int64_t bytes) {
-    segments.push_back({.base_offset = segment.base.value,
-                        .end_offset = end.value,
-                        .records = end.value - segment.base.value,
-                        .bytes = bytes,
-                        .epoch = static_cast<std::int32_t>(segment.epoch.value),
-                        .sealed = segment.state == meta::SegmentState::kSealed,
-                        .leader = segment.leader,
-                        .replicas = segment.replicas});
+  auto end = std::max(tail.log_end, partition->sealed_end);
+  LogStatus status{.current = tail.current,
+                   .leader = tail.leader,
+                   .epoch = tail.epoch,
+                   .info = {.log_start = std::max(tail.log_start, partition->log_start),
+                            .high_watermark = std::max(tail.high_watermark, partition->sealed_end),
+                            .log_end = end}};
+  auto add = [&](const meta::Segment& segment, Offset until, std::int64_t bytes) {
+    status.info.bytes += bytes;
+    if (!with_segments) return;
+    status.segments.push_back({.base_offset = segment.base.value,
+                               .end_offset = until.value,
+                               .records = until.value - segment.base.value,
+                               .bytes = bytes,
+                               .epoch = static_cast<std::int32_t>(segment.epoch.value),
+                               .sealed = segment.state == meta::SegmentState::kSealed,
+                               .leader = segment.leader,
+                               .replicas = segment.replicas});
   };
   partition->sealed.each([&](const meta::Segment& segment) {
     add(segment, segment.end, static_cast<std::int64_t>(segment.bytes));
   });
-  if (!partition->tail) return segments;
-  auto bounds = view_->load();
-  auto here = copy_here(partition->tail->id);
-  add(*partition->tail,
-      bounds ? std::max(bounds->log_end, partition->tail->base) : partition->tail->base,
-      here ? here->bytes : 0);
-  return segments;
+  const auto& open = partition->tail;
+  if (open) add(*open, std::max(end, open->base), open->id == tail.segment ? tail.bytes : 0);
+  return status;
+}
+
+// The newest record is known of the segments that have a copy here.
+Result<LogInfo> ReplicatedLog::info() const {
+  WALRUS_TRY(view_->load());
+  auto image = bridge_->image();
+  const auto* partition = image->partitions.find(view_->id());
+  if (partition == nullptr) return fail(Code::kNotFound, "{} was removed", name());
+  WALRUS_ASSIGN(auto here, status(tail_here(*partition), false));
+  auto see = [&](SegmentId segment) {
+    auto copy = copy_here(segment);
+    if (!copy) return;
+    here.info.newest = std::max(here.info.newest, copy->newest);
+    here.info.bytes_here = here.info.bytes_here.value_or(0) + copy->bytes;
+  };
+  partition->sealed.each([&](const meta::Segment& segment) { see(segment.id); });
+  if (partition->tail) see(partition->tail->id);
+  return here.info;
+}
+
+std::vector<LogSegment> ReplicatedLog::segments() const {
+  auto image = bridge_->image();
+  const auto* partition = image->partitions.find(view_->id());
+  if (partition == nullptr) return {};
+  auto here = status(tail_here(*partition), true);
+  return here ? std::move(here->segments) : std::vector<LogSegment>();
 }
 
 }  // namespace walrus::broker

@@ -8,7 +8,7 @@
 // Reads are served from what is readable on this node, whoever leads; confirm() and appends want
 // the leader.
 
-#include "broker/cluster/bridge.h"
+#include "broker/cluster/tails.h"
 #include "broker/log.h"
 
 namespace walrus::broker {
@@ -20,6 +20,8 @@ class ReplicatedLog final : public Log, public std::enable_shared_from_this<Repl
   ReplicatedLog(std::shared_ptr<Bridge>, io::Loop& home, std::string name, const PartitionId&);
 
   const PartitionId& id() const { return view_->id(); }
+  // What metadata says of it and what `tail` says of the segment that is written, taken together.
+  Result<LogStatus> status(const Tail& tail, bool with_segments) const;
 
   Result<Appending> append(std::span<const walrus::Record>, const AppendRules&) override;
   Result<Appending> append_batch(const record::BatchView&, const AppendRules&) override;
@@ -39,6 +41,7 @@ class ReplicatedLog final : public Log, public std::enable_shared_from_this<Repl
   struct Answer;
   void settle(Answer&&);
   std::optional<StreamInfo> copy_here(SegmentId) const;
+  Tail tail_here(const meta::Partition&) const;
 
   const std::shared_ptr<Bridge> bridge_;  // shared with all of them
   io::Loop& home_;

@@ -34,7 +34,11 @@ std::vector<BrokerView> brokers(const NodeOptions& node) {
   return all;
 }
 
-std::int32_t controller(const NodeOptions& node) { return node.node_id; }
+std::int32_t controller(const NodeOptions& node) {
+  auto leader = node.leads_metadata ? node.leads_metadata() : NodeId{};
+  auto known = leader == NodeId{} ? std::nullopt : find_broker(node, leader);
+  return known ? known->id : node.node_id;
+}
 
 std::optional<BrokerView> find_broker(const NodeOptions& node, NodeId id) {
   if (static_cast<std::int32_t>(id.value) == node.node_id) return self_of(node);

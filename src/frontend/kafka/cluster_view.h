@@ -24,7 +24,8 @@ struct BrokerView {
 
 // All that are not removed and serve Kafka clients, ids rise.
 std::vector<BrokerView> brokers(const NodeOptions&);
-// The node that clients may give what only a controller does: any can.
+// The node that leads the metadata. Where none is known, this one: clients may give any of them
+// what only a controller does.
 std::int32_t controller(const NodeOptions&);
 std::optional<BrokerView> find_broker(const NodeOptions&, NodeId);
 

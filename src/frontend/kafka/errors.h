@@ -58,6 +58,8 @@ enum class ErrorCode : std::int16_t {
   kMemberIdRequired = 79,
   kGroupMaxSizeReached = 81,
   kFencedInstanceId = 82,
+  kPreferredLeaderNotAvailable = 80,
+  kEligibleLeadersNotAvailable = 83,
   kElectionNotNeeded = 84,
   kNoReassignmentInProgress = 85,
   kGroupSubscribedToTopic = 86,

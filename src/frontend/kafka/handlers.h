@@ -15,7 +15,7 @@
 #include "broker/group/coordinators.h"
 #include "frontend/kafka/errors.h"
 #include "frontend/kafka/fetch_session.h"
-#include "meta/state.h"
+#include "meta/planner.h"
 #include "wire/kafka/api.h"
 #include "wire/kafka/cluster.h"
 #include "wire/kafka/configs.h"
@@ -50,6 +50,12 @@ struct NodeOptions {
   // node does.
   std::function<io::Task<NodeId>(io::Loop& here, std::string group, io::Nanos timeout)>
       coordinator_of{};
+  // Likewise: who leads the metadata, as of a moment ago; 0: nobody is known.
+  std::function<NodeId()> leads_metadata{};
+  // Likewise: a partition that waits for an operator's word goes on without what is lost
+  // (broker::accept_any_loss); which copies are being made.
+  std::function<io::Task<void>(io::Loop& here, PartitionId, std::string by)> accept_loss{};
+  std::function<io::Task<std::vector<meta::Copy>>(io::Loop& here)> copies{};
 };
 
 // Requests and responses of all sessions, taken together. One request at a time may go beyond the

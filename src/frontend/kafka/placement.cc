@@ -1,8 +1,12 @@
 // DescribeLogDirs, ElectLeaders, AlterPartitionReassignments, ListPartitionReassignments: where
-// partitions lie, and who leads them. On a single node nothing can move.
+// partitions lie, and who leads them. On a single node nothing can move; in a cluster the
+// controller places copies, and clients look on.
 
 #include <algorithm>
+#include <numeric>
+#include <set>
 
+#include "frontend/kafka/cluster_view.h"
 #include "frontend/kafka/errors.h"
 #include "frontend/kafka/handlers.h"
 
@@ -11,10 +15,13 @@ namespace {
 
 using namespace wire::kafka;
 
-DescribeLogDirsResponse::Partition measure(const broker::Topic& topic, std::size_t partition) {
-  DescribeLogDirsResponse::Partition to{.index = static_cast<std::int32_t>(partition)};
-  if (auto info = topic.partitions[partition]->info()) to.bytes = info->bytes;
-  return to;
+// What this node has of it; nothing: no copy of any of it.
+void measure(const broker::Topic& topic, std::size_t partition,
+             DescribeLogDirsResponse::Topic& to) {
+  auto info = topic.partitions[partition]->info();
+  if (!info || !info->bytes_here) return;
+  to.partitions.push_back(
+      {.index = static_cast<std::int32_t>(partition), .bytes = *info->bytes_here});
 }
 
 DescribeLogDirsResponse::Topic measure_some(Call call, const DescribeLogDirsRequest::Topic& asked) {
@@ -24,15 +31,14 @@ DescribeLogDirsResponse::Topic measure_some(Call call, const DescribeLogDirsRequ
   for (auto partition : asked.partitions) {
     auto place = static_cast<std::size_t>(partition);
     if (partition < 0 || place >= (*topic)->partitions.size()) continue;
-    to.partitions.push_back(measure(**topic, place));
+    measure(**topic, place, to);
   }
   return to;
 }
 
 DescribeLogDirsResponse::Topic measure_all(const broker::Topic& topic) {
   DescribeLogDirsResponse::Topic to{.name = topic.name};
-  for (std::size_t i = 0; i < topic.partitions.size(); ++i)
-    to.partitions.push_back(measure(topic, i));
+  for (std::size_t i = 0; i < topic.partitions.size(); ++i) measure(topic, i, to);
   return to;
 }
 
@@ -77,41 +83,172 @@ io::Task<DescribeLogDirsResponse> describe_log_dirs(Call call, DescribeLogDirsRe
         directory.topics.push_back(std::move(topic));
   } else {
     for (const auto& topic : call.local.list_topics())
-      directory.topics.push_back(measure_all(*topic));
+      if (auto measured = measure_all(*topic); !measured.partitions.empty())
+        directory.topics.push_back(std::move(measured));
   }
   co_return response;
 }
 
-// The only replica of each partition leads it already.
+namespace {
+
+constexpr std::int8_t kUnclean = 1;
+
+// Who leads is chosen by load and changes by itself: there is nobody preferred. Without a leader an
+// unclean election is an operator's word that what is lost is lost.
+boost::asio::awaitable<Judgement> elect(Call call, std::int8_t type, broker::TopicRef topic,
+                                        std::int32_t index) {
+  const auto& log = topic->partitions[static_cast<std::size_t>(index)];
+  auto bounds = log->bounds();
+  if (!bounds || bounds->leader != NodeId{})
+    co_return Judgement{index, ErrorCode::kElectionNotNeeded, "it has a leader"};
+  if (type != kUnclean || !call.node.accept_loss)
+    co_return Judgement{index, ErrorCode::kPreferredLeaderNotAvailable,
+                        "a leader comes with the next record, or when its nodes are back"};
+  const PartitionId id{topic->id, static_cast<std::uint32_t>(index)};
+  auto by = call.user.empty() ? call.client_host : call.user + " at " + call.client_host;
+  auto done = co_await call.node.accept_loss(call.local.loop(), id, by);
+  if (!done)
+    co_return Judgement{index, ErrorCode::kEligibleLeadersNotAvailable,
+                        "it does not wait for this, or some of its nodes have not answered"};
+  if (call.node.want) call.node.want(id);
+  co_return Judgement{index};
+}
+
+boost::asio::awaitable<ElectLeadersResponse::Topic> elect_some(
+    Call call, std::int8_t type, std::string name, std::vector<std::int32_t> partitions) {
+  ElectLeadersResponse::Topic to{.name = name};
+  auto topic = find_topic(call.local, name);
+  for (auto index : partitions) {
+    Judgement judgement{index, ErrorCode::kUnknownTopicOrPartition, "unknown topic or partition"};
+    if (find_partition(topic, index)) judgement = co_await elect(call, type, *topic, index);
+    auto& one = to.partitions.emplace_back();
+    one.index = index;
+    one.error_code = number(judgement.code);
+    if (one.error_code != 0) one.error_message = std::string(judgement.why);
+  }
+  co_return to;
+}
+
+std::vector<std::int32_t> all_of(const broker::Topic& topic) {
+  std::vector<std::int32_t> all(topic.partitions.size());
+  std::iota(all.begin(), all.end(), 0);
+  return all;
+}
+
+}  // namespace
+
 io::Task<ElectLeadersResponse> elect_leaders(Call call, ElectLeadersRequest request) {
   ElectLeadersResponse response;
-  if (!request.topics) co_return response;  // all: nothing to tell of any
-  response.topics =
-      judge_each<ElectLeadersResponse::Topic>(call, *request.topics, [](std::int32_t partition) {
-        return Judgement{partition, ErrorCode::kElectionNotNeeded, "its only replica leads it"};
-      });
+  if (request.topics) {
+    for (const auto& asked : *request.topics)
+      response.topics.push_back(co_await elect_some(call, request.election_type,
+                                                    std::string(asked.name), asked.partitions));
+    co_return response;
+  }
+  // All: told are those of which something became.
+  for (const auto& topic : call.local.list_topics()) {
+    auto elected = co_await elect_some(call, request.election_type, topic->name, all_of(*topic));
+    std::erase_if(elected.partitions, [](const auto& one) {
+      return one.error_code == number(ErrorCode::kElectionNotNeeded);
+    });
+    if (!elected.partitions.empty()) response.topics.push_back(std::move(elected));
+  }
   co_return response;
 }
 
+// Where copies go is the controller's to choose: what is there already may be asked for.
 io::Task<AlterPartitionReassignmentsResponse> alter_partition_reassignments(
     Call call, AlterPartitionReassignmentsRequest request) {
   AlterPartitionReassignmentsResponse response;
-  response.topics = judge_each<AlterPartitionReassignmentsResponse::Topic>(
-      call, request.topics, [&](const auto& partition) {
-        if (!partition.replicas)
-          return Judgement{partition.index, ErrorCode::kNoReassignmentInProgress,
-                           "nothing is being moved"};
-        bool here = *partition.replicas == std::vector{call.node.node_id};
-        return Judgement{partition.index,
-                         here ? ErrorCode::kNone : ErrorCode::kInvalidReplicaAssignment,
-                         here ? "" : "there is one broker"};
-      });
+  std::string_view name;
+  auto judge = [&](const auto& partition) {
+    if (!partition.replicas)
+      return Judgement{partition.index, ErrorCode::kNoReassignmentInProgress,
+                       "nothing is being moved for a client"};
+    auto topic = find_topic(call.local, name);
+    auto log = find_partition(topic, partition.index);
+    auto bounds = log ? (*log)->bounds() : Result<broker::Bounds>(std::unexpected(log.error()));
+    if (!bounds) return Judgement{partition.index};  // unknown: told by who asks
+    auto present = partition_view(
+        call.node, {(*topic)->id, static_cast<std::uint32_t>(partition.index)}, bounds->leader);
+    std::set<std::int32_t> there(present.replicas.begin(), present.replicas.end());
+    bool same = there == std::set(partition.replicas->begin(), partition.replicas->end());
+    return Judgement{partition.index,
+                     same ? ErrorCode::kNone : ErrorCode::kInvalidReplicaAssignment,
+                     same ? "" : "the cluster places copies itself: walrus cluster drain, replace"};
+  };
+  for (const auto& topic : request.topics) {
+    name = topic.name;
+    auto judged =
+        judge_each<AlterPartitionReassignmentsResponse::Topic>(call, std::vector{topic}, judge);
+    response.topics.push_back(std::move(judged.front()));
+  }
   co_return response;
 }
 
+namespace {
+
+bool asked_for(const ListPartitionReassignmentsRequest& request, Bytes topic,
+               std::int32_t partition) {
+  if (!request.topics) return true;
+  return std::ranges::any_of(*request.topics, [&](const auto& one) {
+    return one.name == topic &&
+           std::ranges::find(one.partitions, partition) != one.partitions.end();
+  });
+}
+
+std::int32_t number_of(NodeId node) { return static_cast<std::int32_t>(node.value); }
+
+// A copy of one of its segments that is being made.
+void add_copy(const meta::State& image, const meta::Copy& copy,
+              ListPartitionReassignmentsResponse::Topic& to) {
+  auto index = static_cast<std::int32_t>(copy.partition.index);
+  auto found = std::ranges::find(to.partitions, index,
+                                 &ListPartitionReassignmentsResponse::Partition::index);
+  if (found == to.partitions.end())
+    found =
+        to.partitions.insert(found, ListPartitionReassignmentsResponse::Partition{.index = index});
+  auto add = [](std::vector<std::int32_t>& list, NodeId node) {
+    if (node != NodeId{} && std::ranges::find(list, number_of(node)) == list.end())
+      list.push_back(number_of(node));
+  };
+  const auto* partition = image.partitions.find(copy.partition);
+  auto segment = partition ? partition->sealed.find(copy.segment) : std::nullopt;
+  if (segment)
+    for (auto node : segment->replicas) add(found->replicas, node);
+  add(found->replicas, copy.to);
+  add(found->adding_replicas, copy.to);
+  add(found->removing_replicas, copy.replaces);
+}
+
+}  // namespace
+
+// The copies that the controller has made: what drains, repairs and replacements come to.
 io::Task<ListPartitionReassignmentsResponse> list_partition_reassignments(
-    Call, ListPartitionReassignmentsRequest) {
-  co_return ListPartitionReassignmentsResponse{};
+    Call call, ListPartitionReassignmentsRequest request) {
+  ListPartitionReassignmentsResponse response;
+  if (!call.node.copies || !call.node.image) co_return response;
+  auto copies = co_await call.node.copies(call.local.loop());
+  if (!copies) {
+    response.error_code = number(ErrorCode::kRequestTimedOut);
+    response.error_message = "no controller answers";
+    co_return response;
+  }
+  auto image = call.node.image();
+  for (const auto& copy : *copies) {
+    const auto* topic = image->topics.find(copy.partition.topic);
+    bool told = topic && !topic->internal &&
+                asked_for(request, topic->name, static_cast<std::int32_t>(copy.partition.index));
+    if (!told) continue;
+    auto found = std::ranges::find(response.topics, topic->name,
+                                   &ListPartitionReassignmentsResponse::Topic::name);
+    if (found == response.topics.end())
+
+      found = response.topics.insert(
+          found, ListPartitionReassignmentsResponse::Topic{.name = topic->name});
+    add_copy(*image, copy, *found);
+  }
+  co_return response;
 }
 
 }  // namespace walrus::frontend::kafka

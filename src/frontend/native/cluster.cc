@@ -11,230 +11,243 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 using Verb = wire::native::ClusterRequest::Verb;
+using Member = std::shared_ptr<meta::Member>;
 namespace text = wire::native::text;
 
 constexpr io::Nanos kHealthTimeout = std::chrono::seconds(2);
+constexpr io::Nanos kConcernsTimeout = std::chrono::seconds(1);
 constexpr int kStateAttempts = 5;  // of a change of a node that others change as well
 
-std::string address_of(const meta::Node& node, Bytes name) {
-  auto found = std::ranges::find(node.listeners, name, &meta::Listener::name);
-  return found == node.listeners.end() ? "" : found->address;
+std::unexpected<Error> unknown(NodeId node) {
+  return fail(Code::kNotFound, "{}", text::unknown_node(node.value));
 }
 
-const meta::Sight* sight_of(const std::optional<meta::Health>& health, NodeId node) {
-  if (!health) return nullptr;
-  auto found = std::ranges::find(health->nodes, node, &meta::Sight::node);
-  return found == health->nodes.end() ? nullptr : &*found;
+// Nobody is left of a drain that cannot end.
+Result<void> check_drain(const meta::State& image, NodeId node, NodeId coming) {
+  if (auto obstacle = drain_obstacle(image, node, coming))
+    return fail(Code::kInvalid, "node {} cannot be drained: {}", node.value, *obstacle);
+  return {};
 }
 
-Json replicas_of(const meta::Segment& segment) {
-  auto array = Json::array();
-  for (auto node : segment.replicas) array.push_back(node.value);
-  return array;
+std::string why_not(const meta::State& image, NodeId node, meta::NodeState to) {
+  auto load = image.load(node);
+  if (to == meta::NodeState::kRemoved && !load.empty())
+    return fmt::format("node {} has {} segments: drain it first, or force it", node.value,
+                       load.tails + load.sealed);
+  return fmt::format("node {} is {}", node.value, state_name(image.find_node(node)->state));
 }
 
-Json segment_json(const meta::Segment& segment, Offset end, const char* state) {
-  return {{"segment", segment.id.value},
-          {"epoch", segment.epoch.value},
-          {"base_offset", segment.base.value},
-          {"end_offset", end.value},
-          {"records", end.value - segment.base.value},
-          {"bytes", segment.bytes},
-          {"state", state},
-          {"leader", segment.leader.value},
-          {"replicas", replicas_of(segment)}};
-}
-
-std::string name_of(const meta::State& state, const PartitionId& partition) {
-  const auto* topic = state.topics.find(partition.topic);
-  return fmt::format("{}/{}", topic ? topic->name : "?", partition.index);
-}
-
-std::string problem_of(const meta::State& state, const meta::Stuck& stuck) {
-  auto where = name_of(state, stuck.partition);
-  switch (stuck.why) {
-    case meta::Stuck::Why::kNoNodes:
-      return fmt::format("{}: too few nodes for its min.insync.replicas: writes wait", where);
-    case meta::Stuck::Why::kNoCopy:
-      return fmt::format("{}: no copy of segment {} is within reach", where, stuck.segment.value);
-    case meta::Stuck::Why::kUnsealable:
-      return fmt::format(
-          "{}: too many copies of segment {} are gone to tell where it ends: bring "
-          "nodes back, or accept the loss",
-          where, stuck.segment.value);
-  }
-  return where;
-}
-
-// As of now, so that a change of it is one of what is there.
-io::Task<void> move_node(std::shared_ptr<meta::Member> member, NodeId node, meta::NodeState to,
-                         bool force) {
+// As of now, so that a change of it is one of what is there. `coming`: see drain_obstacle().
+io::Task<void> move_node(Member member, ClusterCall call, meta::NodeState to, NodeId coming) {
   for (int attempt = 0; attempt < kStateAttempts; ++attempt) {
     WALRUS_CO_ASSIGN(auto image, co_await member->current());
-    const auto* found = image->find_node(node);
-    if (!found) co_return fail(Code::kNotFound, "{}", text::unknown_node(node.value));
+    const auto* found = image->find_node(call.node);
+    if (!found) co_return unknown(call.node);
     if (found->state == to) co_return Result<void>();
-    WALRUS_CO_ASSIGN(auto outcome,
-                     co_await member->propose_one(meta::SetNodeState{
-                         .node = node, .expected = found->version, .state = to, .force = force}));
+    if (to == meta::NodeState::kDraining && found->state == meta::NodeState::kActive)
+      WALRUS_CO_TRY(check_drain(*image, call.node, coming));
+    WALRUS_CO_ASSIGN(
+        auto outcome,
+        co_await member->propose_one(meta::SetNodeState{
+            .node = call.node, .expected = found->version, .state = to, .force = call.force}));
     if (outcome.done()) co_return Result<void>();
     if (outcome.refusal == meta::Refusal::kMismatch) continue;
-    auto load = image->load(node);
-    if (to == meta::NodeState::kRemoved && !load.empty())
-      co_return fail(Code::kInvalid, "node {} has {} segments: drain it first, or force it",
-                     node.value, load.tails + load.sealed);
-    co_return fail(Code::kInvalid, "node {} is {}", node.value, state_name(found->state));
+    co_return fail(Code::kInvalid, "{}", why_not(*image, call.node, to));
   }
   co_return fail(Code::kBusy, "{}", Bytes(text::kBusy));
 }
 
-io::Task<std::string> answer(ClusterPart cluster, Verb verb, std::string topic, NodeId node,
-                             bool force) {
+// ---- replace ----
+
+Result<bool> is_alive(const Result<meta::Health>& health, NodeId node) {
+  if (!health) return fail(Code::kBusy, "{}", Bytes(text::kBusy));
+  auto sight = std::ranges::find(health->nodes, node, &meta::Sight::node);
+  return sight != health->nodes.end() && sight->alive;
+}
+
+Result<void> check_newcomer(const meta::State& image, const ClusterCall& call) {
+  const auto* by = image.find_node(call.by);
+  if (!by) return unknown(call.by);
+  if (call.by == call.node)
+    return fail(Code::kInvalid, "node {} does not replace itself", call.node.value);
+  bool ready = by->state == meta::NodeState::kJoining || by->state == meta::NodeState::kActive;
+  if (!ready) return fail(Code::kInvalid, "node {} is {}", call.by.value, state_name(by->state));
+  return {};
+}
+
+// A node that is gone: it is removed, and the newcomer makes its copies again, from the others.
+// Done: true.
+io::Task<bool> take_place(Member member, std::shared_ptr<const meta::State> image,
+                          ClusterCall call) {
+  auto lost = only_copies(*image, call.node);
+  if (lost > 0 && !call.force)
+    co_return fail(Code::kInvalid,
+                   "node {} does not answer and has the only copies of {} segments, which would be "
+                   "lost: start it again, or force it",
+                   call.node.value, lost);
+  meta::ReplaceNode change{.old = call.node,
+                           .expected = image->find_node(call.node)->version,
+                           .by = call.by,
+                           .by_expected = image->find_node(call.by)->version};
+  WALRUS_CO_ASSIGN(auto outcome, co_await member->propose_one(std::move(change)));
+  if (outcome.done()) co_return true;
+  if (outcome.refusal == meta::Refusal::kMismatch) co_return false;
+  co_return fail(Code::kInvalid, "metadata refuses it: {}", meta::refusal_name(outcome.refusal));
+}
+
+std::string replacing_json(const meta::State& image, const ClusterCall& call,
+                           meta::NodeState state) {
+  auto load = image.load(call.node);
+  return Json{{"node", call.node.value},
+              {"by", call.by.value},
+              {"state", state_name(state)},
+              {"segments", load.tails + load.sealed},
+              {"bytes", load.sealed_bytes}}
+      .dump();
+}
+
+// A node that is there is drained, so that no copy is missing meanwhile; one that is gone is
+// removed at once.
+io::Task<std::string> replace_node(Member member, ClusterCall call) {
+  for (int attempt = 0; attempt < kStateAttempts; ++attempt) {
+    auto health = co_await member->health(kHealthTimeout);
+    WALRUS_CO_ASSIGN(auto image, co_await member->current());
+    const auto* old = image->find_node(call.node);
+    if (!old) co_return unknown(call.node);
+    bool again = old->state == meta::NodeState::kRemoved && old->replaced_by == call.by;
+    if (again) co_return replacing_json(*image, call, old->state);
+    if (old->state == meta::NodeState::kRemoved)
+      co_return fail(Code::kInvalid, "node {} is removed", call.node.value);
+    WALRUS_CO_TRY(check_newcomer(*image, call));
+    WALRUS_CO_ASSIGN(bool alive, is_alive(health, call.node));
+    if (alive && old->state == meta::NodeState::kDrained)
+      co_return replacing_json(*image, call, old->state);
+    if (alive) {
+      WALRUS_CO_TRY(co_await move_node(member, call, meta::NodeState::kDraining, call.by));
+      co_return replacing_json(*image, call, meta::NodeState::kDraining);
+    }
+    WALRUS_CO_ASSIGN(bool done, co_await take_place(member, image, call));
+    if (done) co_return replacing_json(*image, call, meta::NodeState::kRemoved);
+  }
+  co_return fail(Code::kBusy, "{}", Bytes(text::kBusy));
+}
+
+// ---- seal ----
+
+struct FoundTopic {
+  const meta::Topic* topic = nullptr;  // of the image
+  Uuid id{};
+};
+Result<FoundTopic> find_topic(const meta::State& image, const std::string& name) {
+  const auto* id = image.topic_names.find(name);
+  const auto* topic = id ? image.topics.find(*id) : nullptr;
+  if (!topic) return fail(Code::kNotFound, "{}", text::unknown_topic(name));
+  return FoundTopic{topic, *id};
+}
+
+io::Task<std::string> look_at_seals(ClusterPart cluster, Member member, ClusterCall call) {
+  WALRUS_CO_ASSIGN(auto image, co_await member->current());
+  auto health = co_await member->health(kHealthTimeout);
+  WALRUS_CO_ASSIGN(auto found, find_topic(*image, call.topic));
+  std::vector<broker::SealView> views;
+  for (std::uint32_t i = 0; i < found.topic->partitions; ++i) {
+    if (call.partition && static_cast<std::uint32_t>(*call.partition) != i) continue;
+    const auto* partition = image->partitions.find(PartitionId{found.id, i});
+    if (!partition || !partition->tail) continue;
+    const auto& tail = *partition->tail;
+    bool sealing = tail.state == meta::SegmentState::kSealing;
+    if (!sealing && is_alive(health, tail.leader).value_or(true)) continue;
+    WALRUS_CO_ASSIGN(auto view, co_await broker::look_at_seal(cluster.bridge, i, tail));
+    views.push_back(std::move(view));
+  }
+  co_return cluster_seal_json(call.topic, views);
+}
+
+io::Task<void> accept_loss(ClusterPart cluster, Member member, ClusterCall call) {
+  WALRUS_CO_ASSIGN(auto image, co_await member->current());
+  WALRUS_CO_ASSIGN(auto found, find_topic(*image, call.topic));
+  const PartitionId id{found.id, static_cast<std::uint32_t>(call.partition.value_or(0))};
+  replica::AcceptedEnd accepted{.epoch = {static_cast<std::uint32_t>(call.loss->epoch)},
+                                .end = Offset{call.loss->end},
+                                .by = call.author};
+  co_return co_await broker::accept_loss(cluster.bridge, id, SegmentId{call.loss->segment},
+                                         std::move(accepted));
+}
+
+// ---- All ----
+
+io::Task<std::string> tell(Member member, Verb verb) {
+  std::optional<meta::Health> health;
+  if (auto seen = co_await member->health(kHealthTimeout)) health = std::move(*seen);
+  if (verb == Verb::kStatus) co_return cluster_status_json(*member->image(), health);
+  // A controller of an earlier program does not tell them one by one.
+  meta::Concerns concerns;
+  if (health && health->under_replicated > 0)
+    concerns = (co_await member->concerns(kConcernsTimeout)).value_or(meta::Concerns());
+  co_return cluster_health_json(*member->image(), health, concerns);
+}
+
+Result<std::string> ok_if(Result<void> done) {
+  if (!done) return std::unexpected(std::move(done).error());
+  return std::string();
+}
+
+io::Task<std::string> answer(ClusterPart cluster, ClusterCall call) {
   auto member = cluster.member();
   if (!member) co_return fail(Code::kBusy, "{}", Bytes(text::kBusy));
-  auto done = [](Result<void> moved) -> Result<std::string> {
-    if (!moved) return std::unexpected(std::move(moved).error());
-    return std::string();
-  };
-  switch (verb) {
+  switch (call.verb) {
     case Verb::kDrain:
-      co_return done(co_await move_node(member, node, meta::NodeState::kDraining, false));
+      co_return ok_if(co_await move_node(member, call, meta::NodeState::kDraining, {}));
     case Verb::kActivate:
-      co_return done(co_await move_node(member, node, meta::NodeState::kActive, false));
+      co_return ok_if(co_await move_node(member, call, meta::NodeState::kActive, {}));
     case Verb::kRemove:
-      co_return done(co_await move_node(member, node, meta::NodeState::kRemoved, force));
+      co_return ok_if(co_await move_node(member, call, meta::NodeState::kRemoved, {}));
+    case Verb::kReplace: co_return co_await replace_node(member, call);
+    case Verb::kSeal:
+      if (!call.loss) co_return co_await look_at_seals(cluster, member, call);
+      co_return ok_if(co_await accept_loss(cluster, member, call));
     case Verb::kSegments: {
       auto image = member->image();
-      const auto* id = image->topic_names.find(topic);
-      const auto* found = id ? image->topics.find(*id) : nullptr;
-      if (!found || found->internal)
-        co_return fail(Code::kNotFound, "{}", text::unknown_topic(topic));
-      co_return cluster_segments_json(*image, *found, *id);
+      WALRUS_CO_ASSIGN(auto found, find_topic(*image, call.topic));
+      if (found.topic->internal)
+        co_return fail(Code::kNotFound, "{}", text::unknown_topic(call.topic));
+      co_return cluster_segments_json(*image, *found.topic, found.id);
     }
     case Verb::kStatus:
     case Verb::kHealth: break;
   }
-  std::optional<meta::Health> health;
-  if (auto seen = co_await member->health(kHealthTimeout)) health = std::move(*seen);
-  auto image = member->image();
-  co_return verb == Verb::kStatus ? cluster_status_json(*image, health)
-                                  : cluster_health_json(*image, health);
+  co_return co_await tell(member, call.verb);
+}
+
+io::Task<std::string> metrics(ClusterPart cluster, Result<void> storage) {
+  auto member = cluster.member();
+  if (!member) co_return fail(Code::kBusy, "{}", Bytes(text::kBusy));
+  co_return cluster_metrics_json(member->status(), *member->image(), cluster.bridge->env().mono(),
+                                 storage);
 }
 
 }  // namespace
 
-io::Task<std::string> answer_cluster(ClusterPart cluster, io::Loop& here, Verb verb,
-                                     std::string topic, NodeId node, bool force) {
+ClusterCall to_call(const wire::native::ClusterRequest& request, std::string author) {
+  return {.verb = request.verb,
+          .topic = std::string(request.target.topic),
+          .partition = request.target.partition,
+          .node = NodeId{request.node},
+          .by = NodeId{request.by},
+          .force = request.force,
+          .loss = request.loss,
+          .author = std::move(author)};
+}
+
+io::Task<std::string> answer_cluster(ClusterPart cluster, io::Loop& here, ClusterCall call) {
   if (cluster.loop == nullptr) co_return fail(Code::kInvalid, "{}", Bytes(text::kNoCluster));
   co_return co_await broker::run_on<std::string>(
-      here, *cluster.loop, [cluster, verb, topic = std::move(topic), node, force] {
-        return answer(cluster, verb, topic, node, force);
-      });
+      here, *cluster.loop, [cluster, call = std::move(call)] { return answer(cluster, call); });
 }
 
-const char* state_name(meta::NodeState state) {
-  switch (state) {
-    case meta::NodeState::kJoining: return "joining";
-    case meta::NodeState::kActive: return "active";
-    case meta::NodeState::kDraining: return "draining";
-    case meta::NodeState::kDrained: return "drained";
-    case meta::NodeState::kRemoved: return "removed";
-  }
-  return "unknown";
-}
-
-std::string cluster_status_json(const meta::State& state,
-                                const std::optional<meta::Health>& health) {
-  auto nodes = Json::array();
-  state.nodes.each([&](NodeId id, const meta::Node& node) {
-    auto load = state.load(id);
-    const auto* sight = sight_of(health, id);
-    nodes.push_back({{"id", id.value},
-                     {"uuid", to_string(node.directory)},
-                     {"address", address_of(node, "native")},
-                     {"kafka", address_of(node, "kafka")},
-                     {"peer", address_of(node, "peer")},
-                     {"admin", address_of(node, "admin")},
-                     {"rack", node.rack},
-                     {"state", state_name(node.state)},
-                     {"alive", sight ? Json(sight->alive) : Json()},
-                     {"leads", load.leads},
-                     {"segments", load.tails + load.sealed},
-                     {"bytes", load.sealed_bytes}});
-  });
-  return Json{{"cluster_id", to_string(state.cluster.id)},
-              {"controller", health ? Json(health->controller.value) : Json()},
-              {"nodes", nodes},
-              {"under_replicated", health ? Json(health->under_replicated) : Json()}}
-      .dump();
-}
-
-std::string cluster_health_json(const meta::State& state,
-                                const std::optional<meta::Health>& health) {
-  auto problems = Json::array(), drains = Json::array();
-  const char* status = "ok";
-  if (!health) {
-    status = "down";
-    problems.push_back("nobody leads the metadata: fewer than a majority of its voters are there");
-  } else {
-    for (const auto& sight : health->nodes) {
-      const auto* node = state.find_node(sight.node);
-      if (sight.alive || !node || node->state == meta::NodeState::kRemoved) continue;
-      status = "degraded";
-      problems.push_back(fmt::format("node {} does not answer", sight.node.value));
-    }
-    if (health->under_replicated > 0) {
-      status = "degraded";
-      problems.push_back(
-          fmt::format("{} segments have fewer copies than they should", health->under_replicated));
-    }
-    for (const auto& stuck : health->stuck) {
-      status = "down";
-      problems.push_back(problem_of(state, stuck));
-    }
-    for (const auto& drain : health->drains)
-      drains.push_back(
-          {{"node", drain.node.value},
-           {"segments", drain.left.tails + drain.left.sealed},
-           {"bytes", drain.left.sealed_bytes},
-           {"finishes_in_s", drain.finishes_in ? Json(drain.finishes_in->count()) : Json()}});
-  }
-  return Json{{"status", status},
-              {"controller", health ? Json(health->controller.value) : Json()},
-              {"under_replicated", health ? Json(health->under_replicated) : Json()},
-              {"problems", problems},
-              {"drains", drains}}
-      .dump();
-}
-
-std::string cluster_segments_json(const meta::State& state, const meta::Topic& topic,
-                                  const Uuid& id) {
-  auto partitions = Json::array();
-  for (std::uint32_t i = 0; i < topic.partitions; ++i) {
-    const auto* partition = state.partitions.find(PartitionId{id, i});
-    if (!partition) continue;
-    auto segments = Json::array();
-    partition->sealed.each([&](const meta::Segment& segment) {
-      segments.push_back(segment_json(segment, segment.end, "sealed"));
-    });
-    const auto& tail = partition->tail;
-    if (tail)
-      segments.push_back(segment_json(
-          *tail, tail->base, tail->state == meta::SegmentState::kOpen ? "open" : "sealing"));
-    bool open = tail && tail->state == meta::SegmentState::kOpen;
-    partitions.push_back({{"partition", i},
-                          {"leader", open ? Json(tail->leader.value) : Json()},
-                          {"epoch", partition->epoch.value},
-                          {"log_start", partition->log_start.value},
-                          {"losses", partition->losses_total},
-                          {"segments", segments}});
-  }
-  return Json{{"name", topic.name},
-              {"id", to_string(id)},
-              {"replication_factor", topic.replication_factor},
-              {"min_copies", topic.min_copies},
-              {"partitions", partitions}}
-      .dump();
+io::Task<std::string> answer_metrics(ClusterPart cluster, io::Loop& here, Result<void> storage) {
+  co_return co_await broker::run_on<std::string>(
+      here, *cluster.loop, [cluster, storage] { return metrics(cluster, storage); });
 }
 
 }  // namespace walrus::frontend::native

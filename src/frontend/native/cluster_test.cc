@@ -89,7 +89,129 @@ TEST(ClusterJsonTest, drains_tell_their_progress) {
                            .finishes_in = std::chrono::seconds(9)});
   auto json = Json::parse(cluster_health_json(cluster.state, health));
   EXPECT_EQ(json["drains"],
-            Json::parse(R"([{"node": 1, "segments": 3, "bytes": 3000, "finishes_in_s": 9}])"));
+            Json::parse(R"([{"node": 1, "state": "active", "by": null, "segments": 3,
+                             "bytes": 3000, "finishes_in_s": 9, "obstacle": null,
+                             "topics_with_fewer_copies": 0}])"));
+}
+
+TEST(ClusterJsonTest, last_node_cannot_be_drained) {
+  TestCluster cluster(2);
+  EXPECT_FALSE(drain_obstacle(cluster.state, NodeId{1}));
+  cluster.set_state(2, meta::NodeState::kDraining);
+  EXPECT_TRUE(drain_obstacle(cluster.state, NodeId{1}));
+  EXPECT_FALSE(drain_obstacle(cluster.state, NodeId{2}));
+}
+
+TEST(ClusterJsonTest, node_that_a_topic_has_to_be_written_to_cannot_be_drained) {
+  TestCluster cluster(3);
+  cluster.create(1, 1, 3, 3);
+  cluster.create(2, 1, 3, 2);
+  auto obstacle = drain_obstacle(cluster.state, NodeId{1});
+  ASSERT_TRUE(obstacle);
+  EXPECT_EQ(*obstacle,
+            "topic t1 wants 3 nodes to write to (min.insync.replicas), and 2 would be left: add a "
+            "node first");
+  cluster.done(TestCluster::life_of(4));  // a newcomer that takes its place
+  EXPECT_TRUE(drain_obstacle(cluster.state, NodeId{1}));
+  EXPECT_FALSE(drain_obstacle(cluster.state, NodeId{1}, NodeId{4}));
+  EXPECT_EQ(topics_with_fewer_copies(cluster.state, NodeId{1}), 2U);
+}
+
+TEST(ClusterJsonTest, only_copies_are_those_that_nobody_else_has) {
+  TestCluster cluster(3);
+  auto topic = cluster.create(1, 1, 3, 1);
+  PartitionId id{topic, 0};
+  cluster.open(id, TestCluster::on({1}));
+  cluster.done(cluster.seal_of(id, 10));
+  cluster.open(id, TestCluster::on({1, 2}));
+  EXPECT_EQ(only_copies(cluster.state, NodeId{1}), 1U);
+  EXPECT_EQ(only_copies(cluster.state, NodeId{2}), 0U);
+  cluster.set_state(2, meta::NodeState::kRemoved, true);
+  EXPECT_EQ(only_copies(cluster.state, NodeId{1}), 2U);
+}
+
+TEST(ClusterJsonTest, health_names_what_lacks_copies_and_what_waits_for_an_operator) {
+  TestCluster cluster(3);
+  auto topic = cluster.create(1);
+  PartitionId id{topic, 0};
+  auto segment = cluster.open(id, TestCluster::on({1, 2, 3}));
+  auto health = all_alive(3);
+  cluster.set_state(3, meta::NodeState::kRemoved, true);
+  health.nodes[1].alive = false;
+  health.under_replicated = 1;
+  health.stuck.push_back({meta::Stuck::Why::kUnsealable, id, segment});
+  auto json = Json::parse(
+      cluster_health_json(cluster.state, health, meta::Concerns{{{id, segment, 1, 3}}}));
+  EXPECT_EQ(json["under_replicated_segments"],
+            Json::parse(fmt::format(
+                R"([{{"topic":"t1","partition":0,"segment":{},"copies":1,"wanted":3}}])",
+                segment.value)));
+  auto told = json["problems"].back().get<std::string>();
+  EXPECT_NE(told.find("(node 2 does not answer, node 3 was removed)"), std::string::npos) << told;
+  EXPECT_NE(told.find("walrus cluster seal t1/0 --accept-loss"), std::string::npos) << told;
+}
+
+TEST(ClusterJsonTest, seal_tells_what_survives_where) {
+  TestCluster cluster(3);
+  PartitionId id{cluster.create(1), 0};
+  auto segment = cluster.open(id, TestCluster::on({1, 2, 3}));
+  cluster.done(meta::BeginSeal{id, cluster.version(id), NodeId{2}});
+  replica::SealSurvey survey{
+      .epoch = Epoch{2},
+      .waits = true,
+      .end = Offset{5},
+      .known = Offset{9},
+      .copies = {{NodeId{1}, true, false, replica::Knowledge::kWhole, Offset{5}},
+                 {NodeId{2}, true, false, replica::Knowledge::kLimbo, {}},
+                 {NodeId{3}, false, true, replica::Knowledge::kLimbo, {}}}};
+  const auto& tail = *cluster.partition(id).tail;
+  auto json = Json::parse(cluster_seal_json("t1", {{0, tail, survey}}))["partitions"][0];
+  EXPECT_EQ(json["segment"], segment.value);
+  EXPECT_EQ(json["sealer"], 2);
+  EXPECT_EQ(json["waits"], true);
+  EXPECT_EQ(json["end"], 5);
+  EXPECT_EQ(json["lost_at_least"], 4);
+  EXPECT_EQ(json["copies"][0]["knows"], "all that it had");
+  EXPECT_EQ(json["copies"][1]["knows"], "may have lost some");
+  EXPECT_EQ(json["copies"][2]["knows"], "removed");
+  json = Json::parse(cluster_seal_json(
+      "t1", {{0, tail, fail(Code::kBusy, "none of its nodes is there")}}))["partitions"][0];
+  EXPECT_EQ(json["unknown"], "none of its nodes is there");
+}
+
+TEST(ClusterJsonTest, metrics_are_those_of_the_metadata_group) {
+  TestCluster cluster(2);
+  meta::MemberStatus status{.self = NodeId{1}, .leader = NodeId{1}, .term = 3, .applied = 41};
+  status.role = raft::Role::kLeader;
+  status.voter = true;
+  status.applied_term = 2;
+  status.last = status.durable = 42;
+  status.lease = std::chrono::seconds(3);
+  status.leased_until = std::chrono::seconds(12);
+  status.members.members = {{.id = NodeId{1}, .address = "10.0.0.1:9093", .voter = true},
+                            {.id = NodeId{2}, .address = "10.0.0.2:9093"}};
+  status.peers = {{.id = NodeId{2}, .match = 40}};
+  auto json =
+      Json::parse(cluster_metrics_json(status, cluster.state, std::chrono::seconds(10), {}));
+  EXPECT_EQ(json["state"], "Leader");
+  EXPECT_EQ(json["current_leader"], 1);
+  EXPECT_EQ(json["current_term"], 3);
+  EXPECT_EQ(json["last_log_index"], 42);
+  EXPECT_EQ(json["last_applied"]["index"], 41);
+  EXPECT_EQ(json["last_applied"]["leader_id"]["term"], 2);
+  EXPECT_EQ(json["millis_since_quorum_ack"], 1000);
+  EXPECT_EQ(json["replication"]["2"]["index"], 40);
+  EXPECT_EQ(json["membership_config"]["membership"]["configs"], Json::parse("[[1]]"));
+  EXPECT_EQ(json["membership_config"]["membership"]["nodes"]["2"]["addr"], "10.0.0.2:9093");
+  EXPECT_TRUE(json["running_state"].contains("Ok"));
+  status.role = raft::Role::kFollower;
+  status.voter = false;
+  status.failure = "removed";
+  json = Json::parse(cluster_metrics_json(status, cluster.state, std::chrono::seconds(10), {}));
+  EXPECT_EQ(json["state"], "Learner");
+  EXPECT_TRUE(json["replication"].is_null());
+  EXPECT_TRUE(json["millis_since_quorum_ack"].is_null());
+  EXPECT_EQ(json["running_state"]["Err"], "removed");
 }
 
 TEST(ClusterJsonTest, segments_tell_the_chain_and_the_tail) {

@@ -145,19 +145,28 @@ struct Session::Executor {
   Done operator()(wire::native::Describe request) {
     auto topic = local.find(request.topic);
     if (!topic) co_return refuse(topic.error(), request.topic);
-    co_return answer_text(describe_json(**topic), request.topic);
+    auto statuses = co_await local.broker().catalogue().look(local.loop(), (*topic)->partitions,
+                                                             broker::Catalogue::Look::kSegments);
+    if (!statuses) co_return refuse(statuses.error(), request.topic);
+    co_return answer_text(describe_json(**topic, *statuses), request.topic);
   }
   Done operator()(wire::native::Delete request) {
     co_return answer_ok(co_await local.remove(std::string(request.topic)), request.topic);
   }
   Done operator()(wire::native::List request) {
-    co_return answer_text(list_json(local, request.prefix), "");
+    auto topics = co_await local.list(std::string(request.prefix));
+    if (!topics) co_return refuse(topics.error(), "");
+    co_return answer_text(list_json(*topics), "");
   }
   Done operator()(wire::native::Help request) {
     co_return answer_text(wire::native::help_text(request.command), "");
   }
   Done operator()(wire::native::Metrics) {
-    co_return answer_text(metrics_json(local, session.options_.advertised), "");
+    const auto& cluster = session.options_.cluster;
+    if (cluster.loop == nullptr)
+      co_return answer_text(metrics_json(local, session.options_.advertised), "");
+    co_return answer_text(co_await answer_metrics(cluster, local.loop(), local.engine().health()),
+                          "");
   }
   Done operator()(wire::native::State request) {
     auto topic = local.find(request.target.topic, partition_of(request.target));
@@ -305,7 +314,9 @@ struct Session::Executor {
   }
   GroupCall groups() const { return {local, session.options_.groups}; }
   Done operator()(wire::native::ListGroups) {
-    co_return answer_text(co_await list_groups(groups()), "");
+    bool own = !session.clustered() || session.options_.forwarded;  // those of this node
+    if (own) co_return answer_text(co_await list_groups(groups()), "");
+    co_return answer_text(co_await session.list_all_groups(), "");
   }
   Done operator()(wire::native::DescribeGroup request) {
     co_return answer_text(co_await describe_group(groups(), std::string(request.group)), "");
@@ -320,14 +331,18 @@ struct Session::Executor {
   }
   Done operator()(wire::native::ClusterRequest request) {
     auto answer =
-        co_await answer_cluster(session.options_.cluster, local.loop(), request.verb,
-                                std::string(request.topic), NodeId{request.node}, request.force);
+        co_await answer_cluster(session.options_.cluster, local.loop(), to_call(request, author()));
     if (answer && answer->empty()) co_return answer_ok({}, "");
     // Their texts are of this protocol.
     bool told = !answer &&
                 (answer.error().code == Code::kNotFound || answer.error().code == Code::kInvalid);
     if (told) co_return refuse_text(answer.error().message);
-    co_return answer_text(answer, request.topic);
+    co_return answer_text(answer, name_of(request.target));
+  }
+  // Of what is recorded: the user, where one was proven, and where it came from.
+  std::string author() const {
+    auto user = session.user(), from = session.connection_->peer();
+    return user.empty() ? from : fmt::format("{} at {}", user, from);
   }
   // Appends and GET never come here.
   template <class T>

@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "io/network.h"
 #include "net/rpc.h"
@@ -31,6 +32,8 @@ struct Forwarding {
   // within the time.
   using Find = std::function<io::Task<NodeId>(io::Loop& here, std::string name, io::Nanos timeout)>;
   Find owner_of{}, coordinator_of{};
+  // Who coordinates any group, some of them several times; kBusy as above.
+  std::function<io::Task<std::vector<NodeId>>(io::Loop& here, io::Nanos timeout)> coordinators{};
   net::Rpc* rpc = nullptr;   // null: there are no other nodes
   io::Loop* loop = nullptr;  // the Rpc's
   NodeId self{};

@@ -1,5 +1,6 @@
 #include "frontend/native/groups.h"
 
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "wire/kafka/assignment.h"
@@ -57,21 +58,40 @@ Json members_of(const broker::GroupSummary& group) {
   return list;
 }
 
-// Nothing: its topic, or the one that it was committed for, is not there.
-std::optional<Json> describe_offset(broker::Local& local, const broker::CommittedOffset& one) {
-  auto topic = local.find(one.topic, static_cast<std::size_t>(one.partition));
-  if (!topic || (*topic)->number() != one.topic_id) return std::nullopt;
-  auto bounds = (*topic)->partitions[static_cast<std::size_t>(one.partition)]->bounds();
-  if (!bounds) return std::nullopt;
-  auto end = bounds->high_watermark.value;
-  return Json{
-      {"topic", one.topic},
-      {"partition", one.partition},
-      {"offset", one.offset},
-      {"log_start", bounds->log_start.value},
-      {"high_watermark", end},
-      {"lag", std::max<std::int64_t>(end - std::max(one.offset, bounds->log_start.value), 0)},
-      {"metadata", one.metadata}};
+// What was committed, and its partition; offsets whose topic is not there, or is another one than
+// they were committed for, are left out.
+struct Committed {
+  broker::CommittedOffset offset{};
+  broker::LogRef log{};
+};
+std::vector<Committed> find_partitions(broker::Local& local,
+                                       std::vector<broker::CommittedOffset> offsets) {
+  std::vector<Committed> found;
+  for (auto& one : offsets) {
+    auto place = static_cast<std::size_t>(one.partition);
+    auto topic = local.find(one.topic, place);
+    if (!topic || (*topic)->number() != one.topic_id) continue;
+    found.push_back({std::move(one), (*topic)->partitions[place]});
+  }
+  return found;
+}
+
+Json offset_of(const broker::CommittedOffset& one, const broker::LogInfo& info) {
+  auto start = info.log_start.value, end = info.high_watermark.value;
+  return {{"topic", one.topic},
+          {"partition", one.partition},
+          {"offset", one.offset},
+          {"log_start", start},
+          {"high_watermark", end},
+          {"lag", std::max<std::int64_t>(end - std::max(one.offset, start), 0)},
+          {"metadata", one.metadata}};
+}
+
+// By the word of whoever writes them, who need not be this node.
+io::Task<std::vector<Result<broker::LogStatus>>> look(broker::Local& local,
+                                                      std::vector<broker::LogRef> logs) {
+  return local.broker().catalogue().look(local.loop(), std::move(logs),
+                                         broker::Catalogue::Look::kSizes);
 }
 
 }  // namespace
@@ -86,15 +106,36 @@ io::Task<std::string> list_groups(GroupCall call) {
   co_return dump(list);
 }
 
+Result<std::string> merge_group_lists(const std::vector<std::string>& lists) {
+  std::map<std::string, Json> groups;
+  for (const auto& list : lists) {
+    auto parsed = Json::parse(list, nullptr, false);
+    if (!parsed.is_array()) return fail(Code::kCorrupt, "no list of groups");
+    for (auto& group : parsed) {
+      if (!group.is_object() || !group.contains("name") || !group["name"].is_string())
+        return fail(Code::kCorrupt, "no list of groups");
+      auto name = group["name"].get<std::string>();
+      groups.insert_or_assign(std::move(name), std::move(group));
+    }
+  }
+  auto all = Json::array();
+  for (auto& [name, group] : groups) all.push_back(std::move(group));
+  return dump(all);
+}
+
 io::Task<std::string> describe_group(GroupCall call, std::string group) {
   auto& loop = call.local.loop();
   WALRUS_CO_ASSIGN(auto found, co_await call.groups->ask(loop, &broker::Groups::describe, group));
   if (!found) co_return refuse(text::unknown_group(group));
   WALRUS_CO_ASSIGN(auto committed,
                    co_await call.groups->ask(loop, &broker::Groups::committed, group));
+  auto found_offsets = find_partitions(call.local, std::move(committed));
+  std::vector<broker::LogRef> logs;
+  for (const auto& one : found_offsets) logs.push_back(one.log);
+  WALRUS_CO_ASSIGN(auto statuses, co_await look(call.local, std::move(logs)));
   auto offsets = Json::array();
-  for (const auto& one : committed)
-    if (auto described = describe_offset(call.local, one)) offsets.push_back(std::move(*described));
+  for (std::size_t i = 0; i < statuses.size(); ++i)
+    if (statuses[i]) offsets.push_back(offset_of(found_offsets[i].offset, statuses[i]->info));
   co_return dump({{"name", group},
                   {"state", broker::group_state_name(found->state)},
                   {"protocol_type", found->protocol_type},
@@ -106,14 +147,21 @@ io::Task<std::string> describe_group(GroupCall call, std::string group) {
 io::Task<void> set_group(GroupCall call, std::string topic,
                          std::vector<wire::native::GroupOffset> offsets, std::string group) {
   WALRUS_CO_ASSIGN(auto found, call.local.find(topic));
-  std::vector<broker::CommittedOffset> commits;
+  std::vector<broker::LogRef> logs;
   for (const auto& one : offsets) {
     auto place = static_cast<std::size_t>(one.partition);
     if (place >= found->partitions.size())
       co_return refuse(text::unknown_topic(fmt::format("{}/{}", topic, one.partition)));
-    WALRUS_CO_ASSIGN(auto bounds, found->partitions[place]->bounds());
-    if (Offset{one.offset} < bounds.log_start || Offset{one.offset} > bounds.high_watermark)
-      co_return refuse(text::out_of_range(bounds.log_start.value, bounds.high_watermark.value));
+    logs.push_back(found->partitions[place]);
+  }
+  WALRUS_CO_ASSIGN(auto statuses, co_await look(call.local, std::move(logs)));
+  std::vector<broker::CommittedOffset> commits;
+  for (std::size_t i = 0; i < offsets.size(); ++i) {
+    const auto& one = offsets[i];
+    if (!statuses[i]) co_return std::unexpected(statuses[i].error());
+    const auto& info = statuses[i]->info;
+    if (Offset{one.offset} < info.log_start || Offset{one.offset} > info.high_watermark)
+      co_return refuse(text::out_of_range(info.log_start.value, info.high_watermark.value));
     commits.push_back({.topic = topic,
                        .partition = one.partition,
                        .topic_id = found->number(),

@@ -19,6 +19,8 @@ struct GroupCall {
 
 // JSON: [{name, state, protocol_type}].
 io::Task<std::string> list_groups(GroupCall);
+// Several of them in one, each group once. kCorrupt: what is none.
+Result<std::string> merge_group_lists(const std::vector<std::string>&);
 // JSON: {name, state, protocol_type, protocol, members: [{id, instance_id, client_id, client_host,
 // partitions: [{topic, partition}]}], offsets: [{topic, partition, offset, log_start,
 // high_watermark, lag, metadata}]}. Offsets of topics that are there. kInvalid: the text says why.

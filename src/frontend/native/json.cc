@@ -97,34 +97,35 @@ std::string metrics_json(broker::Local& local, Bytes address) {
       .dump(2);
 }
 
-std::string list_json(broker::Local& local, Bytes prefix) {
+std::string list_json(const std::vector<broker::TopicSummary>& topics) {
   auto array = Json::array();
-  for (const auto& topic : local.list(prefix)) {
+  for (const auto& topic : topics) {
     if (!wire::native::valid_topic_name(topic.name)) continue;  // made by the embedded face
-    array.push_back({{"name", topic.name},
-                     {"id", topic.id},
-                     {"partitions", topic.partitions},
-                     {"records", topic.records},
-                     {"bytes", topic.bytes}});
+    auto& item = array.emplace_back(Json{{"name", topic.name},
+                                         {"id", topic.id},
+                                         {"partitions", topic.partitions},
+                                         {"records", topic.records},
+                                         {"bytes", topic.bytes}});
+    if (topic.stale > 0) item["stale_partitions"] = topic.stale;
   }
   return array.dump();
 }
 
-Result<std::string> describe_json(const broker::Topic& topic) {
+Result<std::string> describe_json(const broker::Topic& topic,
+                                  const std::vector<Result<broker::LogStatus>>& statuses) {
   auto partitions = Json::array();
-  for (std::size_t i = 0; i < topic.partitions.size(); ++i) {
-    const auto& log = *topic.partitions[i];
-    WALRUS_ASSIGN(auto bounds, log.bounds());
-    WALRUS_ASSIGN(auto info, log.info());
-    auto segments = log.segments();
-    partitions.push_back({{"partition", i},
-                          {"leader", bounds.leader.value},
-                          {"epoch", segments.empty() ? 0 : segments.back().epoch},
-                          {"log_start", info.log_start.value},
-                          {"high_watermark", info.high_watermark.value},
-                          {"log_end", info.log_end.value},
-                          {"bytes", info.bytes},
-                          {"segments", segment_array(segments)}});
+  for (std::size_t i = 0; i < statuses.size(); ++i) {
+    if (!statuses[i]) return std::unexpected(statuses[i].error());
+    const auto& [current, leader, epoch, info, segments] = *statuses[i];
+    auto& item = partitions.emplace_back(Json{{"partition", i},
+                                              {"leader", leader.value},
+                                              {"epoch", epoch},
+                                              {"log_start", info.log_start.value},
+                                              {"high_watermark", info.high_watermark.value},
+                                              {"log_end", info.log_end.value},
+                                              {"bytes", info.bytes},
+                                              {"segments", segment_array(segments)}});
+    if (!current) item["stale"] = true;
   }
   return Json{{"name", topic.name},
               {"id", topic.number()},

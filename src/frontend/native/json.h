@@ -11,8 +11,10 @@ namespace walrus::frontend::native {
 
 Result<std::string> state_json(const broker::Topic&, std::size_t partition);
 std::string metrics_json(broker::Local&, Bytes address);
-std::string list_json(broker::Local&, Bytes prefix);
-Result<std::string> describe_json(const broker::Topic&);
+std::string list_json(const std::vector<broker::TopicSummary>&);
+// With what Catalogue::look() says of each of its partitions.
+Result<std::string> describe_json(const broker::Topic&,
+                                  const std::vector<Result<broker::LogStatus>>&);
 std::string config_json(const broker::TopicConfig&);
 // Names, and of each credential what it does not matter to tell.
 std::string users_json(const broker::UserTable&);

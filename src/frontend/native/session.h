@@ -164,6 +164,9 @@ class Session : public std::enable_shared_from_this<Session> {
   boost::asio::awaitable<bool> worth_again(const Error&);
   std::string describe_lost(const Error&, Bytes target);
   io::Task<void> answer_forwarded();
+  io::Task<std::string> ask_there(NodeId, const wire::native::Request&);
+  io::Task<std::string> list_groups_once();
+  io::Task<std::string> list_all_groups();
   bool is_refusal(const Slot&, const Result<broker::Placed>&) const;
   void answered(const std::string& log);
   void answer_slot(Slot&, Bytes error);

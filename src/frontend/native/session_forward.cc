@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "frontend/native/groups.h"
 #include "frontend/native/session.h"
 #include "frontend/native/target.h"
 #include "record/batch.h"
@@ -47,7 +48,6 @@ std::optional<wire::native::Target> read_target(const Request& request) {
   if (auto* read = std::get_if<ReadBatch>(&request)) return read->target;
   if (auto* find = std::get_if<Find>(&request)) return find->target;
   if (auto* state = std::get_if<State>(&request)) return state->target;
-  if (auto* describe = std::get_if<Describe>(&request)) return Target{describe->topic, {}};
   return std::nullopt;
 }
 
@@ -327,6 +327,47 @@ io::Task<void> Session::answer_forwarded() {
     pop();
   }
   co_return Result<void>();
+}
+
+// One request that is asked of another node by itself, and its reply. It has to be one that may be
+// asked twice. kBusy: it was refused for now.
+io::Task<std::string> Session::ask_there(NodeId node, const Request& request) {
+  WALRUS_CO_ASSIGN(
+      auto way, co_await Upstream::open(
+                    options_.forwarding, local_.loop(), node,
+                    {.user = user().substr(0, wire::peer::kForwardTextBytesMax),
+                     .client = connection_->peer().substr(0, wire::peer::kForwardTextBytesMax)}));
+  std::string frame;
+  wire::native::append_request(frame, request);
+  WALRUS_CO_TRY(co_await way->send(std::move(frame)));
+  WALRUS_CO_ASSIGN(auto reply, co_await way->reply(kFindTimeout));
+  if (reply.starts_with("ERR ")) co_return fail(Code::kBusy, "node {}: {}", node.value, reply);
+  co_return std::string(reply);
+}
+
+io::Task<std::string> Session::list_groups_once() {
+  const auto& way = options_.forwarding;
+  WALRUS_CO_ASSIGN(auto found, co_await way.coordinators(local_.loop(), kFindTimeout));
+  std::vector<std::string> lists;
+  for (auto node : std::set<NodeId>(found.begin(), found.end())) {
+    auto list = node == way.self ? co_await list_groups({local_, options_.groups})
+                                 : co_await ask_there(node, wire::native::ListGroups{});
+    if (!list) co_return std::unexpected(std::move(list).error());
+    lists.push_back(std::move(*list));
+  }
+  co_return merge_group_lists(lists);
+}
+
+// What all coordinators have. While one of them is away, its groups are nobody's: the answer waits.
+io::Task<std::string> Session::list_all_groups() {
+  auto& env = local_.engine().env();
+  auto give_up = env.mono() + kPatience;
+  while (true) {
+    auto listed = co_await list_groups_once();
+    bool over = listed || listed.error().code == Code::kClosed || env.mono() >= give_up;
+    if (over) co_return listed;
+    co_await local_.loop().sleep(kPause);
+  }
 }
 
 // The node has refused the slot at the front, and looks at nothing that it had not taken by then:

@@ -355,38 +355,69 @@ Result<Request> parse_set_group(Tokens& tokens) {
   return request;
 }
 
-constexpr std::pair<Bytes, ClusterRequest::Verb> kClusterVerbs[] = {
-    {"status", ClusterRequest::Verb::kStatus},     {"health", ClusterRequest::Verb::kHealth},
-    {"segments", ClusterRequest::Verb::kSegments}, {"drain", ClusterRequest::Verb::kDrain},
-    {"activate", ClusterRequest::Verb::kActivate}, {"remove", ClusterRequest::Verb::kRemove},
+using ClusterVerb = ClusterRequest::Verb;
+
+constexpr std::pair<Bytes, ClusterVerb> kClusterVerbs[] = {
+    {"status", ClusterVerb::kStatus},     {"health", ClusterVerb::kHealth},
+    {"segments", ClusterVerb::kSegments}, {"drain", ClusterVerb::kDrain},
+    {"activate", ClusterVerb::kActivate}, {"remove", ClusterVerb::kRemove},
+    {"replace", ClusterVerb::kReplace},   {"seal", ClusterVerb::kSeal},
 };
 
-Bytes cluster_verb_name(ClusterRequest::Verb verb) {
+Bytes cluster_verb_name(ClusterVerb verb) {
   return kClusterVerbs[static_cast<std::size_t>(verb)].first;
 }
 
-bool names_node(ClusterRequest::Verb verb) {
+bool names_node(ClusterVerb verb) {
   using enum ClusterRequest::Verb;
-  return verb == kDrain || verb == kActivate || verb == kRemove;
+  return verb == kDrain || verb == kActivate || verb == kRemove || verb == kReplace;
+}
+
+bool takes_force(ClusterVerb verb) {
+  return verb == ClusterVerb::kRemove || verb == ClusterVerb::kReplace;
+}
+
+Result<std::uint64_t> parse_node(Tokens& tokens) {
+  WALRUS_ASSIGN(auto node, tokens.number("a node"));
+  if (node == 0) return refuse(text::invalid_number("0"));
+  return static_cast<std::uint64_t>(node);
+}
+
+// Behind the topic: nothing, or what is accepted of one partition.
+Result<std::optional<ClusterRequest::Loss>> parse_loss(Tokens& tokens, const Target& target) {
+  if (tokens.at_end()) return std::nullopt;
+  if (tokens.next() != Bytes("accept")) return refuse(text::kUnexpectedArgument);
+  if (!target.partition) return tokens.missing("a partition");
+  WALRUS_ASSIGN(auto segment, tokens.number("a segment"));
+  WALRUS_ASSIGN(auto epoch, tokens.number("an epoch"));
+  WALRUS_ASSIGN(auto end, tokens.number("an offset"));
+  return ClusterRequest::Loss{static_cast<std::uint64_t>(segment),
+                              static_cast<std::uint64_t>(epoch), end};
 }
 
 Result<Request> parse_cluster(Tokens& tokens) {
   ClusterRequest request;
   auto word = tokens.next();
   auto verb = std::ranges::find(kClusterVerbs, word.value_or(Bytes()),
-                                &std::pair<Bytes, ClusterRequest::Verb>::first);
+                                &std::pair<Bytes, ClusterVerb>::first);
   if (verb == std::end(kClusterVerbs))
-    return tokens.missing("one of status, health, segments, drain, activate, remove");
+    return tokens.missing(
+        "one of status, health, segments, drain, activate, remove, replace, seal");
   request.verb = verb->second;
-  if (request.verb == ClusterRequest::Verb::kSegments) {
-    WALRUS_ASSIGN(request.topic, tokens.topic());
+  if (request.verb == ClusterVerb::kSegments) {
+    WALRUS_ASSIGN(request.target.topic, tokens.topic());
+  }
+  if (request.verb == ClusterVerb::kSeal) {
+    WALRUS_ASSIGN(request.target, tokens.target());
+    WALRUS_ASSIGN(request.loss, parse_loss(tokens, request.target));
   }
   if (names_node(request.verb)) {
-    WALRUS_ASSIGN(auto node, tokens.number("a node"));
-    if (node == 0) return refuse(text::invalid_number("0"));
-    request.node = static_cast<std::uint64_t>(node);
+    WALRUS_ASSIGN(request.node, parse_node(tokens));
   }
-  if (request.verb == ClusterRequest::Verb::kRemove && !tokens.at_end()) {
+  if (request.verb == ClusterVerb::kReplace) {
+    WALRUS_ASSIGN(request.by, parse_node(tokens));
+  }
+  if (takes_force(request.verb) && !tokens.at_end()) {
     if (tokens.next() != Bytes("force")) return refuse(text::kUnexpectedArgument);
     request.force = true;
   }
@@ -465,8 +496,13 @@ constexpr std::array kCommands{
     Command{"CLUSTER", false, parse_cluster,
             "CLUSTER status | health -> JSON\n"
             "CLUSTER segments t -> JSON\n  Who holds what of a topic.\n"
-            "CLUSTER drain n | activate n | remove n [force] -> OK\n"
-            "  Moves a node's copies away, gives it some again, takes it out for good.\n"},
+            "CLUSTER drain n | activate n | remove n [force] | replace n m [force] -> OK\n"
+            "  Moves a node's copies away, gives it some again, takes it out for good, or has\n"
+            "  another one take over what it has.\n"
+            "CLUSTER seal t[/p] -> JSON\n"
+            "  What survives of segments whose writers are gone.\n"
+            "CLUSTER seal t/p accept segment epoch end -> OK\n"
+            "  Ends one there and gives up the rest, as it was shown.\n"},
     Command{"HELP", false, parse_help, "HELP [command] -> text\n"},
 };
 
@@ -574,9 +610,14 @@ struct Encoder {
   void operator()(const DeleteGroup& r) const { to.append("GROUPDELETE ").append(r.group); }
   void operator()(const ClusterRequest& r) const {
     append_format(to, "CLUSTER {}", cluster_verb_name(r.verb));
-    if (r.verb == ClusterRequest::Verb::kSegments) append_format(to, " {}", r.topic);
+    if (r.verb == ClusterVerb::kSegments || r.verb == ClusterVerb::kSeal) {
+      to.append(" ");
+      append_target(to, r.target);
+    }
+    if (r.loss) append_format(to, " accept {} {} {}", r.loss->segment, r.loss->epoch, r.loss->end);
     if (names_node(r.verb)) append_format(to, " {}", r.node);
-    if (r.verb == ClusterRequest::Verb::kRemove && r.force) to.append(" force");
+    if (r.verb == ClusterVerb::kReplace) append_format(to, " {}", r.by);
+    if (takes_force(r.verb) && r.force) to.append(" force");
   }
   void operator()(const Create& r) const {
     append_format(to, "CREATE {}", r.topic);

@@ -183,13 +183,32 @@ struct DeleteGroup {
   bool operator==(const DeleteGroup&) const = default;
 };
 // The cluster. CLUSTER status | health: JSON. CLUSTER segments t: JSON. CLUSTER drain | activate n,
-// CLUSTER remove n [force]: a node moves from state to state.
+// CLUSTER remove n [force]: a node moves from state to state. CLUSTER replace n m [force]: m takes
+// over what n has. CLUSTER seal t[/p]: JSON, what survives of segments that are being sealed;
+// CLUSTER seal t/p accept segment epoch end: it ends there, whatever is lost.
 struct ClusterRequest {
-  enum class Verb : std::uint8_t { kStatus, kHealth, kSegments, kDrain, kActivate, kRemove };
+  enum class Verb : std::uint8_t {
+    kStatus,
+    kHealth,
+    kSegments,
+    kDrain,
+    kActivate,
+    kRemove,
+    kReplace,
+    kSeal,
+  };
+  // What an operator was shown, and accepts: of a segment, in the epoch of its recovery.
+  struct Loss {
+    std::uint64_t segment = 0, epoch = 0;
+    std::int64_t end = 0;  // it keeps what lies below
+    bool operator==(const Loss&) const = default;
+  };
   Verb verb = Verb::kStatus;
-  Bytes topic{};           // of kSegments
-  std::uint64_t node = 0;  // of kDrain, kActivate, kRemove
-  bool force = false;      // of kRemove: whatever copies it has
+  Target target{};             // of kSegments (a topic), kSeal
+  std::uint64_t node = 0;      // of kDrain, kActivate, kRemove, kReplace
+  std::uint64_t by = 0;        // of kReplace
+  bool force = false;          // of kRemove, kReplace: whatever copies it has
+  std::optional<Loss> loss{};  // of kSeal, and then a partition is named
   bool operator==(const ClusterRequest&) const = default;
 };
 

@@ -102,17 +102,26 @@ INSTANTIATE_TEST_SUITE_P(
         ErrorCase{"FIND t", "FIND requires a timestamp"},
         ErrorCase{"CLUSTER",
                   "CLUSTER requires one of status, health, segments, drain, activate, "
-                  "remove"},
+                  "remove, replace, seal"},
         ErrorCase{"CLUSTER Status",
                   "CLUSTER requires one of status, health, segments, drain, "
-                  "activate, remove"},
+                  "activate, remove, replace, seal"},
         ErrorCase{"CLUSTER status x", "unexpected argument"},
         ErrorCase{"CLUSTER segments", "CLUSTER requires a topic"},
         ErrorCase{"CLUSTER drain", "CLUSTER requires a node"},
         ErrorCase{"CLUSTER drain 0", "invalid number 0"},
         ErrorCase{"CLUSTER drain 1 force", "unexpected argument"},
         ErrorCase{"CLUSTER remove 1 now", "unexpected argument"},
-        ErrorCase{"CLUSTER remove 1 force x", "unexpected argument"}));
+        ErrorCase{"CLUSTER remove 1 force x", "unexpected argument"},
+        ErrorCase{"CLUSTER replace 1", "CLUSTER requires a node"},
+        ErrorCase{"CLUSTER replace 1 0", "invalid number 0"},
+        ErrorCase{"CLUSTER replace 1 2 now", "unexpected argument"},
+        ErrorCase{"CLUSTER seal", "CLUSTER requires a topic"},
+        ErrorCase{"CLUSTER seal a/0 refuse", "unexpected argument"},
+        ErrorCase{"CLUSTER seal a accept 1 2 3", "CLUSTER requires a partition"},
+        ErrorCase{"CLUSTER seal a/0 accept 1 2", "CLUSTER requires an offset"},
+        ErrorCase{"CLUSTER seal a/0 accept 1 2 -3", "invalid number -3"},
+        ErrorCase{"CLUSTER seal a/0 accept 1 2 3 4", "unexpected argument"}));
 
 TEST(RequestTest, a_group_has_spaces_and_a_limit) {
   auto request = parse_request("GROUPSET logs 0=5,3=9223372036854775807 my own group\n");
@@ -184,11 +193,18 @@ TEST(RequestTest, encodes_what_it_parses) {
       Find{target, 1700000000000},
       ClusterRequest{},
       ClusterRequest{.verb = ClusterRequest::Verb::kHealth},
-      ClusterRequest{.verb = ClusterRequest::Verb::kSegments, .topic = "a"},
+      ClusterRequest{.verb = ClusterRequest::Verb::kSegments, .target = {"a"}},
       ClusterRequest{.verb = ClusterRequest::Verb::kDrain, .node = 3},
       ClusterRequest{.verb = ClusterRequest::Verb::kActivate, .node = 3},
       ClusterRequest{.verb = ClusterRequest::Verb::kRemove, .node = 3},
       ClusterRequest{.verb = ClusterRequest::Verb::kRemove, .node = 3, .force = true},
+      ClusterRequest{.verb = ClusterRequest::Verb::kReplace, .node = 3, .by = 4},
+      ClusterRequest{.verb = ClusterRequest::Verb::kReplace, .node = 3, .by = 4, .force = true},
+      ClusterRequest{.verb = ClusterRequest::Verb::kSeal, .target = {"a"}},
+      ClusterRequest{.verb = ClusterRequest::Verb::kSeal, .target = {"a", 7}},
+      ClusterRequest{.verb = ClusterRequest::Verb::kSeal,
+                     .target = {"a", 7},
+                     .loss = ClusterRequest::Loss{.segment = 9, .epoch = 4, .end = 100}},
   };
   for (const auto& request : requests) {
     std::string frame;
