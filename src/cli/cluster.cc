@@ -9,7 +9,7 @@ namespace {
 
 namespace native = wire::native;
 using Json = nlohmann::ordered_json;
-using Verb = native::ClusterRequest::Verb;
+using Ask = native::ClusterRequest::Verb;
 
 struct ClusterFlags {
   std::string topic;
@@ -80,7 +80,7 @@ Result<void> print_drains(const Json& health) {
 // Exit status 1 where an operator has something to do.
 Result<int> show_health(const Globals& globals, const ClusterFlags&) {
   WALRUS_ASSIGN(auto client, connect(globals));
-  WALRUS_ASSIGN(auto health, ask_cluster(client, "cluster health", {.verb = Verb::kHealth}));
+  WALRUS_ASSIGN(auto health, ask_cluster(client, "cluster health", {.verb = Ask::kHealth}));
   auto status = health.value("status", std::string("unknown"));
   int exit = status == "ok" ? kExitDone : kExitFailed;
   if (globals.json) {
@@ -100,7 +100,7 @@ Result<int> show_segments(const Globals& globals, const ClusterFlags& flags) {
   auto what = "cluster segments " + flags.topic;
   WALRUS_ASSIGN(auto client, connect(globals));
   WALRUS_ASSIGN(auto topic,
-                ask_cluster(client, what, {.verb = Verb::kSegments, .target = {flags.topic}}));
+                ask_cluster(client, what, {.verb = Ask::kSegments, .target = {flags.topic}}));
   if (globals.json) {
     WALRUS_TRY(print_json(topic));
     return kExitDone;

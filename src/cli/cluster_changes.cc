@@ -13,7 +13,7 @@ namespace {
 
 namespace native = wire::native;
 using Json = nlohmann::ordered_json;
-using Verb = native::ClusterRequest::Verb;
+using Ask = native::ClusterRequest::Verb;
 
 struct ChangeFlags {
   std::uint64_t node = 0, by = 0;
@@ -69,7 +69,7 @@ Result<std::string> await_empty(const Globals& globals, Client& client, Bytes wh
   constexpr io::Nanos kInterval = std::chrono::milliseconds(500);
   std::string before;
   for (bool first = true;; first = false) {
-    WALRUS_ASSIGN(auto health, ask_cluster(client, what, {.verb = Verb::kHealth}));
+    WALRUS_ASSIGN(auto health, ask_cluster(client, what, {.verb = Ask::kHealth}));
     auto drain = find_in(health.value("drains", Json::array()), "node", id);
     WALRUS_ASSIGN(auto node, node_of(client, what, id));
     auto state = cell(node, "state");
@@ -92,7 +92,7 @@ Result<std::string> await_empty(const Globals& globals, Client& client, Bytes wh
 Result<int> drain_node(const Globals& globals, const ChangeFlags& flags) {
   auto what = fmt::format("cluster drain {}", flags.node);
   WALRUS_ASSIGN(auto client, connect(globals));
-  WALRUS_TRY(change(client, what, {.verb = Verb::kDrain, .node = flags.node}));
+  WALRUS_TRY(change(client, what, {.verb = Ask::kDrain, .node = flags.node}));
   if (!flags.wait) return told(globals, flags, "draining");
   WALRUS_ASSIGN(auto state, await_empty(globals, client, what, flags.node));
   return told(globals, flags, state);
@@ -101,7 +101,7 @@ Result<int> drain_node(const Globals& globals, const ChangeFlags& flags) {
 Result<int> activate_node(const Globals& globals, const ChangeFlags& flags) {
   auto what = fmt::format("cluster activate {}", flags.node);
   WALRUS_ASSIGN(auto client, connect(globals));
-  WALRUS_TRY(change(client, what, {.verb = Verb::kActivate, .node = flags.node}));
+  WALRUS_TRY(change(client, what, {.verb = Ask::kActivate, .node = flags.node}));
   return told(globals, flags, "active");
 }
 
@@ -113,7 +113,7 @@ Result<int> remove_node(const Globals& globals, const ChangeFlags& flags) {
   if (!flags.yes && !confirmed_delete(named))
     return fail(Code::kInvalid, "{}: not confirmed, nothing was changed", what);
   WALRUS_TRY(
-      change(client, what, {.verb = Verb::kRemove, .node = flags.node, .force = flags.force}));
+      change(client, what, {.verb = Ask::kRemove, .node = flags.node, .force = flags.force}));
   return told(globals, flags, "removed");
 }
 
@@ -140,13 +140,13 @@ Result<int> replace_node(const Globals& globals, const ChangeFlags& flags) {
     if (!confirmed) return fail(Code::kInvalid, "{}: not confirmed, nothing was changed", what);
   }
   native::ClusterRequest request{
-      .verb = Verb::kReplace, .node = flags.node, .by = flags.by, .force = flags.force};
+      .verb = Ask::kReplace, .node = flags.node, .by = flags.by, .force = flags.force};
   WALRUS_ASSIGN(auto begun, ask_cluster(client, what, request));
   auto state = cell(begun, "state");
   if (flags.wait) {
     WALRUS_ASSIGN(state, await_empty(globals, client, what, flags.node));
     if (state == "drained") {
-      WALRUS_TRY(change(client, what, {.verb = Verb::kRemove, .node = flags.node}));
+      WALRUS_TRY(change(client, what, {.verb = Ask::kRemove, .node = flags.node}));
       state = "removed";
     }
   } else if (state == "draining") {
@@ -212,7 +212,7 @@ Result<void> check_seal(Bytes what, const Json& item) {
 Result<void> accept_losses(Client& client, Bytes what, const native::Target& target,
                            const Json& partitions) {
   for (const auto& item : partitions) {
-    native::ClusterRequest request{.verb = Verb::kSeal, .target = target};
+    native::ClusterRequest request{.verb = Ask::kSeal, .target = target};
     request.target.partition = item.value("partition", 0);
     request.loss = native::ClusterRequest::Loss{.segment = item.value("segment", std::uint64_t{0}),
                                                 .epoch = item.value("epoch", std::uint64_t{0}),
@@ -245,7 +245,7 @@ Result<int> seal_topic(const Globals& globals, const ChangeFlags& flags) {
   if (!target) return report_usage(globals, about("cluster seal", target.error()));
   std::string topic(target->topic);
   WALRUS_ASSIGN(auto client, connect(globals));
-  WALRUS_ASSIGN(auto seen, ask_cluster(client, what, {.verb = Verb::kSeal, .target = *target}));
+  WALRUS_ASSIGN(auto seen, ask_cluster(client, what, {.verb = Ask::kSeal, .target = *target}));
   auto stuck = Json::array();  // others seal themselves
   for (const auto& item : seen.value("partitions", Json::array()))
     if (item.value("waits", false) || !check_seal(what, item)) stuck.push_back(item);

@@ -60,7 +60,10 @@ Leader::Leader(const Options& options, const Segment& segment,
     replica.synced = replica.sync_asked = segment.start;
     replica.match = replica.next = replica.watermark_told = replica.watermark_sent = segment.start;
   }
-  if (!previous) return begin_without_producers();
+  if (!previous) {
+    begin_without_producers();
+    return;
+  }
   // The own copy is the nearest, and whoever led before may be gone.
   auto own = std::ranges::find(previous->replicas, options.self);
   if (own != previous->replicas.end())
