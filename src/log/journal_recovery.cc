@@ -1,6 +1,7 @@
 // Recovery of a journal. See the head of journal.h for what is torn and what is corrupt.
 
 #include <algorithm>
+#include <array>
 #include <map>
 
 #include "base/check.h"
@@ -376,8 +377,15 @@ Result<void> Journal::write_copies() {
 // The log leaves the active file, or recovery ends in it: the rest of it is zeros, as in any other,
 // and all of it is synced.
 Result<void> Journal::complete_copy() {
+  alignas(io::kDirectBytes) static constexpr std::array<char, 256 << 10> kZeros{};
   WALRUS_TRY(write_copies());
-  WALRUS_TRY(active_->file->preallocate(active_->size));
+  WALRUS_ASSIGN(auto at, active_->file->size());
+  while (at < active_->size) {
+    auto piece = std::min(std::ssize(kZeros), active_->size - at);
+    WALRUS_TRY(active_->file->write_direct(at, {kZeros.data(), static_cast<std::size_t>(piece)}));
+    at += piece;
+  }
+  WALRUS_TRY(active_->file->sync());
   std::erase_if(unsynced_, [&](const SyncJob::Range& range) { return range.file == active_; });
   if (options_.mapped && active_->map.empty()) {
     WALRUS_ASSIGN(active_->map, active_->file->map());

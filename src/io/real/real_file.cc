@@ -79,11 +79,8 @@ Result<void> RealFile::truncate(std::int64_t size) {
 }
 
 Result<void> RealFile::preallocate(std::int64_t size) {
-  auto before = this->size();
-  if (!before) return std::unexpected(before.error());
   // Finds out early that there is no room. Not every file system can.
-  const auto more = size - *before;
-  if (more > 0 && retried([&] { return ::fallocate(fd_.get(), 0, *before, more); }) != 0 &&
+  if (size > 0 && retried([&] { return ::fallocate(fd_.get(), 0, 0, size); }) != 0 &&
       errno != EOPNOTSUPP && errno != ENOSYS) {
     return fail_errno(errno, "preallocate", path_);
   }
@@ -93,10 +90,9 @@ Result<void> RealFile::preallocate(std::int64_t size) {
   // every block is made dirty by the first store into it and written by the next sync.
   alignas(kDirectBytes) static constexpr std::array<char, 1 << 20> kZeros{};
   const auto step = direct_descriptor() >= 0 ? kZeros.size() : kPage;
-  for (auto at = *before; at < size; at += static_cast<std::int64_t>(step)) {
+  for (std::int64_t at = 0; at < size; at += static_cast<std::int64_t>(step)) {
     const Bytes piece(kZeros.data(), std::min(step, static_cast<std::size_t>(size - at)));
-    const bool whole = at % kDirectBytes == 0 && piece.size() % kDirectBytes == 0;
-    auto written = whole ? write_direct(at, piece) : write(at, piece);
+    auto written = piece.size() % kDirectBytes == 0 ? write_direct(at, piece) : write(at, piece);
     if (!written) return written;
   }
   if (::fsync(fd_.get()) != 0) return fail_errno(errno, "sync", path_);

@@ -80,9 +80,8 @@ Result<void> SimFile::truncate(std::int64_t size) {
 
 Result<void> SimFile::preallocate(std::int64_t size) {
   constexpr std::int64_t kPiece = 1 << 20;
-  const auto before = inode_->size();
   auto result = operate(*life_, "truncate", path_, [&] { return resize_effect(size); });
-  for (auto at = before; result && at < size; at += kPiece) {
+  for (std::int64_t at = 0; result && at < size; at += kPiece) {
     const std::string zeros(static_cast<std::size_t>(std::min(kPiece, size - at)), '\0');
     result = write(at, zeros);
   }
