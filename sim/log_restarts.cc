@@ -570,7 +570,7 @@ void LogRun::reconcile_name(log::Engine& engine, Name& name, const log::StreamRe
   }
   // A disk that lies may take the removal from the catalogue's journal and leave the drop, which
   // followed it, in the stream's.
-  bool dropped = removal_lost && stream.log_end == 0;
+  bool dropped = removal_lost && stream.log_end == 0 && stream.cursors.empty();
   if (dropped) name.streams.insert_or_assign(shown->id, StreamHistory(shown->id, shown->options));
   place = name.streams.find(shown->id);
   auto verdict = place->second.reconcile(loss, stream);
