@@ -9,7 +9,8 @@ namespace walrus::cli {
 namespace {
 
 Flag add_globals(Verb root, Globals& globals) {
-  auto address = root.option("--addr", globals.address, "The server's native address; of a cluster also several, with commas")
+  auto address = root.option("--addr", globals.address,
+                             "The server's native address; of a cluster also several, with commas")
                      .environment("WALRUS_ADDR")
                      .last_counts()
                      .type_name("HOST:PORT")
