@@ -1,9 +1,9 @@
 # Sourced by ./dev: test and full. A part is a ctest label; a part without tests fails.
 
 # What is in one word runs in one go, so that no core waits for the last test of a part; `kafka` is
-# those of `e2e` that use Kafka's protocol. Tests of `unit` go by the clock here and there: no load of
-# whole servers runs beside them. Those of `e2e` wait for nine tenths of their time, and are the more
-# at once; those of `chaos` wait likewise, one after another, beside the simulators.
+# those of `e2e` that use Kafka's protocol. Tests of `unit` go by the clock here and there: no load
+# of whole servers runs beside them. Those of `e2e` wait for nine tenths of their time, and are the
+# more at once; those of `chaos` wait likewise, one after another, beside the simulators.
 parts=(style,unit,install e2e sim,raft,cluster,crash,chaos fuzz)
 minutes=()
 fuzz_build=
