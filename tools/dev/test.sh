@@ -96,7 +96,7 @@ run_full() {
   timed mutants-service counted mutants-service ./dev mutants service || true
   timed mutants-meta counted mutants-meta ./dev mutants meta || true
   timed long-cluster counted long-cluster python3 tools/dev/sim_sweep.py \
-    build/release/bin/walrus_sim --world cluster --first 501 --seeds 5000 --twice-every 100 || true
+    build/release/bin/walrus_sim --world cluster --first 1001 --seeds 5000 --twice-every 100 || true
   timed mutants-cluster counted mutants-cluster ./dev mutants cluster || true
   timed long-fuzz counted long-fuzz ./dev fuzz --seconds 60 || true
   timed long-crash counted long-crash ./dev crash --kills 200 --power-cuts 200 || true
