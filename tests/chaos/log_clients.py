@@ -250,19 +250,31 @@ class KafkaWriter(Client):
     def live(self, process):
         producer = kafka.Producer({"bootstrap.servers": self.servers, **KAFKA, **KAFKA_PRODUCER})
         self.lost = False
+        limit = ANSWER_SECONDS + KAFKA_PRODUCER["message.timeout.ms"] / 1e3
+        done = [self.unless_fatal(self.send_all, process, producer),
+                self.unless_fatal(producer.flush, limit)]
+        if not all(done):
+            self.fatal += 1
+            self.unless_fatal(producer.flush, limit)  # what is under way has an answer all the same
+
+    def send_all(self, process, producer):
         for number in itertools.count(0, self.AT_ONCE):
             if self.lost or not self.going_on():
-                break
-            try:
-                for i in range(self.AT_ONCE):
-                    self.send(process, producer, number + i)
-            except kafka.KafkaException as error:
-                if not error.args[0].fatal() and error.args[0].code() != kafka.KafkaError._FATAL:
-                    raise
-                self.fatal += 1
-                break
+                return
+            for i in range(self.AT_ONCE):
+                self.send(process, producer, number + i)
             producer.poll(0)
-        producer.flush(ANSWER_SECONDS + KAFKA_PRODUCER["message.timeout.ms"] / 1e3)
+
+    @staticmethod
+    def unless_fatal(call, *arguments):
+        """False: the producer has given up for good, which any of its calls may tell."""
+        try:
+            call(*arguments)
+            return True
+        except kafka.KafkaException as error:
+            if not error.args[0].fatal() and error.args[0].code() != kafka.KafkaError._FATAL:
+                raise
+            return False
 
     def send(self, process, producer, number):
         topic, partition = self.history.log[number % len(self.history.log)]
