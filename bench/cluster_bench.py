@@ -12,9 +12,7 @@ usage: cluster_bench.py [--check] [--rounds N] [--seconds N] [--short] [--only R
 exit status: 0 = all rows were measured; 1 = a run failed, or with --check a target was missed
 """
 
-import argparse
 import dataclasses
-import json
 import pathlib
 import shutil
 import statistics
@@ -24,8 +22,8 @@ import sys
 import time
 
 import report
+from rows import ROOT, Rows, options
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "bench/cluster"))
 
 import acks  # noqa: E402
@@ -33,8 +31,6 @@ import systems  # noqa: E402
 import trials  # noqa: E402
 from systems import Kafka, Walrus  # noqa: E402
 
-OUT = ROOT / "build/bench"
-DOCS = ROOT / "docs/benchmarks"
 QUIET = 0.05  # of the machine: others that use less disturb nothing
 
 
@@ -348,17 +344,6 @@ def disturbed(rows):
     return said
 
 
-def write_docs(rows, lacking):
-    DOCS.mkdir(parents=True, exist_ok=True)
-    page = (DOCS / "cluster.intro.md").read_text() + disturbed(rows) + "\n## Results\n\n"
-    if rows:
-        page += report.markdown(rows) + peer_rounds(rows)
-    if lacking:
-        page += f"\nNot measured yet: {', '.join(f'`{name}`' for name in lacking)}.\n"
-    (DOCS / "cluster.md").write_text(page)
-    (DOCS / "cluster.svg").write_text(report.svg(rows))
-
-
 # --- the run -----------------------------------------------------------------------------------
 
 def measure(names, times, save):
@@ -388,51 +373,24 @@ def measure(names, times, save):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="./dev bench cluster",
-                                     description=__doc__.split("\n")[0])
-    parser.add_argument("--check", action="store_true", help="exit 1 if a target is missed")
-    parser.add_argument("--rounds", type=int)
+    parser = options("cluster", __doc__.split("\n")[0], "ROW-OR-CASE",
+                     f"a row, or a case: {' '.join(CASES)}")
     parser.add_argument("--seconds", type=float, help="of a timed run; half as long to warm up")
-    parser.add_argument("--short", action="store_true", help="only to see that each row works")
-    parser.add_argument("--only", action="append", metavar="ROW-OR-CASE",
-                        help=f"a row, or a case: {' '.join(CASES)}")
-    parser.add_argument("--report", action="store_true",
-                        help="measure nothing, write the pages of what there is")
     args = parser.parse_args()
     if unknown := set(args.only or ()) - NAMES - set(CASES):
         parser.error(f"no such row or case: {' '.join(unknown)}")
-    OUT.mkdir(parents=True, exist_ok=True)
-    place = OUT / ("cluster.short.json" if args.short else "cluster.json")
-    old = json.loads(place.read_text()) if (args.only or args.report) and place.exists() else []
+    kept = Rows("cluster", SPECS, args)
     times = SHORT if args.short else Times()
     times = dataclasses.replace(times, rounds=args.rounds or times.rounds)
     if args.seconds:
         times = dataclasses.replace(times, run=args.seconds, warm=args.seconds / 2)
-
-    def save(rows):
-        merged = {row["name"]: row for row in [*old, *rows]}
-        ordered = [merged[spec.name] for spec in SPECS if spec.name in merged]
-        place.write_text(json.dumps(ordered, indent=2) + "\n")
-        return ordered
     failed, rows = [], []
     if not args.report:
         names = cases_of(args.only)
         print(f"{' '.join(names)}: about {estimate(names, times):.0f} minutes", flush=True)
-        rows, failed = measure(names, times, save)
+        rows, failed = measure(names, times, kept.save)
         shutil.rmtree(systems.DATA, ignore_errors=True)
-    rows = save(rows)
-    print(report.table(rows), end="")
-    lacking = [spec.name for spec in SPECS if spec.name not in {row["name"] for row in rows}]
-    if lacking:
-        print(f"not measured: {' '.join(lacking)}")
-    if args.short:
-        print(f"short runs, which say nothing about speed: {place.relative_to(ROOT)}")
-    elif not lacking or args.report:
-        write_docs(rows, lacking)
-    for text in failed:
-        print(f"cluster_bench.py: {text}", file=sys.stderr)
-    missed = any(row["met"] is False for row in rows)
-    return 1 if failed or lacking and not args.only or (args.check and missed) else 0
+    return kept.finish(rows, failed, peer_rounds, disturbed)
 
 
 if __name__ == "__main__":

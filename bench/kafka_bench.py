@@ -10,7 +10,6 @@ usage: kafka_bench.py [--check] [--rounds N] [--short] [--only ROW]... [--report
 exit status: 0 = all rows were measured; 1 = a run failed, or with --check a target was missed
 """
 
-import argparse
 import contextlib
 import dataclasses
 import json
@@ -23,8 +22,8 @@ import sys
 import time
 
 import report
+from rows import OUT, ROOT, Rows, options
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests/e2e"), str(ROOT / "tools/peers"),
                 str(ROOT / "tests/conformance")]
 
@@ -36,9 +35,7 @@ import walrus  # noqa: E402
 
 BUILD = ROOT / "build/release"
 LOAD = BUILD / "bin/walrus_bench_kafka"
-OUT = ROOT / "build/bench"
 DATA = OUT / "kafka-data"
-DOCS = ROOT / "docs/benchmarks"
 GB = 1e9
 TICKS = 100  # of /proc/PID/stat per second
 PARTITIONS = 4  # of the throughput topic
@@ -450,18 +447,6 @@ def peer_latencies(rows):
     return "\n".join(out) + "\n"
 
 
-def write_docs(rows, lacking):
-    DOCS.mkdir(parents=True, exist_ok=True)
-    intro = (DOCS / "kafka.intro.md").read_text()
-    page = intro + "\n## Results\n\n"
-    if rows:
-        page += report.markdown(rows) + peer_latencies(rows)
-    if lacking:
-        page += f"\nNot measured yet: {', '.join(f'`{name}`' for name in lacking)}.\n"
-    (DOCS / "kafka.md").write_text(page)
-    (DOCS / "kafka.svg").write_text(report.svg(rows))
-
-
 def measure(steps, times, save):
     """All rounds; the names of steps that failed."""
     found, failed = Found(), []
@@ -482,48 +467,21 @@ def measure(steps, times, save):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="./dev bench kafka",
-                                     description=__doc__.split("\n")[0])
-    parser.add_argument("--check", action="store_true", help="exit 1 if a target is missed")
-    parser.add_argument("--rounds", type=int)
-    parser.add_argument("--short", action="store_true", help="only to see that each row works")
-    parser.add_argument("--only", action="append", metavar="ROW")
-    parser.add_argument("--report", action="store_true",
-                        help="measure nothing, write the pages of what there is")
+    parser = options("kafka", __doc__.split("\n")[0])
     args = parser.parse_args()
     if unknown := set(args.only or ()) - {spec.name for spec in SPECS}:
         parser.error(f"no such row: {' '.join(unknown)}")
-    OUT.mkdir(parents=True, exist_ok=True)
-    place = OUT / ("kafka.short.json" if args.short else "kafka.json")
-    old = json.loads(place.read_text()) if (args.only or args.report) and place.exists() else []
+    kept = Rows("kafka", SPECS, args)
     times = SHORT if args.short else Times()
     times = dataclasses.replace(times, rounds=args.rounds or times.rounds)
-
-    def save(rows):
-        merged = {row["name"]: row for row in [*old, *rows]}
-        ordered = [merged[spec.name] for spec in SPECS if spec.name in merged]
-        place.write_text(json.dumps(ordered, indent=2) + "\n")
-        return ordered
     failed, rows = [], []
     if not args.report:
         steps = steps_of(args.only)
         peers.kafka_jars()
         print(f"about {estimate(steps, times) / 60:.0f} minutes", flush=True)
-        rows, failed = measure(steps, times, save)
+        rows, failed = measure(steps, times, kept.save)
         shutil.rmtree(DATA, ignore_errors=True)
-    rows = save(rows)
-    print(report.table(rows), end="")
-    lacking = [spec.name for spec in SPECS if spec.name not in {row["name"] for row in rows}]
-    if lacking:
-        print(f"not measured: {' '.join(lacking)}")
-    if args.short:
-        print(f"short runs, which say nothing about speed: {place.relative_to(ROOT)}")
-    elif not lacking or args.report:
-        write_docs(rows, lacking)
-    for text in failed:
-        print(f"kafka_bench.py: {text}", file=sys.stderr)
-    missed = any(row["met"] is False for row in rows)
-    return 1 if failed or lacking and not args.only or (args.check and missed) else 0
+    return kept.finish(rows, failed, peer_latencies)
 
 
 if __name__ == "__main__":
