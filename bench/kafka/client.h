@@ -3,6 +3,7 @@
 
 #include <librdkafka/rdkafka.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -56,6 +57,50 @@ inline Handle open(rd_kafka_type_t type, rd_kafka_conf_t* conf) {
   must(handle != nullptr, why);
   return handle;
 }
+
+// A producer of one topic. `on_delivery` is called with `opaque`, which outlives it, on a thread of
+// its own.
+class Sender {
+ public:
+  using OnDelivery = void (*)(rd_kafka_t*, const rd_kafka_message_t*, void* opaque);
+  Sender(const std::string& address, const std::string& topic, const Settings& settings,
+         OnDelivery on_delivery, void* opaque) {
+    auto* conf = configure(address, settings);
+    rd_kafka_conf_set_opaque(conf, opaque);
+    rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+    handle_ = open(RD_KAFKA_PRODUCER, conf);
+    topic_.reset(rd_kafka_topic_new(handle_.get(), topic.c_str(), nullptr));
+    must(topic_ != nullptr, "topic");
+    poller_ = std::thread([this] {
+      while (!stop_.load()) rd_kafka_poll(handle_.get(), 10);
+    });
+  }
+  ~Sender() {
+    stop_ = true;
+    poller_.join();
+  }
+  Sender(const Sender&) = delete;
+
+  // `value` is not copied; `time` comes back with the delivery. False: the queue is full.
+  bool give(std::int32_t partition, char* value, std::size_t bytes, Nanos time) {
+    if (rd_kafka_produce(topic_.get(), partition, 0, value, bytes, nullptr, 0,
+                         reinterpret_cast<void*>(time)) == 0)
+      return true;
+    auto error = rd_kafka_last_error();
+    must(error == RD_KAFKA_RESP_ERR__QUEUE_FULL, rd_kafka_err2str(error));
+    return false;
+  }
+  void flush(int millis) {
+    must(rd_kafka_flush(handle_.get(), millis) == RD_KAFKA_RESP_ERR_NO_ERROR,
+         "records stay unacknowledged");
+  }
+
+ private:
+  Handle handle_;
+  Topic topic_;
+  std::atomic<bool> stop_{false};
+  std::thread poller_;
+};
 
 // Records are slices of random bytes, so that nothing along the way can make them smaller.
 class Payload {

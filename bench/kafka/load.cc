@@ -39,39 +39,19 @@ void on_delivery(rd_kafka_t*, const rd_kafka_message_t* message, void* opaque) {
 class Producer {
  public:
   explicit Producer(const LoadOptions& options)
-      : options_(options), payload_(options.record_bytes) {
-    auto* conf = configure(options.address, options.settings);
-    rd_kafka_conf_set_opaque(conf, &acknowledged_);
-    rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
-    handle_ = open(RD_KAFKA_PRODUCER, conf);
-    topic_.reset(rd_kafka_topic_new(handle_.get(), options.topic.c_str(), nullptr));
-    must(topic_ != nullptr, "topic");
-    poller_ = std::thread([this] {
-      while (!stop_.load()) rd_kafka_poll(handle_.get(), 10);
-    });
-  }
-  ~Producer() {
-    stop_ = true;
-    poller_.join();
-  }
-  Producer(const Producer&) = delete;
+      : options_(options),
+        payload_(options.record_bytes),
+        sender_(options.address, options.topic, options.settings, on_delivery, &acknowledged_) {}
 
   // False: the queue is full.
   bool give(Nanos begun) {
     std::int32_t partition = RD_KAFKA_PARTITION_UA;
     if (options_.round_robin) partition = static_cast<std::int32_t>(given_ % options_.partitions);
     acknowledged_.outstanding.fetch_add(1);
-    auto status =
-        rd_kafka_produce(topic_.get(), partition, 0, payload_.next(), options_.record_bytes,
-                         nullptr, 0, reinterpret_cast<void*>(begun));
-    if (status == 0) {
-      ++given_;
-      return true;
-    }
-    acknowledged_.outstanding.fetch_sub(1);
-    auto error = rd_kafka_last_error();
-    must(error == RD_KAFKA_RESP_ERR__QUEUE_FULL, rd_kafka_err2str(error));
-    return false;
+    bool given = sender_.give(partition, payload_.next(), options_.record_bytes, begun);
+    if (given) ++given_;
+    else acknowledged_.outstanding.fetch_sub(1);
+    return given;
   }
 
   void count(Nanos from, Nanos to) {
@@ -85,7 +65,7 @@ class Producer {
   }
   LoadResult finish(double seconds) {
     constexpr int kFlushMillis = 600'000;
-    must(rd_kafka_flush(handle_.get(), kFlushMillis) == 0, "records stay unacknowledged");
+    sender_.flush(kFlushMillis);
     acknowledged_.result.seconds = seconds;
     return acknowledged_.result;
   }
@@ -95,10 +75,7 @@ class Producer {
   Payload payload_;
   std::int64_t given_ = 0;
   Acknowledged acknowledged_;
-  Handle handle_;
-  Topic topic_;
-  std::atomic<bool> stop_{false};
-  std::thread poller_;
+  Sender sender_;
 };
 
 void give_waiting(Producer& producer, Nanos begun) {

@@ -64,41 +64,25 @@ class Writer {
 class KafkaWriter final : public Writer {
  public:
   KafkaWriter(const WatchOptions& options, AckLog& log)
-      : payload_(options.record_bytes), record_bytes_(options.record_bytes) {
+      : payload_(options.record_bytes),
+        record_bytes_(options.record_bytes),
+        sender_(options.address, options.topic, settings_of(options), on_delivery, &log) {}
+
+  void give(std::int32_t partition, Nanos due) override {
+    while (!sender_.give(partition, payload_.next(), record_bytes_, due))
+      std::this_thread::sleep_for(kTick);
+  }
+  void push() override {}
+  void finish() override { sender_.flush(kEndMillis); }
+
+ private:
+  static Settings settings_of(const WatchOptions& options) {
     Settings settings{{"enable.idempotence", "true"}, {"queue.buffering.max.messages", "2000000"}};
     if (options.silence_ms > 0)
       settings.emplace_back("socket.timeout.ms", std::to_string(options.silence_ms));
     settings.insert(settings.end(), options.settings.begin(), options.settings.end());
-    auto* conf = configure(options.address, settings);
-    rd_kafka_conf_set_opaque(conf, &log);
-    rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
-    handle_ = open(RD_KAFKA_PRODUCER, conf);
-    topic_.reset(rd_kafka_topic_new(handle_.get(), options.topic.c_str(), nullptr));
-    must(topic_ != nullptr, "topic");
-    poller_ = std::thread([this] {
-      while (!stop_.load()) rd_kafka_poll(handle_.get(), 10);
-    });
+    return settings;
   }
-  ~KafkaWriter() override {
-    stop_ = true;
-    poller_.join();
-  }
-
-  void give(std::int32_t partition, Nanos due) override {
-    while (rd_kafka_produce(topic_.get(), partition, 0, payload_.next(), record_bytes_, nullptr, 0,
-                            reinterpret_cast<void*>(due)) != 0) {
-      auto error = rd_kafka_last_error();
-      must(error == RD_KAFKA_RESP_ERR__QUEUE_FULL, rd_kafka_err2str(error));
-      std::this_thread::sleep_for(kTick);
-    }
-  }
-  void push() override {}
-  void finish() override {
-    must(rd_kafka_flush(handle_.get(), kEndMillis) == RD_KAFKA_RESP_ERR_NO_ERROR,
-         "records stay unacknowledged");
-  }
-
- private:
   static void on_delivery(rd_kafka_t*, const rd_kafka_message_t* message, void* opaque) {
     auto& log = *static_cast<AckLog*>(opaque);
     if (message->err != 0 && log.errors() == 0)
@@ -112,10 +96,7 @@ class KafkaWriter final : public Writer {
 
   Payload payload_;
   std::size_t record_bytes_;
-  Handle handle_;
-  Topic topic_;
-  std::atomic<bool> stop_{false};
-  std::thread poller_;
+  Sender sender_;
 };
 
 // The client's producer takes the partitions in turn, a batch each, and a batch is one record here:
