@@ -26,7 +26,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "e2e"))
 from load import STREAMS, Failure, Load, bounds, read_all, topic  # noqa: E402
-from loop_disk import LoopDisk, Unavailable as Skip  # noqa: E402
+from loop_disk import LoopDisk, Unavailable as Skip, own_mounts  # noqa: E402
 from walrus import BINARY, Native, Server, wait_until  # noqa: E402
 
 MIB = 1 << 20
@@ -216,4 +216,5 @@ def main():
 
 
 if __name__ == "__main__":
+    own_mounts()
     sys.exit(main())
