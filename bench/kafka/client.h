@@ -58,8 +58,8 @@ inline Handle open(rd_kafka_type_t type, rd_kafka_conf_t* conf) {
   return handle;
 }
 
-// A producer of one topic. `on_delivery` is called with `opaque`, which outlives it, on a thread of
-// its own.
+// A producer of one topic. `on_delivery` is called with `opaque`, which outlives it, on one thread
+// at a time.
 class Sender {
  public:
   using OnDelivery = void (*)(rd_kafka_t*, const rd_kafka_message_t*, void* opaque);
@@ -75,10 +75,7 @@ class Sender {
       while (!stop_.load()) rd_kafka_poll(handle_.get(), 10);
     });
   }
-  ~Sender() {
-    stop_ = true;
-    poller_.join();
-  }
+  ~Sender() { stop_polling(); }
   Sender(const Sender&) = delete;
 
   // `value` is not copied; `time` comes back with the delivery. False: the queue is full.
@@ -90,12 +87,19 @@ class Sender {
     must(error == RD_KAFKA_RESP_ERR__QUEUE_FULL, rd_kafka_err2str(error));
     return false;
   }
+  // The last call. What is delivered until it returns is delivered on the caller's thread.
   void flush(int millis) {
+    stop_polling();
     must(rd_kafka_flush(handle_.get(), millis) == RD_KAFKA_RESP_ERR_NO_ERROR,
          "records stay unacknowledged");
   }
 
  private:
+  void stop_polling() {
+    stop_ = true;
+    if (poller_.joinable()) poller_.join();
+  }
+
   Handle handle_;
   Topic topic_;
   std::atomic<bool> stop_{false};
