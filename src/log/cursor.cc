@@ -5,7 +5,7 @@
 namespace walrus::log {
 namespace {
 
-constexpr std::size_t kNameBytesMax = 255;
+constexpr std::size_t kCursorNameBytesMax = 255;
 constexpr std::int64_t kAheadBytes = 64 << 10;  // what a read leaves is laid aside for the next
 
 std::string encode_position(Offset position) {
@@ -162,8 +162,8 @@ void CursorState::drop_aside() {
 
 Result<std::shared_ptr<CursorState>> open_cursor(const CursorState::Place& place, Bytes name,
                                                  const CursorOptions& options) {
-  if (name.empty() || name.size() > kNameBytesMax)
-    return fail(Code::kInvalid, "a cursor name has 1 to {} bytes, not {}", kNameBytesMax,
+  if (name.empty() || name.size() > kCursorNameBytesMax)
+    return fail(Code::kInvalid, "a cursor name has 1 to {} bytes, not {}", kCursorNameBytesMax,
                 name.size());
   auto& engine = place.face.engine();
   std::lock_guard lock(place.shared.mutex);

@@ -9,7 +9,7 @@
 namespace walrus::log {
 namespace {
 
-constexpr std::int64_t kPieceBytes = 8 << 20;
+constexpr std::int64_t kStepBytes = 8 << 20;
 constexpr std::size_t kPackExtentsMax = 16;  // more than these are regrouped
 
 }  // namespace
@@ -76,8 +76,8 @@ void Shard::rewrite_ended(const Result<void>& answer, Ready& ready) {
 }
 
 io::Nanos Shard::rewrite_step() {
-  auto done = rewriting_->work->step(kPieceBytes);
-  if (done && !*done) return rewriting_->asked ? io::Nanos(0) : pace(kPieceBytes);
+  auto done = rewriting_->work->step(kStepBytes);
+  if (done && !*done) return rewriting_->asked ? io::Nanos(0) : pace(kStepBytes);
   Ready ready;
   StreamRef again;
   {

@@ -8,9 +8,9 @@
 namespace walrus::meta {
 namespace {
 
-constexpr Nanos kAttempt = std::chrono::seconds(3);
-constexpr Nanos kAgainMin = std::chrono::milliseconds(20),
-                kAgainMax = std::chrono::milliseconds(500);
+constexpr Nanos kJoinAttempt = std::chrono::seconds(3);
+constexpr Nanos kJoinAgainMin = std::chrono::milliseconds(20),
+                kJoinAgainMax = std::chrono::milliseconds(500);
 constexpr std::size_t kBeatsMax = 8;  // under way at once
 constexpr std::size_t kSecretBytes = 32;
 
@@ -18,13 +18,13 @@ constexpr std::size_t kSecretBytes = 32;
 class Patience {
  public:
   Nanos next(io::Env& env) {
-    const auto full = std::exchange(full_, std::min(2 * full_, kAgainMax));
+    const auto full = std::exchange(full_, std::min(2 * full_, kJoinAgainMax));
     const auto half = static_cast<std::uint64_t>(full.count() / 2);
     return Nanos(static_cast<std::int64_t>(half + env.random() % (half + 1)));
   }
 
  private:
-  Nanos full_ = kAgainMin;
+  Nanos full_ = kJoinAgainMin;
 };
 
 // What another attempt may mend.
@@ -52,7 +52,7 @@ io::Task<void> Member::join(Self self) {
   Patience patience;
   std::string last;
   while (!self->stopped_) {
-    const auto deadline = self->parts_.env.mono() + kAttempt;
+    const auto deadline = self->parts_.env.mono() + kJoinAttempt;
     WALRUS_CO_TRY(co_await find_peers(self, deadline));
     const auto answer = co_await self->ask_leader(kJoinMethod, request, deadline);
     if (self->stopped_) break;
@@ -76,7 +76,7 @@ io::Task<void> Member::enroll(Self self) {
     if (outcome) {
       WALRUS_CO_ASSIGN(taken, self->judge_enrolment(*outcome));
     } else if (!taken) {
-      auto found = co_await find_peers(self, self->parts_.env.mono() + kAttempt);
+      auto found = co_await find_peers(self, self->parts_.env.mono() + kJoinAttempt);
       if (!found && found.error().code == Code::kFenced) co_return found;
     }
     const auto deadline = self->parts_.env.mono() + patience.next(self->parts_.env);
@@ -116,9 +116,10 @@ io::Task<Outcome> Member::register_once() {
                     .capacity = options_.capacity};
   node.claimed.back() = identity.confirmed;  // those before this one
   if (identity.confirmed == 0) node.claimed.pop_back();
-  if (controller_) co_return co_await Controller::enroll(controller_, std::move(node), kAttempt);
+  if (controller_)
+    co_return co_await Controller::enroll(controller_, std::move(node), kJoinAttempt);
   WALRUS_CO_ASSIGN(auto answer, co_await ask_leader(kEnrollMethod, EnrollRequest{std::move(node)},
-                                                    parts_.env.mono() + kAttempt));
+                                                    parts_.env.mono() + kJoinAttempt));
   if (const auto* enrolled = std::get_if<Enrolled>(&answer)) co_return enrolled->outcome;
   co_return fail(Code::kCorrupt, "an answer of another kind than the question");
 }
@@ -131,7 +132,7 @@ io::Task<void> Member::found() {
   for (std::size_t i = 0; i < kSecretBytes / sizeof(std::uint64_t); ++i)
     append_le(secret, parts_.env.random());
   WALRUS_CO_TRY(co_await propose_one(
-      Found{options_.identity.cluster, kFeatureLevel, std::move(secret)}, kAttempt));
+      Found{options_.identity.cluster, kFeatureLevel, std::move(secret)}, kJoinAttempt));
   co_return Result<void>();
 }
 

@@ -8,7 +8,7 @@
 namespace walrus::meta {
 namespace {
 
-using Kind = raft::MemberChange::Kind;
+using MemberKind = raft::MemberChange::Kind;
 
 struct Candidate {
   NodeId id{};
@@ -86,9 +86,9 @@ std::optional<raft::MemberChange> mend(const raft::Membership& group, const Stat
     if (change || node.state == NodeState::kRemoved || address.empty()) return;
     const auto* member = raft::find_member(group, id);
     if (member == nullptr && group.members.size() < wire::peer::kMembersMax)
-      change = {Kind::kAddLearner, id, address};
+      change = {MemberKind::kAddLearner, id, address};
     else if (member != nullptr && member->address != address && !sight.lost.contains(id))
-      change = {Kind::kSetAddress, id, address};
+      change = {MemberKind::kSetAddress, id, address};
   });
   return change;
 }
@@ -109,9 +109,11 @@ std::vector<raft::MemberChange> next_members(const raft::Membership& group, cons
   std::vector<raft::MemberChange> changes;
   for (const auto& member : group.members) {
     if (voters.empty()) break;  // nobody could take over now
-    if (leaves(member.id, image, sight)) changes.push_back({Kind::kRemove, member.id, {}});
-    else if (!member.voter && votes(member.id)) changes.push_back({Kind::kPromote, member.id, {}});
-    else if (member.voter && !votes(member.id)) changes.push_back({Kind::kDemote, member.id, {}});
+    if (leaves(member.id, image, sight)) changes.push_back({MemberKind::kRemove, member.id, {}});
+    else if (!member.voter && votes(member.id))
+      changes.push_back({MemberKind::kPromote, member.id, {}});
+    else if (member.voter && !votes(member.id))
+      changes.push_back({MemberKind::kDemote, member.id, {}});
   }
   if (!changes.empty()) return changes;
   if (auto change = mend(group, image, sight)) changes.push_back(*std::move(change));

@@ -11,7 +11,6 @@ namespace {
 
 // The CRC of a large batch is taken in pieces of this size while they are still in the L1 cache.
 constexpr std::size_t kCrcPieceBytes = 8 << 10;
-constexpr std::size_t kAttributesPosition = 21;
 constexpr std::int64_t kInt32Max = std::numeric_limits<std::int32_t>::max();
 
 std::int64_t timestamp_of(const Record& record, Time now) {

@@ -40,8 +40,9 @@ namespace walrus::record {
 
 constexpr std::size_t kBatchHeaderBytes = 61;
 constexpr std::size_t kBatchHeadBytes = 21;  // up to the end of the CRC: what the CRC leaves out
-constexpr std::size_t kLengthPosition = 8;
-constexpr std::size_t kLogOverheadBytes = 12;  // base offset + length
+constexpr std::size_t kLengthPosition = 8, kAttributesPosition = 21;
+constexpr int kCodecBits = 7, kLogAppendTimeBit = 8;  // of the attributes
+constexpr std::size_t kLogOverheadBytes = 12;         // base offset + length
 constexpr std::int8_t kMagic = 2;
 
 enum class Codec : std::uint8_t { kNone = 0, kGzip = 1, kSnappy = 2, kLz4 = 3, kZstd = 4 };
@@ -75,7 +76,7 @@ class BatchView {
   std::int64_t newest_timestamp() const { return std::max(base_timestamp(), max_timestamp()); }
   std::int64_t last_offset() const { return base_offset() + last_offset_delta(); }
   std::int64_t next_offset() const { return last_offset() + 1; }
-  Codec codec() const { return static_cast<Codec>(attributes() & 7); }
+  Codec codec() const { return static_cast<Codec>(attributes() & kCodecBits); }
   bool log_append_time() const { return (attributes() & 8) != 0; }
   bool transactional() const { return (attributes() & 16) != 0; }
   bool control() const { return (attributes() & 32) != 0; }

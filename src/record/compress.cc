@@ -116,7 +116,6 @@ Result<std::string> compress(const BatchView& batch, Codec codec, std::optional<
   if (made.size() - kLogOverheadBytes > kPlainBytesMax) {
     return fail(Code::kTooLarge, "record batch: compressed, it has {} bytes", made.size());
   }
-  constexpr int kCodecBits = 7;
   auto attributes =
       static_cast<std::int16_t>((batch.attributes() & ~kCodecBits) | static_cast<int>(codec));
   store_be(made.data() + kLengthPosition,

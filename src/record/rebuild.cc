@@ -4,8 +4,7 @@
 namespace walrus::record {
 namespace {
 
-constexpr std::int16_t kCodecBits = 7, kLogAppendTimeBit = 8;
-constexpr std::size_t kAttributesPosition = 21, kMaxTimestampPosition = 35;
+constexpr std::size_t kMaxTimestampPosition = 35;
 
 // The records as they are, without compression; the CRC is left to who goes on.
 Result<std::string> decompressed(const BatchView& batch, std::size_t limit) {

@@ -24,10 +24,10 @@ Result<std::string> shorten(const BatchView& batch, std::int64_t end_offset) {
     plain += record->encoded;
     ++count;
   }
-  constexpr int kCodecBits = 7;
   store_be(plain.data() + kLengthPosition,
            static_cast<std::int32_t>(plain.size() - kLogOverheadBytes));
-  store_be(plain.data() + 21, static_cast<std::int16_t>(batch.attributes() & ~kCodecBits));
+  store_be(plain.data() + kAttributesPosition,
+           static_cast<std::int16_t>(batch.attributes() & ~kCodecBits));
   store_be(plain.data() + 23, static_cast<std::int32_t>(end_offset - 1 - batch.base_offset()));
   store_be(plain.data() + 35, max_timestamp);
   store_be(plain.data() + 57, count);

@@ -4,7 +4,7 @@
 namespace walrus::record {
 namespace {
 
-constexpr int kLogAppendTimeBit = 8, kDefinedBits = 0x7f, kDeleteHorizonBit = 64;
+constexpr int kDefinedBits = 0x7f, kDeleteHorizonBit = 64;
 constexpr std::int64_t kTimestampUnset = -1;
 
 Result<void> check_header(const BatchView& batch, const Limits& limits) {
@@ -13,7 +13,7 @@ Result<void> check_header(const BatchView& batch, const Limits& limits) {
     return fail(Code::kCorrupt, "record batch: unknown attributes {:#x}", attributes & 0xffff);
   }
   if (static_cast<int>(batch.codec()) > static_cast<int>(Codec::kZstd)) {
-    return fail(Code::kCorrupt, "record batch: unknown codec {}", attributes & 7);
+    return fail(Code::kCorrupt, "record batch: unknown codec {}", attributes & kCodecBits);
   }
   if (batch.control() && !limits.control) {
     return fail(Code::kCorrupt, "record batch: a control batch from a client");

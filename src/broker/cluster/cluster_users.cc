@@ -7,7 +7,7 @@
 namespace walrus::broker {
 namespace {
 
-constexpr io::Nanos kTimeout = std::chrono::seconds(10);
+constexpr io::Nanos kChangeTimeout = std::chrono::seconds(10);
 
 UserTable table_of(const meta::State& state) {
   UserTable table(state.cluster.users_secret);
@@ -70,7 +70,7 @@ io::Task<void> ClusterUsers::change(Plan plan) {
     }
     return changes;
   };
-  WALRUS_CO_TRY(co_await decide(bridge_, changes_of, kTimeout));
+  WALRUS_CO_TRY(co_await decide(bridge_, changes_of, kChangeTimeout));
   co_return Result<void>();
 }
 

@@ -4,7 +4,7 @@ namespace walrus::broker {
 namespace {
 
 constexpr io::Nanos kSealTimeout = std::chrono::seconds(5);
-constexpr io::Nanos kLookInterval = std::chrono::milliseconds(20);
+constexpr io::Nanos kSealInterval = std::chrono::milliseconds(20);
 
 // The segment as metadata has it now, if it is being sealed.
 io::Task<meta::Segment> sealing_tail(Bridge& bridge, PartitionId id) {
@@ -41,7 +41,7 @@ io::Task<void> accept_loss(std::shared_ptr<Bridge> bridge, PartitionId id, Segme
     const auto image = bridge->image();
     const auto* now = image->partitions.find(id);
     if (!now || !now->tail || now->tail->id != segment) co_return Result<void>();
-    co_await bridge->loop().sleep(kLookInterval);
+    co_await bridge->loop().sleep(kSealInterval);
   }
   co_return fail(Code::kTimeout, "segment {} is not sealed yet", segment.value);
 }

@@ -7,7 +7,7 @@ namespace walrus::broker {
 namespace {
 
 constexpr io::Nanos kCallTimeout = std::chrono::milliseconds(500);
-constexpr io::Nanos kPause = std::chrono::milliseconds(20);  // before it is looked again
+constexpr io::Nanos kTailPause = std::chrono::milliseconds(20);  // before it is looked again
 constexpr std::size_t kTailCodeBytes = 1 + 4 * 8 + 4 + 8;
 
 // As this node has it: the truth if it writes it.
@@ -165,7 +165,7 @@ io::Task<std::vector<Tail>> ask_tails(std::shared_ptr<Bridge> bridge, std::vecto
     // An end that metadata has is one that it has now: a segment may have been opened since.
     auto newest = idle && !is_current ? co_await metadata->current() : Result<ImageRef>(nullptr);
     if (newest && *newest) current = std::move(*newest);
-    else co_await bridge->loop().sleep(kPause);
+    else co_await bridge->loop().sleep(kTailPause);
   }
   WALRUS_CO_ASSIGN(auto* node, bridge->node());
   for (std::size_t place = 0; place < ids.size(); ++place) {

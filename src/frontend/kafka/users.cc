@@ -28,14 +28,14 @@ Described refuse(Bytes name, ErrorCode code, std::string why) {
   return {.user = std::string(name), .error_code = number(code), .error_message = std::move(why)};
 }
 
-struct Refusal {
+struct UserRefusal {
   ErrorCode code = ErrorCode::kNone;
   std::string why{};
   bool operator()() const { return code != ErrorCode::kNone; }
 };
 
 // What is wrong with one change by itself.
-Refusal check_name(Bytes name, std::int8_t mechanism) {
+UserRefusal check_name(Bytes name, std::int8_t mechanism) {
   if (name.empty()) return {ErrorCode::kUnacceptableCredential, "a user has a name"};
   if (!wire::sasl::valid_user_name(name))
     return {ErrorCode::kUnacceptableCredential,
@@ -46,9 +46,9 @@ Refusal check_name(Bytes name, std::int8_t mechanism) {
   return {};
 }
 
-Refusal check(const AlterUserScramCredentialsRequest::Upsertion& change) {
+UserRefusal check(const AlterUserScramCredentialsRequest::Upsertion& change) {
   if (auto refusal = check_name(change.name, change.mechanism); refusal()) return refusal;
-  auto bad = [](std::string why) { return Refusal{ErrorCode::kUnacceptableCredential, why}; };
+  auto bad = [](std::string why) { return UserRefusal{ErrorCode::kUnacceptableCredential, why}; };
   if (change.iterations < wire::sasl::kIterationsMin)
     return bad(fmt::format("too few iterations: at least {}", wire::sasl::kIterationsMin));
   if (change.iterations > wire::sasl::kIterationsMax)
@@ -63,10 +63,10 @@ Refusal check(const AlterUserScramCredentialsRequest::Upsertion& change) {
 
 // The changes of one request by user: one that is refused refuses all of that user's.
 struct UserPlan {
-  Refusal refusal{};
+  UserRefusal refusal{};
   std::vector<broker::CredentialChange> changes{};
 
-  void refuse(Refusal why) {
+  void refuse(UserRefusal why) {
     if (!refusal()) refusal = std::move(why);
   }
   void add(broker::CredentialChange change) {
