@@ -35,6 +35,8 @@ void ReplicaRun::produce(std::size_t number, std::uint64_t attempt) {
       producer.values.push_back(
           fmt::format("{}-{}{}", producer.id, producer.sequence + i, std::string(draw(200), 'x')));
     producer.at = wall();
+    producer.first = count > 1 ? 1 + draw(count - 1) : count;
+    producer.behind.reset();
     ++tally_.operations;
   }
   if (producer.failures > 0) producer.target = find_leader(producer.partition, producer.target);
@@ -42,21 +44,33 @@ void ReplicaRun::produce(std::size_t number, std::uint64_t attempt) {
     ++producer.failures;
     return again(number, draw_ms(5, 50));
   }
+  auto batches = std::make_shared<std::vector<std::string>>();
   std::vector<Record> records;
-  for (const auto& value : producer.values) records.push_back({.value = Bytes(value)});
-  auto batch = record::encode(records, {.now = producer.at,
-                                        .producer_id = producer.id,
-                                        .producer_epoch = 0,
-                                        .base_sequence = producer.sequence});
-  // On its loop, as all that is asked of a node.
+  for (std::size_t i = 0, from = 0; i < producer.values.size();) {
+    records.push_back({.value = Bytes(producer.values[i])});
+    if (++i != producer.first && i != producer.values.size()) continue;
+    batches->push_back(record::encode(
+        records, {.now = producer.at,
+                  .producer_id = producer.id,
+                  .producer_epoch = 0,
+                  .base_sequence = producer.sequence + static_cast<std::int32_t>(from)}));
+    records.clear();
+    from = i;
+  }
+  producer.answers.assign(batches->size(), std::nullopt);
+  // On its loop, as all that is asked of a node: one behind the other, as Kafka's clients do.
   auto life = nodes_->processes()[producer.target].life;
-  nodes_->processes()[producer.target].loop->post([this, number, attempt, target = producer.target,
-                                                   life, batch = std::move(batch)]() mutable {
-    if (!nodes_->lives(target, life)) return;
-    nodes_->node(target).append(
-        producers_[number].partition, std::move(batch), {.wait = 400ms, .hand_on = true},
-        [this, number, attempt](replica::Appended answer) { appended(number, attempt, answer); });
-  });
+  nodes_->processes()[producer.target].loop->post(
+      [this, number, attempt, target = producer.target, life, batches] {
+        if (!nodes_->lives(target, life)) return;
+        for (std::size_t place = 0; place < batches->size(); ++place)
+          nodes_->node(target).append(
+              producers_[number].partition, std::move((*batches)[place]),
+              {.wait = place == 0 ? 400ms : 500ms, .hand_on = true, .in_sequence = true},
+              [this, number, attempt, place](replica::Appended answer) {
+                appended(number, attempt, place, answer);
+              });
+      });
   // Who does not answer is asked no more.
   nodes_->world().at(nodes_->world().now() + 2s, [this, number, attempt] {
     if (producers_[number].attempt != attempt) return;
@@ -65,21 +79,44 @@ void ReplicaRun::produce(std::size_t number, std::uint64_t attempt) {
   });
 }
 
-void ReplicaRun::appended(std::size_t number, std::uint64_t attempt,
+void ReplicaRun::appended(std::size_t number, std::uint64_t attempt, std::size_t place,
                           const replica::Appended& answer) {
   auto& producer = producers_[number];
   bool late = producer.attempt != attempt;
   if (narrating_)
-    say(fmt::format("producer {} sequence {} at node {}: {} {}{}", producer.id, producer.sequence,
-                    producer.target + 1, replica::refusal_name(answer.refusal), answer.first.value,
+    say(fmt::format("producer {} sequence {}, batch {} at node {}: {} {}{}", producer.id,
+                    producer.sequence, place, producer.target + 1,
+                    replica::refusal_name(answer.refusal), answer.first.value,
                     late ? ", late" : ""));
-  if (answer.done()) {
-    // Also an answer to what was given up counts, if it is about the batch that is under way.
-    if (late) return;
+  if (late) return;
+  producer.answers[place] = answer;
+  bool all = std::ranges::all_of(producer.answers, [](const auto& one) { return one.has_value(); });
+  if (all) judge(number);
+}
+
+// All that were sent are answered. What was not taken is sent again, with what is behind it.
+void ReplicaRun::judge(std::size_t number) {
+  auto& producer = producers_[number];
+  auto impossible = std::ranges::find_if(producer.answers, [](const auto& one) {
+    return one->refusal == Refusal::kOutOfOrder || one->refusal == Refusal::kStaleProducer ||
+           one->refusal == Refusal::kInvalid || one->refusal == Refusal::kMismatch;
+  });
+  bool lost = truth_.lost_anything(producer.partition);
+  bool done = std::ranges::all_of(producer.answers, [](const auto& one) { return one->done(); });
+  if (producer.answers.back()->done() && !done) producer.behind = producer.answers.back()->first;
+  if (done) {
     if (producer.failures > 0) ++tally_.hits["sent-again"];
-    for (std::size_t i = 0; i < producer.values.size(); ++i)
-      truth_.acknowledged(producer.partition, answer.first.value + static_cast<std::int64_t>(i),
-                          producer.values[i], producer.at);
+    if (producer.behind && producer.answers.front()->first >= *producer.behind && !lost)
+      truth_.flag("a producer's order",
+                  fmt::format("producer {} sequence {} at {}, what is behind it at {}", producer.id,
+                              producer.sequence, producer.answers.front()->first.value,
+                              producer.behind->value));
+    for (std::size_t i = 0; i < producer.values.size(); ++i) {
+      bool second = i >= producer.first;
+      auto offset = producer.answers[second ? 1 : 0]->first.value +
+                    static_cast<std::int64_t>(second ? i - producer.first : i);
+      truth_.acknowledged(producer.partition, offset, producer.values[i], producer.at);
+    }
     ++tally_.acknowledged;
     ++producer.done;
     producer.failures = 0;
@@ -87,20 +124,16 @@ void ReplicaRun::appended(std::size_t number, std::uint64_t attempt,
     producer.values.clear();
     return again(number, draw_ms(1, 60));
   }
-  if (late) return;
   ++tally_.refused;
-  bool impossible = answer.refusal == Refusal::kOutOfOrder ||
-                    answer.refusal == Refusal::kStaleProducer ||
-                    answer.refusal == Refusal::kInvalid || answer.refusal == Refusal::kMismatch;
-  if (impossible && truth_.lost_anything(producer.partition)) {
+  if (impossible != producer.answers.end() && lost) {
     // Its batches are among what was lost: it begins anew.
     producer.id += 1'000;
     producer.sequence = 0;
     producer.values.clear();
-  } else if (impossible) {
+  } else if (impossible != producer.answers.end()) {
     truth_.flag("a producer goes on",
                 fmt::format("producer {} sequence {}: {}", producer.id, producer.sequence,
-                            replica::refusal_name(answer.refusal)));
+                            replica::refusal_name((*impossible)->refusal)));
   }
   ++producer.failures;
   again(number, draw_ms(1, 60));

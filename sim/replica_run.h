@@ -10,6 +10,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,8 +41,11 @@ class ReplicaRun {
     PartitionId partition{};
     std::int64_t id = 0;
     std::int32_t sequence = 0;
-    std::vector<std::string> values{};  // of the batch that is not acknowledged yet
+    std::vector<std::string> values{};  // of the batches that are not acknowledged yet
     Time at{};                          // and their timestamp
+    std::size_t first = 0;  // so many are a batch; the others one that is sent on behind it
+    std::vector<std::optional<replica::Appended>> answers{};  // to each
+    std::optional<Offset> behind{};  // of the second one, taken when the first had not been
     std::uint64_t attempt = 0;
     std::size_t target = 0;
     std::int64_t done = 0;
@@ -78,7 +82,9 @@ class ReplicaRun {
   // replica_clients.cc
   void produce(std::size_t producer, std::uint64_t attempt);
   void again(std::size_t producer, io::Nanos after);
-  void appended(std::size_t producer, std::uint64_t attempt, const replica::Appended&);
+  void appended(std::size_t producer, std::uint64_t attempt, std::size_t place,
+                const replica::Appended&);
+  void judge(std::size_t producer);
   std::size_t find_leader(const PartitionId&, std::size_t otherwise);
   void read_somewhere();
   static boost::asio::awaitable<void> read_at(ReplicaRun&, std::size_t place, std::uint64_t life,

@@ -33,6 +33,8 @@ struct AppendRules {
   Acks acks = Acks::kAll;                 // below it: answered before it is safe
   std::optional<io::Nanos> wait{};        // for somebody who takes it, if nobody does now
   bool hand_on = false;  // to who leads now, where this node did until a moment ago
+  // As of replica::AppendRequest, of a replicated log.
+  bool in_sequence = false, follows = false;
 };
 
 // Where records were appended.

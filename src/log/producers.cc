@@ -53,6 +53,12 @@ Result<std::optional<std::int64_t>> ProducerTable::check(std::int64_t id, std::i
   return std::nullopt;
 }
 
+bool ProducerTable::knows(std::int64_t id, std::int16_t epoch) const {
+  auto found = find_place(entries_, id);
+  return found != entries_.end() && found->id == id && found->epoch == epoch &&
+         !found->batches.empty();
+}
+
 void ProducerTable::add(std::int64_t id, std::int16_t epoch, std::int32_t first_sequence,
                         std::int32_t count, std::int64_t first_offset, std::int64_t timestamp_ms) {
   if (first_sequence < 0 || count < 1) return;  // holds nothing that could be sent again

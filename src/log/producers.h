@@ -34,6 +34,8 @@ class ProducerTable {
   // kMismatch: out of order; kFenced: an older epoch. Unknown producer: any sequence is taken.
   Result<std::optional<std::int64_t>> check(std::int64_t id, std::int16_t epoch,
                                             std::int32_t first_sequence, std::int32_t count) const;
+  // Whether check() knows which sequence is next in this epoch: it takes no other.
+  bool knows(std::int64_t id, std::int16_t epoch) const;
   // After an append, and for each batch at recovery.
   void add(std::int64_t id, std::int16_t epoch, std::int32_t first_sequence, std::int32_t count,
            std::int64_t first_offset, std::int64_t timestamp_ms);

@@ -44,6 +44,7 @@ Controller::Controller(ControllerParts parts, const ControllerOptions& options)
 void Controller::begin() {
   log_line(parts_.log, LogLevel::kInfo, "controller_began", {{"node", parts_.self.value}});
   parts_.loop.spawn(run(shared_from_this()));
+  poke();
 }
 
 void Controller::end() {
@@ -205,10 +206,10 @@ io::Task<Leased> Controller::beat(std::shared_ptr<Controller> self, NodeId from,
     return Leased{known_epoch == node->lease_epoch, node->lease_epoch};
   };
   WALRUS_CO_ASSIGN(auto leased, judge());
-  const bool leaving = beat.leaving;
+  const bool leaving = beat.leaving == Leaving::kNow;
   const bool was = self->sights_.alive(from);
   self->sights_.heard(from, beat, self->parts_.env.mono());
-  if (!was || leaving || !beat.wanted.empty()) self->poke();
+  if (!was || beat.leaving != Leaving::kNo || !beat.wanted.empty()) self->poke();
   if (!leased.granted || leaving) co_return Leased{false, leased.lease_epoch};
   // Only who still leads may grant (R15), and what it knows then decides.
   const auto read = co_await self->parts_.node.read(raft::ReadLevel::kLease, kLeaseTimeout);
@@ -219,9 +220,29 @@ io::Task<Leased> Controller::beat(std::shared_ptr<Controller> self, NodeId from,
 
 void Controller::watch_all(const State& image) {
   image.nodes.each([&](NodeId id, const Node& node) {
-    if (id == parts_.self || node.state == NodeState::kRemoved || !sights_.alive(id)) return;
-    if (watched_.insert(id).second) parts_.loop.spawn(watch(shared_from_this(), id));
+    if (id == parts_.self || node.state == NodeState::kRemoved) return;
+    if (!sights_.alive(id)) {
+      if (sought_.insert(id).second) parts_.loop.spawn(seek(shared_from_this(), id));
+    } else if (watched_.insert(id).second) {
+      parts_.loop.spawn(watch(shared_from_this(), id));
+    }
   });
+}
+
+io::Task<std::string> Controller::probe(NodeId node) {
+  return parts_.rpc.call(node, kProbeMethod, encode(Message(Done{})),
+                         {.timeout = options_.probe_timeout,
+                          .priority = net::Priority::kControl,
+                          .only_if_there = true});
+}
+
+// Of a node that was not heard of since this began: whether its silence has to be waited for.
+boost::asio::awaitable<void> Controller::seek(std::shared_ptr<Controller> self, NodeId node) {
+  const auto answer = co_await self->probe(node);
+  if (self->over_) co_return;
+  if (!answer && answer.error().code == Code::kIo && !self->sights_.heard_of(node))
+    self->sights_.gone(node);
+  self->poke();
 }
 
 // A question that is answered by nobody: that it ends says that the connection did.
@@ -231,9 +252,7 @@ boost::asio::awaitable<void> Controller::watch(std::shared_ptr<Controller> self,
                                              {.timeout = kWatchTimeout});
   if (self->over_) co_return;
   if (ended || ended.error().code != Code::kTimeout) {
-    const auto answer = co_await parts.rpc.call(
-        node, kProbeMethod, encode(Message(Done{})),
-        {.timeout = self->options_.probe_timeout, .priority = net::Priority::kControl});
+    const auto answer = co_await self->probe(node);
     if (self->over_) co_return;
     const auto here = answer ? parse_as<Here>(*answer) : Result<Here>(fail(Code::kIo, "gone"));
     const auto image = parts.image();

@@ -7,8 +7,9 @@
 // does no harm, because every decision is a compare-and-swap.
 //
 // A node is alive while its heartbeats come, of the life and with the lease epoch that metadata
-// knows. It is not after `silence_max` without one, when its connection broke and a probe was not
-// answered within `probe_timeout`, or when it says that it stops.
+// knows. It is not after `silence_max` without one, when its connection broke and nobody can be
+// connected to there (at once) or a probe was not answered within `probe_timeout`, or when it says
+// that it stops. Who begins to control waits until it has heard of all others, or found them gone.
 //
 // Lives on the loop of its Member, which makes it when it begins to lead and ends it when it does
 // not any more. Shared with its coroutines.
@@ -87,6 +88,8 @@ class Controller : public std::enable_shared_from_this<Controller> {
 
   static boost::asio::awaitable<void> run(std::shared_ptr<Controller>);
   static boost::asio::awaitable<void> watch(std::shared_ptr<Controller>, NodeId);
+  static boost::asio::awaitable<void> seek(std::shared_ptr<Controller>, NodeId);
+  io::Task<std::string> probe(NodeId);
   static boost::asio::awaitable<void> tend_members(std::shared_ptr<Controller>);
   io::Task<void> change(std::vector<raft::MemberChange>, Nanos timeout);
   Plan plan(const State&, Nanos now);
@@ -107,7 +110,7 @@ class Controller : public std::enable_shared_from_this<Controller> {
   bool changed_ = true;  // since the last plan: what is known, or what is seen
   Nanos plan_at_{};
   std::map<WorkKey, HandedOut> handed_out_{};
-  std::set<NodeId> watched_{};
+  std::set<NodeId> watched_{}, sought_{};
   std::map<NodeId, SegmentId> intact_from_{};  // as of the last look
   std::set<NodeId> lost_{}, joined_{};         // see VoterSight; joined: began anew already
   std::map<NodeId, Nanos> strangers_{};        // since when

@@ -99,6 +99,9 @@ class Member : public std::enable_shared_from_this<Member> {
   static io::Task<std::shared_ptr<Member>> start(MemberParts, MemberOptions);
   ~Member();
   Member(const Member&) = delete;
+  // The node is about to stop, and gives away what it leads: from its next heartbeat on, which goes
+  // out at once, nothing more is placed on it.
+  void leave_soon();
   // Leadership is handed over, the cluster is told that this node goes (its segments go on
   // elsewhere at once). What waits ends with kClosed.
   io::Task<void> stop(Nanos deadline);
@@ -227,6 +230,7 @@ class Member : public std::enable_shared_from_this<Member> {
   bool is_registered() const;
   Result<bool> judge_enrolment(const Outcome&);
   Task<void> keep_identity();
+  static Routine watch_leader(Self, NodeId);
   static Routine beat_on(Self);
   static Routine beat_here(Self, Heartbeat, Nanos asked_at);
   Heartbeat heartbeat() const;
@@ -242,8 +246,9 @@ class Member : public std::enable_shared_from_this<Member> {
   std::shared_ptr<Controller> controller_{};  // while this node leads
   NodeId leader_{}, hint_{};  // hint: who is said to lead, while the group here does not know
   std::size_t next_peer_ = 0;
-  std::set<NodeId> peers_{};  // that were found behind addresses to join at
-  bool stopped_ = false, leaving_ = false, registered_ = false;
+  std::set<NodeId> peers_{};    // that were found behind addresses to join at
+  std::set<NodeId> watches_{};  // who led, as this node knew, and is connected since
+  bool stopped_ = false, leaving_ = false, leaves_soon_ = false, registered_ = false;
   std::optional<Error> failure_{};
 
   std::shared_ptr<const State> image_ = std::make_shared<const State>();

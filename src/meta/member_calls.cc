@@ -174,8 +174,9 @@ io::Task<Message> Member::ask_leader(net::Method method, Message question, Nanos
   if (peer == NodeId{}) co_return fail(Code::kBusy, "nobody is known who leads");
   // A connection that is there: what was handed to it may be executed, what waits for one may not.
   if (!parts_.rpc.connected(peer)) {
-    const auto here = co_await parts_.rpc.call(peer, kProbeMethod, encode(Message(Done{})),
-                                               {.timeout = std::min(left(deadline), kProbe)});
+    const auto here = co_await parts_.rpc.call(
+        peer, kProbeMethod, encode(Message(Done{})),
+        {.timeout = std::min(left(deadline), kProbe), .only_if_there = true});
     if (stopped_) co_return fail(Code::kBusy, "this node stops");
     if (!here) {
       if (hint_ == peer) hint_ = {};
@@ -183,8 +184,8 @@ io::Task<Message> Member::ask_leader(net::Method method, Message question, Nanos
       co_return fail(Code::kBusy, "node {}: {}", peer.value, here.error().message);
     }
   }
-  const auto reply =
-      co_await parts_.rpc.call(peer, method, encode(question), {.timeout = left(deadline)});
+  const auto reply = co_await parts_.rpc.call(peer, method, encode(question),
+                                              {.timeout = left(deadline), .only_if_there = true});
   if (!reply) {
     if (hint_ == peer) hint_ = {};
     co_return std::unexpected(reply.error());

@@ -12,6 +12,8 @@ constexpr Nanos kJoinAttempt = std::chrono::seconds(3);
 constexpr Nanos kJoinAgainMin = std::chrono::milliseconds(20),
                 kJoinAgainMax = std::chrono::milliseconds(500);
 constexpr std::size_t kBeatsMax = 8;  // under way at once
+constexpr Nanos kWatch = std::chrono::hours(1), kProbe = std::chrono::milliseconds(500),
+                kWatchAgain = std::chrono::milliseconds(200);
 constexpr std::size_t kSecretBytes = 32;
 
 // Between attempts: twice as long each time, and spread.
@@ -178,6 +180,29 @@ void Member::give_up(Error why) {
   wake();
 }
 
+// ---- Who leads ----
+
+// A question that is answered by nobody ends with the connection. Where nobody can be connected to
+// any more either, the process is gone: the group need not wait until its leader is missed. What
+// only stands still, or is cut off, it does miss.
+boost::asio::awaitable<void> Member::watch_leader(Self self, NodeId leader) {
+  const auto over = [&] {
+    return self->stopped_ || self->node_ == nullptr || self->leader_ != leader;
+  };
+  while (!over()) {
+    (void)co_await self->parts_.rpc.call(leader, kWatchMethod, encode(Message(Done{})),
+                                         {.timeout = kWatch});
+    if (over()) break;
+    const auto here = co_await self->parts_.rpc.call(
+        leader, kProbeMethod, encode(Message(Done{})),
+        {.timeout = kProbe, .priority = net::Priority::kControl, .only_if_there = true});
+    if (over()) break;
+    if (!here && here.error().code == Code::kIo) self->node_->leader_is_gone(leader);
+    co_await self->parts_.loop.sleep(kWatchAgain);
+  }
+  self->watches_.erase(leader);
+}
+
 // ---- Heartbeats ----
 
 boost::asio::awaitable<void> Member::beat_on(Self self) {
@@ -238,7 +263,9 @@ Heartbeat Member::heartbeat() const {
   const auto* node = image_->find_node(options_.identity.node);
   Heartbeat beat{.incarnation = incarnation(),
                  .lease_epoch = node ? node->lease_epoch : 0,
-                 .leaving = leaving_,
+                 .leaving = leaving_       ? Leaving::kNow
+                            : leaves_soon_ ? Leaving::kSoon
+                                           : Leaving::kNo,
                  .copied_bytes = copied_bytes_};
   for (const auto& [partition, wanted] : wanted_) {
     if (beat.wanted.size() == kBeatWantedMax) break;
@@ -246,6 +273,11 @@ Heartbeat Member::heartbeat() const {
   }
   beat.copies = copies_;
   return beat;
+}
+
+void Member::leave_soon() {
+  leaves_soon_ = true;
+  beat_gate_->open();
 }
 
 void Member::want(const PartitionId& partition) {

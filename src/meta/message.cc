@@ -10,6 +10,10 @@ struct Range<RollReason> {
   static constexpr auto first = RollReason::kDrain, last = RollReason::kBalance;
 };
 template <>
+struct Range<Leaving> {
+  static constexpr auto first = Leaving::kNo, last = Leaving::kSoon;
+};
+template <>
 struct Range<Stuck::Why> {
   static constexpr auto first = Stuck::Why::kNoNodes, last = Stuck::Why::kUnsealable;
 };

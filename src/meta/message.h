@@ -67,11 +67,18 @@ struct Proposed {
   std::string reply{};      // as encode_reply() made it
   bool operator==(const Proposed&) const = default;
 };
+// Whether a node stops. A program that does not know kSoon refuses the heartbeat: the node's lease
+// is renewed no more then, which it outlives while it gives away what it leads.
+enum class Leaving : std::uint8_t {
+  kNo = 0,
+  kNow = 1,   // it is gone
+  kSoon = 2,  // it gives away what it leads: nothing more is to be placed on it
+};
 // Of a registered node, every 100 ms.
 struct Heartbeat {
   std::uint64_t incarnation = 0;
-  std::uint32_t lease_epoch = 0;      // the newest that it knows of
-  bool leaving = false;               // it stops
+  std::uint32_t lease_epoch = 0;  // the newest that it knows of
+  Leaving leaving = Leaving::kNo;
   std::vector<PartitionId> wanted{};  // see Member::want()
   std::vector<Copy> copies{};         // that it makes at the moment
   std::uint64_t copied_bytes = 0;     // since it started

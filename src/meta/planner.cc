@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <tuple>
 #include <utility>
 
 namespace walrus::meta {
@@ -38,6 +39,10 @@ class Draft {
  private:
   std::vector<Alive> find_alive();
   bool alive(NodeId node) const { return alive_.contains(node); }
+  bool leaves(NodeId node) const {
+    auto seen = sights_.find(node);
+    return seen != sights_.end() && seen->second->leaves;
+  }
   bool away(NodeId, Nanos longer_than) const;
   bool draining(NodeId) const;
 
@@ -87,7 +92,7 @@ std::vector<Alive> Draft::find_alive() {
         node->incarnation != seen.incarnation)
       continue;
     alive_.insert(seen.node);
-    found.push_back({seen.node, seen.since >= limits_.return_after});
+    if (!seen.leaves) found.push_back({seen.node, seen.since >= limits_.return_after});
   }
   return found;
 }
@@ -176,14 +181,16 @@ void Draft::seal(const PartitionId& id, const Partition& partition) {
   plan_.changes.push_back(BeginSeal{id, partition.version, *recoverer});
 }
 
-// A replica that is alive: one that has the segment if there is one, and then who has least to do.
+// A replica that is alive: one that stays and has the segment if there is one, and then who has
+// least to do.
 // Of a segment whose nodes are all removed any node that is alive: somebody has to say that it is
 // lost.
 std::optional<NodeId> Draft::choose_recoverer(const Segment& tail) const {
   std::optional<NodeId> best;
   auto cost = [this, &tail](NodeId node) {
     auto busy = recovering_.find(node);
-    return std::pair(!image_.intact(tail, node), busy == recovering_.end() ? 0 : busy->second);
+    return std::tuple(leaves(node), !image_.intact(tail, node),
+                      busy == recovering_.end() ? 0 : busy->second);
   };
   for (auto node : tail.replicas)
     if (alive(node) && (!best || cost(node) < cost(*best))) best = node;

@@ -25,6 +25,7 @@ struct Sight {
   bool alive = false;             // it answers, and holds the cluster's newest lease
   std::uint64_t incarnation = 0;  // the life that answers
   Nanos since{};                  // for how long it has been so, without a break
+  bool leaves = false;            // soon: it is given nothing more (not told in Health)
   bool operator==(const Sight&) const = default;
 };
 

@@ -185,6 +185,33 @@ TEST(Planner, segment_whose_nodes_are_all_removed_is_recovered_by_another) {
   EXPECT_NE(std::get<BeginSeal>(*begins).recoverer, NodeId{1});
 }
 
+// It is alive, and what it leads is its own to give away.
+TEST(Planner, a_node_that_is_about_to_stop_is_given_nothing) {
+  Controlled cluster(4);
+  auto topic = cluster.create(1, 40);
+  for (std::uint32_t index = 0; index < 20; ++index)
+    cluster.open({topic, index}, TestCluster::on({1 + index % 3, 1 + (index + 1) % 3, 4}));
+  std::ranges::find(cluster.observed.nodes, NodeId{4}, &Sight::node)->leaves = true;
+  for (std::uint32_t index = 20; index < 40; ++index)
+    cluster.observed.wanted.push_back({topic, index});
+  auto plan = cluster.plan();
+  EXPECT_EQ(plan.changes.size(), 20u);
+  for (const auto& change : plan.changes) {
+    const auto& next = std::get<OpenSegment>(change).place;
+    EXPECT_EQ(std::ranges::count(next.replicas, NodeId{4}), 0);
+  }
+  for (const auto& [leader, rolls] : plan.rolls)
+    for (const auto& roll : rolls) EXPECT_EQ(std::ranges::count(roll.next.replicas, NodeId{4}), 0);
+  EXPECT_EQ(std::ranges::count_if(
+                plan.changes,
+                [](const Change& change) { return std::holds_alternative<BeginSeal>(change); }),
+            0);
+  // It recovers nothing either, where another one can.
+  cluster.observe(1, false, 1s);
+  for (const auto& change : cluster.plan().changes)
+    if (const auto* begun = std::get_if<BeginSeal>(&change)) EXPECT_NE(begun->recoverer, NodeId{4});
+}
+
 // R42: the next segment opens on the first append.
 TEST(Planner, opens_where_appends_wait) {
   Controlled cluster(3);

@@ -13,12 +13,13 @@ constexpr Nanos kRateOver = std::chrono::seconds(10), kRateStep = std::chrono::s
 void Sights::heard(NodeId node, const Heartbeat& beat, Nanos now) {
   auto& seen = seen_[node];
   const auto& last = seen.last;
-  changed_ |= last.wanted != beat.wanted || last.copies != beat.copies;
+  changed_ |=
+      last.wanted != beat.wanted || last.copies != beat.copies || last.leaving != beat.leaving;
   const bool same_life = last.incarnation == beat.incarnation && seen.heard_at != Nanos{};
   if (same_life && beat.copied_bytes > last.copied_bytes)
     copied_ += beat.copied_bytes - last.copied_bytes;
   seen.heard_at = now;
-  seen.gone = beat.leaving;
+  seen.gone = beat.leaving == Leaving::kNow;
   seen.last = beat;
 }
 
@@ -64,7 +65,9 @@ std::vector<Sight> Sights::see(const State& image, Nanos now) const {
   std::vector<Sight> all;
   image.nodes.each([&](NodeId id, const Node& node) {
     if (node.state == NodeState::kRemoved) return;
-    all.push_back({id, alive(id), node.incarnation, since(id, now)});
+    const auto seen = seen_.find(id);
+    const bool leaves = seen != seen_.end() && seen->second.last.leaving != Leaving::kNo;
+    all.push_back({id, alive(id), node.incarnation, since(id, now), leaves});
   });
   return all;
 }
@@ -72,6 +75,11 @@ std::vector<Sight> Sights::see(const State& image, Nanos now) const {
 bool Sights::alive(NodeId node) const {
   const auto seen = seen_.find(node);
   return seen != seen_.end() && seen->second.alive;
+}
+
+bool Sights::heard_of(NodeId node) const {
+  const auto seen = seen_.find(node);
+  return seen != seen_.end() && seen->second.heard_at != Nanos{};
 }
 
 Nanos Sights::since(NodeId node, Nanos now) const {

@@ -29,6 +29,7 @@ class Sights {
   // All nodes that are not removed, in order.
   std::vector<Sight> see(const State&, Nanos now) const;
   bool alive(NodeId) const;
+  bool heard_of(NodeId) const;           // ever
   Nanos since(NodeId, Nanos now) const;  // for how long it has been so
 
   std::vector<PartitionId> wanted() const;  // by nodes that are alive

@@ -43,7 +43,7 @@ TEST_F(SightsTest, who_says_goodbye_need_not_be_waited_for) {
   hear(1, 10ms);
   hear(2, 10ms);
   auto goodbye = beat();
-  goodbye.leaving = true;
+  goodbye.leaving = Leaving::kNow;
   hear(3, 10ms, goodbye);
   EXPECT_TRUE(ready(10ms));
   look(10ms);

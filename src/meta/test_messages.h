@@ -25,7 +25,7 @@ inline std::vector<Message> all_messages() {
       Enrolled{{Refusal::kEpoch, {17}, 1ull << 41}},
       ProposeRequest{"a command"},
       Proposed{300, "a reply"},
-      Heartbeat{1ull << 40, 3, true, {partition}, {copy}, 1'000'000},
+      Heartbeat{1ull << 40, 3, Leaving::kNow, {partition}, {copy}, 1'000'000},
       Leased{true, 4},
       Handout{1ull << 40,
               {500},

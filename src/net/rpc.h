@@ -126,6 +126,9 @@ struct Request {
 struct CallOptions {
   io::Nanos timeout = std::chrono::seconds(5);
   Priority priority = Priority::kBulk;
+  // It does not wait for somebody who is not there: where nobody lets us in (the port is closed:
+  // the process is gone) it ends with kIo, and was not sent.
+  bool only_if_there = false;
 };
 
 struct RpcStats {

@@ -132,8 +132,11 @@ boost::asio::awaitable<void> RpcState::run_connect(std::shared_ptr<RpcState> sel
     peer->last_error =
         fmt::format("node {} at {}: {}", peer->id.value, peer->address, made.error().message);
     if (is_final(made.error().code)) self->fail_queue(*peer, {made.error().code, peer->last_error});
+    if (peer->refused) self->fail_unreached(*peer, {Code::kIo, peer->last_error});
     ++peer->failures;
+    peer->backs_off = true;
     co_await peer->retry->wait(self->backoff(*peer));
+    peer->backs_off = false;
   }
   peer->connecting = false;
 }
@@ -153,6 +156,7 @@ io::Task<void> RpcState::attempt(std::shared_ptr<RpcState> self, PeerRef peer,
   const auto unwanted = [&] { return peer->attempt != number; };
   auto connected = co_await self->transport.connect(self->loop, peer->address, peer->id,
                                                     options.connect_timeout);
+  peer->refused = !connected && connected.error().code == Code::kIo;
   if (!connected) co_return std::unexpected(std::move(connected).error());
   auto channel = *std::move(connected);
   if (unwanted()) co_return fail(Code::kClosed, "not wanted any more");

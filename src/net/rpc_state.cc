@@ -49,11 +49,14 @@ Result<std::uint64_t> RpcState::begin(Start start, Done done, std::shared_ptr<St
   const auto found = peers_.find(start.to);
   if (found == peers_.end()) return fail(Code::kNotFound, "no node {}", start.to.value);
   auto& to = *found->second;
+  if (start.options.only_if_there && !to.link && to.backs_off && to.refused)
+    return fail(Code::kIo, "{}", to.last_error);
   auto& queued = to.queued[index_of(priority)];
   Outgoing request{.type = start.type,
                    .method = start.method,
                    .body = std::move(start.body),
-                   .deadline = moment_after(env.mono(), start.options.timeout)};
+                   .deadline = moment_after(env.mono(), start.options.timeout),
+                   .only_if_there = start.options.only_if_there};
   const auto cost = cost_of(request);
   if (queued + cost > static_cast<std::int64_t>(options.queue_bytes_max))
     return fail(Code::kBusy, "{} bytes wait for node {} already", queued, start.to.value);
@@ -150,6 +153,16 @@ void RpcState::fail_queue(Peer& of, const Error& why) {
   for (auto& queue : of.queues) {
     std::vector<std::uint64_t> ids;
     for (const auto& [id, request] : queue) ids.push_back(id);
+    for (const auto id : ids) complete(id, std::unexpected(why));
+  }
+}
+
+// Of what is not to wait for another attempt.
+void RpcState::fail_unreached(Peer& of, const Error& why) {
+  for (auto& queue : of.queues) {
+    std::vector<std::uint64_t> ids;
+    for (const auto& [id, request] : queue)
+      if (request.only_if_there) ids.push_back(id);
     for (const auto id : ids) complete(id, std::unexpected(why));
   }
 }

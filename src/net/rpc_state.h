@@ -19,6 +19,7 @@ struct Outgoing {  // a request that was not handed over yet
   Method method{};
   std::string body{};
   io::Nanos deadline{};
+  bool only_if_there = false;
 };
 
 struct Peer {
@@ -36,6 +37,8 @@ struct Peer {
   // The connecting coroutine, if there is one.
   bool connecting = false;
   std::uint64_t attempt = 0;           // changes when the one under way is not wanted any more
+  bool refused = false;                // nobody let the last one in
+  bool backs_off = false;              // it waits before the next one
   io::Connection* greeting = nullptr;  // a hello was sent on it and not answered yet
   bool yielded = false;                // the attempt made the peer's give way once
   std::uint32_t failures = 0;          // in a row
@@ -107,6 +110,7 @@ class RpcState : public std::enable_shared_from_this<RpcState> {
 
   void want_connection(const PeerRef&);
   bool wanted(const Peer&) const;
+  void fail_unreached(Peer&, const Error&);
   void fail_queue(Peer&, const Error&);
   Error late(NodeId, io::Nanos timeout);
   static boost::asio::awaitable<void> run_connect(std::shared_ptr<RpcState>, PeerRef);

@@ -116,6 +116,37 @@ TEST_P(RpcTest, a_call_waits_for_a_node_that_comes_up) {
   }(*this));
 }
 
+// A port that is closed says at once that nobody is there; what can wait goes on waiting.
+TEST_P(RpcTest, what_is_only_for_who_is_there_ends_where_nobody_lets_it_in) {
+  run([](RpcTest& t) -> Awaitable<void> {
+    auto a = t.start(1), b = t.start(2);
+    const auto address = b->address();
+    a->add_peer({2}, address);
+    EXPECT_TRUE(co_await a->call({2}, kEcho, "", {.only_if_there = true}));
+    b.reset();
+    EXPECT_TRUE(co_await t.until([&] { return !a->connected({2}); }));
+    const auto begun = t.world().mono();
+    std::optional<Result<std::string>> patient;
+    a->call({2}, kEcho, "patient", {.timeout = 10s},
+            [&](Result<std::string> result) { patient = std::move(result); });
+    for (int i = 0; i < 3; ++i) {
+      const auto refused = co_await a->call({2}, kEcho, "", {.timeout = 5s, .only_if_there = true});
+      EXPECT_EQ(refused.error().code, Code::kIo);
+      const auto opened = co_await a->open({2}, kPipe, "", {.timeout = 5s, .only_if_there = true});
+      EXPECT_EQ(opened.error().code, Code::kIo);
+    }
+    EXPECT_LT(t.world().mono() - begun, 2s);
+    EXPECT_FALSE(patient);
+    auto options = options_of(2);
+    options.listen = address;
+    options.self.incarnation = {2};
+    b = t.start(options);
+    EXPECT_TRUE(co_await t.until([&] { return patient.has_value(); }));
+    EXPECT_EQ(*patient, "patient");
+    EXPECT_TRUE(co_await a->call({2}, kEcho, "", {.only_if_there = true}));
+  }(*this));
+}
+
 TEST_P(RpcTest, a_late_reply_reaches_nobody) {
   run([](RpcTest& t) -> Awaitable<void> {
     auto a = t.start(1), b = t.start(2);

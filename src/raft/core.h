@@ -164,6 +164,7 @@ class Core {
   Nanos random_below(Nanos end);
 
   // core_election.cc
+  void handle(LeaderGone&);
   void enter_term(Term term, NodeId vote);
   void become_follower(Term term, NodeId leader);
   void become_leader();

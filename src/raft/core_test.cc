@@ -159,6 +159,33 @@ TEST(CoreTest, nobody_votes_while_a_leader_is_heard) {
   EXPECT_EQ(group.core(2).term(), 1u);
 }
 
+// Its process has ended: nobody waits until it is missed, and nobody is bound by having heard it.
+TEST(CoreTest, a_leader_that_is_known_to_be_gone_is_followed_at_once) {
+  TestGroup group(3);
+  group.elect(1);
+  group.pass(milliseconds(200));
+  group.crash(1);
+  group.step(2, LeaderGone{TestGroup::id(3)});  // nobody who leads
+  group.pass(milliseconds(100));
+  EXPECT_EQ(group.core(2).leader(), TestGroup::id(1));
+  group.step(2, LeaderGone{TestGroup::id(1)});
+  group.step(3, LeaderGone{TestGroup::id(1)});
+  EXPECT_EQ(group.core(2).leader(), NodeId{});
+  group.pass(milliseconds(350));  // a vote that was split included
+  EXPECT_GT(group.leader(), 1);
+}
+
+// One that errs about it disturbs nobody.
+TEST(CoreTest, who_thinks_alone_that_the_leader_is_gone_wins_nothing) {
+  TestGroup group(3);
+  group.elect(1);
+  group.step(2, LeaderGone{TestGroup::id(1)});
+  group.pass(seconds(2));
+  EXPECT_EQ(group.leader(), 1);
+  EXPECT_EQ(group.core(2).leader(), TestGroup::id(1));
+  EXPECT_EQ(group.core(1).term(), 1u);
+}
+
 TEST(CoreTest, restarted_node_keeps_the_promise_it_forgot) {
   TestGroup group(3);
   group.elect(1);

@@ -76,6 +76,12 @@ struct Read {
   Ticket ticket = 0;
   bool lease = false;  // trust clocks within Options::clock_drift_ppm_max instead of asking around
 };
+// The process of that node has ended: a connection to it broke, and nobody lets one in there any
+// more. Where it led, an election need not wait until it is missed; what its clock still promised
+// to readers (Read::lease) went with it.
+struct LeaderGone {
+  NodeId node{};
+};
 // Everything in the writes up to and including this id is on the disk. Ids may be left out.
 struct Persisted {
   WriteId id = 0;
@@ -93,8 +99,8 @@ struct SnapshotRead {
   std::uint64_t position = 0;
   std::optional<Payload> bytes{};  // exactly those asked for; none: they cannot be read
 };
-using Event = std::variant<Tick, Receive, Propose, ChangeMembers, Transfer, Read, Persisted,
-                           PersistFailed, SnapshotSaved, SnapshotRead>;
+using Event = std::variant<Tick, Receive, Propose, ChangeMembers, Transfer, Read, LeaderGone,
+                           Persisted, PersistFailed, SnapshotSaved, SnapshotRead>;
 
 // ---- Actions ----
 

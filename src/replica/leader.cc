@@ -75,6 +75,7 @@ void Leader::step(Instant now, std::span<Event> events, Actions& out) {
   now_ = now;
   out_ = &out;
   out.clear();
+  blocked_ = Refusal::kNone;
   for (auto& event : events) std::visit([this](auto& one) { handle(one); }, event);
   if (role_ != Role::kDeposed) {
     advance();
@@ -91,8 +92,11 @@ void Leader::step(Instant now, std::span<Event> events, Actions& out) {
 
 // ---- Appends ----
 
+// What may be taken another time is given again, with what came behind it: so none of that goes
+// before it now, because there was room for a smaller one, say.
 void Leader::handle(Append& append) {
-  auto refusal = take(append);
+  auto refusal = blocked_ == Refusal::kNone ? take(append) : blocked_;
+  if (is_passing(refusal)) blocked_ = refusal;
   if (refusal != Refusal::kNone) out_->appended.push_back({append.ticket, refusal});
 }
 
@@ -112,7 +116,7 @@ Refusal Leader::take(Append& append) {
   auto view = record::BatchView::parse(append.batch);
   if (!view || view->bytes().size() != append.batch.size()) return Refusal::kInvalid;
   std::optional<std::int64_t> first;
-  auto refused = check_producer(*view, first);
+  auto refused = check_producer(*view, append.follows, first);
   if (refused != Refusal::kNone) return refused;
   if (first) {  // it was sent before: answered when it is acknowledged, as the first time
     wait({append.ticket, *first, *first + view->last_offset_delta() + 1, Acks::kAll});
@@ -123,9 +127,11 @@ Refusal Leader::take(Append& append) {
   return Refusal::kNone;
 }
 
-Refusal Leader::check_producer(const record::BatchView& view,
+Refusal Leader::check_producer(const record::BatchView& view, bool follows,
                                std::optional<std::int64_t>& first) const {
   if (view.producer_id() < 0) return Refusal::kNone;
+  if (follows && !producers_.knows(view.producer_id(), view.producer_epoch()))
+    return Refusal::kOutOfOrder;
   auto found = producers_.check(view.producer_id(), view.producer_epoch(), view.base_sequence(),
                                 view.count());
   if (found) {

@@ -87,6 +87,9 @@ class Leader {
     std::string batch{};  // one record batch v2 that record::validate() took
     Acks acks = Acks::kAll;
     std::optional<std::int64_t> expected_next{};
+    // A batch of its producer in front of it was sent away: unless the log has that one, it is out
+    // of order, also where nothing is known of the producer here.
+    bool follows = false;
   };
   // Answered when Qa replicas confirmed that the segment is not fenced (R15).
   struct Confirm {
@@ -215,7 +218,8 @@ class Leader {
 
   Refusal refusal(const Append&) const;
   Refusal take(Append&);
-  Refusal check_producer(const record::BatchView&, std::optional<std::int64_t>& first) const;
+  Refusal check_producer(const record::BatchView&, bool follows,
+                         std::optional<std::int64_t>& first) const;
   void assign(Append&);
   void wait(Waiting);
   void advance();
@@ -245,7 +249,8 @@ class Leader {
   const std::optional<Previous> previous_;
   const Lease& lease_;  // the node's, owned by the driver
   Instant now_{};
-  Actions* out_ = nullptr;  // of the step that runs
+  Actions* out_ = nullptr;            // of the step that runs
+  Refusal blocked_ = Refusal::kNone;  // an append of this step waits: those behind it do as well
 
   Role role_ = Role::kWriter;
   std::vector<Replica> replicas_{};

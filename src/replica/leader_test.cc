@@ -72,6 +72,38 @@ TEST_F(LeaderTest, a_fenced_writer_answers_unknown) {
   EXPECT_EQ(actions_.appended.at(0).refusal, Refusal::kNotLeader);
 }
 
+// A smaller one would find room: but what waits is given again, and would come behind it then.
+TEST_F(LeaderTest, what_comes_behind_an_append_that_waits_does_not_go_before_it) {
+  Leader::Options options{.self = kWriter, .incarnation = 5};
+  options.window_bytes_max = 300;
+  leader_ = Leader::open(options, three_replicas(), {}, lease_).value();
+  Record large[] = {{.value = "0123456789012345678901234567890123456789"}};
+  auto sequenced = [](std::int32_t first) {
+    return record::BatchFields{.producer_id = 7, .producer_epoch = 0, .base_sequence = first};
+  };
+  std::vector<Leader::Event> events;
+  events.emplace_back(Leader::Append{.ticket = 1, .batch = record::encode(large, sequenced(0))});
+  events.emplace_back(Leader::Append{.ticket = 2, .batch = record::encode(large, sequenced(1))});
+  events.emplace_back(Leader::Append{.ticket = 3, .batch = record::encode(large, sequenced(2))});
+  events.emplace_back(Leader::Append{.ticket = 4, .batch = batch_bytes(7, 3)});
+  leader_->step(now_, events, actions_);
+  ASSERT_EQ(leader_->log_end(), 2);
+  ASSERT_EQ(actions_.appended.size(), 2u);
+  for (std::size_t i : {0u, 1u}) {
+    EXPECT_EQ(actions_.appended[i].ticket, 3 + i);
+    EXPECT_EQ(actions_.appended[i].refusal, Refusal::kBusy);
+  }
+}
+
+TEST_F(LeaderTest, what_follows_a_missing_batch_is_out_of_order_where_its_producer_is_unknown) {
+  step(Leader::Append{.ticket = 1, .batch = batch_bytes(7, 5), .follows = true});
+  EXPECT_EQ(actions_.appended.at(0).refusal, Refusal::kOutOfOrder);
+  append(2, 7, 4);  // the missing one
+  step(Leader::Append{.ticket = 3, .batch = batch_bytes(7, 5), .follows = true});
+  EXPECT_TRUE(actions_.appended.empty());
+  EXPECT_EQ(leader_->log_end(), 2);
+}
+
 TEST_F(LeaderTest, closes_at_what_is_acknowledged_and_acknowledges_nothing_more) {
   append(1);
   reply(2, 1);

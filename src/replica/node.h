@@ -85,6 +85,10 @@ struct AppendRequest {
   std::optional<Nanos> wait{};  // none: append_wait_max
   // Where this node led the partition until a moment ago, it goes on to who leads it now.
   bool hand_on = false;
+  // Who asks sends on before it is answered, and again what was sent away: a batch of an idempotent
+  // producer is not judged while one in front of it was, and has not come again (arrears.h).
+  bool in_sequence = false;
+  bool follows = false;  // likewise: one in front of it was sent away before it got here
 };
 
 // As this node has it: a hint where another one leads.

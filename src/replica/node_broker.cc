@@ -77,11 +77,13 @@ void NodeState::append(PartitionId id, std::string batch, const AppendRequest& r
               .request = request,
               .until = env_.mono() + request.wait.value_or(options_.limits.append_wait_max),
               .done = std::move(done)};
+  if (request.in_sequence)
+    if (auto view = record::BatchView::parse(one.batch)) one.sequence = sequence_of(*view);
   bool gone = stopped_ || stopping_ || (image_ && !partition_of(id));
-  if (gone) return refuse(one, Refusal::kNotLeader);
+  if (gone) return refuse(id, one, Refusal::kNotLeader);
   if (waiting_count_ >= options_.limits.waiting_max ||
       waiting_bytes_ + one.batch.size() > options_.limits.waiting_bytes_max)
-    return refuse(one, Refusal::kBusy);
+    return refuse(id, one, Refusal::kBusy);
   auto& part = parts_[id];
   ++waiting_count_;
   waiting_bytes_ += one.batch.size();
@@ -90,10 +92,19 @@ void NodeState::append(PartitionId id, std::string batch, const AppendRequest& r
   mark(id, part);
 }
 
-void NodeState::refuse(Waiting& one, Refusal why) {
+// What may be taken another time, or was, is owed by its producer from now on; and what is not in
+// order because of that is to come again as well.
+void NodeState::refuse(const PartitionId& id, Waiting& one, Refusal why) {
   ++stats_.appends_refused;
+  if (why == Refusal::kOutOfOrder && is_behind(id, one)) why = Refusal::kNotLeader;
+  bool again = is_passing(why) || why == Refusal::kUnknown;
+  if (one.sequence && again) arrears_.owe(id, *one.sequence, env_.mono());
   calls_.push_back([done = std::move(one.done), why]() mutable { done({why}); });
   post_turn();
+}
+
+bool NodeState::is_behind(const PartitionId& id, const Waiting& one) const {
+  return one.sequence && (one.request.follows || arrears_.behind(id, *one.sequence, env_.mono()));
 }
 
 NodeState::WriterCell* NodeState::writer_of(const PartitionId& id) const {
@@ -122,6 +133,8 @@ void NodeState::feed(const PartitionId& id, Part& part, Instant now) {
       Leader::Append append{
           .ticket = ticket, .batch = std::move(one.batch), .acks = one.request.acks};
       if (one.request.expected_next) append.expected_next = one.request.expected_next->value;
+      if (one.sequence) arrears_.come(id, *one.sequence);
+      append.follows = is_behind(id, one);
       requests_.emplace(ticket, std::move(one));
       push(part.writer, *writer, std::move(append));
     }
@@ -139,12 +152,12 @@ void NodeState::feed(const PartitionId& id, Part& part, Instant now) {
   part.wants = false;
 }
 
-void NodeState::expire(const PartitionId&, Part& part, Instant now) {
+void NodeState::expire(const PartitionId& id, Part& part, Instant now) {
   std::erase_if(part.waiting, [&](Waiting& one) {
     if (now < one.until) return false;
     --waiting_count_;
     waiting_bytes_ -= one.batch.size();
-    refuse(one, one.why);
+    refuse(id, one, one.why);
     return true;
   });
 }
@@ -174,13 +187,15 @@ void NodeState::take_answers(WriterCell& cell, Leader::Actions& actions,
       one.batch = std::move(*batch->second);
       one.why = answer.refusal;
       again.push_back(std::move(one));
-    } else if (has_to_be_current(answer.refusal)) {
+    } else if (has_to_be_current(answer.refusal) &&
+               !(answer.refusal == Refusal::kOutOfOrder && is_behind(cell.partition, one))) {
       confirm_refusal(cell, std::move(one), answer.refusal);
     } else if (answer.refusal != Refusal::kNone) {
       cell.unsure |= answer.refusal == Refusal::kUnknown;
-      refuse(one, answer.refusal);
+      refuse(cell.partition, one, answer.refusal);
     } else {
       room = true;
+      if (one.sequence) arrears_.settle(cell.partition, *one.sequence);
       calls_.push_back([done = std::move(one.done), first = answer.offset]() mutable {
         done({Refusal::kNone, Offset{first}});
       });

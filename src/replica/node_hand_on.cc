@@ -39,19 +39,21 @@ Result<void> check_batches(const HandedAppends& handed, std::size_t bytes_max) {
 
 }  // namespace
 
-// All that waits leaves: for `leader`, where it may, else it is refused.
+// All that waits leaves: for `leader`, where it may, else it is refused; also what comes behind a
+// batch that was, which the other one has not seen either.
 void NodeState::hand_on(const PartitionId& id, Part& part, NodeId leader, Instant now) {
   HandedAppends handed{.partition = id};
   std::size_t bytes = 0;
   while (!part.waiting.empty()) {
     auto& front = part.waiting.front();
-    bool goes = now < part.hand_on_until && front.request.hand_on;
+    if (front.sequence) arrears_.come(id, *front.sequence);
+    bool goes = now < part.hand_on_until && front.request.hand_on && !is_behind(id, front);
     bool full = bytes + front.batch.size() > kHandedBytes ||
                 handed.appends.size() == wire::peer::kHandedAppendsMax;
     if (goes && full && !handed.appends.empty()) break;
     auto one = leave(part);
     if (!goes) {
-      refuse(one, Refusal::kNotLeader);
+      refuse(id, one, Refusal::kNotLeader);
       continue;
     }
     bytes += one.batch.size();
@@ -92,6 +94,7 @@ void NodeState::take_handed(const PartitionId& id, const Result<std::string>& by
     auto refusal = answered ? static_cast<Refusal>((*replies)[i].refusal) : otherwise;
     if (refusal == Refusal::kNone) {
       ++stats_.appends_handed_on;
+      if (one.sequence) arrears_.settle(id, *one.sequence);
       calls_.push_back([done = std::move(one.done), first = (*replies)[i].first]() mutable {
         done({Refusal::kNone, Offset{first}});
       });
@@ -100,7 +103,7 @@ void NodeState::take_handed(const PartitionId& id, const Result<std::string>& by
       waiting_bytes_ += one.batch.size();
       again.push_back(std::move(one));
     } else {
-      refuse(one, refusal > Refusal::kUnknown ? Refusal::kUnknown : refusal);
+      refuse(id, one, refusal > Refusal::kUnknown ? Refusal::kUnknown : refusal);
     }
   }
   if (!again.empty()) {
@@ -134,12 +137,13 @@ io::Task<std::string> NodeState::serve_handed(std::shared_ptr<NodeState> self,
                               self->options_.limits.hand_on_max);
   for (std::size_t i = 0; i < handed.appends.size(); ++i) {
     auto& append = handed.appends[i];
-    self->append(
-        handed.partition, std::move(append.batch),
-        {.acks = static_cast<Acks>(append.acks), .wait = wait}, [shared, i](Appended appended) {
-          shared->replies[i] = {static_cast<std::uint8_t>(appended.refusal), appended.first.value};
-          if (--shared->open == 0) shared->over({});
-        });
+    self->append(handed.partition, std::move(append.batch),
+                 {.acks = static_cast<Acks>(append.acks), .wait = wait, .in_sequence = true},
+                 [shared, i](Appended appended) {
+                   shared->replies[i] = {static_cast<std::uint8_t>(appended.refusal),
+                                         appended.first.value};
+                   if (--shared->open == 0) shared->over({});
+                 });
   }
   WALRUS_CO_TRY(co_await signal.wait());
   std::string reply;

@@ -247,10 +247,10 @@ void NodeState::forget_partition(const PartitionId& id) {
   if (part.writer != SegmentId{}) end_writer(part.writer);
   orphans_.insert(part.mine.begin(), part.mine.end());
   std::erase_if(repairs_, [&](const auto& one) { return one.second.partition == id; });
-  for (auto& one : part.handed) refuse(one, Refusal::kUnknown);
+  for (auto& one : part.handed) refuse(id, one, Refusal::kUnknown);
   while (!part.waiting.empty()) {
     auto one = leave(part);
-    refuse(one, Refusal::kNotLeader);
+    refuse(id, one, Refusal::kNotLeader);
   }
   for (auto& reader : part.readers) {
     readers_.erase(reader.id);

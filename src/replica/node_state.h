@@ -11,6 +11,7 @@
 #include <unordered_map>
 
 #include "net/file_worker.h"
+#include "replica/arrears.h"
 #include "replica/copy_store.h"
 #include "replica/node.h"
 #include "replica/sealer.h"
@@ -89,6 +90,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
     Instant until{};
     AppendDone done{};
     Refusal why = Refusal::kBusy;
+    std::optional<Sequence> sequence{};  // of an append that asks to be kept in sequence
   };
   struct Asking {  // whether this node still leads
     Instant until{};
@@ -220,7 +222,8 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   Part& part(const PartitionId& id) { return parts_[id]; }
   void feed(const PartitionId&, Part&, Instant now);
   void expire(const PartitionId&, Part&, Instant now);
-  void refuse(Waiting&, Refusal);
+  void refuse(const PartitionId&, Waiting&, Refusal);
+  bool is_behind(const PartitionId&, const Waiting&) const;
   Waiting leave(Part&);
   void ask(WriterCell&, Instant until, ConfirmDone);
   void confirm_refusal(WriterCell&, Waiting, Refusal);
@@ -292,6 +295,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   std::unordered_map<Ticket, Waiting> requests_{};
   std::map<std::uint64_t, PartitionId> readers_{};
   Ticket last_ticket_ = 0;
+  Arrears arrears_{};
   std::uint64_t last_reader_ = 0, waiting_bytes_ = 0;
   std::size_t waiting_count_ = 0;  // in parts_
   Instant survey_at_{};

@@ -224,6 +224,99 @@ TEST_F(NodeTest, answers_a_batch_that_was_sent_again_with_its_offset_also_after_
   EXPECT_EQ(append_at(leads, id, batch_of("mine 3", 77, 3)).first.value, 5);
 }
 
+// ---- An idempotent producer sends on before it is answered ----
+
+// What it gets for batches that it gave a node one after the other, as of an append in sequence.
+struct Sent {
+  std::vector<std::optional<Refusal>> answers{};
+  bool all() const {
+    return std::ranges::all_of(answers, [](const auto& one) { return one.has_value(); });
+  }
+};
+
+// Nobody leads: the first waits for longer than it may, and is sent away. What comes behind it is
+// not out of order for that, whatever the log knows of the producer, but comes again, too.
+TEST_F(NodeTest, what_is_behind_an_append_that_was_sent_away_is_sent_away_too) {
+  begin();
+  PartitionId id{nodes_->create("orders", 1, 3), 0};
+  ASSERT_EQ(append(id, "before"), 0);
+  auto leads = leader(id);
+  std::int64_t known = 77, fresh = 78;
+  ASSERT_TRUE(append_at(leads, id, batch_of("known 0", known, 0)).done());
+  auto at = (leads + 1) % 3;
+  nodes_->paused_controller = true;
+  nodes_->crash(leads, io::CrashKind::kKill);
+  auto& partition = *nodes_->state().partitions.find(id);
+  ASSERT_TRUE(nodes_->change(meta::BeginSeal{id, partition.version, NodeId{at + 1}}).done());
+  nodes_->world().run_for(50ms);
+  auto sent = std::make_shared<Sent>();
+  auto give = [&](std::int64_t producer, std::int32_t sequence, io::Nanos wait) {
+    auto place = sent->answers.size();
+    sent->answers.emplace_back();
+    nodes_->node(at).append(id, batch_of("v" + std::to_string(sequence), producer, sequence),
+                            {.wait = wait, .in_sequence = true},
+                            [sent, place](Appended one) { sent->answers[place] = one.refusal; });
+  };
+  give(known, 1, 300ms);
+  give(fresh, 0, 300ms);
+  give(known, 2, 20s);  // in flight as well
+  give(fresh, 1, 20s);
+  EXPECT_TRUE(until([&] { return sent->answers[0] && sent->answers[1]; }));
+  EXPECT_TRUE(is_passing(*sent->answers[0]) && is_passing(*sent->answers[1]));
+  EXPECT_FALSE(sent->answers[2] || sent->answers[3]);
+  nodes_->paused_controller = false;
+  EXPECT_TRUE(until([&] { return sent->all(); }));
+  EXPECT_EQ(sent->answers[2], Refusal::kNotLeader);
+  EXPECT_EQ(sent->answers[3], Refusal::kNotLeader);
+  // All of them again, in their order.
+  EXPECT_TRUE(until([&] { return nodes_->node(leader(id)).leader_of(id).here; }));
+  at = leader(id);
+  sent->answers.clear();
+  for (auto sequence : {1, 2, 3}) give(known, sequence, 5s);
+  for (auto sequence : {0, 1, 2}) give(fresh, sequence, 5s);
+  EXPECT_TRUE(until([&] { return sent->all(); }));
+  for (const auto& answer : sent->answers) EXPECT_EQ(answer, Refusal::kNone);
+  // A gap that is the producer's own is one still.
+  EXPECT_EQ(append_at(at, id, batch_of("gap", known, 9), {.in_sequence = true}).refusal,
+            Refusal::kOutOfOrder);
+}
+
+// Its outcome is not known; this node leads again, without it in the log.
+TEST_F(NodeTest, what_is_behind_an_append_of_unknown_outcome_is_not_out_of_order) {
+  begin();
+  PartitionId id{nodes_->create("orders", 1, 3), 0};
+  ASSERT_EQ(append(id, "before"), 0);
+  auto at = leader(id);
+  ASSERT_TRUE(append_at(at, id, batch_of("in", 77, 0), {.in_sequence = true}).done());
+  // Nothing that it sends gets to the copies of others, until it is deposed.
+  nodes_->world().network().isolate(static_cast<int>(at));
+  auto sent = std::make_shared<Sent>();
+  auto give = [&](std::int32_t sequence) {
+    auto place = sent->answers.size();
+    sent->answers.emplace_back();
+    nodes_->node(at).append(id, batch_of("v" + std::to_string(sequence), 77, sequence),
+                            {.wait = 20s, .in_sequence = true},
+                            [sent, place](Appended one) { sent->answers[place] = one.refusal; });
+  };
+  give(1);
+  nodes_->world().run_for(100ms);
+  auto& partition = *nodes_->state().partitions.find(id);
+  ASSERT_TRUE(
+      nodes_->change(meta::BeginSeal{id, partition.version, NodeId{(at + 1) % 3 + 1}}).done());
+  EXPECT_TRUE(until([&] { return sent->answers[0].has_value(); }));
+  EXPECT_EQ(sent->answers[0], Refusal::kUnknown);
+  give(2);
+  nodes_->world().network().heal_all();
+  EXPECT_TRUE(until([&] { return sent->all(); }, 30s));
+  EXPECT_EQ(sent->answers[1], Refusal::kNotLeader);
+  sent->answers.clear();
+  EXPECT_TRUE(until([&] { return nodes_->node(leader(id)).leader_of(id).here; }));
+  at = leader(id);
+  for (auto sequence : {1, 2, 3}) give(sequence);
+  EXPECT_TRUE(until([&] { return sent->all(); }));
+  for (const auto& answer : sent->answers) EXPECT_EQ(answer, Refusal::kNone);
+}
+
 TEST_F(NodeTest, a_node_that_was_away_is_made_whole) {
   begin();
   PartitionId id{nodes_->create("orders", 1, 3, {{"walrus.segment.records", "20"}}), 0};

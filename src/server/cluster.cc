@@ -65,6 +65,8 @@ struct Cluster::Gauges {
     appends = counter("walrus_replica_appends", "Batches that this node was given to write.");
     refused = counter("walrus_replica_appends_refused", "Batches that it did not take.");
     messages = counter("walrus_replica_messages", "Messages of segments to other nodes.");
+    handed_on = counter("walrus_replica_appends_handed_on",
+                        "Batches that went on to the node that leads since a planned roll.");
     repaired = counter("walrus_replica_repaired", "Fetched to make copies whole.", "bytes");
     remote = counter("walrus_replica_remote_reads", "Reads that another node's copy served.");
   }
@@ -76,7 +78,7 @@ struct Cluster::Gauges {
   Gauge *leads_metadata, *quorum, *votes, *term, *committed, *applied, *nodes, *alive,
       *under_replicated, *stuck, *draining, *losses, *leaders, *lagging, *copies, *waiting,
       *recoveries, *links;
-  Counter *appends, *refused, *messages, *repaired, *remote;
+  Counter *appends, *refused, *messages, *handed_on, *repaired, *remote;
   replica::NodeStats counted{};              // of the counters
   std::optional<meta::Version> losses_of{};  // that `losses` was counted of
 };
@@ -125,6 +127,7 @@ void Cluster::Gauges::set(const replica::NodeStats& stats) {
   appends->add(stats.appends - counted.appends);
   refused->add(stats.appends_refused - counted.appends_refused);
   messages->add(stats.messages_sent - counted.messages_sent);
+  handed_on->add(stats.appends_handed_on - counted.appends_handed_on);
   repaired->add(stats.repaired_bytes - counted.repaired_bytes);
   remote->add(stats.remote_reads - counted.remote_reads);
   counted = stats;
@@ -250,6 +253,10 @@ Result<void> Cluster::failure() const {
   const LockGuard guard(lock_);
   if (failure_.empty()) return {};
   return fail(Code::kFenced, "{}", failure_);
+}
+
+void Cluster::leave_soon() {
+  if (member_) member_->leave_soon();
 }
 
 io::Task<void> Cluster::stop() {

@@ -58,6 +58,8 @@ class Cluster {
   io::Task<void> registered(io::Nanos timeout);
   // Called with each image of the metadata, after the copies have learned it; set before join().
   void on_image(std::function<void(const replica::ImageRef&)> call) { on_image_ = std::move(call); }
+  // The node is about to stop: nothing more is to be placed on it.
+  void leave_soon();
   // Leads nothing any more when it is done. Nothing of it may be used then.
   io::Task<void> stop();
   // Without a word, when the loop has ended.

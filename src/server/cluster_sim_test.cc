@@ -61,6 +61,67 @@ std::map<std::int64_t, std::string> all_of(TestClient& client, const std::string
   }
 }
 
+std::size_t controller(SimCluster& cluster) {
+  for (std::size_t n = 1; n <= cluster.size(); ++n)
+    if (cluster.runs(n) && cluster.server(n).cluster()->member()->status().leads) return n;
+  return 0;
+}
+
+// Its partitions change hands at once; behind one connection none of them waits for the others.
+TEST(ClusterSimTest, hundreds_of_partitions_go_on_together_behind_one_connection) {
+  constexpr int kPartitions = 240;
+  SimCluster cluster(3, 3);
+  cluster.start();
+  {
+    auto maker = cluster.client(1);
+    ASSERT_EQ(maker.ask(fmt::format("CREATE t partitions={} replication_factor=3", kPartitions)),
+              "OK");
+    for (int p = 0; p < kPartitions; ++p)
+      ASSERT_TRUE(maker.send_frame(fmt::format("APPEND t/{} first", p)).has_value());
+    for (int p = 0; p < kPartitions; ++p) ASSERT_EQ(maker.reply(), "OK 0");
+    // So that every reply can be told from that of another partition.
+    for (int p = 0; p < kPartitions; ++p)
+      for (int more = 0; more < p % 7; ++more)
+        ASSERT_TRUE(maker.send_frame(fmt::format("APPEND t/{} more", p)).has_value());
+    for (int p = 0; p < kPartitions; ++p)
+      for (int more = 0; more < p % 7; ++more)
+        ASSERT_EQ(maker.reply(), fmt::format("OK {}", 1 + more));
+  }
+  const auto dead = controller(cluster);
+  const auto through = 1 + dead % 3;
+  auto client = cluster.client(through);
+  cluster.kill(dead);
+  const auto begun = cluster.world().now();
+  // More than may be under way at one node: what waits for its turn there does not wait for ever.
+  constexpr int kRounds = 15;
+  for (int round = 1; round <= kRounds; ++round)
+    for (int p = 0; p < kPartitions; ++p)
+      ASSERT_TRUE(client.send_frame(fmt::format("APPEND t/{} {}", p, round)).has_value());
+  for (int round = 1; round <= kRounds; ++round)
+    for (int p = 0; p < kPartitions; ++p)
+      ASSERT_EQ(client.reply(), fmt::format("OK {}", p % 7 + round)) << p << " in round " << round;
+  EXPECT_LT(cluster.world().now() - begun, 700ms);
+}
+
+// It says nothing, and refuses nothing: who asks for its partition through another node is served
+// as soon as somebody else leads it, and not when a connection to it has failed.
+TEST(ClusterSimTest, a_leader_that_is_cut_off_holds_up_nobody_for_long) {
+  SimCluster cluster(4, 3);
+  cluster.start();
+  auto maker = cluster.client(1);
+  ASSERT_EQ(maker.ask("CREATE t replication_factor=3"), "OK");
+  ASSERT_EQ(maker.ask("APPEND t 0"), "OK 0");
+  const auto leader = cluster.leader(1, "t");
+  const auto through = 1 + leader % 3;
+  cluster.world().network().isolate(static_cast<int>(leader - 1));
+  cluster.world().network().reset_connections(static_cast<int>(leader - 1),
+                                              static_cast<int>(through - 1));
+  const auto begun = cluster.world().now();
+  auto client = cluster.client(through);
+  EXPECT_EQ(client.ask("APPEND t 1"), "OK 1");
+  EXPECT_LT(cluster.world().now() - begun, 2s);
+}
+
 class ClusterSeeds : public testing::TestWithParam<std::uint64_t> {};
 INSTANTIATE_TEST_SUITE_P(All, ClusterSeeds, testing::Range<std::uint64_t>(1, 9));
 

@@ -259,6 +259,7 @@ boost::asio::awaitable<void> Server::drain(Server* server, Event* drained) {
 }
 
 io::Task<void> Server::drain_all() {
+  if (cluster_) cluster_->leave_soon();
   auto ended = co_await native_->stop(options_.drain_timeout);
   groups_->stop();
   if (kafka_) {

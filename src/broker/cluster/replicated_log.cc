@@ -86,7 +86,9 @@ Result<Appending> ReplicatedLog::give(std::string batch, const AppendRules& rule
                    .request = {.acks = rules.acks,
                                .expected_next = rules.expected_next,
                                .wait = rules.wait,
-                               .hand_on = rules.hand_on},
+                               .hand_on = rules.hand_on,
+                               .in_sequence = rules.in_sequence,
+                               .follows = rules.follows},
                    .done = std::move(done)});
   return appending;
 }

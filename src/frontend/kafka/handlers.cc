@@ -179,7 +179,11 @@ ErrorCode log_error(Call call, const broker::Log& log, const Error& error) {
 }
 
 ErrorCode append_error(Call call, const broker::Log& log, const Error& error) {
-  return error.code == Code::kBusy ? log_error(call, log, error) : produce_error(error);
+  if (error.code == Code::kTimeout) return ErrorCode::kNotLeaderOrFollower;
+  if (error.code != Code::kBusy) return produce_error(error);
+  auto code = log_error(call, log, error);
+  if (code == ErrorCode::kNotLeaderOrFollower) return code;
+  return call.node.image ? ErrorCode::kNotEnoughReplicas : ErrorCode::kKafkaStorageError;
 }
 
 }  // namespace walrus::frontend::kafka

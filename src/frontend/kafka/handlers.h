@@ -16,6 +16,7 @@
 #include "frontend/kafka/errors.h"
 #include "frontend/kafka/fetch_session.h"
 #include "meta/planner.h"
+#include "replica/arrears.h"
 #include "wire/kafka/api.h"
 #include "wire/kafka/cluster.h"
 #include "wire/kafka/configs.h"
@@ -98,6 +99,7 @@ struct Call {
   SessionMemory* memory = nullptr;               // none: without a limit
   const broker::PortSecurity& security;
   broker::Authentication& authentication;  // the connection's
+  replica::Arrears& arrears;               // of its producers: what was refused here before a log
   std::int16_t version = 0;
   Bytes client_id{};
   std::string client_host{};
@@ -189,6 +191,8 @@ struct Produced {
     std::size_t topic = 0, partition = 0;  // places in the response
     broker::LogRef log{};
     broker::Appending appending{};
+    PartitionId id{};
+    std::optional<replica::Sequence> sequence{};
   };
   wire::kafka::ProduceResponse response{};
   std::vector<Part> parts{};  // appended, and not yet known to be durable
@@ -214,7 +218,9 @@ ErrorCode check_leader(Call, const broker::Log&, std::int32_t epoch);
 ErrorCode check_copy(Call, const broker::Log&, std::int32_t epoch);
 // What an error of a partition is to a client, who is to look for the leader where that is amiss.
 ErrorCode log_error(Call, const broker::Log&, const Error&);
-// The same of a batch given to produce().
+// The same of a batch given to produce(). What may have been taken, or will be another time, is
+// never REQUEST_TIMED_OUT: after that librdkafka gives up for good where a batch behind it is
+// refused. As with Kafka's own nodes, who led it is no leader any more.
 ErrorCode append_error(Call, const broker::Log&, const Error&);
 
 }  // namespace walrus::frontend::kafka

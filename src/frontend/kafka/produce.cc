@@ -1,5 +1,7 @@
 // Produce and InitProducerId.
 
+#include <utility>
+
 #include "frontend/kafka/cluster_view.h"
 #include "frontend/kafka/errors.h"
 #include "frontend/kafka/handlers.h"
@@ -68,56 +70,90 @@ bool is_transactional(Bytes records) {
   return batch && batch->transactional();
 }
 
+std::optional<replica::Sequence> sequence_in(Bytes records) {
+  auto batch = record::BatchView::parse(records);
+  return batch ? replica::sequence_of(*batch) : std::nullopt;
+}
+
+// It is sent again, and so is what comes behind it.
+bool comes_again(ErrorCode code) {
+  return code == ErrorCode::kNotLeaderOrFollower || code == ErrorCode::kNotEnoughReplicas ||
+         code == ErrorCode::kKafkaStorageError;
+}
+
+// One partition of a request, and its answer.
+struct Part {
+  const ProduceRequest::Partition& asked;
+  ProduceResponse::Partition& to;
+  Produced& produced;
+};
+
+// None: it is refused, whatever the log is.
+broker::TopicRef check_part(Call call, const ProduceRequest& request, Bytes name, Part part) {
+  auto refused = [&part](ErrorCode code, Bytes why) {
+    refuse(part.to, part.produced, code, why);
+    return broker::TopicRef();
+  };
+  if (request.acks < -1 || request.acks > 1)
+    return refused(ErrorCode::kInvalidRequiredAcks, "acks is -1, 0 or 1");
+  // No transaction can be begun here yet, so that this is nobody's.
+  if (request.transactional_id || is_transactional(part.asked.records.value_or(Bytes())))
+    return refused(ErrorCode::kTransactionalIdAuthorizationFailed, "transactions are not served");
+  auto topic = find_topic(call.local, name);
+  auto index = part.asked.index;
+  if (topic && (index < 0 || std::cmp_greater_equal(index, (*topic)->partitions.size())))
+    topic = fail(Code::kNotFound, "unknown topic {}/{}", name, index);
+  if (!topic) return refused(partition_error(topic.error()), topic.error().message);
+  auto copies = static_cast<std::int64_t>((*topic)->replication_factor);
+  auto least = (*topic)->config.in_sync_min;
+  if (request.acks == -1 && least > copies)
+    return refused(ErrorCode::kNotEnoughReplicas,
+                   fmt::format("min.insync.replicas is {}, copies are {}", least, copies));
+  return *std::move(topic);
+}
+
 io::Task<void> append_part(Call call, const ProduceRequest& request, Produced& produced,
                            std::size_t t, std::size_t p, io::Nanos deadline) {
-  const auto& topic = request.topics[t];
-  const auto& part = topic.partitions[p];
+  const auto& part = request.topics[t].partitions[p];
   auto& to = produced.response.topics[t].partitions[p];
   to.index = part.index;
-  if (request.acks < -1 || request.acks > 1) {
-    refuse(to, produced, ErrorCode::kInvalidRequiredAcks, "acks is -1, 0 or 1");
-    co_return Result<void>();
-  }
-  // No transaction can be begun here yet, so that this is nobody's.
-  if (request.transactional_id || is_transactional(part.records.value_or(Bytes()))) {
-    refuse(to, produced, ErrorCode::kTransactionalIdAuthorizationFailed,
-           "transactions are not served");
-    co_return Result<void>();
-  }
-  auto topic_ref = find_topic(call.local, topic.name);
+  auto topic = check_part(call, request, request.topics[t].name, {part, to, produced});
+  if (!topic) co_return Result<void>();
   auto place = static_cast<std::size_t>(part.index);
-  if (topic_ref && (part.index < 0 || place >= (*topic_ref)->partitions.size()))
-    topic_ref = fail(Code::kNotFound, "unknown topic {}/{}", topic.name, part.index);
-  if (!topic_ref) {
-    refuse(to, produced, partition_error(topic_ref.error()), topic_ref.error().message);
+  auto log = topic->partitions[place];
+  const PartitionId id{topic->id, static_cast<std::uint32_t>(part.index)};
+  const auto sequence = sequence_in(part.records.value_or(Bytes()));
+  const auto now = call.local.engine().env().mono();
+  bool follows = sequence && call.arrears.behind(id, *sequence, now);
+  if (sequence) call.arrears.come(id, *sequence);
+  auto send_away = [&](ErrorCode why, Bytes text) {
+    refuse(to, produced, why, text);
+    if (sequence && comes_again(why)) call.arrears.owe(id, *sequence, now);
+  };
+  // Where leaders change the log is asked: another one may have taken what is missing here.
+  if (follows && !call.node.image) {
+    send_away(ErrorCode::kKafkaStorageError, "a batch in front of it was not taken");
     co_return Result<void>();
   }
-  auto copies = static_cast<std::int64_t>((*topic_ref)->replication_factor);
-  if (request.acks == -1 && (*topic_ref)->config.in_sync_min > copies) {
-    refuse(to, produced, ErrorCode::kNotEnoughReplicas,
-           fmt::format("min.insync.replicas is {}, copies are {}", (*topic_ref)->config.in_sync_min,
-                       copies));
-    co_return Result<void>();
-  }
-  auto log = (*topic_ref)->partitions[place];
   auto code = check_leader(call, *log, -1);
   bool moved = code == ErrorCode::kNotLeaderOrFollower && is_handed_on(call, *log);
   if (code != ErrorCode::kNone && !moved) {
-    refuse(to, produced, code, "another node leads the partition");
+    send_away(code, "another node leads the partition");
     tell_leader(call, *log, to, produced);
     co_return Result<void>();
   }
   broker::BadRecords bad;
-  auto stored = co_await append_waiting(
-      call, *topic_ref, place, part.records.value_or(Bytes()),
-      {.deadline = deadline,
-       .rules = {.zstd = call.version >= kZstdVersion,
-                 .append = {.acks = acks_of(call, request.acks),
-                            .wait = deadline - call.local.engine().env().mono(),
-                            .hand_on = true}},
-       .bad = &bad});
+  auto stored = co_await append_waiting(call, topic, place, part.records.value_or(Bytes()),
+                                        {.deadline = deadline,
+                                         .rules = {.zstd = call.version >= kZstdVersion,
+                                                   .append = {.acks = acks_of(call, request.acks),
+                                                              .wait = deadline - now,
+                                                              .hand_on = true,
+                                                              .in_sequence = true,
+                                                              .follows = follows}},
+                                         .bad = &bad});
   if (!stored) {
-    refuse(to, produced, append_error(call, *log, stored.error()), stored.error().message);
+    send_away(append_error(call, *log, stored.error()), stored.error().message);
     for (auto& one : bad)
       to.record_errors.push_back({.batch_index = one.index, .text = std::move(one.why)});
     co_return Result<void>();
@@ -125,8 +161,12 @@ io::Task<void> append_part(Call call, const ProduceRequest& request, Produced& p
   to.log_append_time_ms = stored->append_time_ms.value_or(-1);
   auto bounds = log->bounds();
   to.log_start_offset = bounds ? bounds->log_start.value : -1;
-  produced.parts.push_back(
-      {.topic = t, .partition = p, .log = log, .appending = std::move(stored->appending)});
+  produced.parts.push_back({.topic = t,
+                            .partition = p,
+                            .log = log,
+                            .appending = std::move(stored->appending),
+                            .id = id,
+                            .sequence = sequence});
   co_return Result<void>();
 }
 
@@ -155,6 +195,7 @@ void end_produce(Call call, Produced& produced, const broker::AppendRun& run) {
     auto placed = run.outcome(part.appending);
     if (placed) {
       to.base_offset = placed->first.value;
+      if (part.sequence && !call.arrears.empty()) call.arrears.settle(part.id, *part.sequence);
       continue;
     }
     auto code = append_error(call, *part.log, placed.error());

@@ -307,6 +307,7 @@ Call Session::call_of(const Slot& slot) {
           .memory = options_.memory,
           .security = options_.security,
           .authentication = authentication_,
+          .arrears = arrears_,
           .version = slot.request.header.version,
           .client_id = slot.request.header.client_id.value_or(Bytes()),
           .client_host = connection_->peer(),

@@ -120,6 +120,7 @@ class Session : public std::enable_shared_from_this<Session> {
   std::function<void()> ended_, admitted_;
   broker::Interrupt interrupt_;
   broker::Authentication authentication_;
+  replica::Arrears arrears_{};      // of producers, before a log
   const io::Nanos proof_deadline_;  // on the monotonic clock
   bool raw_tokens_ = false;         // what comes next is no request
 

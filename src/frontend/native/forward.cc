@@ -8,8 +8,9 @@
 namespace walrus::frontend::native {
 namespace {
 
-// Whoever is asked for it may just have died: then it is time to look who leads now. A connection
-// that takes longer goes on being made, and serves the next attempt.
+// Whoever is asked for it may just have died: then it is time to look who leads now. A dead process
+// refuses at once, a host that is cut off says nothing. A connection that takes longer goes on
+// being made, and serves the next attempt.
 constexpr io::Nanos kOpenTimeout = std::chrono::milliseconds(250);
 constexpr io::Nanos kSendTimeout = std::chrono::seconds(10);
 constexpr io::Nanos kReadSlice = std::chrono::seconds(5);
@@ -45,8 +46,9 @@ io::Task<std::shared_ptr<Upstream>> Upstream::open(Forwarding way, io::Loop& her
 
 io::Task<void> Upstream::open_stream(net::Rpc* rpc, NodeId node, std::string body,
                                      std::shared_ptr<Shared> shared) {
-  WALRUS_CO_ASSIGN(shared->stream, co_await rpc->open(node, kForwardNative, std::move(body),
-                                                      {.timeout = kOpenTimeout}));
+  WALRUS_CO_ASSIGN(shared->stream,
+                   co_await rpc->open(node, kForwardNative, std::move(body),
+                                      {.timeout = kOpenTimeout, .only_if_there = true}));
   co_return Result<void>();
 }
 

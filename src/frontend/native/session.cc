@@ -229,6 +229,7 @@ void Session::push_error(Bytes error) {
 Session::Slot Session::pop() {
   auto slot = std::move(slots_.front());
   slots_.pop_front();
+  ++popped_;
   slot_bytes_ -= slot.bytes.size() + kSlotOverheadBytes;
   if (slot.unexecuted()) --unexecuted_;
   if (placed_ > 0) --placed_;
@@ -255,17 +256,22 @@ io::Task<void> Session::write_replies() {
   }
 }
 
-// A run of appends is waited for together.
+// A run of appends is waited for together; but where each has a leader to wait for, the first one,
+// and then all behind it that are answered by then.
 io::Task<void> Session::answer_appends() {
+  if (auto owed = slots_.front().appending.owed) WALRUS_CO_TRY(co_await owed->wait());
   std::size_t run = 0;
   broker::AppendRun appends;
-  for (; run < slots_.size() && slots_[run].kind == Slot::kAppended; ++run)
-    appends.add(slots_[run].appending);
+  for (; run < slots_.size() && slots_[run].kind == Slot::kAppended; ++run) {
+    const auto& appending = slots_[run].appending;
+    if (appending.owed && !appending.owed->settled()) break;
+    appends.add(appending);
+  }
   WALRUS_CO_TRY(co_await appends.wait(local_.engine(), local_.loop()));
   for (std::size_t i = 0; i < run; ++i) {
     auto placed = appends.outcome(slots_.front().appending);
     if (is_refusal(slots_.front(), placed)) {
-      co_await settle_here(slots_.front().log);
+      co_await settle_here();
       break;
     }
     auto slot = pop();

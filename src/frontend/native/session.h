@@ -109,7 +109,8 @@ class Session : public std::enable_shared_from_this<Session> {
   };
   struct There {                      // what is unanswered of this connection at another node
     std::shared_ptr<Upstream> way{};  // shared with calls under way
-    std::size_t requests = 0, bytes = 0;
+    std::deque<std::uint64_t> unanswered{};  // slots by their numbers, as its replies will come
+    std::size_t bytes = 0;
   };
   struct Unsent {          // a claim of GET whose reply is not yet with the kernel
     std::int64_t end = 0;  // the place in the connection's output where its reply ends
@@ -148,11 +149,13 @@ class Session : public std::enable_shared_from_this<Session> {
   boost::asio::awaitable<void> learn(wire::native::Target);
   io::Task<void> place_appends();
   io::Task<void> place_here(Slot&, const wire::native::Request&);
-  bool place_there(Slot&, NodeId, std::string& frames);
+  bool may_place(const Route&);
+  bool place_there(std::size_t at, NodeId, std::string& frames);
   void patience(Slot&);
   boost::asio::awaitable<void> send_to(NodeId, std::string frames);
   boost::asio::awaitable<void> settle_there(NodeId);
-  boost::asio::awaitable<void> settle_here(std::string log);
+  std::set<std::string> refused_here() const;
+  boost::asio::awaitable<void> settle_here();
   boost::asio::awaitable<void> take_back(NodeId, bool unknown);
   void try_again(std::size_t slot);
   io::Task<bool> forward_front(const wire::native::Request&);
@@ -205,12 +208,15 @@ class Session : public std::enable_shared_from_this<Session> {
   wire::native::FrameSplitter splitter_;
 
   std::deque<Slot> slots_;
-  std::size_t slot_bytes_ = 0;               // of requests and replies in slots_
+  std::uint64_t popped_ = 0;    // slots that are over: the number of the one at the front
+  std::size_t slot_bytes_ = 0;  // of requests and replies in slots_
   std::uint64_t requests_ = 0, errors_ = 0;  // not yet counted
   std::size_t unexecuted_ = 0;               // slots not executed here: appends behind them wait
-  std::size_t placed_ = 0;                   // in a cluster: slots at the front that are placed
+  std::size_t placed_ = 0;                   // in a cluster: up to the first that is not placed
   std::map<std::string, Placement> placements_;  // by partition, of placed slots
   std::map<NodeId, There> upstreams_;
+  io::Nanos place_again_{};                                  // not before: something is held up
+  std::map<NodeId, io::Nanos> out_of_reach_;                 // until when nothing is placed there
   std::size_t flushing_ = 0;                                 // bytes that the connection is writing
   std::int64_t accounted_ = 0;                               // of this session in SessionMemory
   std::string out_;                                          // replies in order, not yet written

@@ -4,7 +4,8 @@
 // partitions, as far as possible without waiting for answers; answers go out in the order of the
 // requests. What is certainly not stored, because its node did not lead any more, is placed anew.
 // Of one partition nothing is placed at another node while something is unanswered at the first, so
-// that its records stay in order.
+// that its records stay in order. No partition waits for another one's node to be placed: where a
+// node is gone, hundreds change hands at once.
 
 #include <algorithm>
 
@@ -22,10 +23,11 @@ namespace {
 namespace text = wire::native::text;
 using wire::native::Request;
 
-constexpr io::Nanos kPatience = std::chrono::seconds(10);      // for a partition to have a leader
-constexpr io::Nanos kPause = std::chrono::milliseconds(10);    // before it is looked again
-constexpr io::Nanos kFindTimeout = std::chrono::seconds(2);    // for who keeps something
-constexpr io::Nanos kReplyTimeout = std::chrono::seconds(30);  // beside what the request waits
+constexpr io::Nanos kPatience = std::chrono::seconds(10);    // for a partition to have a leader
+constexpr io::Nanos kPause = std::chrono::milliseconds(10);  // before it is looked again
+constexpr io::Nanos kReachAgain = std::chrono::milliseconds(100);  // a node that was out of reach
+constexpr io::Nanos kFindTimeout = std::chrono::seconds(2);        // for who keeps something
+constexpr io::Nanos kReplyTimeout = std::chrono::seconds(30);      // beside what the request waits
 // At one node and not answered. What it sends back for so many has room in its stream's window, so
 // that it goes on reading whatever happens.
 constexpr std::size_t kForwardedMax = 1'024;
@@ -150,35 +152,60 @@ Session::Route Session::route_of(const wire::native::Target& target) {
   return route;
 }
 
+// A partition that cannot be placed now holds up what is behind it of its own, and nothing else; a
+// node that has been given enough holds up all.
 io::Task<void> Session::place_appends() {
+  const auto now = local_.engine().env().mono();
+  if (now < place_again_) co_return Result<void>();
   std::map<NodeId, std::string> frames;
-  for (; placed_ < slots_.size(); ++placed_) {
-    auto& slot = slots_[placed_];  // a deque moves none of its elements when others come behind
+  std::set<std::string> held;
+  std::optional<std::size_t> first_held;
+  auto at = placed_;
+  for (; at < slots_.size(); ++at) {
+    auto& slot = slots_[at];  // a deque moves none of its elements when others come behind
     if (slot.kind != Slot::kRequest) continue;
     auto request = wire::native::parse_request(slot.bytes);
     if (!request) co_return std::unexpected(std::move(request).error());  // was parsed when it came
     if (!is_append(*request)) break;
     co_await learn(*append_target(*request));
     auto route = route_of(*append_target(*request));
-    auto found = placements_.find(route.log);
-    if (found != placements_.end() && found->second.node != route.node) break;
-    if (route.node == NodeId{}) {
-      WALRUS_CO_TRY(co_await place_here(slot, *request));
-    } else if (options_.forwarded) {
+    bool placeable = !held.contains(route.log) && may_place(route);
+    if (options_.forwarded && !placeable) break;
+    if (options_.forwarded && route.node != NodeId{}) {
+      placed_ = at;
       refuse_moved(name_of(*append_target(*request)));
-      break;
-    } else if (!place_there(slot, route.node, frames[route.node])) {
-      break;
+      co_return Result<void>();
     }
+    if (!placeable) {
+      held.insert(std::move(route.log));
+      first_held = first_held.value_or(at);
+      continue;
+    }
+    if (route.node == NodeId{}) WALRUS_CO_TRY(co_await place_here(slot, *request));
+    else if (!place_there(at, route.node, frames[route.node])) break;
     if (slot.kind == Slot::kReply) continue;
     auto& placement = placements_[route.log];
     placement.node = route.node;
     ++placement.unanswered;
     slot.log = std::move(route.log);
   }
+  placed_ = first_held.value_or(at);
+  if (first_held) place_again_ = now + kPause / 2;
   for (auto& [node, bytes] : frames)
     if (!bytes.empty()) co_await send_to(node, std::move(bytes));
   co_return Result<void>();
+}
+
+// Not while something of it is unanswered elsewhere; and a node that is out of reach is not tried
+// all the time, which would keep all others waiting.
+bool Session::may_place(const Route& route) {
+  auto found = placements_.find(route.log);
+  if (found != placements_.end() && found->second.node != route.node) return false;
+  auto away = out_of_reach_.find(route.node);
+  if (away == out_of_reach_.end()) return true;
+  if (local_.engine().env().mono() < away->second) return false;
+  out_of_reach_.erase(away);
+  return true;
 }
 
 // A topic that was made a moment ago, perhaps by another node, is known before anything is refused
@@ -202,14 +229,16 @@ io::Task<void> Session::place_here(Slot& slot, const Request& request) {
   co_return Result<void>();
 }
 
-// False: enough is under way there.
-bool Session::place_there(Slot& slot, NodeId node, std::string& frames) {
+// False: enough is under way there. That does not hold up the slot at the front, for which all
+// others wait.
+bool Session::place_there(std::size_t at, NodeId node, std::string& frames) {
+  auto& slot = slots_[at];
   patience(slot);
   auto& there = upstreams_[node];
-  if (there.requests > 0 &&
-      (there.requests >= kForwardedMax || there.bytes + slot.bytes.size() > kForwardedBytesMax))
-    return false;
-  ++there.requests;
+  bool full = there.unanswered.size() >= kForwardedMax ||
+              there.bytes + slot.bytes.size() > kForwardedBytesMax;
+  if (at > 0 && full && !there.unanswered.empty()) return false;
+  there.unanswered.push_back(popped_ + at);
   there.bytes += slot.bytes.size();
   slot.kind = Slot::kForwarded;
   slot.node = node;
@@ -228,7 +257,10 @@ boost::asio::awaitable<void> Session::send_to(NodeId node, std::string frames) {
         options_.forwarding, local_.loop(), node,
         {.user = user().substr(0, wire::peer::kForwardTextBytesMax),
          .client = connection_->peer().substr(0, wire::peer::kForwardTextBytesMax)});
-    if (!opened) co_return co_await take_back(node, false);
+    if (!opened) {
+      out_of_reach_[node] = local_.engine().env().mono() + kReachAgain;
+      co_return co_await take_back(node, false);
+    }
     upstreams_[node].way = std::move(*opened);
   }
   auto way = upstreams_[node].way;
@@ -297,17 +329,19 @@ io::Task<bool> Session::forward_front(const Request& request) {
   }
   WALRUS_CO_TRY(co_await flush());  // it may take long: what is answered already goes out
   std::string frames;
-  auto& slot = slots_.front();
-  CHECK(place_there(slot, *node, frames));
+  CHECK(place_there(0, *node, frames));
   co_await send_to(*node, std::move(frames));
   co_return true;
 }
 
+// The next reply of the node that has the slot at the front. It may be that of a slot behind, which
+// was given to the node before this one was: then it waits there for its turn.
 io::Task<void> Session::answer_forwarded() {
-  auto& slot = slots_.front();
-  auto node = slot.node;
+  auto node = slots_.front().node;
   auto way = upstreams_[node].way;
-  CHECK(way != nullptr);  // or the slot had been taken back
+  CHECK(way != nullptr && !upstreams_[node].unanswered.empty());  // or it had been taken back
+  auto at = static_cast<std::size_t>(upstreams_[node].unanswered.front() - popped_);
+  auto& slot = slots_[at];
   auto request = wire::native::parse_request(slot.bytes);
   auto reply = co_await way->reply(kReplyTimeout + (request ? waits(*request) : io::Nanos(0)));
   if (!reply) {
@@ -316,15 +350,19 @@ io::Task<void> Session::answer_forwarded() {
     co_await settle_there(node);
   } else {
     bool got = request && std::holds_alternative<wire::native::Get>(*request);
-    if (reply->starts_with("ERR ")) ++errors_;
-    wire::native::append_frame(out_, *reply);
-    if (got && reply->starts_with("OK "))
-      unsent_.push_back({.end = written_ + std::ssize(out_), .node = node});
     auto& there = upstreams_[node];
-    --there.requests;
+    there.unanswered.pop_front();
     there.bytes -= slot.bytes.size();
     answered(slot.log);
-    pop();
+    if (reply->starts_with("ERR ")) ++errors_;
+    std::string frame;
+    wire::native::append_frame(frame, *reply);
+    reply_in(slot, std::move(frame));
+    if (at > 0) co_return Result<void>();
+    out_ += pop().bytes;
+    // It was the only one under way: nothing is placed behind a request that is no append.
+    if (got && reply->starts_with("OK "))
+      unsent_.push_back({.end = written_ + std::ssize(out_), .node = node});
   }
   co_return Result<void>();
 }
@@ -370,41 +408,60 @@ io::Task<std::string> Session::list_all_groups() {
   }
 }
 
-// The node has refused the slot at the front, and looks at nothing that it had not taken by then:
-// what it had taken it answers, and ends.
+// The node has refused the first slot that it had not answered, and looks at nothing that it had
+// not taken by then: what it had taken it answers, and ends.
 boost::asio::awaitable<void> Session::settle_there(NodeId node) {
-  auto way = upstreams_[node].way;
-  answered(slots_.front().log);
-  try_again(0);
-  for (std::size_t i = 1; i < slots_.size(); ++i) {
-    auto& slot = slots_[i];
-    if (slot.kind != Slot::kForwarded || slot.node != node) continue;
+  auto& there = upstreams_[node];
+  auto way = there.way;
+  auto next = [&] {
+    auto at = static_cast<std::size_t>(there.unanswered.front() - popped_);
+    there.unanswered.pop_front();
+    answered(slots_[at].log);
+    return at;
+  };
+  try_again(next());
+  while (!there.unanswered.empty()) {
     auto reply = co_await way->reply(kReplyTimeout);
     if (!reply) co_return co_await take_back(node, reply.error().code != Code::kClosed);
-    answered(slot.log);
+    auto at = next();
     if (reply->starts_with(kNoLeader)) {
-      try_again(i);
+      try_again(at);
     } else {
       std::string frame;
       wire::native::append_frame(frame, *reply);
-      reply_in(slot, std::move(frame));
+      reply_in(slots_[at], std::move(frame));
     }
   }
   co_await take_back(node, false);
 }
 
-// Of a partition of which the slot at the front was refused here: what else was given to it has its
-// answer as well.
-boost::asio::awaitable<void> Session::settle_here(std::string log) {
+// The partition of the slot at the front, which was refused here, and all others of which something
+// was refused by now and nothing is open any more.
+std::set<std::string> Session::refused_here() const {
+  std::set<std::string> refused, open;
+  for (const auto& slot : slots_) {
+    if (slot.kind != Slot::kAppended || !slot.appending.owed) continue;
+    const auto& owed = *slot.appending.owed;
+    if (!owed.settled()) open.insert(slot.log);
+    else if (is_refusal(slot, owed.outcome())) refused.insert(slot.log);
+  }
+  std::erase_if(refused, [&](const auto& log) { return open.contains(log); });
+  refused.insert(slots_.front().log);
+  return refused;
+}
+
+// What else was given to them has its answer as well.
+boost::asio::awaitable<void> Session::settle_here() {
   if (options_.forwarded) {
-    answered(log);
+    answered(slots_.front().log);
     answer_slot(slots_.front(), refusal_of(slots_.front().bytes));
     drop_unplaced();
     co_return;
   }
+  const auto refused = refused_here();
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     auto& slot = slots_[i];
-    if (slot.kind != Slot::kAppended || slot.log != log) continue;
+    if (slot.kind != Slot::kAppended || !refused.contains(slot.log)) continue;
     auto owed = slot.appending.owed;
     if (owed && !owed->settled()) (void)co_await owed->wait();
     answered(slot.log);

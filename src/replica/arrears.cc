@@ -1,0 +1,55 @@
+#include "replica/arrears.h"
+
+#include <algorithm>
+
+namespace walrus::replica {
+namespace {
+
+// Sequences live in [0, 2^31) and wrap; a producer has a few batches under way.
+bool is_before(std::int32_t one, std::int32_t other) {
+  auto distance = static_cast<std::uint32_t>(other - one) & 0x7fffffffU;
+  return distance > 0 && distance < (1U << 30);
+}
+
+}  // namespace
+
+std::optional<Sequence> sequence_of(const record::BatchView& batch) {
+  if (batch.producer_id() < 0 || batch.base_sequence() < 0) return std::nullopt;
+  return Sequence{batch.producer_id(), batch.producer_epoch(), batch.base_sequence()};
+}
+
+void Arrears::owe(const PartitionId& id, const Sequence& sequence, Instant now) {
+  Key key{id, sequence.producer};
+  auto found = owed_.find(key);
+  if (found == owed_.end() && owed_.size() >= producers_max_) {
+    auto since = [](const auto& one) { return one.second.since; };
+    owed_.erase(std::ranges::min_element(owed_, {}, since));
+  }
+  Owed owed{sequence.epoch, sequence.first, now};
+  bool earlier = found != owed_.end() && now - found->second.since < kept_max_ &&
+                 found->second.epoch == sequence.epoch &&
+                 is_before(found->second.first, sequence.first);
+  if (!earlier) owed_.insert_or_assign(key, owed);
+}
+
+bool Arrears::behind(const PartitionId& id, const Sequence& sequence, Instant now) const {
+  auto found = owed_.find({id, sequence.producer});
+  return found != owed_.end() && found->second.epoch == sequence.epoch &&
+         now - found->second.since < kept_max_ && is_before(found->second.first, sequence.first);
+}
+
+void Arrears::come(const PartitionId& id, const Sequence& sequence) {
+  auto found = owed_.find({id, sequence.producer});
+  if (found == owed_.end()) return;
+  if (found->second.epoch != sequence.epoch || found->second.first == sequence.first)
+    owed_.erase(found);
+}
+
+void Arrears::settle(const PartitionId& id, const Sequence& sequence) {
+  auto found = owed_.find({id, sequence.producer});
+  if (found == owed_.end()) return;
+  if (found->second.epoch != sequence.epoch || !is_before(sequence.first, found->second.first))
+    owed_.erase(found);
+}
+
+}  // namespace walrus::replica

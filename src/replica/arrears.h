@@ -1,0 +1,60 @@
+#pragma once
+// Arrears: of which producers a batch was sent away unwritten, or with an outcome that nobody
+// knows, and has not come again since. A producer sends several batches before it has the answer to
+// the first, so that what comes behind such a one must not be judged by its sequence: it would be
+// refused for good ("out of order"), or, where the log knows nothing of the producer, be taken
+// without what belongs before it. It is sent away likewise, and its producer sends all again, in
+// their order (KIP-98: the sequences of a producer and a partition are without gaps).
+//
+// Pure; owned by one loop.
+
+#include <map>
+#include <optional>
+
+#include "base/ids.h"
+#include "record/batch.h"
+#include "replica/segment.h"
+
+namespace walrus::replica {
+
+// Of an idempotent producer's batch.
+struct Sequence {
+  std::int64_t producer = -1;
+  std::int16_t epoch = -1;
+  std::int32_t first = -1;
+  bool operator==(const Sequence&) const = default;
+};
+// None: its producer is not idempotent, so that its batches have no order of their own.
+std::optional<Sequence> sequence_of(const record::BatchView&);
+
+class Arrears {
+ public:
+  // A producer that never comes again is forgotten after `kept_max`; above `producers_max` the
+  // oldest of all is. Then the log decides as it finds it.
+  explicit Arrears(Nanos kept_max = std::chrono::seconds(60), std::size_t producers_max = 10'000)
+      : kept_max_(kept_max), producers_max_(producers_max) {}
+
+  // It was sent away.
+  void owe(const PartitionId&, const Sequence&, Instant now);
+  // Whether one in front of it was, and has not come again.
+  bool behind(const PartitionId&, const Sequence&, Instant now) const;
+  // It comes (again): it is judged now.
+  void come(const PartitionId&, const Sequence&);
+  // It is in the log, and with it what belongs before it.
+  void settle(const PartitionId&, const Sequence&);
+  bool empty() const { return owed_.empty(); }
+
+ private:
+  using Key = std::pair<PartitionId, std::int64_t>;
+  struct Owed {
+    std::int16_t epoch = 0;
+    std::int32_t first = 0;  // the first of all that are owed
+    Instant since{};
+  };
+
+  const Nanos kept_max_;
+  const std::size_t producers_max_;
+  std::map<Key, Owed> owed_{};
+};
+
+}  // namespace walrus::replica
