@@ -8,6 +8,7 @@ namespace {
 // What a record adds to a stream at most, the padding behind its piece of a segment file included:
 // retention by size is judged leniently by it.
 constexpr std::int64_t kRecordOverheadMax = 4096 + 200;
+constexpr std::size_t kEvenBytes = 40;  // more than any number has digits
 
 std::string filler(io::SimRandom& random, std::uint64_t number, std::size_t size) {
   auto text = fmt::format("{}/", number);
@@ -54,6 +55,17 @@ std::vector<RecordRef> LogRun::draw_records(std::size_t count) {
     records.push_back(std::move(record));
   }
   return records;
+}
+
+// All of these take the same room in a journal.
+RecordRef LogRun::draw_even_record() {
+  auto record = std::make_shared<ModelRecord>();
+  record->value = filler(random_, ++values_, kEvenBytes);
+  auto wall = true_ms() + wall_jump_.count();
+  record->stamp = {wall, wall};
+  record->appended_ms = std::min(true_ms(), wall);
+  record->bytes = kRecordOverheadMax + std::int64_t{kEvenBytes};
+  return record;
 }
 
 void LogRun::append(Name& name) {
@@ -154,24 +166,33 @@ void LogRun::append_refused(Name& name, const Error& error, const ExpectedAnswer
     return flag("append-refused", fmt::format("{}: {}", name.name, error.message));
   }
   if (error.code != Code::kBusy) return;
-  if (reader_waits_ || random_.chance(0.5)) {
+  if (nobody_waits_ || random_.chance(0.5)) {
     engine_->when_room(name.stream, answer([] {}));
   } else if (!disk_full_ && !errors_on_ && !damaged_) {
     append_until_room(name);
   }
 }
 
+// One record each, which nobody waits for.
+void LogRun::append_evenly(Name& name, std::int64_t count) {
+  nobody_waits_ = true;
+  for (; count > 0 && !violation_; --count) {
+    issue_append(name, {draw_even_record()}, std::nullopt, std::nullopt);
+  }
+  nobody_waits_ = false;
+}
+
 // While a reader waits: enough to fill journal files and to use again those that it found.
 void LogRun::append_meanwhile() {
   slow_read_ = false;
-  reader_waits_ = true;
+  nobody_waits_ = true;
   for (auto count = random_.between(20, 120); count > 0; --count) {
     auto& name = names_[random_.below(names_.size())];
     if (name.stream && !name.creating) append(name);
     if (violation_ || crashed() || engine_failed()) break;
     pass(std::chrono::milliseconds(random_.between(0, 30)));
   }
-  reader_waits_ = false;
+  nobody_waits_ = false;
 }
 
 // Where nothing is wrong with the disk, room comes by itself.

@@ -95,8 +95,9 @@ const std::vector<std::string>& fault_families() {
   static const std::vector<std::string> families = {
       // How incarnations end, and what a power cut leaves.
       "kill", "power_cut", "clean_close", "boot_id_changed", "crash_at_op", "crash_in_recovery",
-      "cut_append_cut", "cut_after_sync_error", "rot_after_recovery", "old_sector", "new_sector",
-      "torn_sector", "garbage_sector", "old_size", "new_size", "lost_name", "kept_name",
+      "cut_append_cut", "begun_again", "cut_after_sync_error", "rot_after_recovery", "old_sector",
+      "new_sector", "torn_sector", "garbage_sector", "old_size", "new_size", "lost_name",
+      "kept_name",
       // Crashes right before and right after what makes something durable.
       "before_journal_sync", "after_journal_sync", "before_segment_sync", "after_segment_sync",
       "before_manifest_sync", "after_manifest_sync", "before_directory_sync",

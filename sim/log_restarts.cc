@@ -42,6 +42,17 @@ std::string durable_step(const std::string& place) {
   return "";
 }
 
+// Of each journal the first file that was not there before: where recovery copies to, if it does.
+std::vector<io::Path> first_journals(std::vector<io::Path> files,
+                                     const std::vector<io::Path>& before) {
+  std::erase_if(files, [&](const io::Path& path) {
+    return path.extension() != ".wal" || std::ranges::binary_search(before, path);
+  });
+  auto same = std::ranges::unique(files, {}, &io::Path::parent_path);
+  files.erase(same.begin(), same.end());
+  return files;
+}
+
 }  // namespace
 
 void LogRun::begin_life() {
@@ -49,18 +60,22 @@ void LogRun::begin_life() {
   names_.clear();
   for (int i = 0; i < plan_.names; ++i) names_.emplace_back().name = fmt::format("name{}", i);
   loss_ = {};
-  lost_something_ = damaged_ = cut_next_ = was_open_ = false;
+  lost_something_ = damaged_ = cut_next_ = was_open_ = was_closed_ = false;
+  cut_off_.reset();
   healable_.reset();
 }
 
 void LogRun::open() {
   bool at_once = std::exchange(ended_at_once_, false);
   if (plan_.bit_rot && lost_something_ && !damaged_ && random_.chance(at_once ? 0.6 : 0.15)) {
-    plant_damage(true);
+    plant_damage(true, at_once);
     if (damaged_ && at_once) ++tally_.hits["rot_after_recovery"];
   }
+  const auto before = disk().files();
   for (int attempt = 0; attempt < kAttemptsMax && !violation_; ++attempt) {
-    if (try_open(attempt)) return;
+    if (!try_open(attempt)) continue;
+    recovered_ = first_journals(disk().files(), before);
+    return;
   }
   if (!violation_) flag("open", "no attempt came to an end");
 }
@@ -234,6 +249,7 @@ void LogRun::end_by_close() {
   bool excused = sync_failed_ms_ || hits("sync_error") != sync_errors_before_ || damaged_ ||
                  errors_on_ || disk_full_ || (failed_ms_ && disk_errors() != disk_errors_before_);
   if (!closed && !excused) return flag("close", closed.error().message);
+  was_closed_ = closed.has_value();
   if (closed) {
     if (unanswered_ != 0) {
       return flag("answer-missing", fmt::format("{} after close", unanswered_));
@@ -266,6 +282,7 @@ void LogRun::draw_end() {
     window_until_ = done_ + 40;
     return;
   }
+  if (may_cut_beginning() && random_.chance(0.25)) return end(End::kClose);
   if (crash_armed_) return end(armed_ == io::CrashKind::kKill ? End::kKill : End::kPowerCut);
   if (plan_.crash_at_op && random_.chance(0.5)) {
     crash_armed_ = true;
@@ -277,8 +294,45 @@ void LogRun::draw_end() {
   end(ends[random_.below(ends.size())]);
 }
 
-// Right after a recovery, before any of its workers had its turn: what it has copied is what the
-// next one finds, or what is left of it.
+// Before any of the workers had its turn.
+void LogRun::end_early() {
+  bool closed = std::exchange(was_closed_, false);
+  if (auto before = std::exchange(cut_off_, std::nullopt)) return begin_again(*before);
+  // Where nothing is mapped, nothing reaches a journal before its sync.
+  if (closed && may_cut_beginning() && random_.chance(0.9)) return cut_beginning();
+  if (plan_.bit_rot && random_.chance(0.25)) end_at_once();
+}
+
+bool LogRun::may_cut_beginning() { return plan_.power_cuts && plan_.engine.mapped; }
+
+// The first appends behind a clean end meet a power cut before they are synced.
+void LogRun::cut_beginning() {
+  auto* name = any_stream();
+  if (!name) return;
+  // All files of a journal that are free become spares, so that the first of them is the first
+  // again.
+  pass(milliseconds(random_.between(0, 50)));
+  if (crashed() || engine_failed()) return;
+  CutOff cut{name->id, history(*name).now().next, random_.between(4, 16)};
+  append_evenly(*name, cut.appends);
+  if (violation_ || crashed() || engine_failed()) return;
+  cut_off_ = cut;
+  if (!restart_at_.empty()) restart_at_.erase(std::prev(restart_at_.end()));  // this is one of them
+  end(End::kPowerCut);
+}
+
+// If none of them was found, those of this incarnation take the same places of the log, in the same
+// file. There are fewer of them: what the disk still holds behind them is no part of it.
+void LogRun::begin_again(const CutOff& before) {
+  auto* name = any_stream();
+  if (!name || name->id != before.stream || history(*name).now().next != before.from) return;
+  append_evenly(*name, random_.between(1, before.appends - 1));
+  if (violation_ || crashed() || engine_failed()) return;
+  ++tally_.hits["begun_again"];
+  end(random_.chance(0.7) ? End::kKill : End::kPowerCut);
+}
+
+// What recovery has copied is what the next one finds, or what is left of it.
 void LogRun::end_at_once() {
   ended_at_once_ = true;
   end(plan_.power_cuts && random_.chance(0.7) ? End::kPowerCut : End::kKill);
@@ -404,7 +458,7 @@ void LogRun::check_progress() {
 }
 
 // Damages one place of one file, or arms a fault that makes the next sync do so.
-void LogRun::plant_damage(bool at_restart) {
+void LogRun::plant_damage(bool at_restart, bool at_once) {
   std::vector<const char*> kinds;
   if (plan_.bit_rot) kinds.push_back("bit_rot");
   if (plan_.lost_writes && !at_restart) kinds.push_back("lost_write");
@@ -412,7 +466,7 @@ void LogRun::plant_damage(bool at_restart) {
   if (kinds.empty()) return;
   std::string_view kind = kinds[random_.below(kinds.size())];
   if (kind == "bit_rot") {
-    if (!rot_somewhere(at_restart)) return;
+    if (!rot_somewhere(at_restart, at_once)) return;
     ++tally_.hits["bit_rot"];
   } else {
     auto& faults = disk().options().faults;
@@ -431,12 +485,14 @@ void LogRun::plant_damage(bool at_restart) {
   }
 }
 
-bool LogRun::rot_somewhere(bool at_restart) {
+// Right after a recovery most often in what it wrote.
+bool LogRun::rot_somewhere(bool at_restart, bool at_once) {
   std::vector<io::Path> files;
   auto root = plan_.engine.user.root.string() + "/";
   for (const auto& path : disk().files()) {
     if (path.string().starts_with(root) && path.filename() != "LOCK") files.push_back(path);
   }
+  if (at_once && !recovered_.empty() && random_.chance(0.7)) files = recovered_;
   constexpr std::size_t kBlock = 4096;
   for (int attempt = 0; attempt < 20 && !files.empty(); ++attempt) {
     const auto& path = files[random_.below(files.size())];

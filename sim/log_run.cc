@@ -56,7 +56,7 @@ void LogRun::run() {
 void LogRun::step() {
   if (!engine_) {
     open();
-    if (engine_ && !violation_ && plan_.bit_rot && !damaged_ && random_.chance(0.1)) end_at_once();
+    if (engine_ && !violation_ && !damaged_) end_early();
     return;
   }
   if (restart_at_.contains(done_)) {
@@ -252,7 +252,7 @@ log::Done<void> LogRun::answer(std::move_only_function<void()> then) {
 
 void LogRun::await(const log::Pending& pending, std::move_only_function<void()> then) {
   auto done = answer(std::move(then));
-  if (reader_waits_ || (plan_.concurrent && random_.chance(0.8))) {
+  if (nobody_waits_ || (plan_.concurrent && random_.chance(0.8))) {
     engine_->when_done(pending, std::move(done));
   } else {
     auto result = engine_->wait(pending);

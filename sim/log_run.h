@@ -51,6 +51,10 @@ class LogRun {
     bool fired = false, cancelled = false;
   };
   enum class End { kKill, kPowerCut, kClose };
+  struct CutOff {  // appends of an incarnation that a power cut ended before they were synced
+    std::uint64_t stream = 0;
+    std::int64_t from = 0, appends = 0;
+  };
 
   // log_run.cc: the course of a run, and what all parts need.
   void step();
@@ -83,6 +87,8 @@ class LogRun {
   void append_until_room(Name&);
   void append_meanwhile();
   std::vector<RecordRef> draw_records(std::size_t count);
+  RecordRef draw_even_record();
+  void append_evenly(Name&, std::int64_t count);
   std::optional<Producer> draw_producer(const StreamState&, std::size_t& count);
   void issue_append(Name&, const std::vector<RecordRef>&, std::optional<std::int64_t> expected,
                     const std::optional<Producer>&);
@@ -132,7 +138,11 @@ class LogRun {
   void leave_incarnation();
   std::int64_t disk_errors();  // so far
   void draw_end();
+  void end_early();
   void end_at_once();
+  bool may_cut_beginning();
+  void cut_beginning();
+  void begin_again(const CutOff&);
   void cut_at_once();
   void arm_crash(std::int64_t operations);
   void fault_window();
@@ -140,8 +150,8 @@ class LogRun {
   void jump_wall(Millis by);
   void close_windows();
   void check_progress();
-  void plant_damage(bool at_restart);
-  bool rot_somewhere(bool at_restart);
+  void plant_damage(bool at_restart, bool at_once = false);
+  bool rot_somewhere(bool at_restart, bool at_once);
   void end_damaged_life();
   void quiesce();
   void check_tail_waits();
@@ -191,12 +201,16 @@ class LogRun {
   std::int64_t last_alive_ms_ = 0;              // it had not by then
   bool cut_next_ = false;                       // a power cut is due after a failed sync
   bool ended_at_once_ = false;                  // right after the last recovery
+  std::vector<io::Path> recovered_;             // of each journal the first file that it made
+  std::optional<CutOff> cut_off_;               // the incarnation before
   bool seen_early_ = false;                     // somebody read what nobody was answered for yet
   bool was_open_ = false;                       // the directory of this life, once before
+  bool was_closed_ = false;                     // the last incarnation, cleanly
   bool after_cut_ = false, appended_ = false;   // for the family "cut, append, cut again"
   std::string boot_id_;                         // when it was opened last
   // A reader found where its batches lie, and now others append while it does not get its turn.
-  bool reader_waits_ = false, slow_read_ = false;
+  bool slow_read_ = false;
+  bool nobody_waits_ = false;  // for answers or for room
 };
 
 }  // namespace walrus::sim

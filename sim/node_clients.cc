@@ -17,14 +17,13 @@ void NodeRun::again(std::size_t client, io::Nanos after) {
 void NodeRun::turn(std::size_t client, std::uint64_t attempt) {
   auto& one = clients_[client];
   if (violation_ || one.attempt != attempt) return;
-  auto& truth = groups_[one.group].truth;
   if (one.idle) {
     one.idle = false;
     one.reading = draw(4) == 0;
-    one.floor = truth.known();
   }
   auto* at = node(one.target, one.group);
-  if (!at || draw(8) == 0) {
+  // A read that is not answered has no effect: the next one may go to anybody.
+  if (!at || draw(8) == 0 || (one.reading && draw(3) == 0)) {
     one.target = draw(processes_.size());
     at = node(one.target, one.group);
   }
@@ -39,8 +38,9 @@ void NodeRun::turn(std::size_t client, std::uint64_t attempt) {
     auto level = draw(2) == 0 ? raft::ReadLevel::kLease : raft::ReadLevel::kLinearizable;
     if (level == raft::ReadLevel::kLease) ++tally_.hits["read-lease"];
     if (status.core.role != raft::Role::kLeader) ++tally_.hits["read-on-follower"];
-    at->read(level, patience, [this, client, attempt](const Result<raft::Index>& index) {
-      was_read(client, attempt, index);
+    auto floor = groups_[one.group].truth.known();
+    at->read(level, patience, [this, client, attempt, floor](const Result<raft::Index>& index) {
+      was_read(client, attempt, floor, index);
     });
     return;
   }
@@ -76,15 +76,15 @@ void NodeRun::proposed(std::size_t client, const NodeCommand& command,
   again(client, draw_ms(0, 60));
 }
 
-void NodeRun::was_read(std::size_t client, std::uint64_t attempt,
+void NodeRun::was_read(std::size_t client, std::uint64_t attempt, raft::Index floor,
                        const Result<raft::Index>& index) {
   auto& one = clients_[client];
-  if (one.attempt != attempt) return;
+  if (index) groups_[one.group].truth.read(floor, *index);
+  if (one.attempt != attempt) return;  // it has given up waiting
   if (!index) {
     one.target = draw(processes_.size());
     return again(client, draw_ms(1, 30));
   }
-  groups_[one.group].truth.read(one.floor, *index);
   ++tally_.operations;
   ++tally_.reads;
   ++one.done;

@@ -103,11 +103,43 @@ void NodeRun::break_process() {
       }
       ++tally_.hits["power-cut-all"];
       return reap();
-    default:
-      simulated.pause(draw_ms(20, 600));
+    default: {
+      // A leader that is late believes that it still is one.
+      auto* leads = draw(2) == 0 ? leader(draw(groups_.size())) : nullptr;
+      if (leads) place = static_cast<std::size_t>(leads->status().core.self.value - 1);
+      world_->node(static_cast<int>(place)).pause(draw_ms(20, 900));
       ++tally_.hits["pause"];
       return;
+    }
   }
+}
+
+// Whoever writes while a snapshot is on its way here may lose its power at one of the syncs that
+// follow: what lies in several journals is not on the disk at once.
+void NodeRun::before_write(std::size_t place) {
+  if (healed_ || draw(16) != 0 || !receives(place)) return;
+  world_->node(static_cast<int>(place))
+      .crash_after_ops(1 + draw(4), io::CrashKind::kPowerCut, {"sync", ".wal"});
+  ++tally_.hits["cut-while-receiving"];
+}
+
+bool NodeRun::receives(std::size_t place) {
+  for (std::size_t group = 0; group < groups_.size(); ++group) {
+    auto* leads = leader(group);
+    if (!leads) continue;
+    const auto status = leads->status();
+    auto peer = std::ranges::find(status.core.peers, NodeId{place + 1}, &raft::Status::Peer::id);
+    if (peer != status.core.peers.end() && peer->state == raft::Progress::State::kSnapshot)
+      return true;
+  }
+  return false;
+}
+
+// A machine on a worker of its own: while it works, more is committed.
+void NodeRun::linger(io::Env& env, bool told_to_fail) {
+  if (healed_ || draw(told_to_fail ? 2 : 32) != 0) return;
+  Event never;
+  (void)env.wait(never, draw_ms(1, 30));
 }
 
 void NodeRun::break_disk() {

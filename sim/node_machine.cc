@@ -27,6 +27,7 @@ class FrozenState final : public raft::Frozen {
 
 Result<void> NodeMachine::apply(std::span<const raft::Command> commands,
                                 std::vector<std::string>& replies) {
+  if (settings_.linger) settings_.linger(*fails_);
   for (const auto& command : commands) {
     if (std::exchange(*fails_, false)) return fail(Code::kInvalid, "told to fail");
     auto parsed = NodeCommand::parse(command.bytes);

@@ -2,6 +2,7 @@
 // The state machine of the node world: remembers what it applied, tells the truth about it, and
 // fails when it is told to.
 
+#include <functional>
 #include <memory>
 
 #include "node_truth.h"
@@ -15,6 +16,8 @@ class NodeMachine final : public raft::Machine {
     NodeId node{};
     std::size_t padding = 0;     // bytes that a snapshot has besides the state
     std::size_t part_bytes = 0;  // written at once
+    // Called before commands are applied: takes its time where others may go on meanwhile.
+    std::function<void(bool told_to_fail)> linger{};
   };
   // What outlives a crash of the node's process: whether its present life is over.
   NodeMachine(NodeTruth& truth, const Settings& settings, std::shared_ptr<bool> fails)

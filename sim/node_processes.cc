@@ -122,6 +122,10 @@ boost::asio::awaitable<void> NodeRun::open_group(NodeRun& run, std::size_t place
     run.changed(place, group, status);
   };
   NodeMachine::Settings settings{NodeId{place + 1}, 100 + group * 300, 64};
+  if (options.runs != raft::Runs::kLoop) {
+    auto& env = run.world_->node(static_cast<int>(place)).env();
+    settings.linger = [&run, &env](bool told_to_fail) { run.linger(env, told_to_fail); };
+  }
   auto machine = std::make_unique<NodeMachine>(of.truth, settings, of.fails[place]);
   auto opened = co_await run.processes_[place].host->open(of.id, options, std::move(machine));
   if (!run.lives(place, life)) co_return;

@@ -22,6 +22,7 @@ const std::vector<std::string>& node_families() {
   static const std::vector<std::string> families{"kill",
                                                  "power-cut",
                                                  "power-cut-all",
+                                                 "cut-while-receiving",
                                                  "partition",
                                                  "one-way-cut",
                                                  "isolated-leader",
@@ -54,7 +55,12 @@ NodeRun::NodeRun(std::uint64_t seed, std::int64_t operations) : operations_(oper
   world_ = std::make_unique<io::World>(seed, options);
   draw_options();
   processes_.resize(founders_ + kSpareNodes);
-  for (std::size_t i = 0; i < processes_.size(); ++i) processes_[i].place = i;
+  for (std::size_t i = 0; i < processes_.size(); ++i) {
+    processes_[i].place = i;
+    world_->node(static_cast<int>(i)).at_crash_points([this, i](std::string_view name) {
+      if (name == "raft-write") before_write(i);
+    });
+  }
   groups_.resize(1 + draw(3));
   for (std::size_t i = 0; i < groups_.size(); ++i) {
     auto& group = groups_[i];

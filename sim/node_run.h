@@ -63,7 +63,6 @@ class NodeRun {
     std::uint32_t number = 0, sequence = 0;
     std::uint64_t attempt = 0;  // names what is under way
     bool reading = false, idle = true;
-    raft::Index floor = 0;
     std::size_t target = 0;
     std::int64_t done = 0;
   };
@@ -99,10 +98,10 @@ class NodeRun {
 
   // node_clients.cc
   void turn(std::size_t client, std::uint64_t attempt);
-  void ask(Client&);
   void again(std::size_t client, io::Nanos after);
   void proposed(std::size_t client, const NodeCommand&, const raft::Proposal&);
-  void was_read(std::size_t client, std::uint64_t attempt, const Result<raft::Index>&);
+  void was_read(std::size_t client, std::uint64_t attempt, raft::Index floor,
+                const Result<raft::Index>&);
 
   // node_faults.cc
   void break_something();
@@ -111,6 +110,9 @@ class NodeRun {
   void break_disk();
   void change_members();
   void disturb_group();
+  void before_write(std::size_t place);
+  bool receives(std::size_t place);
+  void linger(io::Env&, bool told_to_fail);
   void look_after_groups();
 
   const std::int64_t operations_;

@@ -2,15 +2,17 @@
 """Mutants: changes of one line, each a bug that breaks a promise. The simulator's seeds alone have
 to notice every one of them; unit tests are not built.
 
-usage: run.py log|groups|raft|node|service|meta|cluster [--only NAME] [--seeds N] [--tries N]
-       [--jobs N] [--list | --applies]
+usage: run.py log|groups|raft|node|service|meta|cluster [--only NAME[,NAME...]] [--seeds N]
+       [--first S] [--tries N] [--jobs N] [--list | --applies]
 
 Copies the tree to build/mutants, applies one mutant of tools/mutants/<world>.json at a time, builds
 walrus_sim and runs seeds until one fails that the unchanged tree passes: a seed that fails without
 the mutant says nothing about it. An entry: name, file, old (must occur exactly once), new, breaks.
-With several tries, each over other seeds, all have to find it. The table has the median of how many
-seeds it took, and ends with the median of all mutants. --list names them, --applies only asks
-whether each of them still fits the tree.
+With several tries, each over other seeds, all have to find it. Each result is a line when it is
+there, and all of them are a table in the end: the seed that found the mutant first, how many seeds
+the tries took in the median, and what was noticed; then the median of all mutants and who survived.
+--list names them, --applies only asks whether each of them still fits the tree, which nothing is
+built before.
 exit status: 0 all caught, 1 one survived or does not apply, 2 the unchanged tree does not build.
 """
 import argparse
@@ -30,7 +32,8 @@ from sim_sweep import Chunk  # noqa: E402
 
 WORK = ROOT / "build" / "mutants"
 TREE = WORK / "tree"
-BUILD = WORK / "build"
+# As far below its tree as that of ./dev build, and with its flags: a compiler cache serves both.
+BUILD = TREE / "build" / "release"
 BINARY, UNCHANGED = BUILD / "bin" / "walrus_sim", WORK / "walrus_sim.unchanged"
 COPIED = ["CMakeLists.txt", "cmake", "include", "src", "sim"]
 CHUNK = {"log": 20, "groups": 20, "raft": 100, "node": 25, "service": 10, "meta": 50, "cluster": 20}
@@ -54,14 +57,15 @@ def copy_tree():
                 continue
             to.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, to)
-    for file in sorted(TREE.rglob("*")):
-        if file.is_file() and not (ROOT / file.relative_to(TREE)).exists():
-            file.unlink()
+    for part in COPIED:
+        for file in sorted((TREE / part).rglob("*")):
+            if file.is_file() and not (ROOT / file.relative_to(TREE)).exists():
+                file.unlink()
 
 
 def configure():
     command = ["cmake", "-S", str(TREE), "-B", str(BUILD), "-G", "Ninja", "-DWALRUS_TESTS=OFF",
-               "-DCMAKE_BUILD_TYPE=RelWithDebInfo", "-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O2",
+               "-DCMAKE_BUILD_TYPE=RelWithDebInfo", "-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O2 -g1",
                "-DCMAKE_CXX_COMPILER=clang++-19", "-DCMAKE_C_COMPILER=clang-19",
                "-DWALRUS_UNITY=OFF"]  # a mutant is in one source
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -113,17 +117,50 @@ def first_failure(world, begin, seeds, jobs):
             failure = failure or done
 
 
-def try_to_catch(args):
-    """The median of how many seeds it took and the last rule broken; or None and what survived."""
-    took, how = [], ""
-    for number in range(args.tries):
-        begin = 1 + number * 1000 * args.seeds
-        failure = first_failure(args.world, begin, args.seeds, args.jobs)
-        if not failure:
-            return None, "SURVIVED %d seeds from %d" % (args.seeds, begin)
-        took.append(failure[0] - begin + 1)
-        how = failure[1]
-    return sorted(took)[len(took) // 2], how
+class Outcome:
+    """What became of one mutant."""
+
+    HEAD = "%-32s %-10s %-12s %-7s %s" % ("mutant", "first seed", "median seeds", "seconds",
+                                          "caught by")
+
+    def __init__(self, mutant, args):
+        self.name, self.first, self.took = mutant["name"], None, None
+        begin = time.monotonic()
+        with Mutated(mutant) as problem:
+            self.how = problem or self.try_to_catch(args)
+        self.seconds = time.monotonic() - begin
+
+    def try_to_catch(self, args):
+        took, first, how = [], None, ""
+        for number in range(args.tries):
+            begin = args.first + number * 1000 * args.seeds
+            failure = first_failure(args.world, begin, args.seeds, args.jobs)
+            if not failure:
+                return "SURVIVED %d seeds from %d" % (args.seeds, begin)
+            first = first or failure[0]
+            took.append(failure[0] - begin + 1)
+            how = failure[1]
+        self.first, self.took = first, sorted(took)[len(took) // 2]
+        return how
+
+    def line(self):
+        return "%-32s %-10s %-12s %-7.0f %s" % (self.name, self.first or "-", self.took or "-",
+                                                self.seconds, self.how[:90])
+
+
+def print_table(outcomes):
+    """Returns how many were not caught."""
+    survived = [one for one in outcomes if one.took is None]
+    print("\n" + Outcome.HEAD)
+    for one in outcomes:
+        print(one.line())
+    seeds = [one.took for one in outcomes if one.took is not None]
+    middle = statistics.median_low(seeds) if seeds else "-"
+    print("%d mutants, %d not caught; the median took %s seeds" % (len(outcomes), len(survived),
+                                                                   middle))
+    for one in survived:
+        print("NOT CAUGHT: %s: %s" % (one.name, one.how))
+    return len(survived)
 
 
 class Mutated:
@@ -149,7 +186,8 @@ def outdated(mutants):
     """Prints and counts the mutants whose text the tree does not hold exactly once."""
     found = 0
     for mutant in mutants:
-        count = (ROOT / mutant["file"]).read_text().count(mutant["old"])
+        file = ROOT / mutant["file"]
+        count = file.read_text().count(mutant["old"]) if file.is_file() else 0
         if count != 1:
             print("%s: old text occurs %d times in %s" % (mutant["name"], count, mutant["file"]))
             found += 1
@@ -159,9 +197,10 @@ def outdated(mutants):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("world", choices=sorted(SEEDS))
-    parser.add_argument("--only", help="this mutant alone")
+    parser.add_argument("--only", metavar="NAME[,NAME...]", help="these mutants alone")
     parser.add_argument("--seeds", type=int, help="how many a try may take")
     parser.add_argument("--tries", type=int)
+    parser.add_argument("--first", type=int, default=1, help="the first seed of the first try")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--applies", action="store_true")
@@ -170,13 +209,19 @@ def main():
     args.tries = args.tries or TRIES[args.world]
     mutants = json.loads((ROOT / "tools" / "mutants" / (args.world + ".json")).read_text())
     if args.only:
-        mutants = [mutant for mutant in mutants if mutant["name"] == args.only]
+        only = args.only.split(",")
+        unknown = set(only) - {mutant["name"] for mutant in mutants}
+        if unknown:
+            parser.error("no mutant of %s is named %s" % (args.world, ", ".join(sorted(unknown))))
+        mutants = [mutant for mutant in mutants if mutant["name"] in only]
     if args.list:
         for mutant in mutants:
             print("%-32s %s" % (mutant["name"], mutant["breaks"]))
         return 0
+    if outdated(mutants):
+        return 1
     if args.applies:
-        return 1 if outdated(mutants) else 0
+        return 0
     WORK.mkdir(parents=True, exist_ok=True)
     copy_tree()
     configure()
@@ -185,19 +230,12 @@ def main():
         print("the unchanged tree:", problem)
         return 2
     shutil.copy2(BINARY, UNCHANGED)
-    survived, seeds = 0, []
-    print("%-32s %-12s %-7s %s" % ("mutant", "median seeds", "seconds", "caught by"))
+    outcomes = []
+    print(Outcome.HEAD)
     for mutant in mutants:
-        begin = time.monotonic()
-        with Mutated(mutant) as problem:
-            took, how = (None, problem) if problem else try_to_catch(args)
-        survived += took is None
-        seeds += [took] if took else []
-        print("%-32s %-12s %-7.0f %s" % (mutant["name"], took or "-", time.monotonic() - begin,
-                                         how[:90]), flush=True)
-    middle = statistics.median_low(seeds) if seeds else "-"
-    print("%d mutants, %d not caught; the median took %s seeds" % (len(mutants), survived, middle))
-    return 1 if survived else 0
+        outcomes.append(Outcome(mutant, args))
+        print(outcomes[-1].line(), flush=True)
+    return 1 if print_table(outcomes) else 0
 
 
 if __name__ == "__main__":
