@@ -137,7 +137,8 @@ io::Task<std::string> NodeState::serve_handed(std::shared_ptr<NodeState> self,
     self->append(
         handed.partition, std::move(append.batch),
         {.acks = static_cast<Acks>(append.acks), .wait = wait}, [shared, i](Appended appended) {
-          shared->replies[i] = {static_cast<std::uint8_t>(appended.refusal), appended.first.value};
+          auto refusal = appended.refusal == Refusal::kNoRoom ? Refusal::kBusy : appended.refusal;
+          shared->replies[i] = {static_cast<std::uint8_t>(refusal), appended.first.value};
           if (--shared->open == 0) shared->over({});
         });
   }
