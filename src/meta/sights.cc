@@ -98,6 +98,8 @@ std::vector<Copy> Sights::copies() const {
 // ---- How nodes are ----
 
 void Sights::told(NodeId node, Condition condition, Nanos now) {
+  // Who does not answer is not slow but away.
+  std::erase_if(condition.slow, [this](const SlowCopy& one) { return !alive(one.node); });
   for (const auto& one : condition.slow) slow_at_[one.node] = now;
   auto& told = told_[node];
   changed_ |= told.condition != condition;

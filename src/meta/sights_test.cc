@@ -41,12 +41,15 @@ TEST_F(SightsTest, nobody_is_judged_before_all_were_heard_or_the_time_is_over) {
 
 TEST_F(SightsTest, how_a_node_is_counts_for_a_while) {
   const SlowCopy slow{kPartition, SegmentId{7}, NodeId{3}};
+  hear(3, 0ms);
   look(0ms);
   look(0ms);
   sights.told(NodeId{1}, {.full = true}, kBegan);
-  EXPECT_TRUE(look(0ms));  // something to plan for
-  sights.told(NodeId{2}, {.slow = {slow}}, kBegan);
+  EXPECT_TRUE(look(0ms));                                    // something to plan for
+  const SlowCopy away{kPartition, SegmentId{7}, NodeId{2}};  // not slow: it does not answer
+  sights.told(NodeId{2}, {.slow = {slow, away}}, kBegan);
   look(0ms);
+  hear(3, 1s);
   sights.told(NodeId{2}, {.slow = {slow}}, kBegan + 1s);
   EXPECT_FALSE(look(1s));
   auto observe = [&](Nanos at) {
