@@ -93,7 +93,16 @@ void MemberRun::break_process() {
 void MemberRun::break_disk() {
   const auto place = draw(processes_.size());
   auto& disk = world_->node(static_cast<int>(place)).disk();
-  repairs_.at(world_->now() + draw_ms(100, 1'500), [&disk] { disk.options() = {}; });
+  const auto until = world_->now() + draw_ms(100, 1'500);
+  if (auto* one = member(place); one != nullptr && draw(3) == 0) {
+    one->feel({.full = true});
+    ++tally_.hits["full-told"];
+    repairs_.at(until, [this, place] {
+      if (auto* now = member(place)) now->feel({});
+    });
+    return;
+  }
+  repairs_.at(until, [&disk] { disk.options() = {}; });
   if (draw(3) == 0) {
     disk.options().capacity_bytes = disk.used_bytes() + static_cast<std::int64_t>(draw(64 << 10));
     ++tally_.hits["disk-full"];

@@ -25,7 +25,7 @@ const std::vector<std::string>& member_families() {
       "pause",       "slow-sync",        "disk-full",     "stop",
       "clock-jump",  "directory-wiped",  "directory-old", "drained",
       "removed",     "joined",           "recover",       "roll",
-      "lease",       "proposal-unknown", "refused"};
+      "lease",       "proposal-unknown", "refused",       "full-told"};
   return families;
 }
 

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
+#include "replica/copy_format.h"
 #include "replica_run.h"
 
 namespace walrus::sim {
@@ -94,16 +96,64 @@ void ReplicaRun::break_process() {
 
 // One disk at a time: all that is acknowledged is on others, and they are there.
 bool ReplicaRun::may_wipe(std::size_t place) {
-  if (disks_stay_ || !up(place)) return false;
+  return !disks_stay_ && up(place) && is_whole_everywhere();
+}
+
+bool ReplicaRun::is_whole_everywhere() {
   for (const auto& process : nodes_->processes())
     if (!up(process.place)) return false;
+  if (rotted_ && !is_sound(*rotted_)) return false;
+  rotted_.reset();
   return std::ranges::all_of(partitions_, [&](const PartitionId& id) {
     return find_missing(id, *nodes_->state().partitions.find(id)).empty();
   });
 }
 
+// Every batch of every sealed copy can be read.
+bool ReplicaRun::is_sound(std::size_t place) {
+  bool sound = up(place);
+  auto look = [&](const meta::Segment& segment) {
+    if (!sound || !meta::is_replica(segment, NodeId{place + 1})) return;
+    auto& engine = *nodes_->processes()[place].engine;
+    auto stream = engine.find(replica::copy_stream_name(segment.id));
+    sound = stream.has_value();
+    for (auto from = segment.base; sound && from < segment.end;) {
+      auto fetched = engine.fetch(*stream, from, {.up_to = UpTo::kAppended});
+      sound = fetched && fetched->next > from;
+      if (sound) from = fetched->next;
+    }
+  };
+  for (const auto& id : partitions_) nodes_->state().partitions.find(id)->sealed.each(look);
+  return sound;
+}
+
+// A bit flips in a file that holds nothing but sealed segments that others have copies of, too.
+void ReplicaRun::rot(std::size_t place) {
+  if (!is_whole_everywhere()) return;
+  auto& process = nodes_->processes()[place];
+  std::set<std::uint64_t> sealed;
+  for (const auto& id : partitions_)
+    nodes_->state().partitions.find(id)->sealed.each([&](const meta::Segment& segment) {
+      auto stream = process.engine->find(replica::copy_stream_name(segment.id));
+      if (stream && segment.replicas.size() > 1) sealed.insert(log::stream_id(*stream));
+    });
+  std::vector<std::string> files;
+  for (const auto& [name, streams] : process.engine->streams_by_file())
+    if (std::ranges::all_of(streams, [&](std::uint64_t id) { return sealed.contains(id); }))
+      files.push_back(name);
+  if (files.empty()) return;
+  constexpr std::int64_t kHeaderBytes = 64;
+  auto path = fmt::format("/data{}/{}", process.disk, files[draw(files.size())]);
+  auto& disk = nodes_->world().node(static_cast<int>(place)).disk();
+  if (!disk.rot(path, draw(4) == 0 ? 0 : kHeaderBytes, 1)) return;
+  say(fmt::format("a bit of {} of node {} flips", path, place + 1));
+  rotted_ = place;
+  ++tally_.hits["rotted"];
+}
+
 void ReplicaRun::break_disk() {
   auto place = draw(nodes_->processes().size());
+  if (draw(3) == 0) return rot(place);
   auto& disk = nodes_->world().node(static_cast<int>(place)).disk();
   auto until = nodes_->world().now() + draw_ms(100, 1'500);
   repairs_.at(until, [&disk] { disk.options() = {}; });

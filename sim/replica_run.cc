@@ -25,7 +25,8 @@ const std::vector<std::string>& replica_families() {
       "kill",      "power-cut", "power-cut-all", "partition", "one-way-cut", "isolated-node",
       "reset",     "loss",      "pause",         "slow-sync", "sync-error",  "disk-full",
       "deaf-node", "wiped",     "trim",          "failover",  "roll",        "remote-read",
-      "copy-made", "confirmed", "sent-again",    "retired",   "retained",    "handed-on"};
+      "copy-made", "confirmed", "sent-again",    "retired",   "retained",    "handed-on",
+      "rotted",    "mended",    "full-told"};
   return families;
 }
 
@@ -90,9 +91,13 @@ replica::SimulatedNodes::Options ReplicaRun::draw_options() {
   leader.in_flight_messages_max = 1 + random.below(16);
   leader.window_bytes_max = 2'000 + random.below(60'000);
   leader.window_bytes_kept = random.below(2'000);
+  leader.slow_after = Millis(static_cast<std::int64_t>(1'000 + random.below(4'000)));
   options.node.limits.parcel_bytes_max = 500 + random.below(100'000);
   options.node.limits.copies_at_once = 1 + random.below(4);
   options.node.limits.retain_every = Millis(static_cast<std::int64_t>(100 + random.below(900)));
+  options.node.limits.scrub_bytes_per_s = 16 << 20;
+  options.node.limits.scrub_every = Millis(static_cast<std::int64_t>(200 + random.below(3'000)));
+  options.node.limits.mend_again = 500ms;
   options.node.limits.trimmed_bytes_max = static_cast<std::int64_t>(200 + random.below(5'000));
   options.plan.follower_away_max = Millis(static_cast<std::int64_t>(500 + random.below(3'000)));
   options.plan.repair_after = Millis(static_cast<std::int64_t>(2'000 + random.below(10'000)));
@@ -141,6 +146,9 @@ void ReplicaRun::run() {
     if (family == "disk.slow_sync" || family == "slow_sync") tally_.hits["slow-sync"] += hits;
     if (family == "disk.sync_error" || family == "sync_error") tally_.hits["sync-error"] += hits;
   }
+  for (const auto& process : nodes_->processes())
+    if (process.node)
+      tally_.hits["mended"] += static_cast<std::int64_t>(process.node->stats().copies_mended);
   tally_.hits["retained"] += truth_.retained();
   tally_.trace = world.trace_hash();
 }
@@ -154,6 +162,8 @@ void ReplicaRun::let_pass() {
   nodes_->world().run_until(crashed, draw_ms(5, 120));
   if (violation()) return;
   reap();
+  for (const auto& process : nodes_->processes())
+    if (process.full) ++tally_.hits["full-told"];
   repairs_.mend_due(nodes_->world().now());
   start_due();
   look_at_bounds();
@@ -191,6 +201,7 @@ void ReplicaRun::reap() {
       tally_.hits["retired"] += static_cast<std::int64_t>(stats.copies_removed);
       tally_.hits["handed-on"] += static_cast<std::int64_t>(stats.appends_handed_on);
       tally_.hits["copy-made"] += static_cast<std::int64_t>(stats.copies_made);
+      tally_.hits["mended"] += static_cast<std::int64_t>(stats.copies_mended);
     }
     nodes_->drop(process);
     start_at_[process.place] =
@@ -214,10 +225,14 @@ void ReplicaRun::heal() {
   }
   for (auto& producer : producers_) producer.done = 0;
   auto deadline = world.now() + kProgressWithin;
-  bool served = false;
+  bool served = false, rotted = false;
   while (!violation()) {
     auto missing = find_unsettled();
-    if (missing.empty()) return;
+    if (missing.empty() && std::exchange(rotted, true)) return;
+    if (missing.empty()) {
+      rot(draw(nodes_->processes().size()));  // whatever lies still is found and mended, too
+      deadline = world.now() + kProgressWithin;
+    }
     if (world.now() > deadline && narrating_)
       for (auto& process : nodes_->processes())
         for (const auto& copy : process.node->copying())
@@ -244,6 +259,7 @@ std::string ReplicaRun::find_unsettled() {
     auto missing = find_missing(id, *nodes_->state().partitions.find(id));
     if (!missing.empty()) return missing;
   }
+  if (rotted_ && !is_sound(*rotted_)) return fmt::format("node {} has damage", *rotted_ + 1);
   return find_kept_too_long();
 }
 

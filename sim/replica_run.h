@@ -102,6 +102,9 @@ class ReplicaRun {
   void break_disk();
   void disturb_metadata();
   bool may_wipe(std::size_t place);
+  void rot(std::size_t place);
+  bool is_whole_everywhere();
+  bool is_sound(std::size_t place);
 
   const std::int64_t operations_;
   const std::uint64_t seed_;
@@ -112,6 +115,7 @@ class ReplicaRun {
   std::vector<io::Nanos> start_at_{};
   std::map<std::pair<std::size_t, PartitionId>, std::pair<std::uint64_t, std::int64_t>> seen_{};
   Repairs repairs_{};
+  std::optional<std::size_t> rotted_{};  // whose disk has rotted, and is not known to be mended
   std::uint64_t attempts_ = 0;
   meta::Version decided_{};                                    // narrated
   std::map<PartitionId, std::pair<SegmentId, bool>> tails_{};  // the last one, and whether claimed

@@ -97,6 +97,7 @@ Plan Controller::plan(const State& image, Nanos now) {
         copy && std::ranges::find(observed.copies, *copy) != observed.copies.end();
     if (copy && !reported && now - out.at < kCopyStarts) observed.copies.push_back(*copy);
   }
+  sights_.observe(observed, now);
   auto plan = planner_.plan(image, observed);
   health_.nodes = std::move(observed.nodes);
   health_.copies = std::move(observed.copies);
@@ -116,6 +117,18 @@ void Controller::tell(const Plan& plan) {
   health_.under_replicated = plan.under_replicated;
   health_.searched |= plan.searched;
   lacking_ = plan.lacking;
+}
+
+Conditions Controller::condition(NodeId from, Condition condition) {
+  const auto now = parts_.env.mono();
+  const auto* node = parts_.image()->find_node(from);
+  const bool known = node != nullptr && node->incarnation == condition.incarnation;
+  if (known) sights_.told(from, std::move(condition), now);
+  Conditions full;
+  for (const auto& one : sights_.conditions(now).nodes)
+    if (one.condition.full)
+      full.nodes.push_back({one.node, {.incarnation = one.condition.incarnation, .full = true}});
+  return full;
 }
 
 Health Controller::health() const {

@@ -74,8 +74,11 @@ class Controller : public std::enable_shared_from_this<Controller> {
   // A new life of a node is registered. The outcome is the command's; kBusy: nothing was done;
   // kTimeout: it is not known.
   static io::Task<Outcome> enroll(std::shared_ptr<Controller>, RegisterNode, Nanos timeout);
+  // How a node is. The answer: whose disks are full, and no more of them.
+  Conditions condition(NodeId from, Condition);
   Health health() const;
   Concerns concerns() const { return {lacking_}; }
+  Conditions conditions() const { return sights_.conditions(parts_.env.mono()); }
 
  private:
   struct HandedOut {

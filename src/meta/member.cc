@@ -391,6 +391,10 @@ io::Task<Concerns> Member::concerns(Nanos timeout) {
   return ask_controller(kConcernsMethod, &Controller::concerns, timeout);
 }
 
+io::Task<Conditions> Member::conditions(Nanos timeout) {
+  return ask_controller(kConditionsMethod, &Controller::conditions, timeout);
+}
+
 std::optional<Health> Member::own_health() const {
   if (!controller_) return std::nullopt;
   return controller_->health();

@@ -145,6 +145,12 @@ class Member : public std::enable_shared_from_this<Member> {
   // started. Told with each heartbeat.
   void copying(std::vector<Copy>, std::uint64_t bytes_total);
 
+  // How this node is; its incarnation is filled in here. The controller is told of it from then on.
+  void feel(Condition);
+  // Called with the nodes whose disks are full, as of a moment ago, when they are others than
+  // before; with none of them where nobody has told of any for a while.
+  void on_full(std::function<void(const std::set<NodeId>&)> call) { on_full_ = std::move(call); }
+
   // Called whenever the lease is granted anew: it counts from `asked_at`, by Env::mono(), for
   // ControllerOptions::lease.
   void on_lease(std::function<void(Nanos asked_at)> call) { on_lease_ = std::move(call); }
@@ -160,6 +166,7 @@ class Member : public std::enable_shared_from_this<Member> {
   // What the controller sees: from any node. kTimeout, kClosed.
   io::Task<Health> health(Nanos timeout = std::chrono::seconds(5));
   io::Task<Concerns> concerns(Nanos timeout = std::chrono::seconds(5));
+  io::Task<Conditions> conditions(Nanos timeout = std::chrono::seconds(5));
   // The same without asking anybody; none: another node controls, or nobody.
   std::optional<Health> own_health() const;
 
@@ -208,6 +215,8 @@ class Member : public std::enable_shared_from_this<Member> {
   static Task<std::string> on_probe(Self, net::Request);
   static Task<std::string> on_health(Self, net::Request);
   static Task<std::string> on_concerns(Self, net::Request);
+  static Task<std::string> on_condition(Self, net::Request);
+  static Task<std::string> on_conditions(Self, net::Request);
   // What a controller says of what it sees: this node's, or the one that is asked.
   template <class Told>
   Task<Told> ask_controller(net::Method, Told (Controller::*of)() const, Nanos timeout);
@@ -236,6 +245,8 @@ class Member : public std::enable_shared_from_this<Member> {
   Heartbeat heartbeat() const;
   void beat();
   void beaten(Nanos asked_at, const Result<Message>&);
+  void tell_condition(NodeId leader, Nanos now);
+  void learn_full(const Conditions&);
   void give_up(Error);
   void sweep();
 
@@ -274,6 +285,12 @@ class Member : public std::enable_shared_from_this<Member> {
     io::Gate* gate = nullptr;  // on a coroutine
   };
   std::vector<Watched> watched_{};
+  Condition condition_{};
+  bool condition_due_ = false;  // it has changed since it was told
+  Nanos condition_at_{};        // when it was told
+  std::set<NodeId> full_{};     // as on_full() was told
+  Nanos full_at_{};             // when it was heard of
+  std::function<void(const std::set<NodeId>&)> on_full_{};
   std::function<void(Nanos)> on_lease_{};
   std::function<void(Work)> on_work_{};
 };

@@ -32,6 +32,8 @@ void Member::serve() {
   handle(kProbeMethod, on_probe);
   handle(kHealthMethod, on_health);
   handle(kConcernsMethod, on_concerns);
+  handle(kConditionMethod, on_condition);
+  handle(kConditionsMethod, on_conditions);
   handle(kEnrollMethod, on_enroll);
 }
 
@@ -163,6 +165,25 @@ io::Task<std::string> Member::on_concerns(Self self, net::Request request) {
   WALRUS_CO_TRY(self->admits(request));
   if (!self->controller_) co_return encode(Message(self->who_leads()));
   co_return encode(Message(self->controller_->concerns()));
+}
+
+io::Task<std::string> Member::on_condition(Self self, net::Request request) {
+  if (!self) co_return fail(Code::kClosed, "this node stops");
+  WALRUS_CO_ASSIGN(auto told, parse_as<Condition>(request.body));
+  WALRUS_CO_TRY(self->admits(request));
+  if (told.incarnation != request.incarnation.value)
+    co_return fail(Code::kInvalid, "the condition of another life");
+  if (told.slow.size() > kConditionListMax || told.damaged.size() > kConditionListMax)
+    co_return fail(Code::kTooLarge, "a condition with too much to it");
+  if (!self->controller_) co_return encode(Message(self->who_leads()));
+  co_return encode(Message(self->controller_->condition(request.from, std::move(told))));
+}
+
+io::Task<std::string> Member::on_conditions(Self self, net::Request request) {
+  if (!self) co_return fail(Code::kClosed, "this node stops");
+  WALRUS_CO_TRY(self->admits(request));
+  if (!self->controller_) co_return encode(Message(self->who_leads()));
+  co_return encode(Message(self->controller_->conditions()));
 }
 
 // ---- Asked of others ----

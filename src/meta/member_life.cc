@@ -15,6 +15,7 @@ constexpr std::size_t kBeatsMax = 8;  // under way at once
 constexpr Nanos kWatch = std::chrono::hours(1), kProbe = std::chrono::milliseconds(500),
                 kWatchAgain = std::chrono::milliseconds(200);
 constexpr std::size_t kSecretBytes = 32;
+constexpr Nanos kConditionEvery = std::chrono::seconds(1);
 
 // Between attempts: twice as long each time, and spread.
 class Patience {
@@ -221,10 +222,11 @@ void Member::beat() {
   if (controller_) {
     ++beats_under_way_;
     parts_.loop.spawn(beat_here(shared_from_this(), heartbeat(), now));
-    return;
+    return tell_condition({}, now);
   }
   const auto peer = choose_peer();
   if (peer == NodeId{}) return;
+  tell_condition(peer, now);
   ++beats_under_way_;
   parts_.rpc.call(peer, kBeatMethod, encode(Message(heartbeat())),
                   {.timeout = 3 * options_.heartbeat, .priority = net::Priority::kControl},
@@ -257,6 +259,50 @@ void Member::beaten(Nanos asked_at, const Result<Message>& answer) {
   if (leased == nullptr || !leased->granted) return;
   leased_at_ = std::max(leased_at_, asked_at);
   if (on_lease_) on_lease_(asked_at);
+}
+
+// ---- How the node is ----
+
+void Member::feel(Condition condition) {
+  condition.incarnation = incarnation();
+  condition.slow.resize(std::min(condition.slow.size(), kConditionListMax));
+  condition.damaged.resize(std::min(condition.damaged.size(), kConditionListMax));
+  condition_due_ |= condition_ != condition;
+  condition_ = std::move(condition);
+}
+
+// To whom the heartbeats go; none: it is this node. One of an earlier program does not know the
+// question: then nobody is full, as far as that goes.
+void Member::tell_condition(NodeId leader, Nanos now) {
+  if (now - full_at_ > kConditionLasts) learn_full({});
+  if (!condition_due_ && now - condition_at_ < kConditionEvery) return;
+  condition_due_ = false;
+  condition_at_ = now;
+  condition_.incarnation = incarnation();
+  if (controller_) {
+    full_at_ = now;
+    return learn_full(controller_->condition(options_.identity.node, condition_));
+  }
+  parts_.rpc.call(leader, kConditionMethod, encode(Message(condition_)),
+                  {.timeout = 3 * options_.heartbeat},
+                  [weak = weak_from_this()](Result<std::string> reply) {
+                    const auto self = weak.lock();
+                    if (!self || self->stopped_ || !reply) return;
+                    const auto answer = parse_message(*reply);
+                    const auto* told = answer ? std::get_if<Conditions>(&*answer) : nullptr;
+                    if (told == nullptr) return void(self->condition_due_ = true);
+                    self->full_at_ = self->parts_.env.mono();
+                    self->learn_full(*told);
+                  });
+}
+
+void Member::learn_full(const Conditions& told) {
+  std::set<NodeId> full;
+  for (const auto& one : told.nodes)
+    if (one.condition.full) full.insert(one.node);
+  if (full == full_) return;
+  full_ = std::move(full);
+  if (on_full_) on_full_(full_);
 }
 
 Heartbeat Member::heartbeat() const {

@@ -129,6 +129,32 @@ TEST_F(MemberTest, goes_on_when_the_leader_dies) {
   EXPECT_NE(leader(), old);
 }
 
+TEST_F(MemberTest, every_node_learns_whose_disk_is_full_and_opens_nothing_there) {
+  found(4);
+  const auto other = (leader() + 1) % 4;
+  std::vector<std::set<NodeId>> full(4);
+  for (std::size_t i = 0; i < 4; ++i)
+    member(i).on_full([&full, i](const std::set<NodeId>& nodes) { full[i] = nodes; });
+  member(other).feel({.full = true, .damaged = {{{named(1), 0}, SegmentId{1}}}});
+  const std::set<NodeId> one{NodeId{other + 1}};
+  ASSERT_TRUE(until([&] { return full == std::vector(4, one); }, 3s));
+  const auto told = run(other, member(other).conditions());
+  ASSERT_TRUE(told) << told.error().message;
+  ASSERT_EQ(told->nodes.size(), 1u);
+  EXPECT_EQ(told->nodes[0].condition.damaged.size(), 1u);
+  ASSERT_TRUE(propose(0, topic(1)));
+  member(0).want({named(1), 0});
+  ASSERT_TRUE(until([&] { return tail(0, {named(1), 0}) != nullptr; }));
+  EXPECT_FALSE(is_replica(*tail(0, {named(1), 0}), NodeId{other + 1}));
+  // Another controller learns of it from the node.
+  crash(leader());
+  ASSERT_TRUE(until([&] { return leader() != SIZE_MAX; }));
+  world_.run_for(2s);
+  EXPECT_EQ(full[other], one);
+  member(other).feel({});
+  ASSERT_TRUE(until([&] { return full[other].empty(); }, 3s));
+}
+
 TEST_F(MemberTest, a_partition_that_is_wanted_is_opened) {
   found(3);
   ASSERT_TRUE(propose(0, topic(1, 2)));

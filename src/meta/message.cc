@@ -115,6 +115,27 @@ template <>
 struct Fields<Concerns> {
   static constexpr std::tuple members{&Concerns::lacking};
 };
+template <>
+struct Fields<SlowCopy> {
+  static constexpr std::tuple members{&SlowCopy::partition, &SlowCopy::segment, &SlowCopy::node};
+};
+template <>
+struct Fields<DamagedCopy> {
+  static constexpr std::tuple members{&DamagedCopy::partition, &DamagedCopy::segment};
+};
+template <>
+struct Fields<Condition> {
+  static constexpr std::tuple members{&Condition::incarnation, &Condition::full, &Condition::slow,
+                                      &Condition::damaged};
+};
+template <>
+struct Fields<NodeCondition> {
+  static constexpr std::tuple members{&NodeCondition::node, &NodeCondition::condition};
+};
+template <>
+struct Fields<Conditions> {
+  static constexpr std::tuple members{&Conditions::nodes};
+};
 
 namespace {
 
@@ -171,5 +192,6 @@ template Result<Here> parse_as(Bytes);
 template Result<Done> parse_as(Bytes);
 template Result<NotLeader> parse_as(Bytes);
 template Result<Health> parse_as(Bytes);
+template Result<Condition> parse_as(Bytes);
 
 }  // namespace walrus::meta

@@ -19,6 +19,8 @@
 //   0x0206  health   Done             Health
 //   0x0207  enroll   EnrollRequest    Enrolled
 //   0x0208  concerns Done             Concerns
+//   0x0209  condition Condition       Conditions
+//   0x020a  conditions Done           Conditions
 //
 // Encoded as fields.h says: a field that is added later stands at the end, is absent in older bytes
 // and needs a version of its own.
@@ -34,11 +36,13 @@ namespace walrus::meta {
 
 constexpr net::Method kJoinMethod{0x0200}, kProposeMethod{0x0201}, kBeatMethod{0x0202},
     kWorkMethod{0x0203}, kWatchMethod{0x0204}, kProbeMethod{0x0205}, kHealthMethod{0x0206},
-    kEnrollMethod{0x0207}, kConcernsMethod{0x0208};
+    kEnrollMethod{0x0207}, kConcernsMethod{0x0208}, kConditionMethod{0x0209},
+    kConditionsMethod{0x020a};
 
 constexpr std::size_t kBeatWantedMax = 1'000, kBeatCopiesMax = 256;  // of one heartbeat
 constexpr std::size_t kHandoutMax = 1'000;                           // works of one handout
 constexpr std::size_t kHealthListMax = 1'000;                        // of each list of a Health
+constexpr std::size_t kConditionListMax = 1'000;                     // of each list of a Condition
 
 // A node with nothing of the group on its disk wants to be a learner of it. What the group knew of
 // the node as a member is over then.
@@ -129,9 +133,37 @@ struct Concerns {
   bool operator==(const Concerns&) const = default;
 };
 
+// A sealed copy of which a part is not what was written, and no other copy could mend it yet (R35).
+struct DamagedCopy {
+  PartitionId partition{};
+  SegmentId segment{};
+  bool operator==(const DamagedCopy&) const = default;
+};
+
+// How a node is, as it says of itself: every second, and with the next heartbeat if it has changed.
+// The answer is whose disks are full.
+struct Condition {
+  std::uint64_t incarnation = 0;
+  bool full = false;             // its disk has no room to speak of: nothing more is to come there
+  std::vector<SlowCopy> slow{};  // of segments that it writes
+  std::vector<DamagedCopy> damaged{};  // of its own
+  bool operator==(const Condition&) const = default;
+  bool well() const { return !full && slow.empty() && damaged.empty(); }
+};
+struct NodeCondition {
+  NodeId node{};
+  Condition condition{};
+  bool operator==(const NodeCondition&) const = default;
+};
+struct Conditions {
+  std::vector<NodeCondition> nodes{};  // that are not well; nodes rise
+  bool operator==(const Conditions&) const = default;
+};
+
 // In the order of their kinds, from 1.
-using Message = std::variant<JoinRequest, EnrollRequest, Enrolled, ProposeRequest, Proposed,
-                             Heartbeat, Leased, Handout, Here, Done, NotLeader, Health, Concerns>;
+using Message =
+    std::variant<JoinRequest, EnrollRequest, Enrolled, ProposeRequest, Proposed, Heartbeat, Leased,
+                 Handout, Here, Done, NotLeader, Health, Concerns, Condition, Conditions>;
 
 std::string encode(const Message&);
 // The whole of `bytes`: kCorrupt, or kVersion for a version that this node does not know.

@@ -28,7 +28,12 @@ Placer::Placer(const State& image, std::span<const Alive> alive, Spread spread)
   image.nodes.each([&](NodeId id, const Node& node) {
     auto found = std::ranges::find(alive, id, &Alive::node);
     if (found != alive.end() && node.state == NodeState::kActive && node.capacity > 0)
-      nodes_.push_back({id, node.rack, node.capacity, image.load(id), found->settled});
+      nodes_.push_back({.id = id,
+                        .rack = node.rack,
+                        .capacity = node.capacity,
+                        .load = image.load(id),
+                        .settled = found->settled,
+                        .slow = found->slow});
   });
 }
 
@@ -44,8 +49,8 @@ std::optional<Placement> Placer::place_next(const PartitionId& partition, const 
   if (nodes_.empty()) return std::nullopt;
   count(tail.leader, tail.replicas, false);  // it is sealed when the next one is open
   const auto* leader = find(tail.leader);
-  bool stays =
-      leader && (topic.internal || (spread_ == Spread::kLoad && !overloaded(*leader, By::kLeads)));
+  bool stays = leader && (topic.internal || (spread_ == Spread::kLoad && !leader->slow &&
+                                             !overloaded(*leader, By::kLeads)));
   return follow(partition, topic, tail,
                 stays ? tail.leader : choose_leader(partition, topic, tail.leader));
 }
@@ -68,7 +73,7 @@ const Placer::Candidate* Placer::choose_better(const PartitionId& partition, con
   if (spread_ != Spread::kLoad || percent(from, By::kLeads) <= 100) return nullptr;
   const Candidate* best = nullptr;
   for (const auto& to : nodes_) {
-    if (!to.settled || to.id == from.id) continue;
+    if (!to.settled || to.slow || to.id == from.id) continue;
     if (!best || std::uint64_t{to.load.leads} * best->capacity < best->load.leads * to.capacity)
       best = &to;
   }
@@ -86,7 +91,7 @@ std::optional<Placement> Placer::follow(const PartitionId& partition, const Topi
     const auto* follower = find(node);
     bool full = place.replicas.size() >= topic.replication_factor;
     if (!follower || full || contains(place.replicas, node)) continue;
-    if (spread_ == Spread::kLoad && !overloaded(*follower, By::kTails) &&
+    if (spread_ == Spread::kLoad && !follower->slow && !overloaded(*follower, By::kTails) &&
         same_rack(*follower, place.replicas) <= fewest_in_rack(place.replicas))
       place.replicas.push_back(node);
   }
@@ -106,6 +111,11 @@ std::optional<NodeId> Placer::place_copy(const PartitionId& partition, std::span
 }
 
 bool Placer::eligible(NodeId node) const { return find(node) != nullptr; }
+
+bool Placer::has_other(std::span<const NodeId> than) const {
+  return std::ranges::any_of(
+      nodes_, [&](const Candidate& node) { return !node.slow && !contains(than, node.id); });
+}
 
 std::optional<NodeId> Placer::home(const PartitionId& partition) const {
   if (nodes_.empty()) return std::nullopt;
@@ -157,6 +167,7 @@ const Placer::Candidate* Placer::choose(const PartitionId& partition, std::span<
                                         By by) const {
   const Candidate* best = nullptr;
   auto better = [&](const Candidate& a, const Candidate& b) {
+    if (a.slow != b.slow) return b.slow;
     auto racks_a = same_rack(a, has), racks_b = same_rack(b, has);
     if (racks_a != racks_b) return racks_a < racks_b;
     auto load_a = static_cast<unsigned __int128>(weight(a, by)) * b.capacity,

@@ -7,7 +7,7 @@
 // the topic's min_copies. Racks come first: the next replica goes to a rack that has fewest of the
 // set. Within that, what is lower in proportion to capacity wins; what is equal is decided by a
 // hash of partition and node, so that equal nodes share, and an answer does not depend on what was
-// asked before.
+// asked before. Nodes that are slow come after all others, but are at home where they were.
 
 #include <algorithm>
 #include <optional>
@@ -27,6 +27,7 @@ enum class Spread : std::uint8_t {
 struct Alive {
   NodeId node{};
   bool settled = true;  // long enough to be given leaders only for the sake of balance
+  bool slow = false;    // chosen only where nobody else is left
 };
 
 class Placer {
@@ -50,6 +51,8 @@ class Placer {
                                    std::uint64_t bytes);
 
   bool eligible(NodeId) const;
+  // Whether anybody is that is not slow and not among them.
+  bool has_other(std::span<const NodeId> than) const;
   std::size_t eligible_count() const { return nodes_.size(); }
   // The writer of an internal topic's partition while all nodes are as they are now.
   std::optional<NodeId> home(const PartitionId&) const;
@@ -60,7 +63,7 @@ class Placer {
     Bytes rack{};  // in the image
     std::uint64_t capacity = 1;
     Load load{};
-    bool settled = true;
+    bool settled = true, slow = false;
   };
   enum class By : std::uint8_t { kLeads, kTails, kBytes };
   static std::uint64_t weight(const Candidate&, By);

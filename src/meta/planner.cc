@@ -11,11 +11,9 @@ namespace {
 // Of one change; a command of as many as it may have would still be no larger than it may be.
 constexpr std::size_t kMovesMax = 100;
 
-// Fence threshold (EC of the segment rules): one of every possible acknowledging quorum.
-std::size_t cover(const Segment& segment) {
+std::size_t quorum_of(const Segment& segment) {
   auto replicas = segment.replicas.size();
-  auto quorum = std::max<std::size_t>(replicas / 2 + 1, segment.min_copies);
-  return replicas - std::min(quorum, replicas) + 1;
+  return std::min(std::max<std::size_t>(replicas / 2 + 1, segment.min_copies), replicas);
 }
 
 class Draft {
@@ -25,16 +23,19 @@ class Draft {
         observed_(observed),
         limits_(limits),
         wanted_(observed.wanted.begin(), observed.wanted.end()),
+        full_(observed.full.begin(), observed.full.end()),
+        slow_(observed.slow.begin(), observed.slow.end()),
         placer_(image, find_alive(), spread) {
-    for (const auto& copy : observed.copies) note(copy);
+    for (const auto& copy : observed.copies)
+      if (!is_made(copy)) note(copy);
   }
 
   void plan_nodes();
   void plan_tails();
   void plan_wanted();
   // Looks at sealed segments after `partition` and `segment`, which move on.
-  void plan_repairs(PartitionId& partition, SegmentId& segment);
-  Plan take() && { return std::move(plan_); }
+  void plan_repairs(PartitionId& partition, SegmentId& segment, Lacking& found);
+  Plan take(const Lacking& sealed) &&;
 
  private:
   std::vector<Alive> find_alive();
@@ -45,23 +46,31 @@ class Draft {
   }
   bool away(NodeId, Nanos longer_than) const;
   bool draining(NodeId) const;
+  bool takes_no_more(NodeId node) const { return full_.contains(node) || draining(node); }
 
   void plan_drain(NodeId, const Load& left);
-  void lack(const PartitionId&, SegmentId, std::size_t copies, std::size_t wanted);
   void plan_tail(const PartitionId&, const Partition&);
   void seal(const PartitionId&, const Partition&);
   std::optional<NodeId> choose_recoverer(const Segment&) const;
   void plan_open(const PartitionId&, const Segment&);
   std::size_t intact(const Segment&) const;
+  std::size_t needed_to_seal(const Segment&) const;
   bool follower_lost(const Segment&) const;
+  std::optional<NodeId> slow_copy(const PartitionId&, const Topic&, const Segment&) const;
   std::optional<std::pair<RollReason, Placement>> choose_roll(const PartitionId&, const Topic&,
                                                               const Segment&);
 
-  void plan_repair(const PartitionId&, const Partition&, const Segment&);
+  void plan_repair(const PartitionId&, const Partition&, const Segment&, Lacking& found);
   void drop_copies(const PartitionId&, const Partition&, CopyMove);
   void plan_copy(const PartitionId&, const Segment&, NodeId replaces);
   std::optional<NodeId> choose_source(const Segment&) const;
   std::optional<NodeId> choose_target(const PartitionId&, const Segment&);
+  bool is_made(const Copy&) const;
+  struct Busy {  // with copies
+    std::size_t count = 0;
+    std::uint64_t bytes = 0;
+  };
+  bool may_copy(const Busy&, std::uint64_t bytes) const;
   void note(const Copy&);
   void stick(Stuck::Why why, const PartitionId& partition, SegmentId segment = {}) {
     plan_.stuck.push_back({why, partition, segment});
@@ -71,16 +80,19 @@ class Draft {
   const Observed& observed_;
   const PlanLimits& limits_;
   const std::set<PartitionId> wanted_;
+  const std::set<NodeId> full_;
+  const std::set<SlowCopy> slow_;
   std::map<NodeId, const Sight*> sights_{};
   // The life that answers is the one that metadata knows; another one has not registered yet.
   std::set<NodeId> alive_{};
   Placer placer_;
   Plan plan_{};
+  Lacking tails_{};
   std::map<NodeId, std::size_t> recovering_{};  // segments, by who has been told to
   std::set<NodeId> expired_{};
   std::size_t rolls_ = 0, copies_ = 0;
   std::set<SegmentId> copied_{};
-  std::map<NodeId, std::size_t> sending_{}, receiving_{};
+  std::map<NodeId, Busy> sending_{}, receiving_{};
 };
 
 std::vector<Alive> Draft::find_alive() {
@@ -92,7 +104,9 @@ std::vector<Alive> Draft::find_alive() {
         node->incarnation != seen.incarnation)
       continue;
     alive_.insert(seen.node);
-    if (!seen.leaves) found.push_back({seen.node, seen.since >= limits_.return_after});
+    if (seen.leaves || full_.contains(seen.node)) continue;
+    bool slow = std::ranges::find(observed_.slow_nodes, seen.node) != observed_.slow_nodes.end();
+    found.push_back({seen.node, seen.since >= limits_.return_after, slow});
   }
   return found;
 }
@@ -126,11 +140,11 @@ void Draft::plan_drain(NodeId id, const Load& left) {
   plan_.drains.push_back(drain);
 }
 
-void Draft::lack(const PartitionId& id, SegmentId segment, std::size_t copies, std::size_t wanted) {
-  ++plan_.under_replicated;
-  if (plan_.lacking.size() >= kLackingMax) return;
-  plan_.lacking.push_back(
-      {id, segment, static_cast<std::uint32_t>(copies), static_cast<std::uint32_t>(wanted)});
+Plan Draft::take(const Lacking& sealed) && {
+  tails_.add(sealed);
+  plan_.under_replicated = tails_.count;
+  plan_.lacking = std::move(tails_.first);
+  return std::move(plan_);
 }
 
 void Draft::plan_tails() {
@@ -147,9 +161,12 @@ void Draft::plan_tail(const PartitionId& id, const Partition& partition) {
   const auto& tail = *partition.tail;
   const auto* leader = image_.nodes.find(tail.leader);
   bool open = tail.state == SegmentState::kOpen;
+  auto whole = image_.topics.find(id.topic)->replication_factor;
+  auto copies = intact(tail);
+  if (copies < whole) tails_.add({id, tail.id, static_cast<std::uint32_t>(copies), whole});
   if (open && alive(tail.leader) && tail.leader_incarnation == leader->incarnation)
     return plan_open(id, tail);
-  if (intact(tail) < cover(tail)) stick(Stuck::Why::kUnsealable, id, tail.id);
+  if (copies < needed_to_seal(tail)) stick(Stuck::Why::kUnsealable, id, tail.id);
   if (open || !alive(tail.recoverer)) {
     seal(id, partition);
     return;
@@ -166,6 +183,17 @@ void Draft::plan_tail(const PartitionId& id, const Partition& partition) {
 std::size_t Draft::intact(const Segment& tail) const {
   return static_cast<std::size_t>(std::ranges::count_if(
       tail.replicas, [&](NodeId node) { return alive(node) && image_.intact(tail, node); }));
+}
+
+// What any copy holds is written to as many as acknowledge before the end is decided (R17), but for
+// those that were removed.
+std::size_t Draft::needed_to_seal(const Segment& tail) const {
+  if (tail.state == SegmentState::kOpen) return cover(tail);
+  auto present = static_cast<std::size_t>(std::ranges::count_if(tail.replicas, [&](NodeId id) {
+    const auto* node = image_.nodes.find(id);
+    return node && node->state != NodeState::kRemoved;
+  }));
+  return std::max(cover(tail), std::min(quorum_of(tail), present));
 }
 
 void Draft::seal(const PartitionId& id, const Partition& partition) {
@@ -205,11 +233,7 @@ std::optional<NodeId> Draft::choose_recoverer(const Segment& tail) const {
 }
 
 void Draft::plan_open(const PartitionId& id, const Segment& tail) {
-  const auto& topic = *image_.topics.find(id.topic);
-  auto whole = std::min<std::size_t>(topic.replication_factor, placer_.eligible_count());
-  if (tail.replicas.size() < whole || follower_lost(tail))
-    lack(id, tail.id, intact(tail), std::max(whole, tail.replicas.size()));
-  auto roll = choose_roll(id, topic, tail);
+  auto roll = choose_roll(id, *image_.topics.find(id.topic), tail);
   if (!roll) return;
   ++rolls_;
   plan_.rolls[tail.leader].push_back({id, tail.id, roll->first, std::move(roll->second)});
@@ -236,16 +260,36 @@ std::optional<std::pair<RollReason, Placement>> Draft::choose_roll(const Partiti
   });
   if (follower_lost(tail) && (replacement || gone)) return next(RollReason::kFollower);
   if (rolls_ >= limits_.rolls_max) return std::nullopt;
-  if (std::ranges::any_of(tail.replicas, [&](NodeId node) { return draining(node); })) {
+  if (std::ranges::any_of(tail.replicas, [&](NodeId node) { return takes_no_more(node); })) {
     auto roll = next(RollReason::kDrain);
-    if (!roll) stick(Stuck::Why::kNoNodes, id, tail.id);
+    // Where too few have room, those that have little go on with it.
+    bool drains = std::ranges::any_of(tail.replicas, [&](NodeId node) { return draining(node); });
+    if (!roll && drains) stick(Stuck::Why::kNoNodes, id, tail.id);
     return roll;
   }
   bool small = tail.replicas.size() < topic.replication_factor;
   if (small && replacement && !follower_lost(tail)) return next(RollReason::kReplicas);
+  if (auto slow = slow_copy(id, topic, tail)) {
+    auto roll = next(RollReason::kFollower);
+    if (roll && std::ranges::find(roll->second.replicas, *slow) == roll->second.replicas.end())
+      return roll;
+    return std::nullopt;
+  }
   auto better = placer_.place_better(id, topic, tail);
   if (!better) return std::nullopt;
   return std::pair(RollReason::kBalance, *std::move(better));
+}
+
+// One that another node could take the place of (R29). A partition of an internal topic stays with
+// the node that it is at home on.
+std::optional<NodeId> Draft::slow_copy(const PartitionId& id, const Topic& topic,
+                                       const Segment& tail) const {
+  if (slow_.empty() || !placer_.has_other(tail.replicas)) return std::nullopt;
+  for (auto node : tail.replicas) {
+    bool home = topic.internal && placer_.home(id) == node;
+    if (!home && slow_.contains({id, tail.id, node})) return node;
+  }
+  return std::nullopt;
 }
 
 void Draft::plan_wanted() {
@@ -258,7 +302,7 @@ void Draft::plan_wanted() {
   }
 }
 
-void Draft::plan_repairs(PartitionId& partition, SegmentId& segment) {
+void Draft::plan_repairs(PartitionId& partition, SegmentId& segment, Lacking& found) {
   auto left = limits_.segments_max;
   bool all = true;
   image_.partitions.scan(PartitionId(partition), [&](const PartitionId& id, const Partition& of) {
@@ -268,7 +312,7 @@ void Draft::plan_repairs(PartitionId& partition, SegmentId& segment) {
       --left;
       partition = id;
       segment = sealed.id;
-      plan_repair(id, of, sealed);
+      plan_repair(id, of, sealed, found);
       return true;
     });
     return all;
@@ -279,26 +323,32 @@ void Draft::plan_repairs(PartitionId& partition, SegmentId& segment) {
   plan_.searched = true;
 }
 
-void Draft::plan_repair(const PartitionId& id, const Partition& partition, const Segment& segment) {
+void Draft::plan_repair(const PartitionId& id, const Partition& partition, const Segment& segment,
+                        Lacking& found) {
   std::vector<NodeId> leaving;
-  std::size_t staying = 0;
+  std::size_t staying = 0, no_place = 0;
+  std::uint32_t here = 0;
   bool lost = false;
-  if (!choose_source(segment)) {
-    stick(Stuck::Why::kNoCopy, id, segment.id);
-    return;
-  }
   for (auto node : segment.replicas) {
-    if (!image_.intact(segment, node)) lost = true;
-    else if (draining(node) || away(node, limits_.repair_after)) leaving.push_back(node);
-    else ++staying;
+    if (!image_.intact(segment, node)) {
+      lost = true;
+    } else if (draining(node) || away(node, limits_.repair_after)) {
+      leaving.push_back(node);
+    } else {
+      ++staying;
+      here += alive(node) ? 1 : 0;
+      no_place += placer_.eligible(node) ? 0 : 1;
+    }
   }
-  const auto& topic = *image_.topics.find(id.topic);
-  auto whole = std::min<std::size_t>(topic.replication_factor, placer_.eligible_count());
+  auto wanted = image_.topics.find(id.topic)->replication_factor;
+  if (here < wanted) found.add({id, segment.id, here, wanted});
+  if (!choose_source(segment)) return stick(Stuck::Why::kNoCopy, id, segment.id);
+  // As many as there are nodes for: of those that are given nothing new what they have counts.
+  auto whole = std::min<std::size_t>(wanted, placer_.eligible_count() + no_place);
   if (staying >= std::max<std::size_t>(whole, 1)) {
     if (lost || !leaving.empty()) drop_copies(id, partition, {segment.id, {}, std::move(leaving)});
     return;
   }
-  lack(id, segment.id, staying, whole);
   plan_copy(id, segment, leaving.empty() ? NodeId{} : leaving.front());
 }
 
@@ -315,9 +365,9 @@ void Draft::drop_copies(const PartitionId& id, const Partition& partition, CopyM
 void Draft::plan_copy(const PartitionId& id, const Segment& segment, NodeId replaces) {
   if (copied_.contains(segment.id)) return;
   auto from = choose_source(segment);
-  if (copies_ >= limits_.copies_max || sending_[*from] >= limits_.copies_node_max) return;
+  if (copies_ >= limits_.copies_max || !may_copy(sending_[*from], segment.bytes)) return;
   auto to = choose_target(id, segment);
-  if (!to || receiving_[*to] >= limits_.copies_node_max) return;
+  if (!to || !may_copy(receiving_[*to], segment.bytes)) return;
   Copy copy{.partition = id,
             .segment = segment.id,
             .from = *from,
@@ -332,7 +382,7 @@ std::optional<NodeId> Draft::choose_source(const Segment& segment) const {
   std::optional<NodeId> best;
   auto busy = [this](NodeId node) {
     auto found = sending_.find(node);
-    return found == sending_.end() ? 0 : found->second;
+    return found == sending_.end() ? 0 : found->second.count;
   };
   for (auto node : segment.replicas)
     if (alive(node) && image_.intact(segment, node) && (!best || busy(node) < busy(*best)))
@@ -354,14 +404,46 @@ std::optional<NodeId> Draft::choose_target(const PartitionId& id, const Segment&
   return placer_.place_copy(id, has, segment.bytes);
 }
 
+// Metadata knows it: who told of it has not told of its end yet.
+bool Draft::is_made(const Copy& copy) const {
+  const auto* partition = image_.partitions.find(copy.partition);
+  auto segment = partition ? partition->sealed.find(copy.segment) : std::nullopt;
+  if (!segment) return true;  // it is gone
+  bool there = is_replica(*segment, copy.to) && image_.intact(*segment, copy.to);
+  return there && !(copy.replaces != copy.to && is_replica(*segment, copy.replaces));
+}
+
+bool Draft::may_copy(const Busy& busy, std::uint64_t bytes) const {
+  if (busy.count < limits_.copies_node_max) return true;
+  return busy.count < limits_.copies_small_max && busy.bytes + bytes <= limits_.copies_node_bytes;
+}
+
 void Draft::note(const Copy& copy) {
   ++copies_;
-  ++sending_[copy.from];
-  ++receiving_[copy.to];
+  for (auto* busy : {&sending_[copy.from], &receiving_[copy.to]}) {
+    ++busy->count;
+    busy->bytes += copy.bytes;
+  }
   copied_.insert(copy.segment);
 }
 
 }  // namespace
+
+std::size_t cover(const Segment& segment) {
+  return segment.replicas.size() - quorum_of(segment) + 1;
+}
+
+void Lacking::add(const UnderReplicated& one) {
+  ++count;
+  if (first.size() < kLackingMax) first.push_back(one);
+}
+
+void Lacking::add(const Lacking& others) {
+  count += others.count;
+  auto room = std::min(kLackingMax - first.size(), others.first.size());
+  first.insert(first.end(), others.first.begin(),
+               others.first.begin() + static_cast<std::ptrdiff_t>(room));
+}
 
 std::vector<Command> commands(const Plan& plan, Time now, const PlanLimits& limits) {
   constexpr std::size_t kBytesMax = kCommandBytesMax / 2;  // and one change more
@@ -383,8 +465,9 @@ Plan Planner::plan(const State& image, const Observed& observed) {
   draft.plan_nodes();
   draft.plan_tails();
   draft.plan_wanted();
-  draft.plan_repairs(repair_.partition, repair_.segment);
-  return std::move(draft).take();
+  draft.plan_repairs(repair_.partition, repair_.segment, found_);
+  if (repair_.partition == PartitionId{}) found_before_ = std::exchange(found_, {});
+  return std::move(draft).take(found_.count > found_before_.count ? found_ : found_before_);
 }
 
 }  // namespace walrus::meta

@@ -46,6 +46,8 @@ bool Sights::look(const State& image, Nanos now) {
   image.nodes.each([&](NodeId id, const Node& node) {
     if (node.state == NodeState::kRemoved) {
       changed |= seen_.erase(id) > 0;
+      told_.erase(id);
+      slow_at_.erase(id);
       return;
     }
     auto [found, added] = seen_.try_emplace(id);
@@ -99,6 +101,34 @@ std::vector<Copy> Sights::copies() const {
   for (const auto& [node, seen] : seen_)
     if (seen.alive) all.insert(all.end(), seen.last.copies.begin(), seen.last.copies.end());
   return all;
+}
+
+// ---- How nodes are ----
+
+void Sights::told(NodeId node, Condition condition, Nanos now) {
+  // Who does not answer is not slow but away.
+  std::erase_if(condition.slow, [this](const SlowCopy& one) { return !alive(one.node); });
+  for (const auto& one : condition.slow) slow_at_[one.node] = now;
+  auto& told = told_[node];
+  changed_ |= told.condition != condition;
+  told = {now, std::move(condition)};
+}
+
+Conditions Sights::conditions(Nanos now) const {
+  Conditions all;
+  for (const auto& [node, told] : told_)
+    if (now - told.at <= kConditionLasts && !told.condition.well())
+      all.nodes.push_back({node, told.condition});
+  return all;
+}
+
+void Sights::observe(Observed& observed, Nanos now) const {
+  for (const auto& [node, condition] : conditions(now).nodes) {
+    if (condition.full) observed.full.push_back(node);
+    observed.slow.insert(observed.slow.end(), condition.slow.begin(), condition.slow.end());
+  }
+  for (const auto& [node, at] : slow_at_)
+    if (now - at <= kSlowLasts) observed.slow_nodes.push_back(node);
 }
 
 std::uint64_t Sights::copy_bytes_per_s(Nanos now) {

@@ -4,7 +4,8 @@
 //
 // A node is alive when a heartbeat of the life and of the lease epoch that metadata knows came less
 // than `silence_max` ago. A controller that has just begun has seen nobody, and nobody is dead for
-// that: see ready().
+// that: see ready(). What a node says of its condition is believed for kConditionLasts, and that it
+// had a slow copy is remembered for kSlowLasts.
 
 #include <map>
 #include <set>
@@ -13,6 +14,8 @@
 #include "meta/message.h"
 
 namespace walrus::meta {
+
+constexpr Nanos kConditionLasts = std::chrono::seconds(5), kSlowLasts = std::chrono::minutes(5);
 
 class Sights {
  public:
@@ -34,6 +37,13 @@ class Sights {
 
   std::vector<PartitionId> wanted() const;  // by nodes that are alive
   std::vector<Copy> copies() const;         // under way on nodes that are alive
+
+  // How a node is; the newest counts.
+  void told(NodeId, Condition, Nanos now);
+  Conditions conditions(Nanos now) const;  // of nodes that are not well
+  // What of it a plan goes by.
+  void observe(Observed&, Nanos now) const;
+
   std::uint64_t copy_bytes_per_s(Nanos now);
 
  private:
@@ -44,6 +54,10 @@ class Sights {
     std::uint64_t incarnation = 0;  // that `since` is of
     Nanos since{};
   };
+  struct Told {
+    Nanos at{};
+    Condition condition{};
+  };
   struct Copied {
     Nanos at{};
     std::uint64_t bytes = 0;
@@ -53,9 +67,11 @@ class Sights {
 
   const Nanos began_, silence_max_;
   std::map<NodeId, Seen> seen_{};
-  bool changed_ = true;         // what is wanted or copied
-  std::uint64_t copied_ = 0;    // by all, since this began
-  std::vector<Copied> rate_{};  // the newest moments, for copy_bytes_per_s()
+  std::map<NodeId, Told> told_{};
+  std::map<NodeId, Nanos> slow_at_{};  // when it last had a copy that was
+  bool changed_ = true;                // what is wanted or copied, or how somebody is
+  std::uint64_t copied_ = 0;           // by all, since this began
+  std::vector<Copied> rate_{};         // the newest moments, for copy_bytes_per_s()
 };
 
 }  // namespace walrus::meta

@@ -39,6 +39,35 @@ TEST_F(SightsTest, nobody_is_judged_before_all_were_heard_or_the_time_is_over) {
   EXPECT_TRUE(ready(30ms));
 }
 
+TEST_F(SightsTest, how_a_node_is_counts_for_a_while) {
+  const SlowCopy slow{kPartition, SegmentId{7}, NodeId{3}};
+  hear(3, 0ms);
+  look(0ms);
+  look(0ms);
+  sights.told(NodeId{1}, {.full = true}, kBegan);
+  EXPECT_TRUE(look(0ms));                                    // something to plan for
+  const SlowCopy away{kPartition, SegmentId{7}, NodeId{2}};  // not slow: it does not answer
+  sights.told(NodeId{2}, {.slow = {slow, away}}, kBegan);
+  look(0ms);
+  hear(3, 1s);
+  sights.told(NodeId{2}, {.slow = {slow}}, kBegan + 1s);
+  EXPECT_FALSE(look(1s));
+  auto observe = [&](Nanos at) {
+    Observed observed;
+    sights.observe(observed, kBegan + at);
+    return observed;
+  };
+  EXPECT_EQ(observe(1s).full, std::vector{NodeId{1}});
+  EXPECT_EQ(observe(1s).slow, std::vector{slow});
+  EXPECT_EQ(sights.conditions(kBegan + 1s).nodes.size(), 2u);
+  sights.told(NodeId{1}, {}, kBegan + 2s);
+  EXPECT_TRUE(observe(2s).full.empty());
+  EXPECT_EQ(sights.conditions(kBegan + 2s).nodes.size(), 1u);
+  EXPECT_TRUE(observe(1s + kConditionLasts + 1ms).slow.empty());  // it says no more
+  EXPECT_EQ(observe(1s + kSlowLasts).slow_nodes, std::vector{NodeId{3}});
+  EXPECT_TRUE(observe(1s + kSlowLasts + 1ms).slow_nodes.empty());
+}
+
 TEST_F(SightsTest, who_says_goodbye_need_not_be_waited_for) {
   hear(1, 10ms);
   hear(2, 10ms);

@@ -14,6 +14,8 @@ inline std::vector<Message> all_messages() {
   const PartitionId partition{topic, 300};
   const Placement place{NodeId{2}, {NodeId{2}, NodeId{1}, NodeId{300}}};
   const Copy copy{partition, SegmentId{1000}, NodeId{1}, NodeId{4}, NodeId{3}, 123'456};
+  const Condition condition{
+      1ull << 40, true, {{partition, SegmentId{1000}, NodeId{3}}}, {{partition, SegmentId{1001}}}};
   return {
       JoinRequest{NodeId{4}, "10.0.0.4:9093", 1},
       EnrollRequest{{.node = NodeId{4},
@@ -45,6 +47,8 @@ inline std::vector<Message> all_messages() {
              .under_replicated = 3,
              .searched = true},
       Concerns{{{partition, SegmentId{1000}, 1, 3}}},
+      condition,
+      Conditions{{{NodeId{2}, condition}}},
   };
 }
 

@@ -18,6 +18,7 @@ const char* refusal_name(Refusal refusal) {
     case Refusal::kStaleProducer: return "stale_producer";
     case Refusal::kMismatch: return "mismatch";
     case Refusal::kUnknown: return "unknown";
+    case Refusal::kNoRoom: return "no_room";
   }
   return "?";
 }
@@ -59,6 +60,7 @@ Leader::Leader(const Options& options, const Segment& segment,
     auto& replica = replicas_.back();
     replica.synced = replica.sync_asked = segment.start;
     replica.match = replica.next = replica.watermark_told = replica.watermark_sent = segment.start;
+    replica.goal = segment.start;
   }
   if (!previous) {
     begin_without_producers();
@@ -79,6 +81,7 @@ void Leader::step(Instant now, std::span<Event> events, Actions& out) {
   for (auto& event : events) std::visit([this](auto& one) { handle(one); }, event);
   if (role_ != Role::kDeposed) {
     advance();
+    set_goals();
     answer_confirms();
     try_close();
     replicate();
@@ -236,6 +239,27 @@ bool Leader::keeps_up(NodeId id) const {
   auto found = std::ranges::find(replicas_, id, &Replica::id);
   if (found == replicas_.end() || found->lost) return false;
   return found->behind_since == Instant::max() || now_ - found->behind_since < options_.retry;
+}
+
+void Leader::set_goals() {
+  for (auto& replica : replicas_) {
+    if (replica.match < replica.goal) continue;
+    replica.goal = watermark_;
+    replica.goal_at = now_;
+    replica.goal_bytes = bytes_;
+  }
+}
+
+std::vector<NodeId> Leader::slow(Instant now) const {
+  std::vector<NodeId> slow;
+  for (const auto& replica : replicas_) {
+    if (replica.lost || replica.match >= replica.goal) continue;
+    auto since = now - replica.goal_at;
+    bool much = bytes_ - replica.goal_bytes >= options_.slow_bytes;
+    if (since >= options_.slow_after || (much && since >= options_.slow_bytes_after))
+      slow.push_back(replica.id);
+  }
+  return slow;
 }
 
 void Leader::handle(Receive& event) {

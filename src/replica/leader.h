@@ -43,6 +43,7 @@ enum class Refusal : std::uint8_t {  // nodes tell them each other by their numb
   kStaleProducer,  // a higher epoch of its producer is known
   kMismatch,       // the expected offset is not the next
   kUnknown,        // taken, and it is not known whether it will stay: send it again (R9)
+  kNoRoom,         // too few disks have room for it; never told another node
 };
 const char* refusal_name(Refusal);
 // Not taken, and another time, or elsewhere, it may be.
@@ -69,6 +70,10 @@ class Leader {
     Nanos drain_max = std::chrono::milliseconds(50);       // of a planned roll; then close without
     Nanos away_max = std::chrono::seconds(10);             // a replica, until a roll is asked for
     std::int64_t lag_records_max = 1'000'000;              // a replica, until a roll is asked for
+    // A replica is slow that has lacked for so long what was acknowledged; or not as long, and so
+    // many bytes came since.
+    Nanos slow_after = std::chrono::seconds(30), slow_bytes_after = std::chrono::seconds(10);
+    std::uint64_t slow_bytes = 256 << 20;
     std::int64_t records_max = 1'000'000, bytes_max = 1 << 30;  // until a roll is asked for
   };
   // Where the producer state is to be had, if there were records before this segment.
@@ -164,6 +169,8 @@ class Leader {
              (one.behind_since != Instant::max() && now - one.behind_since >= longer_than);
     });
   }
+  // Who holds up nobody and is behind for long, see Options; but for those that lost their copy.
+  std::vector<NodeId> slow(Instant now) const;
   // Whether a FetchReply of this segment is for this leader.
   bool waits_for(SegmentId segment) const {
     return !producers_known_ && previous_ && previous_->segment == segment;
@@ -186,6 +193,11 @@ class Leader {
     std::uint64_t in_flight_bytes = 0;
     Instant sent_at{}, progress_at{};       // the newest message to it; when `match` rose
     Instant behind_since = Instant::max();  // max(): it holds all
+    // What was acknowledged when it last held all of an earlier goal; when that was, and how much
+    // had been written by then.
+    std::int64_t goal = 0;
+    Instant goal_at{};
+    std::uint64_t goal_bytes = 0;
     std::int64_t watermark_told = -1, watermark_sent = -1;  // told: and answered for
     std::uint64_t sent_round = 0;                           // of the newest message to it
     Instant watermark_due = Instant::max();
@@ -223,6 +235,7 @@ class Leader {
   void assign(Append&);
   void wait(Waiting);
   void advance();
+  void set_goals();
   void acknowledge();
   void answer_confirms();
   void replicate();

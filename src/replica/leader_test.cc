@@ -186,6 +186,38 @@ TEST_F(LeaderTest, asks_for_a_roll_when_a_copy_stays_away_and_not_when_it_comes_
   EXPECT_EQ(actions_.roll, Leader::Roll::kNo);
 }
 
+// It answers, and is told of all the same: the quorum goes on without it.
+TEST_F(LeaderTest, a_copy_that_lacks_for_long_what_was_acknowledged_is_slow) {
+  append(1);
+  reply(1, 1);
+  EXPECT_TRUE(leader_->slow(now_ + std::chrono::hours(1)).empty());  // nothing is acknowledged
+  reply(2, 1);
+  append(2);
+  reply(3, 0);
+  EXPECT_TRUE(leader_->slow(now_ + std::chrono::seconds(29)).empty());
+  EXPECT_EQ(leader_->slow(now_ + std::chrono::seconds(30)), std::vector{NodeId{3}});
+  reply(3, 1);  // it has what was acknowledged then
+  EXPECT_TRUE(leader_->slow(now_ + std::chrono::hours(1)).empty());
+  reply(1, 2);
+  reply(2, 2);
+  EXPECT_EQ(leader_->slow(now_ + std::chrono::seconds(30)), std::vector{NodeId{3}});
+  reply(3, 0, Answer::kLimbo);  // lost, which is another matter
+  EXPECT_TRUE(leader_->slow(now_ + std::chrono::hours(1)).empty());
+}
+
+TEST_F(LeaderTest, a_copy_that_much_has_passed_by_is_slow_sooner) {
+  leader_ = Leader::open({.self = kWriter, .incarnation = 5, .slow_bytes = 1}, three_replicas(), {},
+                         lease_)
+                .value();
+  append(1);
+  reply(1, 1);
+  reply(2, 1);
+  EXPECT_TRUE(leader_->slow(now_ + std::chrono::seconds(10)).empty());  // nothing came since
+  append(2);
+  EXPECT_TRUE(leader_->slow(now_ + std::chrono::seconds(9)).empty());
+  EXPECT_EQ(leader_->slow(now_ + std::chrono::seconds(10)), std::vector{NodeId{3}});
+}
+
 TEST_F(LeaderTest, tells_the_watermark_within_5_ms_without_a_further_append) {
   append(1);
   reply(2, 1);

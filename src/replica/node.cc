@@ -25,6 +25,9 @@ void Node::roll(const std::vector<meta::Roll>& work) { state_->roll(work); }
 void Node::copy(const std::vector<meta::Copy>& work) { state_->copy(work); }
 std::vector<PartitionId> Node::wanted() const { return state_->wanted(); }
 std::vector<meta::Copy> Node::copying() const { return state_->copying(); }
+std::vector<meta::SlowCopy> Node::slow() const { return state_->slow(); }
+std::vector<meta::DamagedCopy> Node::damaged() const { return state_->damaged(); }
+void Node::learn_full(std::set<NodeId> full) { state_->learn_full(std::move(full)); }
 io::Task<SealSurvey> Node::survey(NodeId sealer, SegmentId segment) {
   return NodeState::survey(state_, sealer, segment);
 }

@@ -22,13 +22,14 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "base/log_line.h"
 #include "log/engine.h"
 #include "meta/command.h"
-#include "meta/planner.h"
+#include "meta/message.h"
 #include "net/rpc.h"
 #include "replica/leader.h"
 
@@ -56,10 +57,17 @@ struct NodeLimits {
   Nanos append_wait_max = std::chrono::seconds(10);  // for a segment, a lease, the producer state
   Nanos metadata_retry = std::chrono::milliseconds(250);
   std::int64_t fetch_bytes_max = 8 << 20;
-  std::size_t copies_at_once = 4;                 // of sealed segments that are made here
+  std::size_t copies_at_once = 4;  // of sealed segments that are made here
+  // Of small ones more: as many as there are so many bytes in them, and no more than that.
+  std::uint64_t copies_bytes = 4 << 20;
+  std::size_t copies_small_max = 64;
   Nanos retain_every = std::chrono::seconds(10);  // it is looked what has outlived its settings
   std::int64_t trimmed_bytes_max = 1 << 20;     // of an open segment, half of it; then it is ended
   Nanos hand_on_max = std::chrono::seconds(1);  // appends, after a roll to another node
+  // Sealed copies are read for damage: so fast, 0: never; a round begins so long after the last.
+  std::int64_t scrub_bytes_per_s = 4 << 20;
+  Nanos scrub_every = std::chrono::hours(24);
+  Nanos mend_again = std::chrono::seconds(10);  // a damaged copy that no other could mend
 };
 
 struct NodeOptions {
@@ -131,6 +139,10 @@ struct NodeStats {
   std::uint64_t log_starts_moved = 0;                                // by retention
   std::size_t leaders = 0, copies = 0, recoveries = 0, waiting = 0;  // now
   std::size_t lagging = 0;  // segments written here of which a copy lags, or is lost
+  std::size_t slow = 0;     // copies of them that are slow (Leader::slow)
+  std::uint64_t scrubbed_bytes = 0, scrub_rounds = 0;  // read for damage
+  std::uint64_t copies_damaged = 0, copies_mended = 0;
+  std::size_t damaged = 0;  // now
 };
 
 class NodeState;
@@ -161,6 +173,13 @@ class Node {
   void copy(const std::vector<meta::Copy>&);
   std::vector<PartitionId> wanted() const;  // for the heartbeat
   std::vector<meta::Copy> copying() const;  // likewise
+  // For the condition of the node, up to 1,000 each: copies of others that are slow, own ones that
+  // are damaged and could not be mended yet.
+  std::vector<meta::SlowCopy> slow() const;
+  std::vector<meta::DamagedCopy> damaged() const;
+  // Whose disks are full: where fewer nodes have room than a topic is to be written to, appends to
+  // it are refused with kNoRoom, but for internal ones.
+  void learn_full(std::set<NodeId>);
 
   // ---- For an operator ----
   // What the node that seals a segment knows of it, this one or another. kNotFound: it does not

@@ -81,6 +81,7 @@ void NodeState::append(PartitionId id, std::string batch, const AppendRequest& r
     if (auto view = record::BatchView::parse(one.batch)) one.sequence = sequence_of(*view);
   bool gone = stopped_ || stopping_ || (image_ && !partition_of(id));
   if (gone) return refuse(id, one, Refusal::kNotLeader);
+  if (lacks_room(id)) return refuse(id, one, Refusal::kNoRoom);
   if (waiting_count_ >= options_.limits.waiting_max ||
       waiting_bytes_ + one.batch.size() > options_.limits.waiting_bytes_max)
     return refuse(id, one, Refusal::kBusy);
@@ -90,6 +91,17 @@ void NodeState::append(PartitionId id, std::string batch, const AppendRequest& r
   part.waiting.push_back(std::move(one));
   hungry_.insert(id);
   mark(id, part);
+}
+
+// Whether fewer nodes have room than it is to be written to. While as many have, it moves to them.
+bool NodeState::lacks_room(const PartitionId& id) const {
+  const auto* topic = full_.empty() || !image_ ? nullptr : image_->topics.find(id.topic);
+  if (!topic || topic->internal) return false;
+  std::size_t with_room = 0;
+  image_->nodes.each([&](NodeId node, const meta::Node& known) {
+    with_room += known.state == meta::NodeState::kActive && !full_.contains(node) ? 1 : 0;
+  });
+  return with_room < topic->min_copies;
 }
 
 // What may be taken another time, or was, is owed by its producer from now on; and what is not in
@@ -157,7 +169,7 @@ void NodeState::expire(const PartitionId& id, Part& part, Instant now) {
     if (now < one.until) return false;
     --waiting_count_;
     waiting_bytes_ -= one.batch.size();
-    refuse(id, one, one.why);
+    refuse(id, one, lacks_room(id) ? Refusal::kNoRoom : one.why);
     return true;
   });
 }
@@ -467,13 +479,33 @@ io::Task<std::string> NodeState::read_here(std::shared_ptr<NodeState> self, Plac
   auto bytes = place.tail ? read() : co_await self->files_->run<std::string>(read);
   if (bytes || self->stopped_ || bytes.error().code != Code::kCorrupt) co_return bytes;
   auto segment = place.segment.id;
-  self->log(LogLevel::kError, "segment_copy_damaged", segment, bytes.error().message);
-  if (auto* cell = self->copy_cell(segment)) {
+  if (!place.tail) {
+    self->suspect(segment);
+  } else if (auto* cell = self->copy_cell(segment)) {
+    self->log(LogLevel::kError, "segment_copy_damaged", segment, bytes.error().message);
     self->push(segment, *cell, Follower::Damaged{what.from});
-    if (!place.tail)
-      self->push(segment, *cell, Follower::Sealed{place.segment.end.value, place.segment.replicas});
   }
   co_return bytes;
+}
+
+// Reads all of that from another copy, which is kNotFound or kCorrupt where it has not got it.
+io::Task<void> NodeState::check_source(std::shared_ptr<NodeState> self, NodeId source,
+                                       SegmentId segment, Attach what) {
+  while (what.from < what.end) {
+    std::string request;
+    append_uvarint(request, segment.value);
+    append_uvarint(request, static_cast<std::uint64_t>(what.from));
+    append_uvarint(request, what.bytes_max);
+    append_uvarint(request, static_cast<std::uint64_t>(what.end));
+    WALRUS_CO_ASSIGN(auto bytes, co_await self->rpc_.call(source, kSegmentRead, request,
+                                                          {.timeout = kReadTimeout}));
+    if (self->stopped_) co_return fail(Code::kClosed, "stopped");
+    WALRUS_CO_TRY(check_batches(bytes));
+    WALRUS_CO_ASSIGN(auto whole, whole_below(bytes, what.from, what.end));
+    if (whole.next <= what.from) co_return fail(Code::kNotFound, "it ends before");
+    what.from = whole.next;
+  }
+  co_return Result<void>();
 }
 
 io::Task<std::string> NodeState::read_there(std::shared_ptr<NodeState> self, Place place,
@@ -515,8 +547,10 @@ io::Task<std::string> NodeState::serve_read(std::shared_ptr<NodeState> self, net
   auto stream = self->store_->stream(segment);
   if (!stream || self->orphans_.contains(segment))
     co_return fail(Code::kNotFound, "segment {} is not here", segment.value);
-  WALRUS_CO_ASSIGN(auto bytes,
-                   co_await self->files_->run<std::string>(reader_of(self->engine_, stream, what)));
+  auto read = co_await self->files_->run<std::string>(reader_of(self->engine_, stream, what));
+  if (self->stopped_) co_return fail(Code::kClosed, "stopped");
+  if (!read && read.error().code == Code::kCorrupt) self->suspect(segment);
+  WALRUS_CO_ASSIGN(auto bytes, std::move(read));
   WALRUS_CO_ASSIGN(auto whole, whole_below(bytes, what.from, what.end));
   bytes.resize(whole.bytes);
   if (bytes.empty()) co_return fail(Code::kNotFound, "segment {} ends before", segment.value);

@@ -653,29 +653,43 @@ bool NodeState::start_repair(SegmentId id, Repair& repair) {
     cell = &make_copy(id, {segment->base.value, durability}, std::nullopt);
   }
   auto sources = segment->replicas;
-  if (repair.order) sources.insert(sources.begin(), repair.order->from);
+  auto first = repair.order ? repair.order->from : repair.source;
+  if (first != NodeId{}) sources.insert(sources.begin(), first);
   push(id, *cell, Follower::Sealed{segment->end.value, std::move(sources)});
   repair.started = true;
+  repair.bytes = segment->bytes;
   repair.stalls_at = env_.mono() + kStall;
   return true;
 }
 
 void NodeState::work_on_repairs(Instant now) {
   std::size_t active = 0;
+  std::uint64_t bytes = 0;
   for (auto& [id, repair] : repairs_) {
     repair.started = repair.started && copies_.contains(id);
-    active += repair.started && now < repair.stalls_at;
+    if (!repair.started || now >= repair.stalls_at) continue;
+    ++active;
+    bytes += repair.bytes;
   }
+  const auto& limits = options_.limits;
+  auto has_room = [&] {
+    return active < limits.copies_at_once ||
+           (active < limits.copies_small_max && bytes < limits.copies_bytes);
+  };
   std::vector<SegmentId> over, done;
   for (auto& [id, repair] : repairs_) {
     if (repair.started) {
       auto reached = copies_.at(id).core->accepted();
       if (std::exchange(repair.reached, reached) != reached) repair.stalls_at = now + kStall;
       if (now >= repair.again) done.push_back(id);
-    } else if (active < options_.limits.copies_at_once) {
+    } else if (has_room()) {
       // Its core may be there: opened by a message, it does not know yet that it is sealed.
-      if (start_repair(id, repair)) ++active;
-      else over.push_back(id);
+      if (!start_repair(id, repair)) {
+        over.push_back(id);
+        continue;
+      }
+      ++active;
+      bytes += repair.bytes;
     }
   }
   for (auto id : over) give_up_repair(id);
@@ -698,7 +712,7 @@ void NodeState::finish_repair(SegmentId id) {
   bool mine = meta::is_replica(*segment, options_.self);
   bool told = mine && image_->intact(*segment, options_.self);
   if (!repair.order && !mine) return give_up_repair(id);  // it was placed elsewhere meanwhile
-  if (!repair.order || told) return void(repairs_.erase(id));
+  if (!repair.order || told) return end_repair(id);
   if (repair.proposed || env_.mono() < repair.again) return;
   repair.proposed = true;
   meta::CopyMove move{.segment = id, .added = {options_.self}};

@@ -69,6 +69,7 @@ Result<void> NodeState::start() {
   WALRUS_TRY(store_->open());
   files_ = std::make_unique<net::FileWorker>(env_, loop_, "walrus-segments");
   timer_ = loop_.make_gate();
+  scrub_gate_ = loop_.make_gate();
   ended_ = loop_.make_gate();
   rpc_.handle_send(kSegmentParcel, [self](net::Request request) {
     if (auto node = self.lock(); node && !node->stopped_) node->receive(std::move(request));
@@ -91,6 +92,7 @@ Result<void> NodeState::start() {
   look_at_ = env_.mono() + kLook;
   retain_at_ = env_.mono() + options_.limits.retain_every;
   loop_.spawn(run_timer(shared_from_this()));
+  loop_.spawn(run_scrub(shared_from_this()));
   return {};
 }
 
@@ -100,6 +102,7 @@ void NodeState::shut() {
   store_.reset();
   files_.reset();
   timer_->open();
+  scrub_gate_->open();
   ended_->open();
   copies_.clear();
   writers_.clear();
@@ -448,6 +451,7 @@ void NodeState::route(Message&& message) {
   if (std::holds_alternative<FetchReply>(message.body)) {
     for (auto& [id, writer] : writers_)
       if (writer.core->waits_for(segment)) push(id, writer, Leader::Receive{message});
+    stats_.repaired_bytes += payload_bytes(message);
     auto copy = copies_.find(segment);
     if (copy != copies_.end()) push(segment, copy->second, Follower::Receive{std::move(message)});
     return;
@@ -492,7 +496,8 @@ boost::asio::awaitable<void> NodeState::read_and_send(std::shared_ptr<NodeState>
     *run_of(outgoing.message) = *std::move(run);
   } else if (run.error().code == Code::kCorrupt && cell != self->copies_.end()) {
     self->log(LogLevel::kError, "segment_copy_damaged", segment, run.error().message);
-    self->push(segment, cell->second, Follower::Damaged{what.from});
+    if (cell->second.core->state().sealed_end) self->suspect(segment);
+    else self->push(segment, cell->second, Follower::Damaged{what.from});
   }
   self->send(std::move(outgoing.message));
 }
@@ -570,9 +575,21 @@ NodeStats NodeState::stats() const {
   stats.copies = copies_.size();
   stats.recoveries = sealer_.size();
   stats.waiting = waiting_count_;
-  for (const auto& [segment, cell] : writers_)
+  stats.damaged = damaged_.size();
+  for (const auto& [segment, cell] : writers_) {
     stats.lagging += cell.core->lags(env_.mono(), kLags) ? 1 : 0;
+    stats.slow += cell.core->slow(env_.mono()).size();
+  }
   return stats;
+}
+
+std::vector<meta::SlowCopy> NodeState::slow() const {
+  std::vector<meta::SlowCopy> slow;
+  for (const auto& [segment, cell] : writers_) {
+    for (auto node : cell.core->slow(env_.mono())) slow.push_back({cell.partition, segment, node});
+    if (slow.size() >= meta::kConditionListMax) break;
+  }
+  return slow;
 }
 
 }  // namespace walrus::replica

@@ -43,6 +43,9 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   bool begun() const { return image_ != nullptr; }
   std::vector<PartitionId> wanted() const;
   std::vector<meta::Copy> copying() const;
+  std::vector<meta::SlowCopy> slow() const;
+  std::vector<meta::DamagedCopy> damaged() const;
+  void learn_full(std::set<NodeId> full) { full_ = std::move(full); }
   static io::Task<SealSurvey> survey(std::shared_ptr<NodeState>, NodeId sealer, SegmentId);
   static io::Task<void> accept_loss(std::shared_ptr<NodeState>, NodeId sealer, SegmentId,
                                     AcceptedEnd);
@@ -119,9 +122,18 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   struct Repair {  // of a sealed segment
     PartitionId partition{};
     std::optional<meta::Copy> order{};  // the controller's: to be reported
+    NodeId source{};                    // to be asked first; none: it does not matter
     bool started = false, proposed = false;
     std::int64_t reached = -1;
-    Instant stalls_at{};  // unless it comes further
+    std::uint64_t bytes = 0;  // of all of it
+    Instant stalls_at{};      // unless it comes further
+    Instant again{};
+  };
+
+  struct Damage {  // of a sealed copy
+    PartitionId partition{};
+    std::int64_t from = 0;
+    bool mending = false, tried = false;
     Instant again{};
   };
 
@@ -211,6 +223,25 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   std::optional<Time> newest_of(const meta::Segment&) const;
   void roll_trimmed(const Part&, const meta::Partition&);
 
+  // node_scrub.cc: damage that nobody reads
+  struct Sealed {  // of which this node has a copy
+    PartitionId partition{};
+    meta::Segment segment{};
+  };
+  void suspect(SegmentId);
+  void end_repair(SegmentId);
+  static boost::asio::awaitable<void> run_scrub(std::shared_ptr<NodeState>);
+  static boost::asio::awaitable<bool> see_to_damage(std::shared_ptr<NodeState>);
+  static boost::asio::awaitable<void> scrub(std::shared_ptr<NodeState>, Sealed, bool in_no_hurry);
+  static boost::asio::awaitable<void> mend(std::shared_ptr<NodeState>, SegmentId);
+  static io::Task<void> check_source(std::shared_ptr<NodeState>, NodeId source, SegmentId,
+                                     Attach what);
+  std::optional<Sealed> sealed_here(const PartitionId&, SegmentId) const;
+  std::optional<Sealed> next_sealed(const Sealed& after) const;
+  std::optional<Sealed> next_suspect();
+  std::optional<SegmentId> next_to_mend(Instant now);
+  Instant next_scrub(Instant round_at) const;
+
   // node_hand_on.cc: appends that go on to the next leader
   void hand_on(const PartitionId&, Part&, NodeId leader, Instant now);
   static boost::asio::awaitable<void> run_hand_on(std::shared_ptr<NodeState>, PartitionId,
@@ -222,6 +253,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   Part& part(const PartitionId& id) { return parts_[id]; }
   void feed(const PartitionId&, Part&, Instant now);
   void expire(const PartitionId&, Part&, Instant now);
+  bool lacks_room(const PartitionId&) const;
   void refuse(const PartitionId&, Waiting&, Refusal);
   bool is_behind(const PartitionId&, const Waiting&) const;
   Waiting leave(Part&);
@@ -274,6 +306,10 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   std::map<PartitionId, Part> parts_{};
   std::map<SegmentId, PartitionId> tails_{};  // of parts_
   std::map<SegmentId, Repair> repairs_{};
+  std::map<SegmentId, Damage> damaged_{};
+  std::set<SegmentId> suspects_{};  // sealed, and a read has met damage
+  std::unique_ptr<io::Gate> scrub_gate_{};
+  std::set<NodeId> full_{};  // their disks
   std::set<SegmentId> orphans_{};
   std::set<SegmentId> ahead_{};  // copies begun before an image told of their segments
   std::map<SegmentId, meta::Recover> recoveries_{};

@@ -30,6 +30,7 @@ class SimulatedNodes {
     std::uint64_t seed = 1;
     meta::PlanLimits plan{};
     io::Nanos control_every = 30ms, renew_every = 100ms;
+    std::int64_t disk_free_bytes_min = 256 << 10;  // with less a node is full, see Server::watch()
     std::function<void(std::size_t place, const Error&)> not_started{};
   };
   class Port;
@@ -39,6 +40,7 @@ class SimulatedNodes {
     Uuid directory{};
     bool up = false, wiped = true;
     bool deaf = false;  // nothing goes between it and metadata
+    bool full = false;  // as it has told
     io::Nanos up_since{};
     std::unique_ptr<io::Loop> loop{};
     std::unique_ptr<log::Engine> engine{};
@@ -284,7 +286,9 @@ class SimulatedNodes {
       if (!alive) continue;
       for (const auto& id : process.node->wanted()) wanted.insert(id);
       for (const auto& copy : process.node->copying()) seen.copies.push_back(copy);
+      observe_condition(process, seen);
     }
+    tell_full(seen.full);
     seen.wanted.assign(wanted.begin(), wanted.end());
     auto plan = planner_.plan(*image_, seen);
     for (auto& command : meta::commands(plan, Time{}, options_.plan)) apply(std::move(command));
@@ -296,15 +300,35 @@ class SimulatedNodes {
       later(pair.second.value - 1, [work](Process& process) { process.node->copy(work); });
   }
 
+  void observe_condition(Process& process, meta::Observed& seen) {
+    auto& disk = world_->node(static_cast<int>(process.place)).disk();
+    auto free = disk.options().capacity_bytes - disk.used_bytes();
+    auto min = options_.disk_free_bytes_min;
+    process.full = free < (process.full ? min + min / 8 : min);
+    if (process.full) seen.full.push_back(process.id());
+    for (const auto& copy : process.node->slow()) {
+      seen.slow.push_back(copy);
+      seen.slow_nodes.push_back(copy.node);
+    }
+  }
+  void tell_full(const std::vector<NodeId>& nodes) {
+    std::set<NodeId> full(nodes.begin(), nodes.end());
+    if (full == full_) return;
+    full_ = full;
+    for (auto& process : processes_)
+      later(process.place, [full](Process& one) { one.node->learn_full(full); });
+  }
+
   void renew() {
     if (gone_) return;
     world_->at(world_->now() + options_.renew_every, [this] { renew(); });
     for (auto& process : processes_) {
       if (!hears(process.place, process.life)) continue;
       auto asked = world_->node(static_cast<int>(process.place)).env().mono();
-      later(process.place, [asked, image = image_](Process& one) {
+      later(process.place, [asked, image = image_, full = full_](Process& one) {
         one.node->lease_granted(asked);
         one.node->learned(image);  // what it did not hear of
+        one.node->learn_full(full);
       });
     }
   }
@@ -315,6 +339,7 @@ class SimulatedNodes {
   std::vector<Process> processes_{};
   meta::State state_{};
   ImageRef image_ = std::make_shared<const meta::State>();
+  std::set<NodeId> full_{};
   std::set<PartitionId> wanted_{};  // by others than the nodes themselves, since the last look
   bool gone_ = false;
 };

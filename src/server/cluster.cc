@@ -56,6 +56,11 @@ struct Cluster::Gauges {
     leaders = gauge("walrus_replica_leaders", "Segments that this node writes.");
     lagging = gauge("walrus_replica_lagging",
                     "Segments that this node writes of which a copy has not come further for 1 s.");
+    slow =
+        gauge("walrus_replica_slow",
+              "Copies on other nodes, of segments that this one writes, that have been behind for "
+              "long.");
+    damaged = gauge("walrus_replica_damaged", "Sealed copies on this node that are damaged.");
     copies = gauge("walrus_replica_copies", "Copies of segments on this node.");
     waiting =
         gauge("walrus_replica_waiting", "Appends that wait for a segment or for other nodes.");
@@ -69,6 +74,10 @@ struct Cluster::Gauges {
                         "Batches that went on to the node that leads since a planned roll.");
     repaired = counter("walrus_replica_repaired", "Fetched to make copies whole.", "bytes");
     remote = counter("walrus_replica_remote_reads", "Reads that another node's copy served.");
+    scrubbed = counter("walrus_replica_scrubbed", "Of sealed copies, read for damage.", "bytes");
+    rounds = counter("walrus_replica_scrub_rounds", "Times that all sealed copies were read.");
+    found = counter("walrus_replica_copies_damaged", "Sealed copies that damage was found in.");
+    mended = counter("walrus_replica_copies_mended", "Of them, made whole from another node's.");
   }
   void set(const meta::State&);
   void set(const meta::MemberStatus&);
@@ -76,9 +85,10 @@ struct Cluster::Gauges {
   void set(const replica::NodeStats&);
 
   Gauge *leads_metadata, *quorum, *votes, *term, *committed, *applied, *nodes, *alive,
-      *under_replicated, *stuck, *draining, *losses, *leaders, *lagging, *copies, *waiting,
-      *recoveries, *links;
-  Counter *appends, *refused, *messages, *handed_on, *repaired, *remote;
+      *under_replicated, *stuck, *draining, *losses, *leaders, *lagging, *slow, *damaged, *copies,
+      *waiting, *recoveries, *links;
+  Counter *appends, *refused, *messages, *handed_on, *repaired, *remote, *scrubbed, *rounds, *found,
+      *mended;
   replica::NodeStats counted{};              // of the counters
   std::optional<meta::Version> losses_of{};  // that `losses` was counted of
 };
@@ -121,6 +131,8 @@ void Cluster::Gauges::set(const std::optional<meta::Health>& health) {
 void Cluster::Gauges::set(const replica::NodeStats& stats) {
   leaders->set(static_cast<std::int64_t>(stats.leaders));
   lagging->set(static_cast<std::int64_t>(stats.lagging));
+  slow->set(static_cast<std::int64_t>(stats.slow));
+  damaged->set(static_cast<std::int64_t>(stats.damaged));
   copies->set(static_cast<std::int64_t>(stats.copies));
   waiting->set(static_cast<std::int64_t>(stats.waiting));
   recoveries->set(static_cast<std::int64_t>(stats.recoveries));
@@ -130,6 +142,10 @@ void Cluster::Gauges::set(const replica::NodeStats& stats) {
   handed_on->add(stats.appends_handed_on - counted.appends_handed_on);
   repaired->add(stats.repaired_bytes - counted.repaired_bytes);
   remote->add(stats.remote_reads - counted.remote_reads);
+  scrubbed->add(stats.scrubbed_bytes - counted.scrubbed_bytes);
+  rounds->add(stats.scrub_rounds - counted.scrub_rounds);
+  found->add(stats.copies_damaged - counted.copies_damaged);
+  mended->add(stats.copies_mended - counted.copies_mended);
   counted = stats;
 }
 
@@ -150,6 +166,12 @@ Result<std::unique_ptr<Cluster>> Cluster::start(const ClusterParts& parts, Clust
 }
 
 Result<void> Cluster::open() {
+  const auto& engine = parts_.engine.options().user;
+  if (engine.batch_bytes_max < kCommandBatchBytes)
+    return fail(Code::kInvalid,
+                "log.journal_bytes_max = {}: a node of a cluster needs {} at least, for the log of "
+                "the metadata",
+                engine.journal_bytes_max, kClusterJournalBytesMin);
   WALRUS_ASSIGN(identity_, meta::claim(parts_.env, parts_.engine, identity_));
   const auto message_bytes = std::max<std::size_t>(1 << 20, options_.batch_bytes_max) + kFrameSlack;
   net::RpcOptions rpc{.self = identity_.peer(),
@@ -166,6 +188,8 @@ Result<void> Cluster::open() {
   replica::NodeOptions node{.self = identity_.node, .incarnation = identity_.incarnation()};
   node.log = &parts_.log;
   node.limits.retain_every = parts_.engine.options().maintenance_interval;
+  node.limits.scrub_bytes_per_s = options_.scrub_bytes_per_s;
+  node.limits.scrub_every = options_.scrub_every;
   node.leader.batch_bytes_max = options_.batch_bytes_max;
   WALRUS_ASSIGN(
       node_, replica::Node::start(parts_.env, parts_.loop, parts_.engine, *rpc_, metadata_, node));
@@ -184,6 +208,7 @@ io::Task<void> Cluster::join(std::vector<meta::Listener> of_clients) {
                                                          std::move(options)));
   member_->on_lease([this](io::Nanos asked_at) { node_->lease_granted(asked_at); });
   member_->on_work([this](const meta::Work& given) { work(given); });
+  member_->on_full([this](const std::set<NodeId>& full) { node_->learn_full(full); });
   parts_.loop.spawn(look(alive_));
   co_return Result<void>();
 }
@@ -234,7 +259,11 @@ void Cluster::look_once() {
   const bool reachable = status.leased_until > parts_.env.mono();
   has_quorum_.store(reachable);
   leads_metadata_.store(status.leader.value);
-  if (registered_) member_->copying(node_->copying(), stats.repaired_bytes);
+  if (registered_) {
+    member_->copying(node_->copying(), stats.repaired_bytes);
+    member_->feel(
+        {.full = storage_low_.load(), .slow = node_->slow(), .damaged = node_->damaged()});
+  }
   if (!status.failure.empty()) {
     const LockGuard guard(lock_);
     if (failure_.empty())

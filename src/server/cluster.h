@@ -22,6 +22,11 @@
 
 namespace walrus::server {
 
+// The log of the metadata is in the engine, too: what a batch of it takes, and a journal that holds
+// four.
+constexpr std::int64_t kCommandBatchBytes = meta::kCommandBytesMax + (4 << 10),
+                       kClusterJournalBytesMin = 4 * kCommandBatchBytes;
+
 struct ClusterOptions {
   std::string listen = "127.0.0.1:9093";  // for the other nodes
   std::string advertise{};                // to them; empty: what is listened on
@@ -30,6 +35,8 @@ struct ClusterOptions {
   std::uint32_t voters_max = 3;
   std::uint32_t replication_factor = 3;  // of a topic whose maker names none
   std::size_t batch_bytes_max = 64 << 20;
+  std::int64_t scrub_bytes_per_s = 4 << 20;  // 0: sealed copies are not read for damage
+  io::Nanos scrub_every = std::chrono::hours(24);
   io::Nanos stop_timeout = std::chrono::seconds(10);
 };
 
@@ -75,6 +82,9 @@ class Cluster {
 
   // Any thread. Never null; a hint where to go.
   std::shared_ptr<const meta::State> image() const { return image_.load(); }
+  // Any thread: whether this node's disk has no room to speak of. The cluster gives it nothing new
+  // meanwhile, and takes from it what it leads.
+  void set_storage_low(bool low) { storage_low_.store(low); }
   // Any thread: why this node takes part no more, for good; a process that is started again may.
   Result<void> failure() const;
   // Any thread, as of a moment ago: whether the metadata is within reach; who leads it, 0: nobody
@@ -115,7 +125,7 @@ class Cluster {
   std::string address_;
   bool registered_ = false, stopped_ = false;
   std::atomic<std::shared_ptr<const meta::State>> image_{std::make_shared<const meta::State>()};
-  std::atomic<bool> has_quorum_{false};
+  std::atomic<bool> has_quorum_{false}, storage_low_{false};
   std::atomic<std::uint64_t> leads_metadata_{0};
   mutable Lock lock_;
   std::string failure_;  // under lock_

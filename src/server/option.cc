@@ -76,12 +76,18 @@ constexpr Option kOptions[] = {
      "What a Kafka producer may be content with: all = acks=1 waits like acks=all; 1 = acks=1 is "
      "answered when the leader has the batch, which its death may take back.",
      "all|1"},
+    {"cluster.scrub_bytes_per_s", kInteger, "4194304", 0, 1LL << 40,
+     "So fast a node reads its sealed copies to find damage, which it mends from other nodes' "
+     "copies; 0 = only what somebody reads is checked."},
+    {"cluster.scrub_interval_ms", kInteger, "86400000", 100, 365 * kDayMs,
+     "So long after one round of that has ended the next one begins."},
 
     {"log.shards", kInteger, "0", 0, 1024,
      "Journals, and loops that serve connections; 0 = the number of cores. May change between "
      "starts."},
     {"log.journal_bytes_max", kInteger, "1073741824", 1 << 20, 1LL << 40,
-     "Size of one shard's journal; above four times topic.batch_bytes_max."},
+     "Size of one shard's journal; above four times topic.batch_bytes_max, and of a node of a "
+     "cluster at least 4210688."},
     {"log.in_flight_bytes_max", kInteger, "67108864", 1 << 20, 1LL << 40,
      "Appended bytes that are not acknowledged yet, of one shard."},
     {"log.cache_bytes_max", kInteger, "268435456", 0, 1LL << 40, "Cache of stored segments."},
@@ -136,7 +142,8 @@ constexpr Option kOptions[] = {
      "the oldest is closed. After 10 s each is."},
     {"limits.disk_free_bytes_min", kInteger, "268435456", 0, kInt64Max,
      "With less free space where the data lies, appends are refused with `ERR storage full` until "
-     "there is an eighth more than this; 0 = only when the disk is full."},
+     "there is an eighth more than this; a node of a cluster is given nothing new meanwhile. 0 = "
+     "only when the disk is full."},
 };
 
 constexpr bool sorted_by_table() {

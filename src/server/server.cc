@@ -25,7 +25,9 @@ Server::Server(io::Env& env, const ServerOptions& options, LogSink& log)
       options_(options),
       log_(log),
       storage_low_(metrics_.gauge(
-          {"walrus_storage_low", "1 while appends are refused for want of free disk space."})) {}
+          {"walrus_storage_low",
+           "1 while there is too little free disk space: a single server refuses appends, a node "
+           "of a cluster is given nothing new."})) {}
 
 Result<std::unique_ptr<Server>> Server::start(io::Env& env, const ServerOptions& options,
                                               LogSink& log) {
@@ -199,21 +201,24 @@ std::string Server::metrics_page() const {
 
 Result<void> Server::ready() const {
   if (stopping_.load()) return fail(Code::kClosed, "stopping");
-  if (broker_->storage_low()) return fail(Code::kNoSpace, "storage full");
+  if (disk_low_.load() || broker_->storage_low()) return fail(Code::kNoSpace, "storage full");
   if (cluster_ && !cluster_->has_quorum())
     return fail(Code::kBusy, "the cluster's metadata is out of reach");
   return engine_->health();
 }
 
-// Looks at the disk, at the engine and at the certificates. Appends are refused below the watermark
-// and taken again, by themselves, an eighth above it.
+// Looks at the disk, at the engine and at the certificates. Below the watermark a single server
+// refuses appends, and takes them again, by itself, an eighth above it; in a cluster others take
+// them meanwhile, if they have room.
 io::Nanos Server::watch() {
   auto free = env_.disk().free_bytes(options_.engine.user.root);
-  bool low = broker_->storage_low();
+  bool low = disk_low_.load();
   auto min = options_.disk_free_bytes_min;
-  bool next = free && *free < (low ? min + min / 8 : min);
-  if (min > 0 && next != low) {
-    broker_->set_storage_low(next);
+  bool next = min > 0 ? free && *free < (low ? min + min / 8 : min) : cluster_ && is_full();
+  if (next != low) {
+    disk_low_.store(next);
+    if (cluster_) cluster_->set_storage_low(next);
+    else broker_->set_storage_low(next);
     storage_low_.set(next ? 1 : 0);
     log_line(log_, next ? LogLevel::kError : LogLevel::kInfo,
              next ? "storage_low" : "storage_recovered",
@@ -226,6 +231,12 @@ io::Nanos Server::watch() {
   if (cluster_ && !cluster_->failure()) wake_.set();
   watch_certificates();
   return options_.watch_interval;
+}
+
+// Of a disk that is not looked after: when the engine has met its end.
+bool Server::is_full() const {
+  auto health = engine_->health();
+  return !health && health.error().code == Code::kNoSpace;
 }
 
 void Server::watch_certificates() {

@@ -117,6 +117,7 @@ class Server {
   void run_loops();
   void stop_loops();
   io::Nanos watch();
+  bool is_full() const;
   void watch_certificates();
   Result<void> ready() const;
   static boost::asio::awaitable<void> drain(Server*, Event*);
@@ -146,7 +147,7 @@ class Server {
   std::vector<std::unique_ptr<io::Worker>> loop_workers_;
   std::unique_ptr<io::Worker> watcher_;
   Event wake_;
-  std::atomic<bool> stopping_{false}, loops_ended_{false};
+  std::atomic<bool> stopping_{false}, loops_ended_{false}, disk_low_{false};
   Gauge& storage_low_;
 };
 

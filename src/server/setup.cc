@@ -64,6 +64,20 @@ SecurityOptions security_options(const Config& config) {
   return security;
 }
 
+ClusterOptions cluster_options(const Config& config) {
+  ClusterOptions cluster{
+      .listen = config.string("peer.listen"),
+      .advertise = config.string("peer.advertise"),
+      .rack = config.string("node.rack"),
+      .join = config.list("cluster.join"),
+      .voters_max = static_cast<std::uint32_t>(config.integer("cluster.voters"))};
+  cluster.replication_factor =
+      static_cast<std::uint32_t>(config.integer("topic.replication_factor"));
+  cluster.scrub_bytes_per_s = config.integer("cluster.scrub_bytes_per_s");
+  cluster.scrub_every = Millis(config.integer("cluster.scrub_interval_ms"));
+  return cluster;
+}
+
 }  // namespace
 
 ServerOptions server_options(const Config& config, int cores) {
@@ -76,6 +90,9 @@ ServerOptions server_options(const Config& config, int cores) {
   // How small a journal may be follows from the largest batch and from the size of its files; a
   // topic may ask for larger batches than the node's, as far as the journal has room for them.
   auto batch_bytes = config.integer("topic.batch_bytes_max") + kBatchAroundPayload;
+  // A node of a cluster keeps the metadata's log in it, too.
+  if (user.journal_bytes_max >= kClusterJournalBytesMin)
+    batch_bytes = std::max(batch_bytes, kCommandBatchBytes);
   user.batch_bytes_max = std::min(
       user.batch_bytes_max, std::max(batch_bytes, user.journal_bytes_max / kBatchesPerJournal));
   auto& file_bytes_min = options.engine.journal_file_bytes_min;
@@ -124,15 +141,8 @@ ServerOptions server_options(const Config& config, int cores) {
   options.security = security_options(config);
   options.admin_listen = config.string("admin.listen");
   options.cluster_tls = config.protocol("peer").tls;
-  auto& cluster = options.cluster;
-  cluster.listen = config.string("peer.listen");
-  cluster.advertise = config.string("peer.advertise");
-  cluster.rack = config.string("node.rack");
-  cluster.join = config.list("cluster.join");
-  cluster.voters_max = static_cast<std::uint32_t>(config.integer("cluster.voters"));
-  cluster.replication_factor =
-      static_cast<std::uint32_t>(config.integer("topic.replication_factor"));
-  cluster.batch_bytes_max = static_cast<std::size_t>(user.batch_bytes_max);
+  options.cluster = cluster_options(config);
+  options.cluster.batch_bytes_max = static_cast<std::size_t>(user.batch_bytes_max);
   options.disk_free_bytes_min = config.integer("limits.disk_free_bytes_min");
   return options;
 }

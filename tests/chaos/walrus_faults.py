@@ -23,11 +23,11 @@ def power_cut_of_all(cluster, random):
 
 
 def full_disk(cluster, random):
-    """Below the watermark, or to the last block. It goes on leading, and refuses writes."""
+    """Below the watermark, or to the last block. Others take over what it writes."""
     node = cluster.leader()
     left = random.choice([0, 8 << 20])
     cluster.disks[node].fill(left)
-    yield Fault(f"the disk of {node}, a leader, is full but for {left >> 20} MiB", majority=None)
+    yield Fault(f"the disk of {node}, a leader, is full but for {left >> 20} MiB")
     cluster.disks[node].free()
 
 

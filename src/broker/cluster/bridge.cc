@@ -206,6 +206,7 @@ Result<Placed> placed_of(const replica::Appended& appended, std::int64_t records
     case Refusal::kStaleProducer: return fail(Code::kFenced, "an older producer epoch");
     case Refusal::kInvalid: return fail(Code::kInvalid, "not a sound batch");
     case Refusal::kUnknown: return fail(Code::kTimeout, "it is not known whether it is stored");
+    case Refusal::kNoRoom: return fail(Code::kNoSpace, "storage full");
     default: return fail(Code::kBusy, "not taken: {}", replica::refusal_name(appended.refusal));
   }
 }

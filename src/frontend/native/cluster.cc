@@ -184,7 +184,10 @@ io::Task<std::string> tell(Member member, Verb verb) {
   meta::Concerns concerns;
   if (health && health->under_replicated > 0)
     concerns = (co_await member->concerns(kConcernsTimeout)).value_or(meta::Concerns());
-  co_return cluster_health_json(*member->image(), health, concerns);
+  meta::Conditions conditions;
+  if (health)
+    conditions = (co_await member->conditions(kConcernsTimeout)).value_or(meta::Conditions());
+  co_return cluster_health_json(*member->image(), health, concerns, conditions);
 }
 
 Result<std::string> ok_if(Result<void> done) {

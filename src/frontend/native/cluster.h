@@ -58,7 +58,8 @@ std::string cluster_status_json(const meta::State&, const std::optional<meta::He
 // status: "ok"; "degraded", where something is missing that is being made good, or a node is down;
 // "down", where an operator has to act or nobody leads. problems: a sentence each.
 std::string cluster_health_json(const meta::State&, const std::optional<meta::Health>& health,
-                                const meta::Concerns& concerns = {});
+                                const meta::Concerns& concerns = {},
+                                const meta::Conditions& conditions = {});
 std::string cluster_segments_json(const meta::State&, const meta::Topic&, const Uuid& id);
 
 std::string cluster_seal_json(const std::string& topic, const std::vector<broker::SealView>&);

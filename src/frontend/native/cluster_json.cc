@@ -1,6 +1,7 @@
 // What is told of a cluster, as JSON. Pure.
 
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "frontend/native/cluster.h"
@@ -56,6 +57,14 @@ std::string missing_of(const meta::State& state, const meta::Health& health,
   return missing;
 }
 
+std::size_t intact_copies(const meta::State& state, const meta::Health& health,
+                          const meta::Segment& tail) {
+  return static_cast<std::size_t>(std::ranges::count_if(tail.replicas, [&](NodeId id) {
+    const auto* sight = sight_of(health, id);
+    return sight && sight->alive && state.intact(tail, id);
+  }));
+}
+
 std::string problem_of(const meta::State& state, const meta::Health& health,
                        const meta::Stuck& stuck) {
   auto where = partition_text(state, stuck.partition);
@@ -66,8 +75,15 @@ std::string problem_of(const meta::State& state, const meta::Health& health,
       return fmt::format("{}: no copy of segment {} is within reach", where, stuck.segment.value);
     case meta::Stuck::Why::kUnsealable: {
       const auto* partition = state.partitions.find(stuck.partition);
-      auto missing =
-          partition && partition->tail ? missing_of(state, health, *partition->tail) : "";
+      const auto* tail = partition && partition->tail ? &*partition->tail : nullptr;
+      auto missing = tail ? missing_of(state, health, *tail) : "";
+      if (tail && intact_copies(state, health, *tail) >= meta::cover(*tail))
+        return fmt::format(
+            "{}: too few nodes of segment {} are there to bring its end to as many disks as "
+            "acknowledge ({}): bring them back, or give up for good what does not come back: "
+            "walrus "
+            "cluster remove N --force",
+            where, stuck.segment.value, missing);
       return fmt::format(
           "{}: too many copies of segment {} are gone to tell where it ends ({}): bring nodes "
           "back, or accept the loss: walrus cluster seal {} --accept-loss",
@@ -99,13 +115,55 @@ Json drain_json(const meta::State& state, const meta::Drain& drain) {
           {"topics_with_fewer_copies", topics_with_fewer_copies(state, drain.node)}};
 }
 
-Json lacking_json(const meta::State& state, const meta::UnderReplicated& one) {
-  const auto* topic = state.topics.find(one.partition.topic);
+Json place_json(const meta::State& state, const PartitionId& partition, SegmentId segment) {
+  const auto* topic = state.topics.find(partition.topic);
   return {{"topic", topic ? Json(topic->name) : Json()},
-          {"partition", one.partition.index},
-          {"segment", one.segment.value},
-          {"copies", one.copies},
-          {"wanted", one.wanted}};
+          {"partition", partition.index},
+          {"segment", segment.value}};
+}
+
+Json lacking_json(const meta::State& state, const meta::UnderReplicated& one) {
+  auto json = place_json(state, one.partition, one.segment);
+  json["copies"] = one.copies;
+  json["wanted"] = one.wanted;
+  return json;
+}
+
+// What nodes say of themselves, and of each other.
+struct Told {
+  Json full = Json::array(), slow = Json::array(), damaged = Json::array();
+};
+
+Told told_of(const meta::State& state, const meta::Conditions& conditions, Json& problems) {
+  Told told;
+  std::map<NodeId, std::size_t> slow;
+  for (const auto& [node, condition] : conditions.nodes) {
+    if (condition.full) {
+      told.full.push_back(node.value);
+      problems.push_back(fmt::format(
+          "the disk of node {} is full (limits.disk_free_bytes_min): it is given nothing new until "
+          "there is room",
+          node.value));
+    }
+    for (const auto& one : condition.slow) {
+      ++slow[one.node];
+      auto json = place_json(state, one.partition, one.segment);
+      json["node"] = one.node.value;
+      told.slow.push_back(std::move(json));
+    }
+    for (const auto& one : condition.damaged) {
+      auto json = place_json(state, one.partition, one.segment);
+      json["node"] = node.value;
+      told.damaged.push_back(std::move(json));
+      problems.push_back(fmt::format(
+          "{}: the copy of segment {} on node {} is damaged, and no other copy can mend it for now",
+          partition_text(state, one.partition), one.segment.value, node.value));
+    }
+  }
+  for (const auto& [node, copies] : slow)
+    problems.push_back(fmt::format("node {} is slow: {} copies on it have been behind for long",
+                                   node.value, copies));
+  return told;
 }
 
 Json losses_json(const meta::Partition& partition) {
@@ -213,8 +271,10 @@ std::string cluster_status_json(const meta::State& state,
 }
 
 std::string cluster_health_json(const meta::State& state, const std::optional<meta::Health>& health,
-                                const meta::Concerns& concerns) {
+                                const meta::Concerns& concerns,
+                                const meta::Conditions& conditions) {
   auto problems = Json::array(), drains = Json::array(), lacking = Json::array();
+  Told told;
   const char* status = "ok";
   if (!health) {
     status = "down";
@@ -231,6 +291,8 @@ std::string cluster_health_json(const meta::State& state, const std::optional<me
       problems.push_back(
           fmt::format("{} segments have fewer copies than they should", health->under_replicated));
     }
+    told = told_of(state, conditions, problems);
+    if (!conditions.nodes.empty()) status = "degraded";
     for (const auto& stuck : health->stuck) {
       status = "down";
       problems.push_back(problem_of(state, *health, stuck));
@@ -242,6 +304,9 @@ std::string cluster_health_json(const meta::State& state, const std::optional<me
               {"controller", health ? Json(health->controller.value) : Json()},
               {"under_replicated", health ? Json(health->under_replicated) : Json()},
               {"under_replicated_segments", lacking},
+              {"full_nodes", told.full},
+              {"slow_copies", told.slow},
+              {"damaged_copies", told.damaged},
               {"problems", problems},
               {"drains", drains}}
       .dump();

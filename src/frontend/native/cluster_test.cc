@@ -151,6 +151,41 @@ TEST(ClusterJsonTest, health_names_what_lacks_copies_and_what_waits_for_an_opera
   EXPECT_NE(told.find("walrus cluster seal t1/0 --accept-loss"), std::string::npos) << told;
 }
 
+TEST(ClusterJsonTest, health_names_disks_that_are_not_well) {
+  TestCluster cluster(3);
+  PartitionId id{cluster.create(1), 0};
+  auto segment = cluster.open(id, TestCluster::on({1, 2, 3}));
+  meta::Conditions conditions{{{NodeId{1}, {.slow = {{id, segment, NodeId{3}}}}},
+                               {NodeId{2}, {.full = true, .damaged = {{id, SegmentId{9}}}}}}};
+  auto json = Json::parse(cluster_health_json(cluster.state, all_alive(3), {}, conditions));
+  EXPECT_EQ(json["status"], "degraded");
+  EXPECT_EQ(json["full_nodes"], Json::parse("[2]"));
+  EXPECT_EQ(json["slow_copies"],
+            Json::parse(fmt::format(R"([{{"topic":"t1","partition":0,"segment":{},"node":3}}])",
+                                    segment.value)));
+  EXPECT_EQ(json["damaged_copies"],
+            Json::parse(R"([{"topic":"t1","partition":0,"segment":9,"node":2}])"));
+  ASSERT_EQ(json["problems"].size(), 3);
+  EXPECT_TRUE(json["problems"][0].get<std::string>().starts_with("the disk of node 2 is full"));
+  EXPECT_TRUE(json["problems"][1].get<std::string>().starts_with("t1/0: the copy of segment 9"));
+  EXPECT_TRUE(json["problems"][2].get<std::string>().starts_with("node 3 is slow: 1 copies"));
+}
+
+// Where its end would have to come to more disks than are there, nothing is lost by waiting.
+TEST(ClusterJsonTest, health_tells_a_recovery_that_waits_for_nodes_from_one_that_cannot_be) {
+  TestCluster cluster(3);
+  PartitionId id{cluster.create(1), 0};
+  auto segment = cluster.open(id, TestCluster::on({1, 2}));
+  cluster.done(meta::BeginSeal{id, cluster.version(id), NodeId{2}});
+  auto health = all_alive(3);
+  health.nodes[0].alive = false;
+  health.stuck.push_back({meta::Stuck::Why::kUnsealable, id, segment});
+  auto json = Json::parse(cluster_health_json(cluster.state, health));
+  auto told = json["problems"].back().get<std::string>();
+  EXPECT_NE(told.find("as many disks as acknowledge (node 1 does not answer)"), std::string::npos)
+      << told;
+}
+
 TEST(ClusterJsonTest, seal_tells_what_survives_where) {
   TestCluster cluster(3);
   PartitionId id{cluster.create(1), 0};
