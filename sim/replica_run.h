@@ -4,12 +4,13 @@
 // and send again, readers read anywhere; processes are killed or cut off from power, links break,
 // nodes do not hear from metadata, disks are slow, full, fail or are lost, logs are trimmed. Then
 // everything is healed: all have to be served again, every replica has to have the same bytes, and
-// what was acknowledged is there, once.
+// what was acknowledged is there, once; of compacted topics the newest record of each key.
 //
 // Checked: what sim/replica_truth.h says.
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -40,8 +41,9 @@ class ReplicaRun {
     PartitionId partition{};
     std::int64_t id = 0;
     std::int32_t sequence = 0;
-    std::vector<std::string> values{};  // of the batch that is not acknowledged yet
-    Time at{};                          // and their timestamp
+    std::vector<KeyedValue> values{};  // of the batch that is not acknowledged yet
+    Time at{};                         // and their timestamp
+    std::uint64_t keys = 0;            // so many; 0: none
     std::uint64_t attempt = 0;
     std::size_t target = 0;
     std::int64_t done = 0;
@@ -51,6 +53,7 @@ class ReplicaRun {
   // replica_run.cc: the course of a run
   replica::SimulatedNodes::Options draw_options();
   void count(const PartitionId&, const meta::Partition&);
+  void count_compaction(const PartitionId&, const meta::Partition&);
   void decided(const meta::State&);
   void create_topics();
   void let_pass();
@@ -58,7 +61,10 @@ class ReplicaRun {
   std::string find_unsettled();
   std::string find_missing(const PartitionId&, const meta::Partition&);
   std::string find_kept_too_long();
-  bool is_whole(std::size_t place, SegmentId, std::int64_t end);
+  std::string find_uncompacted(const PartitionId&, const meta::Partition&);
+  std::int64_t stored_end(std::size_t place, SegmentId copy);
+  bool is_whole(std::size_t place, SegmentId copy, std::int64_t end);
+  void look_at_copies();
   void check_end();
   void check_replicas(const PartitionId&, const meta::Partition&);
   void read_all(std::size_t place, const PartitionId&);
@@ -83,7 +89,8 @@ class ReplicaRun {
   void read_somewhere();
   static boost::asio::awaitable<void> read_at(ReplicaRun&, std::size_t place, std::uint64_t life,
                                               PartitionId, std::int64_t from, bool below);
-  void take_read(const PartitionId&, std::int64_t from, const log::Fetched&);
+  void take_read(const PartitionId&, std::int64_t from, const log::Fetched&,
+                 std::set<std::int64_t>* shown = nullptr);
   void look_at_bounds();
   void confirm_somewhere();
   void trim_somewhere();
@@ -105,10 +112,14 @@ class ReplicaRun {
   std::vector<PartitionId> partitions_{};
   std::vector<io::Nanos> start_at_{};
   std::map<std::pair<std::size_t, PartitionId>, std::pair<std::uint64_t, std::int64_t>> seen_{};
+  // Sealed copies that a life of a node had all of, while metadata counted on it.
+  std::map<std::pair<std::size_t, SegmentId>, std::uint64_t> held_{};
   Repairs repairs_{};
   std::uint64_t attempts_ = 0;
+  std::int64_t compact_bytes_min_ = 0;
   meta::Version decided_{};                                    // narrated
   std::map<PartitionId, std::pair<SegmentId, bool>> tails_{};  // the last one, and whether claimed
+  std::map<PartitionId, meta::Compaction> compactions_{};      // under way
   bool quiet_ = false;                                         // producers begin nothing new
   bool healed_ = false, narrating_ = false, power_stays_ = false, disks_stay_ = false;
   Tally tally_{};
