@@ -21,7 +21,7 @@ std::vector<Change> changes() {
   const auto& recovery = *state.partitions.find(sealing);
   Placement place{NodeId{2}, {NodeId{2}, NodeId{3}}};
   return {
-      RaiseLevel{state.cluster.version, 2},
+      RaiseLevel{state.cluster.version, kFeatureLevel + 1},
       ConfigureCluster{state.cluster.version, {{"a", "b"}}, {"c"}},
       RegisterNode{.node = NodeId{4},
                    .directory = fuzz::meta_uuid('4'),
@@ -57,6 +57,9 @@ std::vector<Change> changes() {
       MoveCopies{open, partition.version, {{SegmentId{1}, {}, {NodeId{1}}}}},
       SetUser{"v", {}, state.users.find(std::string("u"))->credentials},
       TakeProducerIds{0, 100},
+      BeginCompaction{open, partition.version, SegmentId{1}, NodeId{1}},
+      HoldCompacted{open, partition.version, SegmentId{9}, NodeId{1}, 70},
+      EndCompaction{open, partition.version, Offset{50}},
   };
 }
 

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "base/crc32c.h"
 #include "cluster_run.h"
 #include "record/batch.h"
 
@@ -78,6 +79,11 @@ void ClusterRun::send(std::size_t index, SentBatch& batch) {
                                         .producer_id = producer.id,
                                         .producer_epoch = 0,
                                         .base_sequence = batch.first_sequence});
+  // Of a transaction, or its end: to the segment protocol like any other (R39).
+  if (batch.first_sequence % 7 == 3) {
+    bytes[22] = static_cast<char>(bytes[22] | (batch.first_sequence % 2 == 0 ? 16 : 32));
+    store_be(bytes.data() + 17, crc32c(Bytes(bytes).substr(record::kBatchHeadBytes)));
+  }
   batch.ticket = ++last_ticket_;
   batch.waiting = true;
   batch.sent_at = now();

@@ -26,6 +26,7 @@ enum class ClusterFamily : std::uint8_t {
   kPowerCutOfAll,
   kLostWrites,
   kTornJournal,
+  kRottenEnd,
   kSlowDisk,
   kStuckDisk,
   kFailedSync,

@@ -187,7 +187,8 @@ Change MetaRun::draw_segment() {
   const auto& partition = topic.partitions[id.index];
   if (rarely()) ++id.index;
   auto expected = expect(partition.version);
-  auto what = below(12);
+  auto what = below(14);
+  if (what >= 12) return draw_compaction(id, partition);
   if (what == 0)
     return SetLogStart{id,
                        expected,
@@ -228,6 +229,29 @@ Change MetaRun::draw_seal(const PartitionId& id, const ModelPartition& partition
   }
   if (below(3) > 0) seal.next = draw_place(topic);
   return seal;
+}
+
+Change MetaRun::draw_compaction(const PartitionId& id, const ModelPartition& partition) {
+  auto expected = expect(partition.version);
+  auto any = [&](std::uint64_t otherwise) {
+    return rarely() || model_.nodes.empty()
+               ? NodeId{otherwise}
+               : std::next(model_.nodes.begin(),
+                           static_cast<std::ptrdiff_t>(below(model_.nodes.size())))
+                     ->first;
+  };
+  if (partition.compaction && below(4) > 0) {
+    HoldCompacted hold{id, expected, SegmentId{partition.compaction->copy}, any(77), below(10'000)};
+    if (rarely()) ++hold.copy.value;
+    return hold;
+  }
+  if (below(3) == 0 || partition.segments.empty())
+    return EndCompaction{
+        id,
+        expected,
+        {static_cast<std::int64_t>(below(static_cast<std::uint64_t>(partition.end) + 3))}};
+  const auto& segment = partition.segments[below(partition.segments.size())];
+  return BeginCompaction{id, expected, SegmentId{segment.id}, any(77)};
 }
 
 Change MetaRun::draw_move(const PartitionId& id, const ModelPartition& partition) {

@@ -266,6 +266,74 @@ MetaModel::Answer MetaModel::change(const SetLogStart& set) {
   std::erase_if(partition->segments, [&](const ModelSegment& segment) {
     return segment.state == SegmentState::kSealed && segment.end <= partition->log_start;
   });
+  if (partition->compaction && !partition->find(partition->compaction->segment))
+    partition->compaction.reset();
+  return done(partition->version = ++version);
+}
+
+// ---- Compaction ----
+
+ModelSegment* ModelPartition::find(std::uint64_t id) {
+  for (auto& segment : segments)
+    if (segment.id == id && segment.state == SegmentState::kSealed) return &segment;
+  return nullptr;
+}
+
+bool ModelPartition::compacted_everywhere() {
+  const auto& of = *find(compaction->segment);
+  return of.lost.size() < of.replicas.size() &&
+         std::ranges::all_of(
+             of.replicas,
+             [&](NodeId node) {
+               return of.lost.contains(node) ||
+                      (among(compaction->holders, node) && !compaction->lost.contains(node));
+             });
+}
+
+MetaModel::Answer MetaModel::change(const BeginCompaction& begin) {
+  auto* partition = partition_of(begin.partition, begin.expected);
+  if (!partition || level < 2) return {};
+  const auto* segment = partition->find(begin.segment.value);
+  auto by = nodes.find(begin.by);
+  if (!segment || segment->end == partition->end || by == nodes.end() ||
+      by->second.state == NodeState::kRemoved)
+    return {};
+  partition->compaction = ModelCompaction{segment->id, next_segment, begin.by, {}, {}};
+  return done(partition->version = ++version, next_segment++);
+}
+
+MetaModel::Answer MetaModel::change(const HoldCompacted& hold) {
+  auto* partition = partition_of(hold.partition, hold.expected);
+  if (!partition || level < 2 || !partition->compaction ||
+      partition->compaction->copy != hold.copy.value)
+    return {};
+  auto* segment = partition->find(partition->compaction->segment);
+  if (!among(segment->replicas, hold.node)) return {};
+  auto& holders = partition->compaction->holders;
+  bool held = among(holders, hold.node);
+  if (!held) holders.push_back(hold.node);
+  bool everywhere = partition->compacted_everywhere();
+  if (held && !everywhere) return {};
+  if (everywhere) {
+    std::erase_if(segment->replicas, [&](NodeId node) { return segment->lost.contains(node); });
+    segment->lost.clear();
+    segment->compacted = partition->compaction->copy;
+    segment->bytes = hold.bytes;
+    partition->compaction.reset();
+  }
+  return done(partition->version = ++version, everywhere ? 1 : 0);
+}
+
+MetaModel::Answer MetaModel::change(const EndCompaction& end) {
+  auto* partition = partition_of(end.partition, end.expected);
+  if (!partition || level < 2 || partition->compaction ||
+      end.compacted_to.value <= partition->compacted_to)
+    return {};
+  const ModelSegment* last = nullptr;
+  for (const auto& segment : partition->segments)
+    if (segment.state == SegmentState::kSealed) last = &segment;
+  if (!last || end.compacted_to.value > last->base) return {};
+  partition->compacted_to = end.compacted_to.value;
   return done(partition->version = ++version);
 }
 
@@ -373,9 +441,11 @@ bool MetaModel::holds_something(NodeId node) const {
 
 void MetaModel::lose(NodeId node) {
   for (auto& [name, topic] : topics)
-    for (auto& partition : topic.partitions)
+    for (auto& partition : topic.partitions) {
       for (auto& segment : partition.segments)
         if (among(segment.replicas, node)) segment.lost.insert(node);
+      if (partition.compaction) partition.compaction->lost.insert(node);
+    }
 }
 
 Verdict MetaModel::compare(const State& state) const {
@@ -435,8 +505,15 @@ Verdict MetaModel::compare_partition(const PartitionId& id, const ModelPartition
   const auto* is = state.partitions.find(id);
   if (!is || is->version.value != partition.version || is->epoch.value != partition.epoch ||
       is->log_start.value != partition.log_start || is->sealed_end.value != partition.end ||
+      is->compacted_to.value != partition.compacted_to ||
+      is->compaction.has_value() != partition.compaction.has_value() ||
       is->losses_total != partition.losses.size() || is->tail.has_value() != partition.has_tail())
     return differs(where);
+  if (is->compaction && (is->compaction->segment.value != partition.compaction->segment ||
+                         is->compaction->copy.value != partition.compaction->copy ||
+                         is->compaction->by != partition.compaction->by ||
+                         is->compaction->holders != partition.compaction->holders))
+    return differs("the compaction of " + where);
   std::vector<meta::Loss> newest(partition.losses.end() - static_cast<std::ptrdiff_t>(std::min(
                                                               partition.losses.size(), kLossesMax)),
                                  partition.losses.end());
@@ -453,6 +530,7 @@ Verdict MetaModel::compare_partition(const PartitionId& id, const ModelPartition
                 a.base.value == b.base && a.end.value == b.end && a.leader == b.leader &&
                 a.leader_incarnation == (sealed ? 0 : b.life) && a.replicas == b.replicas &&
                 a.min_copies == b.min_copies && a.bytes == b.bytes &&
+                a.compacted.value == b.compacted &&
                 a.recovery_epoch.value == (sealing ? b.recovery : 0) &&
                 a.recoverer == (sealing ? b.recoverer : NodeId{});
     if (!same) return differs(fmt::format("segment {} of {}", b.id, where));

@@ -4,6 +4,7 @@
 // change whether it has to be done, and what it answers then; and compares itself with a State.
 
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -24,6 +25,14 @@ struct ModelSegment {
   std::set<NodeId> lost{};  // of the replicas
   std::uint32_t min_copies = 1;
   std::uint64_t bytes = 0;
+  std::uint64_t compacted = 0;
+};
+
+struct ModelCompaction {
+  std::uint64_t segment = 0, copy = 0;
+  NodeId by{};
+  std::vector<NodeId> holders{};
+  std::set<NodeId> lost{};  // who has lost its disk since
 };
 
 struct ModelPartition {
@@ -32,6 +41,10 @@ struct ModelPartition {
   std::int64_t log_start = 0, end = 0;  // end: of what is sealed
   std::vector<ModelSegment> segments{};
   std::vector<meta::Loss> losses{};
+  std::int64_t compacted_to = 0;
+  std::optional<ModelCompaction> compaction{};
+  ModelSegment* find(std::uint64_t segment);  // sealed
+  bool compacted_everywhere();
   bool has_tail() const {
     return !segments.empty() && segments.back().state != meta::SegmentState::kSealed;
   }
@@ -92,6 +105,9 @@ class MetaModel {
   Answer change(const meta::Seal&);
   Answer change(const meta::SetLogStart&);
   Answer change(const meta::MoveCopies&);
+  Answer change(const meta::BeginCompaction&);
+  Answer change(const meta::HoldCompacted&);
+  Answer change(const meta::EndCompaction&);
   Answer change(const meta::SetUser&);
   Answer change(const meta::TakeProducerIds&);
 

@@ -105,6 +105,7 @@ void MetaRun::check_outcomes(const Command& command, const std::vector<Outcome>&
     if (outcome.done()) {
       ++tally_.acknowledged;
       if (std::holds_alternative<MoveCopies>(change)) hit("copies moved");
+      if (std::holds_alternative<HoldCompacted>(change) && outcome.value == 1) hit("compacted");
       const auto* seal = std::get_if<Seal>(&change);
       if (seal && seal->loss) hit("loss");
     } else {

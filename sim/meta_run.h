@@ -55,6 +55,7 @@ class MetaRun {
   meta::Change draw_segment();
   meta::Change draw_seal(const PartitionId&, const ModelPartition&, const ModelTopic&);
   meta::Change draw_move(const PartitionId&, const ModelPartition&);
+  meta::Change draw_compaction(const PartitionId&, const ModelPartition&);
   meta::Change draw_user();
   meta::RegisterNode draw_life(NodeId, const ModelNode*);
   meta::Placement draw_place(const ModelTopic&);

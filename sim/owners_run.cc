@@ -81,6 +81,11 @@ void OwnersRun::open(std::size_t place) {
 
 // After the node has learned it, as a server does.
 void OwnersRun::tell(const meta::State& state) {
+  state.topics.each([this](const Uuid&, const meta::Topic& topic) {
+    auto durability = topic.settings.find("walrus.durability");
+    if (topic.internal && durability != topic.settings.end() && durability->second != "fsync")
+      flag("internal-durability", topic.name + " is not on disks when it is acknowledged");
+  });
   auto image = std::make_shared<const meta::State>(state);
   for (std::size_t place = 0; place < faces_.size(); ++place) {
     auto life = faces_[place].life;

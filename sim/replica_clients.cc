@@ -31,9 +31,13 @@ void ReplicaRun::produce(std::size_t number, std::uint64_t attempt) {
   if (producer.values.empty() && quiet_) return;
   if (producer.values.empty()) {
     auto count = 1 + draw(3);
-    for (std::uint64_t i = 0; i < count; ++i)
-      producer.values.push_back(
-          fmt::format("{}-{}{}", producer.id, producer.sequence + i, std::string(draw(200), 'x')));
+    for (std::uint64_t i = 0; i < count; ++i) {
+      auto& one = producer.values.emplace_back();
+      if (producer.keys > 0) one.key = fmt::format("key {}", draw(producer.keys));
+      if (producer.keys > 0 && draw(5) == 0) continue;  // a tombstone
+      one.value =
+          fmt::format("{}-{}{}", producer.id, producer.sequence + i, std::string(draw(200), 'x'));
+    }
     producer.at = wall();
     producer.first = count > 1 ? 1 + draw(count - 1) : count;
     producer.behind.reset();
@@ -47,7 +51,7 @@ void ReplicaRun::produce(std::size_t number, std::uint64_t attempt) {
   auto batches = std::make_shared<std::vector<std::string>>();
   std::vector<Record> records;
   for (std::size_t i = 0, from = 0; i < producer.values.size();) {
-    records.push_back({.value = Bytes(producer.values[i])});
+    records.push_back({.key = producer.values[i].key, .value = producer.values[i].value});
     if (++i != producer.first && i != producer.values.size()) continue;
     batches->push_back(record::encode(
         records, {.now = producer.at,
@@ -177,7 +181,8 @@ boost::asio::awaitable<void> ReplicaRun::read_at(ReplicaRun& run, std::size_t pl
   run.take_read(id, from, *fetched);
 }
 
-void ReplicaRun::take_read(const PartitionId& id, std::int64_t from, const log::Fetched& fetched) {
+void ReplicaRun::take_read(const PartitionId& id, std::int64_t from, const log::Fetched& fetched,
+                           std::set<std::int64_t>* shown) {
   for (Bytes rest = fetched.bytes; !rest.empty();) {
     auto batch = record::BatchView::parse(rest);
     if (!batch || !batch->crc_holds()) return truth_.flag("a read", "a batch that is none");
@@ -186,7 +191,11 @@ void ReplicaRun::take_read(const PartitionId& id, std::int64_t from, const log::
     for (auto one = records->next(); one && *one; one = records->next()) {
       if ((*one)->offset < from) continue;
       ++tally_.records_read;
-      truth_.read(id, (*one)->offset, std::string(*(*one)->value));
+      if (shown) shown->insert((*one)->offset);
+      KeyedValue is;
+      if ((*one)->key) is.key = std::string(*(*one)->key);
+      if ((*one)->value) is.value = std::string(*(*one)->value);
+      truth_.read(id, (*one)->offset, is);
     }
   }
 }

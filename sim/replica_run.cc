@@ -8,6 +8,7 @@
 
 #include "base/mix64.h"
 #include "io/sim/sim_random.h"
+#include "replica/compaction.h"
 #include "replica/copy_format.h"
 
 namespace walrus::sim {
@@ -26,13 +27,15 @@ const std::vector<std::string>& replica_families() {
       "reset",     "loss",      "pause",         "slow-sync", "sync-error",  "disk-full",
       "deaf-node", "wiped",     "trim",          "failover",  "roll",        "remote-read",
       "copy-made", "confirmed", "sent-again",    "retired",   "retained",    "handed-on",
-      "rotted",    "mended",    "full-told"};
+      "rotted",    "mended",    "full-told",     "compacted", "relieved",    "tombstone-gone"};
   return families;
 }
 
 ReplicaRun::ReplicaRun(std::uint64_t seed, std::int64_t operations)
     : operations_(operations), seed_(seed) {
-  nodes_ = std::make_unique<replica::SimulatedNodes>(draw_options());
+  auto options = draw_options();
+  compact_bytes_min_ = options.node.limits.compact_bytes_min;
+  nodes_ = std::make_unique<replica::SimulatedNodes>(std::move(options));
   nodes_->on_change = [this](const meta::State& state) { decided(state); };
   truth_.decided(nodes_->state(), wall());
   start_at_.resize(nodes_->processes().size());
@@ -52,10 +55,31 @@ void ReplicaRun::count(const PartitionId& id, const meta::Partition& partition) 
   before = {partition.tail ? partition.tail->id : SegmentId{}, sealing};
 }
 
+// Where new copies took the place of old ones, all nodes that are there have all of them.
+void ReplicaRun::count_compaction(const PartitionId& id, const meta::Partition& partition) {
+  auto before = compactions_.extract(id);
+  if (partition.compaction) compactions_[id] = *partition.compaction;
+  if (before.empty()) return;
+  auto was = before.mapped();
+  auto segment = partition.sealed.find(was.segment);
+  bool goes_on = partition.compaction && partition.compaction->copy == was.copy;
+  if (goes_on || !segment) return;
+  if (meta::copy_of(*segment) != was.copy) return void(++tally_.hits["relieved"]);
+  ++tally_.hits["compacted"];
+  for (auto replica : segment->replicas)
+    if (up(replica.value - 1) && nodes_->processes()[replica.value - 1].engine->failure() &&
+        nodes_->state().intact(*segment, replica) &&
+        !is_whole(replica.value - 1, was.copy, segment->end.value))
+      truth_.flag("R29", fmt::format("node {} has not all of copy {} of segment {}", replica.value,
+                                     was.copy.value, segment->id.value));
+}
+
 void ReplicaRun::decided(const meta::State& state) {
-  state.partitions.changed_since(
-      decided_.value,
-      [&](const PartitionId& id, const meta::Partition& partition) { count(id, partition); });
+  state.partitions.changed_since(decided_.value,
+                                 [&](const PartitionId& id, const meta::Partition& partition) {
+                                   count(id, partition);
+                                   count_compaction(id, partition);
+                                 });
   if (narrating_)
     state.partitions.changed_since(decided_.value, [&](const PartitionId& id,
                                                        const meta::Partition& partition) {
@@ -98,6 +122,9 @@ replica::SimulatedNodes::Options ReplicaRun::draw_options() {
   options.node.limits.scrub_bytes_per_s = 16 << 20;
   options.node.limits.scrub_every = Millis(static_cast<std::int64_t>(200 + random.below(3'000)));
   options.node.limits.mend_again = 500ms;
+  options.node.limits.compact_bytes_min = static_cast<std::int64_t>(100 + random.below(2'000));
+  options.node.limits.compaction_stalls =
+      Millis(static_cast<std::int64_t>(50 + random.below(random.below(2) == 0 ? 300 : 3'000)));
   options.node.limits.trimmed_bytes_max = static_cast<std::int64_t>(200 + random.below(5'000));
   options.plan.follower_away_max = Millis(static_cast<std::int64_t>(500 + random.below(3'000)));
   options.plan.repair_after = Millis(static_cast<std::int64_t>(2'000 + random.below(10'000)));
@@ -123,13 +150,20 @@ void ReplicaRun::create_topics() {
     if (draw(3) == 0) settings["segment.ms"] = std::to_string(100 + draw(2'000));
     if (draw(3) == 0) settings["retention.ms"] = std::to_string(200 + draw(4'000));
     else if (draw(3) == 0) settings["retention.bytes"] = std::to_string(500 + draw(8'000));
+    std::uint64_t keys = 0;
+    if (draw(2) == 0) {
+      keys = draw(4) == 0 ? 80 : 2 + draw(8);
+      settings["cleanup.policy"] = draw(2) == 0 ? "compact" : "compact,delete";
+      if (draw(3) > 0) settings["delete.retention.ms"] = std::to_string(draw(3) * 700);
+    }
     auto id = nodes_->create("topic" + std::to_string(i), parts, copies, settings);
     for (std::uint32_t part = 0; part < parts; ++part) {
       partitions_.push_back({id, part});
       for (auto producers = 1 + draw(2); producers > 0; --producers)
         producers_.push_back({.partition = partitions_.back(),
                               .id = static_cast<std::int64_t>(producers_.size()) + 1,
-                              .target = draw(nodes_->processes().size())});
+                              .target = draw(nodes_->processes().size()),
+                              .keys = keys});
     }
   }
 }
@@ -150,6 +184,7 @@ void ReplicaRun::run() {
     if (process.node)
       tally_.hits["mended"] += static_cast<std::int64_t>(process.node->stats().copies_mended);
   tally_.hits["retained"] += truth_.retained();
+  tally_.hits["tombstone-gone"] += truth_.tombstones_gone();
   tally_.trace = world.trace_hash();
 }
 
@@ -167,6 +202,7 @@ void ReplicaRun::let_pass() {
   repairs_.mend_due(nodes_->world().now());
   start_due();
   look_at_bounds();
+  look_at_copies();
   if (draw(2) == 0) read_somewhere();
   if (draw(4) == 0) confirm_somewhere();
   if (!quiet_ && draw(30) == 0) trim_somewhere();
@@ -256,8 +292,10 @@ std::string ReplicaRun::find_unsettled() {
       return fmt::format("producer {} of {}/{}", one.id, one.partition.topic.bytes[5],
                          one.partition.index);
   for (const auto& id : partitions_) {
-    auto missing = find_missing(id, *nodes_->state().partitions.find(id));
+    const auto& partition = *nodes_->state().partitions.find(id);
+    auto missing = find_missing(id, partition);
     if (!missing.empty()) return missing;
+    if (auto why = find_uncompacted(id, partition); !why.empty()) return why;
   }
   if (rotted_ && !is_sound(*rotted_)) return fmt::format("node {} has damage", *rotted_ + 1);
   return find_kept_too_long();
@@ -275,7 +313,7 @@ std::string ReplicaRun::find_kept_too_long() {
         return fmt::format("node {} has another log start", process.place + 1);
       auto add = [&](const meta::Segment& segment) {
         if (meta::is_replica(segment, process.id()))
-          known.insert(replica::copy_stream_name(segment.id));
+          known.insert(replica::copy_stream_name(meta::copy_of(segment)));
       };
       partition.sealed.each(add);
       if (partition.tail) add(*partition.tail);
@@ -287,12 +325,51 @@ std::string ReplicaRun::find_kept_too_long() {
   return {};
 }
 
-bool ReplicaRun::is_whole(std::size_t place, SegmentId segment, std::int64_t end) {
+std::string ReplicaRun::find_uncompacted(const PartitionId& id, const meta::Partition& partition) {
+  if (!replica::compaction_of(*nodes_->state().topics.find(id.topic))) return {};
+  if (!partition.compaction && !replica::wants_compaction(partition, compact_bytes_min_)) return {};
+  return fmt::format(
+      "partition {} is not compacted, up to {} of {}{}", id.index, partition.compacted_to.value,
+      partition.sealed_end.value,
+      partition.compaction
+          ? fmt::format(", copy {} of segment {} by node {} on {} nodes",
+                        partition.compaction->copy.value, partition.compaction->segment.value,
+                        partition.compaction->by.value, partition.compaction->holders.size())
+          : "");
+}
+
+// -1: there is no such copy.
+std::int64_t ReplicaRun::stored_end(std::size_t place, SegmentId copy) {
   auto& engine = *nodes_->processes()[place].engine;
-  auto stream = engine.find(replica::copy_stream_name(segment));
-  if (!stream) return false;
+  auto stream = engine.find(replica::copy_stream_name(copy));
+  if (!stream) return -1;
   auto bounds = engine.bounds(*stream);
-  return bounds && bounds->log_end.value == end;
+  return bounds ? bounds->log_end.value : -1;
+}
+
+bool ReplicaRun::is_whole(std::size_t place, SegmentId copy, std::int64_t end) {
+  return stored_end(place, copy) == end;
+}
+
+// What metadata counts on is not removed (R32). A writer that does not know yet that its segment
+// was sealed has more.
+void ReplicaRun::look_at_copies() {
+  const auto& id = partitions_[draw(partitions_.size())];
+  nodes_->state().partitions.find(id)->sealed.each([&](const meta::Segment& segment) {
+    for (auto replica : segment.replicas) {
+      const auto& process = nodes_->processes()[replica.value - 1];
+      bool counts = up(process.place) && process.engine->failure() &&
+                    nodes_->state().intact(segment, replica);
+      if (!counts) continue;
+      auto copy = meta::copy_of(segment);
+      auto& held_by = held_[{process.place, copy}];
+      bool there = stored_end(process.place, copy) >= segment.end.value;
+      if (!there && held_by == process.life)
+        truth_.flag("R32", fmt::format("node {} has removed copy {} of segment {}",
+                                       process.place + 1, copy.value, segment.id.value));
+      held_by = there ? process.life : 0;
+    }
+  });
 }
 
 std::string ReplicaRun::find_missing(const PartitionId& id, const meta::Partition& partition) {
@@ -301,7 +378,7 @@ std::string ReplicaRun::find_missing(const PartitionId& id, const meta::Partitio
     if (!missing.empty()) return;
     if (!nodes_->state().intact(segment, replica))
       missing = fmt::format("node {} has lost segment {}", replica.value, segment.id.value);
-    else if (!is_whole(replica.value - 1, segment.id, end))
+    else if (!is_whole(replica.value - 1, meta::copy_of(segment), end))
       missing = fmt::format("node {} has not all of segment {} up to {}", replica.value,
                             segment.id.value, end);
   };
@@ -339,7 +416,7 @@ void ReplicaRun::check_replicas(const PartitionId& id, const meta::Partition& pa
     std::optional<std::string> first;
     for (auto replica : segment.replicas) {
       auto& engine = *nodes_->processes()[replica.value - 1].engine;
-      auto stream = engine.find(replica::copy_stream_name(segment.id));
+      auto stream = engine.find(replica::copy_stream_name(meta::copy_of(segment)));
       std::string bytes;
       for (auto from = segment.base.value; stream && from < end;) {
         auto fetched = engine.fetch(*stream, Offset{from}, {.up_to = UpTo::kAppended});
@@ -361,14 +438,15 @@ void ReplicaRun::check_replicas(const PartitionId& id, const meta::Partition& pa
 void ReplicaRun::read_all(std::size_t place, const PartitionId& id) {
   auto& node = nodes_->node(place);
   auto from = node.bounds(id)->log_start;
+  std::set<std::int64_t> shown;
   auto deadline = nodes_->world().now() + 20s;
   while (!violation()) {
     auto bounds = node.bounds(id);
     from = std::max(from, bounds->log_start);  // of a trim that was under way
-    if (from >= bounds->high_watermark) return;
+    if (from >= bounds->high_watermark) return truth_.check_keys(id, shown, *bounds, wall());
     auto fetched = nodes_->await(place, node.fetch(id, from, {.bytes_max = 10'000}));
     if (fetched && fetched->next > from) {
-      take_read(id, from.value, *fetched);
+      take_read(id, from.value, *fetched, &shown);
       from = fetched->next;
     } else if (nodes_->world().now() > deadline) {
       return truth_.flag(

@@ -4,13 +4,14 @@
 // and send again, readers read anywhere; processes are killed or cut off from power, links break,
 // nodes do not hear from metadata, disks are slow, full, fail or are lost, logs are trimmed. Then
 // everything is healed: all have to be served again, every replica has to have the same bytes, and
-// what was acknowledged is there, once.
+// what was acknowledged is there, once; of compacted topics the newest record of each key.
 //
 // Checked: what sim/replica_truth.h says.
 
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -41,8 +42,9 @@ class ReplicaRun {
     PartitionId partition{};
     std::int64_t id = 0;
     std::int32_t sequence = 0;
-    std::vector<std::string> values{};  // of the batches that are not acknowledged yet
-    Time at{};                          // and their timestamp
+    std::vector<KeyedValue> values{};  // of the batches that are not acknowledged yet
+    Time at{};                         // and their timestamp
+    std::uint64_t keys = 0;            // so many; 0: none
     std::size_t first = 0;  // so many are a batch; the others one that is sent on behind it
     std::vector<std::optional<replica::Appended>> answers{};  // to each
     std::optional<Offset> behind{};  // of the second one, taken when the first had not been
@@ -55,6 +57,7 @@ class ReplicaRun {
   // replica_run.cc: the course of a run
   replica::SimulatedNodes::Options draw_options();
   void count(const PartitionId&, const meta::Partition&);
+  void count_compaction(const PartitionId&, const meta::Partition&);
   void decided(const meta::State&);
   void create_topics();
   void let_pass();
@@ -62,7 +65,10 @@ class ReplicaRun {
   std::string find_unsettled();
   std::string find_missing(const PartitionId&, const meta::Partition&);
   std::string find_kept_too_long();
-  bool is_whole(std::size_t place, SegmentId, std::int64_t end);
+  std::string find_uncompacted(const PartitionId&, const meta::Partition&);
+  std::int64_t stored_end(std::size_t place, SegmentId copy);
+  bool is_whole(std::size_t place, SegmentId copy, std::int64_t end);
+  void look_at_copies();
   void check_end();
   void check_replicas(const PartitionId&, const meta::Partition&);
   void read_all(std::size_t place, const PartitionId&);
@@ -89,7 +95,8 @@ class ReplicaRun {
   void read_somewhere();
   static boost::asio::awaitable<void> read_at(ReplicaRun&, std::size_t place, std::uint64_t life,
                                               PartitionId, std::int64_t from, bool below);
-  void take_read(const PartitionId&, std::int64_t from, const log::Fetched&);
+  void take_read(const PartitionId&, std::int64_t from, const log::Fetched&,
+                 std::set<std::int64_t>* shown = nullptr);
   void look_at_bounds();
   void confirm_somewhere();
   void trim_somewhere();
@@ -114,11 +121,15 @@ class ReplicaRun {
   std::vector<PartitionId> partitions_{};
   std::vector<io::Nanos> start_at_{};
   std::map<std::pair<std::size_t, PartitionId>, std::pair<std::uint64_t, std::int64_t>> seen_{};
+  // Sealed copies that a life of a node had all of, while metadata counted on it.
+  std::map<std::pair<std::size_t, SegmentId>, std::uint64_t> held_{};
   Repairs repairs_{};
   std::optional<std::size_t> rotted_{};  // whose disk has rotted, and is not known to be mended
   std::uint64_t attempts_ = 0;
+  std::int64_t compact_bytes_min_ = 0;
   meta::Version decided_{};                                    // narrated
   std::map<PartitionId, std::pair<SegmentId, bool>> tails_{};  // the last one, and whether claimed
+  std::map<PartitionId, meta::Compaction> compactions_{};      // under way
   bool quiet_ = false;                                         // producers begin nothing new
   bool healed_ = false, narrating_ = false, power_stays_ = false, disks_stay_ = false;
   Tally tally_{};

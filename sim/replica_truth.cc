@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "meta/invariants.h"
+#include "replica/compaction.h"
 #include "replica/retention.h"
 
 namespace walrus::sim {
@@ -14,15 +15,17 @@ void ReplicaTruth::flag(const std::string& rule, std::string detail) {
 }
 
 ReplicaTruth::Record* ReplicaTruth::note(const PartitionId& id, std::int64_t offset,
-                                         const std::string& value) {
+                                         const KeyedValue& is) {
   auto& partition = partitions_[id];
   auto [at, fresh] = partition.records.try_emplace(offset);
-  if (fresh) at->second.value = value;
-  if (at->second.value != value) {
-    flag("I3", fmt::format("partition {} offset {}: {} and {}", id.index, offset, at->second.value,
-                           value));
+  if (fresh) at->second.is = is;
+  if (at->second.is != is) {
+    flag("I3", fmt::format("partition {} offset {}: {} and {}", id.index, offset,
+                           at->second.is.text(), is.text()));
     return nullptr;
   }
+  if (!is.value) return &at->second;
+  const auto& value = *is.value;
   auto [place, first] = partition.offsets.try_emplace(value, offset);
   // What was deleted may be stored anew if it is sent again.
   auto start = log_start(id);
@@ -35,9 +38,9 @@ ReplicaTruth::Record* ReplicaTruth::note(const PartitionId& id, std::int64_t off
   return &at->second;
 }
 
-void ReplicaTruth::acknowledged(const PartitionId& id, std::int64_t offset,
-                                const std::string& value, Time at) {
-  auto* record = note(id, offset, value);
+void ReplicaTruth::acknowledged(const PartitionId& id, std::int64_t offset, const KeyedValue& is,
+                                Time at) {
+  auto* record = note(id, offset, is);
   if (!record) return;
   record->acknowledged = true;
   record->at = at;
@@ -50,13 +53,18 @@ void ReplicaTruth::asked_to_trim(const PartitionId& id, std::int64_t first_kept)
   asked = std::max(asked, first_kept);
 }
 
-void ReplicaTruth::read(const PartitionId& id, std::int64_t offset, const std::string& value) {
-  if (auto* record = note(id, offset, value)) record->read = true;
+void ReplicaTruth::read(const PartitionId& id, std::int64_t offset, const KeyedValue& is) {
+  if (auto* record = note(id, offset, is)) record->read = true;
+}
+
+bool ReplicaTruth::compacts(const PartitionId& id) const {
+  const auto* topic = state_.topics.find(id.topic);
+  return topic && replica::compaction_of(*topic);
 }
 
 void ReplicaTruth::forget(Partition& partition, std::int64_t from) {
   for (auto at = partition.records.lower_bound(from); at != partition.records.end();) {
-    partition.offsets.erase(at->second.value);
+    if (at->second.is.value) partition.offsets.erase(*at->second.is.value);
     at = partition.records.erase(at);
   }
   partition.acknowledged_end = std::min(partition.acknowledged_end, from);
@@ -88,14 +96,22 @@ std::int64_t ReplicaTruth::log_start(const PartitionId& id) const {
   return partition ? partition->log_start.value : 0;
 }
 
-std::optional<Time> ReplicaTruth::newest(const PartitionId& id, std::int64_t from,
-                                         std::int64_t to) const {
+std::optional<Time> ReplicaTruth::newest(const PartitionId& id, std::int64_t from, std::int64_t to,
+                                         bool standing) const {
   std::optional<Time> newest;
   auto found = partitions_.find(id);
   if (found == partitions_.end()) return newest;
   const auto& records = found->second.records;
-  for (auto at = records.lower_bound(from); at != records.end() && at->first < to; ++at)
-    newest = std::max(newest, at->second.at);
+  std::map<std::string, std::int64_t> last;
+  if (standing)
+    for (const auto& [offset, record] : records)
+      if (record.is.key) last[*record.is.key] = offset;
+  for (auto at = records.lower_bound(from); at != records.end() && at->first < to; ++at) {
+    const auto& is = at->second.is;
+    // A tombstone may have gone, too.
+    bool may_have_gone = standing && is.key && (!is.value || last[*is.key] != at->first);
+    if (!may_have_gone) newest = std::max(newest, at->second.at);
+  }
   return newest;
 }
 
@@ -115,7 +131,7 @@ void ReplicaTruth::check_log_start(const PartitionId& id, const meta::Partition&
     whole |= segment.end.value == start;
     ++segments;
   });
-  auto youngest = newest(id, before.log_start.value, start);
+  auto youngest = newest(id, before.log_start.value, start, compacts(id));
   bool old = retention.time && (!youngest || *youngest + *retention.time <= at);
   bool big = retention.bytes && bytes - dropped >= *retention.bytes;
   bool little = segments == 1 || dropped <= bytes / 4;
@@ -153,10 +169,38 @@ bool ReplicaTruth::lost_anything(const PartitionId& id) const {
 }
 
 void ReplicaTruth::check_all_read(const PartitionId& id, std::int64_t log_start) {
+  if (compacts(id)) return;
   for (const auto& [offset, record] : partitions_[id].records)
     if (offset >= log_start && record.acknowledged && !record.read)
       flag("what is acknowledged stays",
-           fmt::format("partition {} offset {}: {}", id.index, offset, record.value));
+           fmt::format("partition {} offset {}: {}", id.index, offset, record.is.text()));
+}
+
+void ReplicaTruth::check_keys(const PartitionId& id, const std::set<std::int64_t>& shown,
+                              const log::Bounds& bounds, Time now) {
+  if (!compacts(id)) return;
+  auto kept = *replica::compaction_of(*state_.topics.find(id.topic));
+  const auto& records = partitions_[id].records;
+  std::map<std::string, std::int64_t> newest;
+  for (const auto& [offset, record] : records)
+    if (record.is.key && offset >= bounds.log_start.value && offset < bounds.high_watermark.value &&
+        (record.acknowledged || shown.contains(offset)))
+      newest[*record.is.key] = offset;
+  for (const auto& [key, offset] : newest) {
+    if (shown.contains(offset)) continue;
+    const auto& record = records.at(offset);
+    bool may_go = !record.is.value && record.at && *record.at + kept <= now;
+    if (!may_go)
+      return flag("the newest of a key",
+                  fmt::format("partition {} offset {}, {}: {:.40} is gone, {} records are shown",
+                              id.index, offset, key, record.is.text(), shown.size()));
+    ++tombstones_gone_;
+    for (auto older : shown)
+      if (older < offset && records.at(older).is.key == key)
+        flag("the newest of a key",
+             fmt::format("partition {}: {} at {} is back without the tombstone at {}", id.index,
+                         records.at(older).is.text(), older, offset));
+  }
 }
 
 }  // namespace walrus::sim

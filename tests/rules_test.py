@@ -17,7 +17,7 @@ class Rules(unittest.TestCase):
 
     def test_tests_exist(self):
         known = set()
-        for room in ("replica", "meta", "raft"):
+        for room in ("replica", "meta", "raft", "broker"):
             for file in (ROOT / "src" / room).glob("*_test.cc"):
                 known |= {".".join(name) for name in
                           re.findall(r"^TEST(?:_F)?\((\w+), (\w+)\)", file.read_text(), re.M)}
@@ -27,7 +27,7 @@ class Rules(unittest.TestCase):
 
     def test_mutants_exist(self):
         known = set()
-        for world in ("cluster", "meta", "raft"):
+        for world in ("cluster", "meta", "raft", "replica", "owners"):
             file = ROOT / "tools" / "mutants" / (world + ".json")
             prefix = "" if world == "cluster" else world + ": "
             known |= {prefix + mutant["name"] for mutant in json.loads(file.read_text())}

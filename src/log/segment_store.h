@@ -24,6 +24,7 @@
 
 #include "base/event.h"
 #include "io/env.h"
+#include "log/compaction.h"
 #include "record/batch.h"
 
 namespace walrus::log {
@@ -116,10 +117,7 @@ class SegmentStore {
   // only from the start on it is known what they hide. With a policy the map's limit ends the part
   // that is compacted; the rest is copied. It goes a piece at a time, so that the caller can pace
   // it and do other work in between; the extents' files must stay readable.
-  struct CompactPolicy {
-    std::int64_t now_ms = 0, tombstone_retention_ms = 0;
-    std::int64_t map_bytes_max = 64 << 20;  // memory for the key map
-  };
+  using CompactPolicy = log::CompactPolicy;
   class Rewrite {
    public:
     struct Plan {

@@ -43,6 +43,10 @@ class Applier {
   Outcome change(const Seal&);
   Outcome change(const SetLogStart&);
   Outcome change(const MoveCopies&);
+  Outcome change(const BeginCompaction&);
+  Outcome change(const HoldCompacted&);
+  Outcome change(const EndCompaction&);
+  void take_compacted(Partition&, std::uint64_t bytes);
   Refusal check_place(const Placement&, const Topic&) const;
   Refusal check_seal(const Seal&, const Partition&, const Topic&) const;
   Refusal check_move(const CopyMove&, const Segment&) const;

@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <utility>
 
+#include "base/check.h"
 #include "meta/applier.h"
 
 namespace walrus::meta {
@@ -150,8 +152,11 @@ Outcome Applier::change(const Seal& change) {
 }
 
 void Applier::trim(Partition& partition) {
-  for (const auto& segment : partition.sealed.drop_below(partition.log_start))
+  for (const auto& segment : partition.sealed.drop_below(partition.log_start)) {
     count(segment, false);
+    if (partition.compaction && partition.compaction->segment == segment.id)
+      partition.compaction.reset();
+  }
 }
 
 Outcome Applier::change(const SetLogStart& change) {
@@ -225,6 +230,70 @@ Outcome Applier::change(const MoveCopies& change) {
     count(segment, true);
     partition.sealed.replace(segment);
   }
+  partition.version = next_version();
+  state_.partitions.set(change.partition, std::move(partition));
+  return done(state_.version);
+}
+
+// ---- Compaction ----
+
+// Never the last one: the next writer learns from it what the producers have sent (R38).
+Outcome Applier::change(const BeginCompaction& change) {
+  const auto* found = expect(state_.partitions, change.partition, change.expected);
+  if (!found) return refused_;
+  auto segment = found->sealed.find(change.segment);
+  if (!segment) return refuse(Refusal::kNotFound, found->version);
+  const auto* by = state_.nodes.find(change.by);
+  if (segment->id == found->sealed.last().id || !by || by->state == NodeState::kRemoved)
+    return refuse(Refusal::kState, found->version);
+  Partition partition = *found;
+  SegmentId copy{state_.next_segment.value++};
+  partition.compaction = Compaction{.segment = segment->id, .copy = copy, .by = change.by};
+  partition.version = next_version();
+  state_.partitions.set(change.partition, std::move(partition));
+  return done(state_.version, copy.value);
+}
+
+Outcome Applier::change(const HoldCompacted& change) {
+  const auto* found = expect(state_.partitions, change.partition, change.expected);
+  if (!found) return refused_;
+  if (!found->compaction || found->compaction->copy != change.copy)
+    return refuse(Refusal::kState, found->version);
+  auto segment = found->sealed.find(found->compaction->segment);
+  CHECK(segment.has_value());
+  if (!contains(segment->replicas, change.node)) return refuse(Refusal::kState, found->version);
+  Partition partition = *found;
+  auto& holders = partition.compaction->holders;
+  bool held = contains(holders, change.node);
+  if (!held) holders.push_back(change.node);
+  bool everywhere = state_.compacted_everywhere(partition);
+  if (held && !everywhere) return refuse(Refusal::kExists, found->version);
+  if (everywhere) take_compacted(partition, change.bytes);
+  partition.version = next_version();
+  state_.partitions.set(change.partition, std::move(partition));
+  return done(state_.version, everywhere ? 1 : 0);
+}
+
+void Applier::take_compacted(Partition& partition, std::uint64_t bytes) {
+  auto work = *std::exchange(partition.compaction, {});
+  auto segment = *partition.sealed.find(work.segment);
+  count(segment, false);
+  std::erase_if(segment.replicas, [&](NodeId node) { return !state_.intact(segment, node); });
+  segment.compacted = segment.copied = work.copy;
+  segment.bytes = bytes;
+  count(segment, true);
+  partition.sealed.replace(segment);
+}
+
+Outcome Applier::change(const EndCompaction& change) {
+  const auto* found = expect(state_.partitions, change.partition, change.expected);
+  if (!found) return refused_;
+  if (found->sealed.empty() || change.compacted_to <= found->compacted_to ||
+      change.compacted_to > found->sealed.last().base)
+    return refuse(Refusal::kInvalid, found->version);
+  if (found->compaction) return refuse(Refusal::kState, found->version);
+  Partition partition = *found;
+  partition.compacted_to = change.compacted_to;
   partition.version = next_version();
   state_.partitions.set(change.partition, std::move(partition));
   return done(state_.version);

@@ -55,15 +55,15 @@ TEST(Levels, are_raised_only_when_all_nodes_know_them) {
   auto later = TestCluster::life_of(1);
   later.incarnation = 2;
   later.claimed = {1};
-  later.feature_level_max = 2;
+  later.feature_level_max = kFeatureLevel + 1;
   later.expected = cluster.node(1).version;
   cluster.done(later);
-  RaiseLevel raise{cluster.state.cluster.version, 2};
+  RaiseLevel raise{cluster.state.cluster.version, kFeatureLevel + 1};
   cluster.refused(Refusal::kState, raise);
   cluster.set_state(2, NodeState::kRemoved, true);
   cluster.done(raise);
-  EXPECT_EQ(cluster.state.cluster.feature_level, 2u);
-  cluster.refused(Refusal::kInvalid, RaiseLevel{cluster.state.cluster.version, 2});
+  EXPECT_EQ(cluster.state.cluster.feature_level, kFeatureLevel + 1);
+  cluster.refused(Refusal::kInvalid, RaiseLevel{cluster.state.cluster.version, kFeatureLevel + 1});
   cluster.refused(Refusal::kUnknown, TestCluster::life_of(3));  // an old program may not join
 }
 
@@ -419,6 +419,107 @@ TEST(Copies, cannot_be_made_of_nothing) {
   cluster.set_state(1, NodeState::kRemoved, true);
   cluster.refused(Refusal::kState,
                   MoveCopies{id, cluster.version(id), {{segment, {NodeId{2}}, {}}}});
+}
+
+// ---- Compaction ----
+
+class Compactions : public ::testing::Test {
+ protected:
+  Compactions() {
+    for (int i = 1; i <= 3; ++i) {
+      segments.push_back(cluster.open(id, TestCluster::on({1, 2, 3})));
+      cluster.done(cluster.seal_of(id, i * 100));
+    }
+  }
+  SegmentId begin(SegmentId segment, std::uint64_t by = 1) {
+    return SegmentId{
+        cluster.done(BeginCompaction{id, cluster.version(id), segment, NodeId{by}}).value};
+  }
+  HoldCompacted hold(SegmentId copy, std::uint64_t node) {
+    return {id, cluster.version(id), copy, NodeId{node}, 50};
+  }
+  void wipe(std::uint64_t node) {
+    auto life = TestCluster::life_of(node);
+    life.directory = uuid_of(static_cast<std::uint8_t>(100 + node));
+    life.incarnation = 2;
+    life.expected = cluster.node(node).version;
+    cluster.done(life);
+  }
+  Segment first() { return cluster.partition(id).sealed.first(); }
+
+  TestCluster cluster{4};
+  PartitionId id{cluster.create(1), 0};
+  std::vector<SegmentId> segments{};
+};
+
+// What was acknowledged is on as many disks afterwards as before.
+TEST_F(Compactions, new_copies_count_when_every_intact_replica_has_them) {
+  auto copy = begin(segments[0]);
+  EXPECT_GT(copy, segments[2]);
+  cluster.refused(Refusal::kState, hold(segments[0], 1));
+  cluster.refused(Refusal::kState, hold(copy, 4));
+  EXPECT_EQ(cluster.done(hold(copy, 1)).value, 0u);
+  cluster.refused(Refusal::kExists, hold(copy, 1));
+  EXPECT_EQ(cluster.done(hold(copy, 3)).value, 0u);
+  EXPECT_EQ(copy_of(first()), segments[0]);
+  EXPECT_EQ(cluster.done(hold(copy, 2)).value, 1u);
+  EXPECT_EQ(copy_of(first()), copy);
+  EXPECT_EQ(first().id, segments[0]);
+  EXPECT_EQ(first().bytes, 50u);
+  EXPECT_EQ(first().replicas.size(), 3u);
+  EXPECT_FALSE(cluster.partition(id).compaction);
+  cluster.refused(Refusal::kState, hold(copy, 2));
+}
+
+TEST_F(Compactions, disk_that_is_lost_meanwhile_holds_nothing) {
+  auto copy = begin(segments[0]);
+  cluster.done(hold(copy, 3));
+  wipe(3);
+  cluster.done(hold(copy, 1));
+  EXPECT_EQ(cluster.done(hold(copy, 2)).value, 1u);
+  EXPECT_EQ(first().replicas, (std::vector{NodeId{1}, NodeId{2}}));
+}
+
+// It may have made its old copy again; of the new one it said so before it lost it.
+TEST_F(Compactions, copy_that_was_held_before_a_loss_does_not_count_after_a_repair) {
+  auto copy = begin(segments[0]);
+  cluster.done(hold(copy, 3));
+  wipe(3);
+  cluster.done(MoveCopies{id, cluster.version(id), {{segments[0], {NodeId{3}}, {}}}});
+  cluster.done(hold(copy, 1));
+  EXPECT_EQ(cluster.done(hold(copy, 2)).value, 0u);
+  EXPECT_EQ(copy_of(first()), segments[0]);
+  EXPECT_GT(begin(segments[0], 2), copy);  // somebody begins anew
+}
+
+TEST_F(Compactions, last_sealed_segment_stays_for_its_producers) {
+  cluster.refused(Refusal::kState,
+                  BeginCompaction{id, cluster.version(id), segments[2], NodeId{1}});
+  cluster.refused(Refusal::kState,
+                  BeginCompaction{id, cluster.version(id), segments[0], NodeId{77}});
+  cluster.refused(Refusal::kNotFound,
+                  BeginCompaction{id, cluster.version(id), SegmentId{99}, NodeId{1}});
+}
+
+TEST_F(Compactions, trim_gives_up_what_it_drops) {
+  auto copy = begin(segments[0]);
+  cluster.done(SetLogStart{id, cluster.version(id), Offset{100}});
+  EXPECT_FALSE(cluster.partition(id).compaction);
+  cluster.refused(Refusal::kState, hold(copy, 1));
+}
+
+TEST_F(Compactions, end_of_a_pass_rises_below_the_last_segment) {
+  cluster.refused(Refusal::kInvalid, EndCompaction{id, cluster.version(id), Offset{201}});
+  cluster.done(EndCompaction{id, cluster.version(id), Offset{200}});
+  cluster.refused(Refusal::kInvalid, EndCompaction{id, cluster.version(id), Offset{200}});
+}
+
+TEST(Levels, compaction_waits_for_the_second) {
+  TestCluster cluster(1, 0, 1);
+  PartitionId id{cluster.create(1, 1, 1, 1), 0};
+  cluster.open(id, TestCluster::on({1}));
+  cluster.done(cluster.seal_of(id, 10));
+  cluster.refused(Refusal::kUnknown, EndCompaction{id, cluster.version(id), Offset{1}});
 }
 
 TEST(Producers, blocks_do_not_overlap) {

@@ -8,7 +8,7 @@
 namespace walrus::meta {
 namespace {
 
-constexpr unsigned kPlacedAsBefore = 1, kCopied = 2;
+constexpr unsigned kPlacedAsBefore = 1, kCopied = 2, kCompacted = 4;
 
 bool placed_alike(const Segment& a, const Segment& b) {
   return a.leader == b.leader && a.min_copies == b.min_copies && a.replicas == b.replicas;
@@ -19,8 +19,10 @@ void append_segment(std::string& to, const Segment& segment, const Segment& befo
   append_uvarint(to, segment.epoch.value - before.epoch.value);
   append_uvarint(to, static_cast<std::uint64_t>(segment.end.value - segment.base.value));
   append_uvarint(to, segment.bytes);
-  bool alike = placed_alike(segment, before), copied = segment.copied != segment.id;
-  to.push_back(static_cast<char>((alike ? kPlacedAsBefore : 0u) | (copied ? kCopied : 0u)));
+  bool alike = placed_alike(segment, before), copied = segment.copied != segment.id,
+       compacted = segment.compacted != SegmentId{};
+  to.push_back(static_cast<char>((alike ? kPlacedAsBefore : 0u) | (copied ? kCopied : 0u) |
+                                 (compacted ? kCompacted : 0u)));
   if (!alike) {
     append_uvarint(to, segment.leader.value);
     append_uvarint(to, segment.min_copies);
@@ -28,6 +30,7 @@ void append_segment(std::string& to, const Segment& segment, const Segment& befo
     for (auto node : segment.replicas) append_uvarint(to, node.value);
   }
   if (copied) append_uvarint(to, segment.copied.value - segment.id.value);
+  if (compacted) append_uvarint(to, segment.compacted.value - segment.id.value);
 }
 
 // Reads a block; what a segment may not be spoils it.
@@ -45,11 +48,12 @@ class Parser {
         static_cast<std::int64_t>(risen(static_cast<std::uint64_t>(before.end.value), INT64_MAX));
     segment.bytes = number();
     auto flags = from_.le<std::uint8_t>().value_or(0);
-    if (flags > (kPlacedAsBefore | kCopied)) ok_ = false;
+    if (flags > (kPlacedAsBefore | kCopied | kCompacted)) ok_ = false;
     if ((flags & kPlacedAsBefore) != 0) place_as(segment, before);
     else place(segment);
     segment.copied = segment.id;
     if ((flags & kCopied) != 0) segment.copied.value = risen(segment.id.value, UINT64_MAX);
+    if ((flags & kCompacted) != 0) segment.compacted.value = risen(segment.id.value, UINT64_MAX);
     return segment;
   }
 
@@ -110,6 +114,7 @@ std::size_t Chain::size() const {
 }
 Offset Chain::base() const { return blocks_.front()->base; }
 Offset Chain::end() const { return blocks_.back()->end; }
+Segment Chain::first() const { return unpack(*blocks_.front()).front(); }
 Segment Chain::last() const { return unpack(*blocks_.back()).back(); }
 
 std::optional<Segment> Chain::find(SegmentId id) const {

@@ -8,9 +8,10 @@
 //
 //   block    segment * count, the first one as if it followed a segment of zeros at offset `base`
 //   segment  uvarint id - id before | uvarint epoch - epoch before | uvarint records
-//            | uvarint bytes | flags u8 (1 placed as the one before, 2 copied)
+//            | uvarint bytes | flags u8 (1 placed as the one before, 2 copied, 4 compacted)
 //            | not placed as before: leader, min_copies, count, node * count, all uvarint
 //            | copied: uvarint copied - id
+//            | compacted: uvarint compacted - id (from feature level 2 on)
 //
 // The blocks are part of a snapshot as they are: the same commands make the same blocks.
 
@@ -45,11 +46,18 @@ struct Segment {
   // Stands for the moment at which `replicas` was last known to be whole: the newest segment id at
   // that time. Opened: its own id. See Node::intact_from.
   SegmentId copied{};
+  // Sealed: the id under which its copies are kept since it was compacted last; none: its own. Each
+  // compaction makes copies of an id of their own, so that two copies of one id are the same.
+  SegmentId compacted{};
   Epoch recovery_epoch{};  // sealing: carried by fences, reads and write-backs
   NodeId recoverer{};      // sealing: who has been told to
   bool operator==(const Segment&) const = default;
 };
 bool is_replica(const Segment&, NodeId);
+// The id that its copies have.
+inline SegmentId copy_of(const Segment& segment) {
+  return segment.compacted == SegmentId{} ? segment.id : segment.compacted;
+}
 
 class Chain {
  public:
@@ -57,6 +65,7 @@ class Chain {
   std::size_t size() const;
   Offset base() const;  // of a chain that is not empty, as all below
   Offset end() const;
+  Segment first() const;
   Segment last() const;
 
   // What a segment is looked up by costs one block.

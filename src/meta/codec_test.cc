@@ -49,6 +49,9 @@ std::vector<Command> all_commands() {
       MoveCopies{partition, {19}, {{SegmentId{1000}, {NodeId{4}}, {NodeId{1}}}}},
       SetUser{"u", {20}, {{wire::sasl::ScramMechanism::kSha512, credential()}}},
       TakeProducerIds{1000, 500},
+      BeginCompaction{partition, {21}, SegmentId{1000}, NodeId{4}},
+      HoldCompacted{partition, {22}, SegmentId{2000}, NodeId{300}, 123'456},
+      EndCompaction{partition, {23}, Offset{1'000'000}},
   };
   std::vector<Command> all;
   for (auto& change : changes)
@@ -56,9 +59,9 @@ std::vector<Command> all_commands() {
   return all;
 }
 
-// A state with something of everything.
+// A state with something of everything of feature level 1.
 State full_state() {
-  TestCluster cluster(4, 2);
+  TestCluster cluster(4, 2, 1);
   auto topic = cluster.create(1, 3);
   auto gone = cluster.create(2);
   cluster.done(DeleteTopic{gone, cluster.state.topics.find(gone)->version});
@@ -82,6 +85,27 @@ State full_state() {
   seal.loss = AcceptedLoss{Offset{9}, "op"};
   seal.next = TestCluster::on({1, 2});
   cluster.done(seal);
+  return cluster.state;
+}
+
+// Which the snapshot of an older program could not have.
+State compacting_state() {
+  TestCluster cluster(3);
+  PartitionId id{cluster.create(1), 0};
+  std::vector<SegmentId> segments;
+  for (int i = 1; i <= 3; ++i) {
+    segments.push_back(cluster.open(id, TestCluster::on({1, 2, 3})));
+    cluster.done(cluster.seal_of(id, i * 100));
+  }
+  for (auto segment : {segments[0], segments[1]}) {
+    SegmentId copy{
+        cluster.done(BeginCompaction{id, cluster.version(id), segment, NodeId{2}}).value};
+    for (std::uint64_t node : {2, 1, 3}) {
+      if (segment == segments[1] && node == 3) continue;
+      cluster.done(HoldCompacted{id, cluster.version(id), copy, NodeId{node}, 500});
+    }
+    if (segment == segments[0]) cluster.done(EndCompaction{id, cluster.version(id), Offset{100}});
+  }
   return cluster.state;
 }
 
@@ -164,6 +188,22 @@ TEST(MetaSnapshot, is_the_golden_bytes) {
   ASSERT_EQ(golden.size(), 1u) << hex(bytes_of(full_state()));
   EXPECT_EQ(hex(bytes_of(full_state())), hex(golden[0]));
   EXPECT_TRUE(restore(golden[0]).has_value());
+}
+
+TEST(MetaSnapshot, of_a_compaction_is_the_golden_bytes) {
+  auto golden = golden_lines("meta/snapshot_2");
+  auto bytes = bytes_of(compacting_state());
+  ASSERT_EQ(golden.size(), 1u) << hex(bytes);
+  EXPECT_EQ(hex(bytes), hex(golden[0]));
+  auto restored = restore(bytes);
+  ASSERT_TRUE(restored.has_value()) << restored.error().message;
+  PartitionId id{uuid_of(1), 0};
+  const auto &was = *compacting_state().partitions.find(id), &is = *restored->partitions.find(id);
+  EXPECT_EQ(is.compaction, was.compaction);
+  EXPECT_EQ(is.compacted_to, was.compacted_to);
+  EXPECT_EQ(is.sealed.first().compacted, was.sealed.first().compacted);
+  for (std::size_t size = 0; size < bytes.size(); ++size)
+    EXPECT_FALSE(restore(Bytes(bytes).substr(0, size)).has_value()) << size;
 }
 
 TEST(MetaSnapshot, restores_to_the_same_in_pieces_of_any_size) {

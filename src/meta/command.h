@@ -219,11 +219,41 @@ struct TakeProducerIds {
   bool operator==(const TakeProducerIds&) const = default;
 };
 
+// A sealed segment, not the last one, is to be made anew by a node; what was being made in the
+// partition before is given up. Value: the id of the new copies. Level 2.
+struct BeginCompaction {
+  PartitionId partition{};
+  Version expected{};
+  SegmentId segment{};
+  NodeId by{};
+  bool operator==(const BeginCompaction&) const = default;
+};
+
+// A replica of the segment has all of the new copy on its disk. The last one that was missing makes
+// it take the old one's place, on the nodes that hold it. Value: 1 then, otherwise 0. Level 2.
+struct HoldCompacted {
+  PartitionId partition{};
+  Version expected{};
+  SegmentId copy{};
+  NodeId node{};
+  std::uint64_t bytes = 0;  // of the new copy
+  bool operator==(const HoldCompacted&) const = default;
+};
+
+// A pass over the segments below is over: rises, up to where the last sealed one begins. Level 2.
+struct EndCompaction {
+  PartitionId partition{};
+  Version expected{};
+  Offset compacted_to{};
+  bool operator==(const EndCompaction&) const = default;
+};
+
 // In the order of their kinds.
 using Change =
     std::variant<Unreadable, Found, RaiseLevel, ConfigureCluster, RegisterNode, SetNodeState,
                  ReplaceNode, ExpireLease, CreateTopic, DeleteTopic, AlterTopic, AddPartitions,
-                 OpenSegment, BeginSeal, Seal, SetLogStart, MoveCopies, SetUser, TakeProducerIds>;
+                 OpenSegment, BeginSeal, Seal, SetLogStart, MoveCopies, SetUser, TakeProducerIds,
+                 BeginCompaction, HoldCompacted, EndCompaction>;
 
 struct Command {
   Time time{};  // of whoever proposes it

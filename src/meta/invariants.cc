@@ -124,9 +124,26 @@ class Checker {
     found_.require(newest <= partition.epoch && partition.epoch.value <= kEpochMax,
                    "R1: {} has epoch {} above its own {}", name, newest.value,
                    partition.epoch.value);
+    check_compaction(name, partition);
     found_.require(
         partition.losses.size() <= kLossesMax && partition.losses_total >= partition.losses.size(),
         "R41: {} counts its losses wrong", name);
+  }
+
+  void check_compaction(const std::string& name, const Partition& partition) {
+    found_.require(
+        partition.compacted_to.value >= 0 && partition.compacted_to <= partition.sealed_end,
+        "R22: {} is compacted beyond its end", name);
+    if (!partition.compaction) return;
+    const auto& work = *partition.compaction;
+    found_.require(work.copy < state_.next_segment, "R1: {} compacts to an id not issued", name);
+    ids_.push_back(work.copy);
+    auto segment = partition.sealed.find(work.segment);
+    found_.require(segment && work.copy > segment->id && segment->id != partition.sealed.last().id,
+                   "R38: {} compacts what it may not", name);
+    for (auto node : work.holders)
+      found_.require(std::ranges::count(work.holders, node) == 1 && state_.nodes.contains(node),
+                     "R29: {} is compacted on node {} twice, or where it is not", name, node.value);
   }
 
   void check_tail(const std::string& name, const Partition& partition, const Segment& before,
@@ -154,6 +171,12 @@ class Checker {
     found_.require(segment.id > SegmentId{} && segment.id < state_.next_segment,
                    "R1: {} has segment {} that was not issued", name, segment.id.value);
     ids_.push_back(segment.id);
+    if (segment.compacted != SegmentId{}) {
+      found_.require(segment.state == SegmentState::kSealed && segment.compacted > segment.id &&
+                         segment.compacted <= segment.copied,
+                     "R22: segment {} has copies of an id that they cannot have", segment.id.value);
+      ids_.push_back(segment.compacted);
+    }
     found_.require(segment.copied >= segment.id && segment.copied < state_.next_segment,
                    "R29: segment {} was copied at a time that never was", segment.id.value);
     found_.require(!segment.replicas.empty() && segment.replicas.size() <= kReplicasMax &&
@@ -227,8 +250,9 @@ void check_chain(Finding& found, const PartitionId& id, const Partition& before,
       return;
     }
     found.require(now->epoch == segment.epoch && now->base == segment.base &&
-                      now->end == segment.end && now->bytes == segment.bytes &&
-                      now->leader == segment.leader,
+                      now->end == segment.end && now->leader == segment.leader &&
+                      (now->compacted == segment.compacted ? now->bytes == segment.bytes
+                                                           : now->compacted > segment.compacted),
                   "R22: {} changed a sealed segment", name);
   });
   if (before.tail && after.tail && before.tail->id == after.tail->id) {
@@ -283,7 +307,8 @@ std::string broken_step(const State& before, const State& after) {
     }
     found.require(now->epoch >= was.epoch && now->log_start >= was.log_start &&
                       now->sealed_end >= was.sealed_end && now->version >= was.version &&
-                      now->losses_total >= was.losses_total,
+                      now->losses_total >= was.losses_total &&
+                      now->compacted_to >= was.compacted_to,
                   "R1, R32: {} went back", name_of(id));
     if (now->version != was.version) check_chain(found, id, was, *now);
   });

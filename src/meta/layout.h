@@ -157,6 +157,22 @@ struct Fields<TakeProducerIds> {
   static constexpr std::tuple members{&TakeProducerIds::expected_next, &TakeProducerIds::count};
 };
 template <>
+struct Fields<BeginCompaction> {
+  static constexpr std::tuple members{&BeginCompaction::partition, &BeginCompaction::expected,
+                                      &BeginCompaction::segment, &BeginCompaction::by};
+};
+template <>
+struct Fields<HoldCompacted> {
+  static constexpr std::tuple members{&HoldCompacted::partition, &HoldCompacted::expected,
+                                      &HoldCompacted::copy, &HoldCompacted::node,
+                                      &HoldCompacted::bytes};
+};
+template <>
+struct Fields<EndCompaction> {
+  static constexpr std::tuple members{&EndCompaction::partition, &EndCompaction::expected,
+                                      &EndCompaction::compacted_to};
+};
+template <>
 struct Fields<Outcome> {
   static constexpr std::tuple members{&Outcome::refusal, &Outcome::version, &Outcome::value};
 };
@@ -209,6 +225,11 @@ struct Fields<Segment> {
                                       &Segment::copied,
                                       &Segment::recovery_epoch,
                                       &Segment::recoverer};
+};
+template <>
+struct Fields<Compaction> {
+  static constexpr std::tuple members{&Compaction::segment, &Compaction::copy, &Compaction::by,
+                                      &Compaction::holders};
 };
 template <>
 struct Fields<User> {

@@ -30,6 +30,7 @@ class Draft {
       if (!is_made(copy)) note(copy);
   }
 
+  void plan_level();
   void plan_nodes();
   void plan_tails();
   void plan_wanted();
@@ -119,6 +120,19 @@ bool Draft::away(NodeId node, Nanos longer_than) const {
 bool Draft::draining(NodeId id) const {
   const auto* node = image_.nodes.find(id);
   return node && node->state == NodeState::kDraining;
+}
+
+// What all programs know may be used from now on: an older one does not come back then.
+void Draft::plan_level() {
+  auto level = kFeatureLevel;
+  bool any = false;
+  image_.nodes.each([&](NodeId, const Node& node) {
+    if (node.state == NodeState::kRemoved) return;
+    level = std::min(level, node.feature_level_max);
+    any = true;
+  });
+  if (any && level > image_.cluster.feature_level)
+    plan_.changes.push_back(RaiseLevel{image_.cluster.version, level});
 }
 
 void Draft::plan_nodes() {
@@ -462,6 +476,7 @@ std::vector<Command> commands(const Plan& plan, Time now, const PlanLimits& limi
 
 Plan Planner::plan(const State& image, const Observed& observed) {
   Draft draft(image, observed, limits_, spread_);
+  draft.plan_level();
   draft.plan_nodes();
   draft.plan_tails();
   draft.plan_wanted();

@@ -55,9 +55,16 @@ constexpr Kind kKindOf<Tombstone> = kTombstone;
 template <>
 constexpr Kind kKindOf<User> = kUser;
 
+// What is said of compaction stands where there is any.
 void append_partition(std::string& to, const PartitionId& id, const Partition& partition) {
+  bool compacts = partition.compacted_to > Offset{} || partition.compaction;
+  if (!compacts)
+    return append_record(to, kPartition, id, partition.version, partition.epoch,
+                         partition.log_start, partition.sealed_end, partition.tail,
+                         partition.losses, partition.losses_total);
   append_record(to, kPartition, id, partition.version, partition.epoch, partition.log_start,
-                partition.sealed_end, partition.tail, partition.losses, partition.losses_total);
+                partition.sealed_end, partition.tail, partition.losses, partition.losses_total,
+                partition.compacted_to, partition.compaction);
 }
 
 // From the partitions, as apply() keeps them up with each change.
@@ -224,10 +231,20 @@ bool SnapshotLoader::add(Map<Key, Value>& map, Bytes payload) {
 
 bool SnapshotLoader::add_partition(Bytes payload) {
   PartitionId id{};
-  if (!read_record(payload, id, open_.version, open_.epoch, open_.log_start, open_.sealed_end,
-                   open_.tail, open_.losses, open_.losses_total) ||
-      state_.partitions.contains(id))
-    return false;
+  FieldReader from(payload);
+  from.get(id);
+  from.get(open_.version);
+  from.get(open_.epoch);
+  from.get(open_.log_start);
+  from.get(open_.sealed_end);
+  from.get(open_.tail);
+  from.get(open_.losses);
+  from.get(open_.losses_total);
+  if (!from.whole()) {
+    from.get(open_.compacted_to);
+    from.get(open_.compaction);
+  }
+  if (!from.whole() || state_.partitions.contains(id)) return false;
   partition_ = id;
   return true;
 }

@@ -19,6 +19,25 @@ bool State::intact(const Segment& segment, NodeId id) const {
   return node && node->state != NodeState::kRemoved && segment.copied >= node->intact_from;
 }
 
+bool State::compacted_everywhere(const Partition& partition) const {
+  if (!partition.compaction) return false;
+  const auto& work = *partition.compaction;
+  auto segment = partition.sealed.find(work.segment);
+  if (!segment) return false;
+  // As of the moment when the new id was issued: who has lost its disk since has nothing of it.
+  auto made = *segment;
+  made.copied = work.copy;
+  bool any = false;
+  return std::ranges::all_of(segment->replicas,
+                             [&](NodeId node) {
+                               if (!intact(*segment, node)) return true;
+                               any = true;
+                               return intact(made, node) &&
+                                      std::ranges::find(work.holders, node) != work.holders.end();
+                             }) &&
+         any;
+}
+
 Changes State::changes_since(Version seen) const {
   Changes changes;
   if (seen < forgotten || seen > version) return {.whole = true};

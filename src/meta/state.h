@@ -26,7 +26,8 @@ namespace walrus::meta {
 
 // What this program knows. A command or a field that came later belongs to a higher level, and is
 // not used before all nodes know it.
-constexpr std::uint32_t kFeatureLevel = 1;
+//   2  compaction of segments
+constexpr std::uint32_t kFeatureLevel = 2;
 
 constexpr std::size_t kNodesMax = 1'000;  // also those that were removed
 constexpr std::size_t kTopicsMax = 100'000;
@@ -121,6 +122,17 @@ struct Loss {
   bool operator==(const Loss&) const = default;
 };
 
+// A sealed segment that is being made anew without what newer records of the same keys supersede:
+// one node writes the copies' new bytes, the other replicas fetch them from it. When all have them
+// they take the place of the old ones.
+struct Compaction {
+  SegmentId segment{};            // of the chain, not its last one
+  SegmentId copy{};               // the id of the new copies; never that of a segment
+  NodeId by{};                    // who writes the first one
+  std::vector<NodeId> holders{};  // who has all of it on the disk
+  bool operator==(const Compaction&) const = default;
+};
+
 struct Partition {
   Version version{};
   Epoch epoch{};                  // the highest that was issued; of `tail`, or of its recovery
@@ -130,6 +142,10 @@ struct Partition {
   std::optional<Segment> tail{};  // open or sealing, begins there; none: the next append opens it
   std::vector<Loss> losses{};     // the newest
   std::uint64_t losses_total = 0;
+  // From feature level 2 on. Below it each key has one record at most, but for what is not told by
+  // keys; rises from segment to segment as passes of compaction end.
+  Offset compacted_to{};
+  std::optional<Compaction> compaction{};
 };
 
 struct User {
@@ -185,6 +201,8 @@ struct State {
   // Whether the node's copy of a segment that it is a replica of is there, as far as metadata
   // knows. If not, it counts as limbo in recovery (R19) and as missing for repair (R29).
   bool intact(const Segment&, NodeId) const;
+  // Whether every intact replica of the segment that is compacted holds the new copy.
+  bool compacted_everywhere(const Partition&) const;
   Changes changes_since(Version) const;
 };
 

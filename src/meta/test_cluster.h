@@ -17,10 +17,12 @@ inline Uuid uuid_of(std::uint8_t number) {
 class TestCluster {
  public:
   // Nodes 1 to `nodes`, active, each in the rack of its number modulo `racks`; none: no racks.
-  explicit TestCluster(std::uint64_t nodes, std::uint64_t racks = 0) {
-    done(Found{uuid_of(0xcc), kFeatureLevel, "secret"});
+  explicit TestCluster(std::uint64_t nodes, std::uint64_t racks = 0,
+                       std::uint32_t level = kFeatureLevel) {
+    done(Found{uuid_of(0xcc), level, "secret"});
     for (std::uint64_t id = 1; id <= nodes; ++id) {
       auto life = life_of(id);
+      life.feature_level_max = level;
       if (racks > 0) life.rack = "rack" + std::to_string(id % racks);
       done(life);
       set_state(id, NodeState::kActive);

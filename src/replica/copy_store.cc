@@ -56,6 +56,11 @@ std::vector<SegmentId> CopyStore::segments() const {
   return ids;
 }
 
+bool CopyStore::failed(SegmentId segment) const {
+  auto found = copies_.find(segment);
+  return found != copies_.end() && found->second.failed;
+}
+
 log::StreamRef CopyStore::stream(SegmentId segment) const {
   auto found = copies_.find(segment);
   return found == copies_.end() ? nullptr : found->second.stream;

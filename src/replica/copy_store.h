@@ -42,6 +42,7 @@ class CopyStore {
   Result<void> open();
   std::vector<SegmentId> segments() const;
   bool has(SegmentId segment) const { return copies_.contains(segment); }
+  bool failed(SegmentId) const;  // something of it could not be written
   // As of what was encoded. kNotFound; kCorrupt, kVersion.
   Result<StoredCopy> load(SegmentId) const;
   Result<CopyState> state(SegmentId) const;

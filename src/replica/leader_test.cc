@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/crc32c.h"
 #include "replica/replica_fixture.h"
 
 namespace walrus::replica {
@@ -44,6 +45,23 @@ TEST_F(LeaderTest, acknowledges_on_a_quorum_that_need_not_hold_its_own_copy) {
   ASSERT_EQ(actions_.appended.size(), 1u);
   EXPECT_EQ(actions_.appended[0].offset, 0);
   EXPECT_EQ(leader_->watermark(), 1);
+}
+
+// R39: what ends a transaction is acknowledged like what is in it.
+TEST_F(LeaderTest, acknowledges_control_batches_on_a_quorum_in_their_order) {
+  append(1);
+  auto control = batch_bytes();
+  control[22] = static_cast<char>(control[22] | 32);
+  store_be(control.data() + 17, crc32c(Bytes(control).substr(record::kBatchHeadBytes)));
+  step(Leader::Append{.ticket = 2, .batch = control});
+  reply(1, 2);
+  EXPECT_TRUE(actions_.appended.empty());
+  reply(2, 1);
+  ASSERT_EQ(actions_.appended.size(), 1u);
+  EXPECT_EQ(actions_.appended[0].ticket, 1u);
+  reply(3, 2);
+  ASSERT_EQ(actions_.appended.size(), 1u);
+  EXPECT_EQ(actions_.appended[0].offset, 1);
 }
 
 TEST_F(LeaderTest, looks_at_the_lease_when_it_acknowledges) {

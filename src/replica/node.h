@@ -61,7 +61,10 @@ struct NodeLimits {
   // Of small ones more: as many as there are so many bytes in them, and no more than that.
   std::uint64_t copies_bytes = 4 << 20;
   std::size_t copies_small_max = 64;
-  Nanos retain_every = std::chrono::seconds(10);  // it is looked what has outlived its settings
+  Nanos retain_every = std::chrono::seconds(10);  // it is looked what goes, and what is compacted
+  std::int64_t compact_bytes_min = 64 << 10;      // never compacted, of a partition
+  std::int64_t compact_map_bytes_max = 64 << 20;  // memory of a pass, for keys
+  Nanos compaction_stalls = std::chrono::minutes(5);  // then another node takes over
   std::int64_t trimmed_bytes_max = 1 << 20;     // of an open segment, half of it; then it is ended
   Nanos hand_on_max = std::chrono::seconds(1);  // appends, after a roll to another node
   // Sealed copies are read for damage: so fast, 0: never; a round begins so long after the last.
@@ -136,7 +139,8 @@ struct NodeStats {
                 messages_received = 0;
   std::uint64_t copies_made = 0, copies_removed = 0, repaired_bytes = 0, remote_reads = 0;
   std::uint64_t appends_handed_on = 0;
-  std::uint64_t log_starts_moved = 0;                                // by retention
+  std::uint64_t log_starts_moved = 0;                     // by retention
+  std::uint64_t compactions = 0, segments_compacted = 0;  // passes, and what they made smaller
   std::size_t leaders = 0, copies = 0, recoveries = 0, waiting = 0;  // now
   std::size_t lagging = 0;  // segments written here of which a copy lags, or is lost
   std::size_t slow = 0;     // copies of them that are slow (Leader::slow)

@@ -438,7 +438,8 @@ std::optional<NodeState::Place> NodeState::find_place(const PartitionId& id,
   if (!segment) return std::nullopt;
   Place place{.segment = *std::move(segment), .tail = in_tail};
   place.end = in_tail ? watermark_of(id, *partition) : place.segment.end.value;
-  if (store_->end(place.segment.id) > offset) place.stream = store_->stream(place.segment.id);
+  auto copy = meta::copy_of(place.segment);
+  if (store_->end(copy) > offset) place.stream = store_->stream(copy);
   return place;
 }
 
@@ -458,10 +459,15 @@ io::Task<log::Fetched> NodeState::fetch(std::shared_ptr<NodeState> self, Partiti
   Attach what{from.value, place->end,
               static_cast<std::uint64_t>(std::clamp<std::int64_t>(
                   options.bytes_max, 1, self->options_.limits.fetch_bytes_max))};
-  Result<std::string> bytes = fail(Code::kNotFound, "not here");
-  if (place->stream) bytes = co_await read_here(self, *place, what);
-  if (!bytes) bytes = co_await read_there(self, *place, what);
+  auto bytes = co_await read_place(self, *place, what);
   if (self->stopped_) co_return fail(Code::kClosed, "stopped");
+  if (auto now = self->find_place(id, from.value);
+      !bytes && now && meta::copy_of(now->segment) != meta::copy_of(place->segment)) {
+    place = std::move(now);  // compaction has put another copy in its place meanwhile
+    what.end = place->end;
+    bytes = co_await read_place(self, *place, what);
+    if (self->stopped_) co_return fail(Code::kClosed, "stopped");
+  }
   if (auto now = self->bounds(id); !bytes && now && from < now->log_start)
     co_return out_of_range(from, *now);  // it went meanwhile
   WALRUS_CO_TRY(bytes);
@@ -472,13 +478,21 @@ io::Task<log::Fetched> NodeState::fetch(std::shared_ptr<NodeState> self, Partiti
   co_return fetched;
 }
 
+io::Task<std::string> NodeState::read_place(std::shared_ptr<NodeState> self, Place place,
+                                            Attach what) {
+  Result<std::string> bytes = fail(Code::kNotFound, "not here");
+  if (place.stream) bytes = co_await read_here(self, place, what);
+  if (!bytes && !self->stopped_) bytes = co_await read_there(self, place, what);
+  co_return bytes;
+}
+
 // The end of a partition is in memory; what is older may have to be waited for.
 io::Task<std::string> NodeState::read_here(std::shared_ptr<NodeState> self, Place place,
                                            Attach what) {
   auto read = reader_of(self->engine_, place.stream, what);
   auto bytes = place.tail ? read() : co_await self->files_->run<std::string>(read);
   if (bytes || self->stopped_ || bytes.error().code != Code::kCorrupt) co_return bytes;
-  auto segment = place.segment.id;
+  auto segment = meta::copy_of(place.segment);
   if (!place.tail) {
     self->suspect(segment);
   } else if (auto* cell = self->copy_cell(segment)) {
@@ -512,7 +526,7 @@ io::Task<std::string> NodeState::read_there(std::shared_ptr<NodeState> self, Pla
                                             Attach what) {
   ++self->stats_.remote_reads;
   std::string request;
-  append_uvarint(request, place.segment.id.value);
+  append_uvarint(request, meta::copy_of(place.segment).value);
   append_uvarint(request, static_cast<std::uint64_t>(what.from));
   append_uvarint(request, what.bytes_max);
   append_uvarint(request, static_cast<std::uint64_t>(what.end));
@@ -562,13 +576,14 @@ io::Task<std::string> NodeState::serve_read(std::shared_ptr<NodeState> self, net
 // In the segment, or its end.
 io::Task<std::int64_t> NodeState::find_in(std::shared_ptr<NodeState> self, meta::Segment segment,
                                           Time time) {
-  auto stream = self->store_->stream(segment.id);
-  if (stream && self->store_->end(segment.id) >= segment.end.value) {
+  auto copy = meta::copy_of(segment);
+  auto stream = self->store_->stream(copy);
+  if (stream && self->store_->end(copy) >= segment.end.value) {
     WALRUS_CO_ASSIGN(auto found, self->engine_.find_time(stream, time));
     co_return std::min(found.value, segment.end.value);
   }
   std::string request;
-  append_uvarint(request, segment.id.value);
+  append_uvarint(request, copy.value);
   append_uvarint(request, zigzag(time.time_since_epoch().count()));
   for (auto replica : segment.replicas) {
     if (replica == self->options_.self) continue;

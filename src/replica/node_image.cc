@@ -162,11 +162,15 @@ void NodeState::apply_first() {
 
 std::vector<SegmentId> NodeState::find_mine(const meta::Partition& partition) const {
   std::vector<SegmentId> mine;
+  const auto& work = partition.compaction;
   partition.sealed.each([&](const meta::Segment& segment) {
-    if (meta::is_replica(segment, options_.self)) mine.push_back(segment.id);
+    if (!meta::is_replica(segment, options_.self)) return;
+    mine.push_back(meta::copy_of(segment));
+    if (work && work->segment == segment.id) mine.push_back(work->copy);
   });
   if (partition.tail && meta::is_replica(*partition.tail, options_.self))
     mine.push_back(partition.tail->id);
+  std::ranges::sort(mine);
   return mine;
 }
 
@@ -186,11 +190,11 @@ void NodeState::learn_partition(const PartitionId& id) {
     if (!std::ranges::binary_search(part.mine, segment)) orphans_.insert(segment);
   for (auto segment : part.mine) orphans_.erase(segment);
   learn_tail(id, part, *partition);
-  for (auto segment : part.mine) {
-    bool fresh = !std::ranges::binary_search(old, segment) || segment == was_tail;
-    if (!fresh || segment == part.tail) continue;
-    learn_sealed(id, *partition->sealed.find(segment));
-  }
+  auto is_fresh = [&](SegmentId copy) {
+    return (!std::ranges::binary_search(old, copy) || copy == was_tail) && copy != part.tail;
+  };
+  if (std::ranges::any_of(part.mine, is_fresh)) learn_fresh(id, *partition, is_fresh);
+  learn_compaction(id, *partition);
   open_writer(id, *partition);
   if (!part.waiting.empty()) mark(id, part);
   wake_readers(id, part);
@@ -243,6 +247,9 @@ void NodeState::forget_partition(const PartitionId& id) {
   auto part = std::move(found->second);
   parts_.erase(found);
   hungry_.erase(id);
+  compactions_.erase(id);
+  compaction_since_.erase(id);
+  if (auto written = written_.extract(id)) orphans_.insert(written.mapped());
   tails_.erase(part.tail);
   if (part.writer != SegmentId{}) end_writer(part.writer);
   orphans_.insert(part.mine.begin(), part.mine.end());
@@ -608,30 +615,35 @@ Result<SealSurvey> parse_survey(Bytes bytes) {
 
 // ---- Sealed copies ----
 
-bool NodeState::is_whole(const meta::Segment& segment) const {
-  if (!store_->has(segment.id)) return false;
-  auto state = store_->state(segment.id);
-  return state && state->sealed_end == segment.end.value && state->knowledge == Knowledge::kWhole &&
-         store_->end(segment.id) == segment.end.value;
+bool NodeState::is_whole(SegmentId copy, Offset end) const {
+  if (!store_->has(copy)) return false;
+  auto state = store_->state(copy);
+  return state && state->sealed_end == end.value && state->knowledge == Knowledge::kWhole &&
+         store_->end(copy) == end.value;
 }
 
-void NodeState::learn_sealed(const PartitionId& id, const meta::Segment& segment) {
-  auto cell = copies_.find(segment.id);
+// What this node is to write itself it does not fetch.
+void NodeState::learn_sealed(const PartitionId& id, SegmentId copy, const Copied& of) {
+  if (of.pending && of.sources.front() == options_.self) return;
+  auto cell = copies_.find(copy);
   if (cell != copies_.end()) {
-    push(segment.id, cell->second, Follower::Sealed{segment.end.value, segment.replicas});
-  } else if (!is_whole(segment)) {
-    repairs_[segment.id].partition = id;
+    push(copy, cell->second, Follower::Sealed{of.segment.end.value, of.sources});
+  } else if (!is_whole(copy, of.segment.end)) {
+    repairs_[copy].partition = id;
   }
 }
 
 void NodeState::copy(const std::vector<meta::Copy>& work) {
   if (stopped_) return;
   for (const auto& one : work) {
-    if (one.to != options_.self) continue;
-    auto& repair = repairs_[one.segment];
+    const auto* partition = partition_of(one.partition);
+    auto segment = partition ? partition->sealed.find(one.segment) : std::nullopt;
+    if (one.to != options_.self || !segment) continue;
+    auto copy = meta::copy_of(*segment);
+    auto& repair = repairs_[copy];
     repair.partition = one.partition;
     repair.order = one;
-    orphans_.erase(one.segment);
+    orphans_.erase(copy);
   }
 }
 
@@ -645,19 +657,19 @@ std::vector<meta::Copy> NodeState::copying() const {
 // False: there is nothing to repair.
 bool NodeState::start_repair(SegmentId id, Repair& repair) {
   const auto* partition = partition_of(repair.partition);
-  auto segment = partition ? partition->sealed.find(id) : std::nullopt;
-  if (!segment) return false;
+  auto found = partition ? find_copied(*partition, id) : std::nullopt;
+  if (!found) return false;
   auto* cell = copy_cell(id);
   if (!cell) {
     auto durability = durability_of(*image_->topics.find(repair.partition.topic)).kind;
-    cell = &make_copy(id, {segment->base.value, durability}, std::nullopt);
+    cell = &make_copy(id, {found->segment.base.value, durability}, std::nullopt);
   }
-  auto sources = segment->replicas;
+  auto sources = found->sources;
   auto first = repair.order ? repair.order->from : repair.source;
   if (first != NodeId{}) sources.insert(sources.begin(), first);
-  push(id, *cell, Follower::Sealed{segment->end.value, std::move(sources)});
+  push(id, *cell, Follower::Sealed{found->segment.end.value, std::move(sources)});
   repair.started = true;
-  repair.bytes = segment->bytes;
+  repair.bytes = found->segment.bytes;
   repair.stalls_at = env_.mono() + kStall;
   return true;
 }
@@ -705,8 +717,9 @@ void NodeState::give_up_repair(SegmentId id) {
 void NodeState::finish_repair(SegmentId id) {
   auto& repair = repairs_.at(id);
   const auto* partition = partition_of(repair.partition);
-  auto segment = partition ? partition->sealed.find(id) : std::nullopt;
-  if (!segment) return give_up_repair(id);
+  auto found = partition ? find_copied(*partition, id) : std::nullopt;
+  if (!found) return give_up_repair(id);
+  const auto* segment = &found->segment;
   auto cell = copies_.find(id);
   if (cell == copies_.end() || !cell->second.core->complete() || !cell->second.core->idle()) return;
   bool mine = meta::is_replica(*segment, options_.self);
@@ -715,7 +728,7 @@ void NodeState::finish_repair(SegmentId id) {
   if (!repair.order || told) return end_repair(id);
   if (repair.proposed || env_.mono() < repair.again) return;
   repair.proposed = true;
-  meta::CopyMove move{.segment = id, .added = {options_.self}};
+  meta::CopyMove move{.segment = segment->id, .added = {options_.self}};
   auto replaces = repair.order->replaces;
   if (replaces != NodeId{} && replaces != options_.self) move.dropped.push_back(replaces);
   propose(meta::MoveCopies{repair.partition, partition->version, {std::move(move)}},

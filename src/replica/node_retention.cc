@@ -40,11 +40,9 @@ void NodeState::retain(Instant now) {
     const auto* partition = partition_of(id);
     if (!partition) continue;
     roll_trimmed(part, *partition);
-    bool oldest_here = !partition->sealed.empty() && !part.mine.empty() &&
-                       part.mine.front() == partition->sealed.blocks().front()->first;
-    if (!oldest_here) continue;
+    if (partition->sealed.empty() || part.mine.empty()) continue;
     auto kept = find_outlived(*partition, *image_->topics.find(id.topic), clock);
-    if (!kept) continue;
+    if (!kept || !meta::is_replica(partition->sealed.first(), options_.self)) continue;
     propose(meta::SetLogStart{id, partition->version, *kept}, [this](const meta::Outcome* outcome) {
       if (outcome && outcome->done()) ++stats_.log_starts_moved;
     });
@@ -70,8 +68,11 @@ std::optional<Offset> NodeState::find_outlived(const meta::Partition& partition,
 
 // Of what is whole here. Nothing is asked of others: they look for themselves.
 std::optional<Time> NodeState::newest_of(const meta::Segment& segment) const {
-  if (!is_whole(segment)) return std::nullopt;
-  auto info = engine_.info(store_->stream(segment.id));
+  auto copy = meta::copy_of(segment);
+  if (!is_whole(copy, segment.end)) return std::nullopt;
+  auto info = engine_.info(store_->stream(copy));
+  // Compaction may have left no record, which is as old as can be.
+  if (info && !info->newest && copy != segment.id) return Time{};
   return info ? info->newest : std::nullopt;
 }
 

@@ -27,18 +27,20 @@ struct Piece {
 // ---- What there is ----
 
 std::optional<NodeState::Sealed> NodeState::sealed_here(const PartitionId& id,
-                                                        SegmentId segment) const {
+                                                        SegmentId copy) const {
   const auto* partition = partition_of(id);
-  auto found = partition ? partition->sealed.find(segment) : std::nullopt;
-  if (!found || !meta::is_replica(*found, options_.self) || !is_whole(*found)) return std::nullopt;
-  return Sealed{id, *std::move(found)};
+  auto found = partition ? find_copied(*partition, copy) : std::nullopt;
+  if (!found || found->pending || !meta::is_replica(found->segment, options_.self) ||
+      !is_whole(copy, found->segment.end))
+    return std::nullopt;
+  return Sealed{id, copy, std::move(found->segment)};
 }
 
 // In the order of partitions and segments.
 std::optional<NodeState::Sealed> NodeState::next_sealed(const Sealed& after) const {
   for (auto at = parts_.lower_bound(after.partition); at != parts_.end(); ++at) {
     const auto& [id, part] = *at;
-    auto from = id == after.partition ? SegmentId{after.segment.id.value + 1} : SegmentId{};
+    auto from = id == after.partition ? SegmentId{after.copy.value + 1} : SegmentId{};
     for (auto next = std::ranges::lower_bound(part.mine, from); next != part.mine.end(); ++next) {
       if (*next == part.tail || damaged_.contains(*next)) continue;
       if (auto sealed = sealed_here(id, *next)) return sealed;
@@ -117,7 +119,7 @@ Instant NodeState::next_scrub(Instant round_at) const {
 boost::asio::awaitable<void> NodeState::scrub(std::shared_ptr<NodeState> self, Sealed sealed,
                                               bool in_no_hurry) {
   const auto& segment = sealed.segment;
-  auto stream = self->store_->stream(segment.id);
+  auto stream = self->store_->stream(sealed.copy);
   auto from = segment.base.value;
   while (stream && from < segment.end.value) {
     auto read = [&engine = self->engine_, stream, from]() -> Result<Piece> {
@@ -129,8 +131,8 @@ boost::asio::awaitable<void> NodeState::scrub(std::shared_ptr<NodeState> self, S
     if (self->stopped_) co_return;
     if (!piece && piece.error().code == Code::kCorrupt) {
       ++self->stats_.copies_damaged;
-      self->log(LogLevel::kError, "segment_copy_damaged", segment.id, piece.error().message);
-      self->damaged_[segment.id] = {.partition = sealed.partition, .from = from};
+      self->log(LogLevel::kError, "segment_copy_damaged", sealed.copy, piece.error().message);
+      self->damaged_[sealed.copy] = {.partition = sealed.partition, .from = from};
       co_return;
     }
     if (!piece || piece->next <= from) co_return;  // it goes, or is fetched anew

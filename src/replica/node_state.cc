@@ -71,6 +71,7 @@ Result<void> NodeState::start() {
   timer_ = loop_.make_gate();
   scrub_gate_ = loop_.make_gate();
   ended_ = loop_.make_gate();
+  compact_gate_ = loop_.make_gate();
   rpc_.handle_send(kSegmentParcel, [self](net::Request request) {
     if (auto node = self.lock(); node && !node->stopped_) node->receive(std::move(request));
   });
@@ -104,6 +105,7 @@ void NodeState::shut() {
   timer_->open();
   scrub_gate_->open();
   ended_->open();
+  compact_gate_->open();
   copies_.clear();
   writers_.clear();
   // Whoever waits is told once everything here is as it will stay.
@@ -218,6 +220,7 @@ void NodeState::take_copy(SegmentId segment, CopyCell& cell, Follower::Actions& 
   if (auto tail = tails_.find(segment); tail != tails_.end())
     wake_readers(tail->second, parts_[tail->second]);
   if (repairs_.contains(segment)) finish_repair(segment);
+  if (segment == writing_) compact_gate_->open();
 }
 
 void NodeState::step_writer(SegmentId segment) {
@@ -336,7 +339,11 @@ void NodeState::look_around(Instant now) {
   }
   for (const auto& [segment, work] : recoveries_) try_recover(work);
   work_on_repairs(now);
-  if (now >= retain_at_) retain(now);
+  tell_compacted(now);
+  if (now >= retain_at_) {
+    retain(now);
+    plan_compactions(now);
+  }
   if (!orphans_.empty() && !std::exchange(sweeping_, true)) loop_.spawn(sweep(shared_from_this()));
   if (now >= survey_at_) survey(now);
 }

@@ -136,6 +136,12 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
     bool mending = false, tried = false;
     Instant again{};
   };
+  struct Pass;     // of compaction
+  struct Copied {  // what the copies of some id are of
+    meta::Segment segment{};
+    std::vector<NodeId> sources{};
+    bool pending = false;  // compaction makes them
+  };
 
   // node_state.cc: turns, cores, messages
   void mark(Kind, SegmentId, Timed&);
@@ -186,11 +192,13 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   void learn_partition(const PartitionId&);
   void forget_partition(const PartitionId&);
   void learn_tail(const PartitionId&, Part&, const meta::Partition&);
-  void learn_sealed(const PartitionId&, const meta::Segment&);
+  void learn_fresh(const PartitionId&, const meta::Partition&,
+                   const std::function<bool(SegmentId)>& is_fresh);
+  void learn_sealed(const PartitionId&, SegmentId copy, const Copied&);
   void open_writer(const PartitionId&, const meta::Partition&);
   void end_writer(SegmentId);
   std::vector<SegmentId> find_mine(const meta::Partition&) const;
-  bool is_whole(const meta::Segment&) const;
+  bool is_whole(SegmentId copy, Offset end) const;
   void work_on_repairs(Instant now);
   bool start_repair(SegmentId, Repair&);
   void finish_repair(SegmentId);
@@ -217,6 +225,32 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   void refresh();
   static boost::asio::awaitable<void> run_refresh(std::shared_ptr<NodeState>);
 
+  // node_compaction.cc
+  void plan_compactions(Instant now);
+  std::optional<Nanos> compaction_due(const meta::Partition&) const;
+  bool holds(SegmentId copy, Offset end) const;
+  void tell_compacted(Instant now);
+  void learn_compaction(const PartitionId&, const meta::Partition&);
+  static std::optional<Copied> find_copied(const meta::Partition&, SegmentId copy);
+  static boost::asio::awaitable<void> run_compaction(std::shared_ptr<NodeState>, PartitionId);
+  static io::Task<void> compact(std::shared_ptr<NodeState>, PartitionId);
+  static io::Task<void> note_keys(std::shared_ptr<NodeState>, std::shared_ptr<Pass>,
+                                  std::int64_t from, std::int64_t end);
+  static io::Task<log::Fetched> read_on(std::shared_ptr<NodeState>, PartitionId, std::int64_t at,
+                                        std::int64_t end);
+  static io::Task<void> compact_segment(std::shared_ptr<NodeState>, std::shared_ptr<Pass>,
+                                        meta::Segment);
+  static io::Task<bool> look_through(std::shared_ptr<NodeState>, std::shared_ptr<Pass>,
+                                     meta::Segment);
+  static io::Task<void> write_copy(std::shared_ptr<NodeState>, std::shared_ptr<Pass>, meta::Segment,
+                                   SegmentId copy);
+  static io::Task<void> write_piece(std::shared_ptr<NodeState>, SegmentId copy,
+                                    std::string batches);
+  static io::Task<void> await_holders(std::shared_ptr<NodeState>, PartitionId, SegmentId segment,
+                                      SegmentId copy);
+  static io::Task<meta::Outcome> change_partition(
+      std::shared_ptr<NodeState>, PartitionId, std::function<meta::Change(const meta::Partition&)>);
+
   // node_retention.cc: what has outlived its settings
   void retain(Instant now);
   std::optional<Offset> find_outlived(const meta::Partition&, const meta::Topic&, Time) const;
@@ -226,6 +260,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   // node_scrub.cc: damage that nobody reads
   struct Sealed {  // of which this node has a copy
     PartitionId partition{};
+    SegmentId copy{};
     meta::Segment segment{};
   };
   void suspect(SegmentId);
@@ -270,6 +305,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   };
   std::optional<Place> find_place(const PartitionId&, std::int64_t offset) const;
   log::Fetched empty_fetch(const PartitionId&, std::int64_t at) const;
+  static io::Task<std::string> read_place(std::shared_ptr<NodeState>, Place, Attach);
   static io::Task<std::string> read_here(std::shared_ptr<NodeState>, Place, Attach);
   static io::Task<std::string> read_there(std::shared_ptr<NodeState>, Place, Attach);
   static io::Task<std::int64_t> find_in(std::shared_ptr<NodeState>, meta::Segment, Time);
@@ -287,6 +323,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   const NodeOptions options_;
   raft::Mailbox mailbox_;
   std::unique_ptr<io::Gate> timer_{}, ended_{};  // ended_: stop() waits for the writers
+  std::unique_ptr<io::Gate> compact_gate_{};     // the pass of compaction waits
   std::unique_ptr<net::FileWorker> files_{};
   std::unique_ptr<CopyStore> store_{};
   Lease lease_;
@@ -310,6 +347,12 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   std::set<SegmentId> suspects_{};  // sealed, and a read has met damage
   std::unique_ptr<io::Gate> scrub_gate_{};
   std::set<NodeId> full_{};  // their disks
+  std::map<PartitionId, Instant> compactions_{};  // this node is to hold the new copy; asked again
+  // Something is to be compacted, or does not come further: which copy, since when.
+  std::map<PartitionId, std::pair<SegmentId, Instant>> compaction_since_{};
+  std::map<PartitionId, SegmentId> written_{};  // the newest copy that a pass of this node wrote
+  std::optional<PartitionId> compacting_{};     // a pass of this node's runs
+  SegmentId writing_{};                         // and writes this copy
   std::set<SegmentId> orphans_{};
   std::set<SegmentId> ahead_{};  // copies begun before an image told of their segments
   std::map<SegmentId, meta::Recover> recoveries_{};

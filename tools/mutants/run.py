@@ -2,8 +2,8 @@
 """Mutants: changes of one line, each a bug that breaks a promise. The simulator's seeds alone have
 to notice every one of them; unit tests are not built.
 
-usage: run.py log|groups|raft|node|service|meta|cluster [--only NAME[,NAME...]] [--seeds N]
-       [--first S] [--tries N] [--jobs N] [--list | --applies]
+usage: run.py log|groups|raft|node|service|meta|cluster|replica|owners [--only NAME[,NAME...]]
+       [--seeds N] [--first S] [--tries N] [--jobs N] [--list | --applies]
 
 Copies the tree to build/mutants, applies one mutant of tools/mutants/<world>.json at a time, builds
 walrus_sim and runs seeds until one fails that the unchanged tree passes: a seed that fails without
@@ -36,11 +36,13 @@ TREE = WORK / "tree"
 BUILD = TREE / "build" / "release"
 BINARY, UNCHANGED = BUILD / "bin" / "walrus_sim", WORK / "walrus_sim.unchanged"
 COPIED = ["CMakeLists.txt", "cmake", "include", "src", "sim"]
-CHUNK = {"log": 20, "groups": 20, "raft": 100, "node": 25, "service": 10, "meta": 50, "cluster": 20}
+CHUNK = {"log": 20, "groups": 20, "raft": 100, "node": 25, "service": 10, "meta": 50, "cluster": 20,
+         "replica": 10, "owners": 5}
 SEEDS = {"log": 2000, "groups": 2000, "raft": 20000, "node": 2000, "service": 500, "meta": 5000,
-         "cluster": 2000}
+         "cluster": 2000, "replica": 600, "owners": 300}
 # Several where a seed is cheap.
-TRIES = {"log": 1, "groups": 1, "raft": 3, "node": 1, "service": 1, "meta": 3, "cluster": 1}
+TRIES = {"log": 1, "groups": 1, "raft": 3, "node": 1, "service": 1, "meta": 3, "cluster": 1,
+         "replica": 1, "owners": 1}
 HANG_SECONDS = 90  # a mutant may also be noticed by a hang
 
 

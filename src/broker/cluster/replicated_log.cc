@@ -210,7 +210,7 @@ Result<LogInfo> ReplicatedLog::info() const {
     here.info.newest = std::max(here.info.newest, copy->newest);
     here.info.bytes_here = here.info.bytes_here.value_or(0) + copy->bytes;
   };
-  partition->sealed.each([&](const meta::Segment& segment) { see(segment.id); });
+  partition->sealed.each([&](const meta::Segment& segment) { see(meta::copy_of(segment)); });
   if (partition->tail) see(partition->tail->id);
   return here.info;
 }

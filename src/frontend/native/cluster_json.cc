@@ -29,15 +29,17 @@ Json numbers_of(const std::vector<NodeId>& nodes) {
 }
 
 Json segment_json(const meta::Segment& segment, Offset end, const char* state) {
-  return {{"segment", segment.id.value},
-          {"epoch", segment.epoch.value},
-          {"base_offset", segment.base.value},
-          {"end_offset", end.value},
-          {"records", end.value - segment.base.value},
-          {"bytes", segment.bytes},
-          {"state", state},
-          {"leader", segment.leader.value},
-          {"replicas", numbers_of(segment.replicas)}};
+  Json json{{"segment", segment.id.value},
+            {"epoch", segment.epoch.value},
+            {"base_offset", segment.base.value},
+            {"end_offset", end.value},
+            {"records", end.value - segment.base.value},
+            {"bytes", segment.bytes},
+            {"state", state},
+            {"leader", segment.leader.value},
+            {"replicas", numbers_of(segment.replicas)}};
+  if (segment.compacted != SegmentId{}) json["copy"] = segment.compacted.value;
+  return json;
 }
 
 // Why a replica of it does not help to seal it.
@@ -331,6 +333,7 @@ std::string cluster_segments_json(const meta::State& state, const meta::Topic& t
                           {"leader", open ? Json(tail->leader.value) : Json()},
                           {"epoch", partition->epoch.value},
                           {"log_start", partition->log_start.value},
+                          {"compacted_to", partition->compacted_to.value},
                           {"losses", partition->losses_total},
                           {"lost", losses_json(*partition)},
                           {"segments", segments}});
