@@ -88,6 +88,21 @@ class NodeTest : public ::testing::Test {
     }
   }
 
+  // By one of its nodes, without the controller.
+  void claim(PartitionId id, std::size_t by) {
+    auto version = nodes_->state().partitions.find(id)->version;
+    ASSERT_TRUE(nodes_->change(meta::BeginSeal{id, version, NodeId{by + 1}}).done());
+    nodes_->world().run_for(20ms);  // the nodes learn of it
+  }
+  // What was claimed; and who leads then.
+  void recover(PartitionId id, std::size_t by, std::size_t next) {
+    const auto& tail = *nodes_->state().partitions.find(id)->tail;
+    meta::Placement place{.leader = NodeId{next + 1}, .replicas = {NodeId{next + 1}}};
+    for (std::size_t other = 0; other < 3; ++other)
+      if (other != next && up(other)) place.replicas.push_back(NodeId{other + 1});
+    nodes_->node(by).recover({{id, tail.id, tail.recovery_epoch, std::move(place)}});
+  }
+
   bool has_all_sealed(std::size_t place, PartitionId id) {
     bool all = true;
     nodes_->state().partitions.find(id)->sealed.each([&](const meta::Segment& segment) {
@@ -246,9 +261,7 @@ TEST_F(NodeTest, what_is_behind_an_append_that_was_sent_away_is_sent_away_too) {
   auto at = (leads + 1) % 3;
   nodes_->paused_controller = true;
   nodes_->crash(leads, io::CrashKind::kKill);
-  auto& partition = *nodes_->state().partitions.find(id);
-  ASSERT_TRUE(nodes_->change(meta::BeginSeal{id, partition.version, NodeId{at + 1}}).done());
-  nodes_->world().run_for(50ms);
+  claim(id, at);
   auto sent = std::make_shared<Sent>();
   auto give = [&](std::int64_t producer, std::int32_t sequence, io::Nanos wait) {
     auto place = sent->answers.size();
@@ -264,13 +277,12 @@ TEST_F(NodeTest, what_is_behind_an_append_that_was_sent_away_is_sent_away_too) {
   EXPECT_TRUE(until([&] { return sent->answers[0] && sent->answers[1]; }));
   EXPECT_TRUE(is_passing(*sent->answers[0]) && is_passing(*sent->answers[1]));
   EXPECT_FALSE(sent->answers[2] || sent->answers[3]);
-  nodes_->paused_controller = false;
+  recover(id, at, at);
   EXPECT_TRUE(until([&] { return sent->all(); }));
+  EXPECT_TRUE(nodes_->node(at).leader_of(id).here);
   EXPECT_EQ(sent->answers[2], Refusal::kNotLeader);
   EXPECT_EQ(sent->answers[3], Refusal::kNotLeader);
   // All of them again, in their order.
-  EXPECT_TRUE(until([&] { return nodes_->node(leader(id)).leader_of(id).here; }));
-  at = leader(id);
   sent->answers.clear();
   for (auto sequence : {1, 2, 3}) give(known, sequence, 5s);
   for (auto sequence : {0, 1, 2}) give(fresh, sequence, 5s);
@@ -289,6 +301,7 @@ TEST_F(NodeTest, what_is_behind_an_append_of_unknown_outcome_is_not_out_of_order
   auto at = leader(id);
   ASSERT_TRUE(append_at(at, id, batch_of("in", 77, 0), {.in_sequence = true}).done());
   // Nothing that it sends gets to the copies of others, until it is deposed.
+  nodes_->paused_controller = true;
   nodes_->world().network().isolate(static_cast<int>(at));
   auto sent = std::make_shared<Sent>();
   auto give = [&](std::int32_t sequence) {
@@ -300,18 +313,16 @@ TEST_F(NodeTest, what_is_behind_an_append_of_unknown_outcome_is_not_out_of_order
   };
   give(1);
   nodes_->world().run_for(100ms);
-  auto& partition = *nodes_->state().partitions.find(id);
-  ASSERT_TRUE(
-      nodes_->change(meta::BeginSeal{id, partition.version, NodeId{(at + 1) % 3 + 1}}).done());
+  claim(id, (at + 1) % 3);
+  recover(id, (at + 1) % 3, at);
   EXPECT_TRUE(until([&] { return sent->answers[0].has_value(); }));
   EXPECT_EQ(sent->answers[0], Refusal::kUnknown);
   give(2);
   nodes_->world().network().heal_all();
   EXPECT_TRUE(until([&] { return sent->all(); }, 30s));
   EXPECT_EQ(sent->answers[1], Refusal::kNotLeader);
+  EXPECT_TRUE(nodes_->node(at).leader_of(id).here);
   sent->answers.clear();
-  EXPECT_TRUE(until([&] { return nodes_->node(leader(id)).leader_of(id).here; }));
-  at = leader(id);
   for (auto sequence : {1, 2, 3}) give(sequence);
   EXPECT_TRUE(until([&] { return sent->all(); }));
   for (const auto& answer : sent->answers) EXPECT_EQ(answer, Refusal::kNone);
