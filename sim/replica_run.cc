@@ -43,7 +43,12 @@ ReplicaRun::ReplicaRun(std::uint64_t seed, std::int64_t operations)
   create_topics();
 }
 
-ReplicaRun::~ReplicaRun() = default;
+// What nodes still answer as they go is late.
+ReplicaRun::~ReplicaRun() {
+  narrating_ = false;
+  for (auto& producer : producers_) producer.attempt = ++attempts_;
+  nodes_.reset();
+}
 
 // A segment that was claimed was ended by somebody else; one that was not, by its writer.
 void ReplicaRun::count(const PartitionId& id, const meta::Partition& partition) {

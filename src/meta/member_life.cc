@@ -12,8 +12,8 @@ constexpr Nanos kJoinAttempt = std::chrono::seconds(3);
 constexpr Nanos kJoinAgainMin = std::chrono::milliseconds(20),
                 kJoinAgainMax = std::chrono::milliseconds(500);
 constexpr std::size_t kBeatsMax = 8;  // under way at once
-constexpr Nanos kWatch = std::chrono::hours(1), kProbe = std::chrono::milliseconds(500),
-                kWatchAgain = std::chrono::milliseconds(200);
+constexpr Nanos kLeaderWatch = std::chrono::hours(1), kLeaderProbe = std::chrono::milliseconds(500),
+                kLeaderWatchAgain = std::chrono::milliseconds(200);
 constexpr std::size_t kSecretBytes = 32;
 constexpr Nanos kConditionEvery = std::chrono::seconds(1);
 
@@ -192,14 +192,14 @@ boost::asio::awaitable<void> Member::watch_leader(Self self, NodeId leader) {
   };
   while (!over()) {
     (void)co_await self->parts_.rpc.call(leader, kWatchMethod, encode(Message(Done{})),
-                                         {.timeout = kWatch});
+                                         {.timeout = kLeaderWatch});
     if (over()) break;
     const auto here = co_await self->parts_.rpc.call(
         leader, kProbeMethod, encode(Message(Done{})),
-        {.timeout = kProbe, .priority = net::Priority::kControl, .only_if_there = true});
+        {.timeout = kLeaderProbe, .priority = net::Priority::kControl, .only_if_there = true});
     if (over()) break;
     if (!here && here.error().code == Code::kIo) self->node_->leader_is_gone(leader);
-    co_await self->parts_.loop.sleep(kWatchAgain);
+    co_await self->parts_.loop.sleep(kLeaderWatchAgain);
   }
   self->watches_.erase(leader);
 }

@@ -96,6 +96,21 @@ class NodeTest : public ::testing::Test {
     return all;
   }
 
+  // By one of its nodes, without the controller.
+  void claim(PartitionId id, std::size_t by) {
+    auto version = nodes_->state().partitions.find(id)->version;
+    ASSERT_TRUE(nodes_->change(meta::BeginSeal{id, version, NodeId{by + 1}}).done());
+    nodes_->world().run_for(20ms);  // the nodes learn of it
+  }
+  // What was claimed; and who leads then.
+  void recover(PartitionId id, std::size_t by, std::size_t next) {
+    const auto& tail = *nodes_->state().partitions.find(id)->tail;
+    meta::Placement place{.leader = NodeId{next + 1}, .replicas = {NodeId{next + 1}}};
+    for (std::size_t other = 0; other < 3; ++other)
+      if (other != next && up(other)) place.replicas.push_back(NodeId{other + 1});
+    nodes_->node(by).recover({{id, tail.id, tail.recovery_epoch, std::move(place)}});
+  }
+
   std::unique_ptr<SimulatedNodes> nodes_;
 };
 

@@ -112,8 +112,10 @@ void NodeState::apply(ImageRef image) {
     for (const auto& id : changes.partitions) learn_partition(id);
     for (const auto& topic : changes.deleted)
       for (auto at = parts_.lower_bound({topic, 0});
-           at != parts_.end() && at->first.topic == topic;)
-        forget_partition((at++)->first);
+           at != parts_.end() && at->first.topic == topic;) {
+        const PartitionId id = (at++)->first;  // goes with what is forgotten
+        forget_partition(id);
+      }
     judge_ahead();
     return post_turn();
   }

@@ -153,9 +153,7 @@ TEST_F(NodeTest, what_is_behind_an_append_that_was_sent_away_is_sent_away_too) {
   auto at = (leads + 1) % 3;
   nodes_->paused_controller = true;
   nodes_->crash(leads, io::CrashKind::kKill);
-  auto& partition = *nodes_->state().partitions.find(id);
-  ASSERT_TRUE(nodes_->change(meta::BeginSeal{id, partition.version, NodeId{at + 1}}).done());
-  nodes_->world().run_for(50ms);
+  claim(id, at);
   auto sent = std::make_shared<Sent>();
   auto give = [&](std::int64_t producer, std::int32_t sequence, io::Nanos wait) {
     auto place = sent->answers.size();
@@ -171,13 +169,12 @@ TEST_F(NodeTest, what_is_behind_an_append_that_was_sent_away_is_sent_away_too) {
   EXPECT_TRUE(until([&] { return sent->answers[0] && sent->answers[1]; }));
   EXPECT_TRUE(is_passing(*sent->answers[0]) && is_passing(*sent->answers[1]));
   EXPECT_FALSE(sent->answers[2] || sent->answers[3]);
-  nodes_->paused_controller = false;
+  recover(id, at, at);
   EXPECT_TRUE(until([&] { return sent->all(); }));
+  EXPECT_TRUE(nodes_->node(at).leader_of(id).here);
   EXPECT_EQ(sent->answers[2], Refusal::kNotLeader);
   EXPECT_EQ(sent->answers[3], Refusal::kNotLeader);
   // All of them again, in their order.
-  EXPECT_TRUE(until([&] { return nodes_->node(leader(id)).leader_of(id).here; }));
-  at = leader(id);
   sent->answers.clear();
   for (auto sequence : {1, 2, 3}) give(known, sequence, 5s);
   for (auto sequence : {0, 1, 2}) give(fresh, sequence, 5s);
@@ -196,6 +193,7 @@ TEST_F(NodeTest, what_is_behind_an_append_of_unknown_outcome_is_not_out_of_order
   auto at = leader(id);
   ASSERT_TRUE(append_at(at, id, batch_of("in", 77, 0), {.in_sequence = true}).done());
   // Nothing that it sends gets to the copies of others, until it is deposed.
+  nodes_->paused_controller = true;
   nodes_->world().network().isolate(static_cast<int>(at));
   auto sent = std::make_shared<Sent>();
   auto give = [&](std::int32_t sequence) {
@@ -207,18 +205,16 @@ TEST_F(NodeTest, what_is_behind_an_append_of_unknown_outcome_is_not_out_of_order
   };
   give(1);
   nodes_->world().run_for(100ms);
-  auto& partition = *nodes_->state().partitions.find(id);
-  ASSERT_TRUE(
-      nodes_->change(meta::BeginSeal{id, partition.version, NodeId{(at + 1) % 3 + 1}}).done());
+  claim(id, (at + 1) % 3);
+  recover(id, (at + 1) % 3, at);
   EXPECT_TRUE(until([&] { return sent->answers[0].has_value(); }));
   EXPECT_EQ(sent->answers[0], Refusal::kUnknown);
   give(2);
   nodes_->world().network().heal_all();
   EXPECT_TRUE(until([&] { return sent->all(); }, 30s));
   EXPECT_EQ(sent->answers[1], Refusal::kNotLeader);
+  EXPECT_TRUE(nodes_->node(at).leader_of(id).here);
   sent->answers.clear();
-  EXPECT_TRUE(until([&] { return nodes_->node(leader(id)).leader_of(id).here; }));
-  at = leader(id);
   for (auto sequence : {1, 2, 3}) give(sequence);
   EXPECT_TRUE(until([&] { return sent->all(); }));
   for (const auto& answer : sent->answers) EXPECT_EQ(answer, Refusal::kNone);

@@ -82,14 +82,15 @@ bool comes_again(ErrorCode code) {
 }
 
 // One partition of a request, and its answer.
-struct Part {
+struct ProducedPart {
   const ProduceRequest::Partition& asked;
   ProduceResponse::Partition& to;
   Produced& produced;
 };
 
 // None: it is refused, whatever the log is.
-broker::TopicRef check_part(Call call, const ProduceRequest& request, Bytes name, Part part) {
+broker::TopicRef check_part(Call call, const ProduceRequest& request, Bytes name,
+                            ProducedPart part) {
   auto refused = [&part](ErrorCode code, Bytes why) {
     refuse(part.to, part.produced, code, why);
     return broker::TopicRef();
