@@ -39,7 +39,7 @@ class Disks(ClusterTest):
         three.kill9()
         for number in range(25):
             one.ok("put", "orders", f"{number}")
-        self.assertIn([1, 2], self.replicas("orders", one))
+        wait_until(lambda: [1, 2] in self.replicas("orders", one), "a segment on two nodes")
 
         def named():
             lacking = self.health(one)["under_replicated_segments"]
