@@ -91,7 +91,6 @@ void ClusterDisk::write(Waiting what) {
 
 void ClusterDisk::synced() {
   apply(durable, waiting.front());
-  newest = std::move(waiting.front());
   waiting.pop_front();
 }
 
@@ -119,13 +118,5 @@ void ClusterDisk::power_cut(io::SimRandom& random, bool all_lost) {
 }
 
 void ClusterDisk::wipe() { *this = {}; }
-
-void ClusterDisk::rot_end() {
-  auto& batches = durable.at(newest->segment).batches;
-  batches.erase(batches.lower_bound(newest->write.batches.front().base), batches.end());
-  newest.reset();
-  cached = durable;
-  torn = true;
-}
 
 }  // namespace walrus::sim

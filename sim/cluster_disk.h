@@ -42,7 +42,6 @@ struct ClusterDisk {
   bool rebooted = false;     // by a power cut, since the last start
   std::map<SegmentId, StoredCopy> durable{}, cached{};
   std::deque<Waiting> waiting{};
-  std::optional<Waiting> newest{};  // that was synced: the end of the journal
 
   void write(Waiting);  // into the page cache
   void synced();        // the oldest that waits
@@ -51,9 +50,6 @@ struct ClusterDisk {
   // Of what waited, some prefix stays.
   void power_cut(io::SimRandom&, bool all_lost);
   void wipe();
-  // The end of the journal turns bad before a later group could tell that it was synced: what lies
-  // there is taken for torn (R36). Of a disk whose process is gone.
-  void rot_end();
 
  private:
   static bool apply(std::map<SegmentId, StoredCopy>&, const Waiting&, std::size_t parts = SIZE_MAX);

@@ -94,7 +94,6 @@ const char* cluster_family_name(ClusterFamily family) {
                                            "power_cut_of_all",
                                            "lost_writes",
                                            "torn_journal",
-                                           "rotten_end",
                                            "slow_disk",
                                            "stuck_disk",
                                            "failed_sync",

@@ -26,7 +26,6 @@ enum class ClusterFamily : std::uint8_t {
   kPowerCutOfAll,
   kLostWrites,
   kTornJournal,
-  kRottenEnd,
   kSlowDisk,
   kStuckDisk,
   kFailedSync,

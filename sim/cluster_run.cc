@@ -183,26 +183,7 @@ void ClusterRun::crash(std::size_t nemesis) {
   if (!node->up) return;
   if (nemesis == kKillOne) kill(*node);
   else power_cut(*node, random_.chance(0.5));
-  if (random_.chance(0.4)) rot_end(*node);
   restart_later(*node, seconds(3));
-}
-
-// Records only, and such as another copy has: a promise that is lost in this way cannot be known
-// of. Beside a disk that an operator gives up it would be one loss too many.
-void ClusterRun::rot_end(Node& node) {
-  auto& disk = node.disk;
-  if (disk.torn || !disk.newest || plan_.reckless) return;
-  const auto& write = disk.newest->write;
-  auto stored = disk.durable.find(disk.newest->segment);
-  bool records = !write.state && !write.cut && !write.producers && !write.batches.empty() &&
-                 disk.newest->durability == Durability::kFsync && stored != disk.durable.end();
-  if (!records || stored->second.damaged() ||
-      !has_other_copy(node, stored->first, stored->second.written_end()))
-    return;
-  hit(ClusterFamily::kRottenEnd);
-  note(fmt::format("node {}: the end of its journal is bad, segment {} ends at {}", node.place + 1,
-                   stored->first.value, write.batches.front().base));
-  disk.rot_end();
 }
 
 void ClusterRun::disturb(std::size_t nemesis) {

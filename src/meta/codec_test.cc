@@ -192,13 +192,14 @@ TEST(MetaSnapshot, is_the_golden_bytes) {
 
 TEST(MetaSnapshot, of_a_compaction_is_the_golden_bytes) {
   auto golden = golden_lines("meta/snapshot_2");
-  auto bytes = bytes_of(compacting_state());
+  auto state = compacting_state();
+  auto bytes = bytes_of(state);
   ASSERT_EQ(golden.size(), 1u) << hex(bytes);
   EXPECT_EQ(hex(bytes), hex(golden[0]));
   auto restored = restore(bytes);
   ASSERT_TRUE(restored.has_value()) << restored.error().message;
   PartitionId id{uuid_of(1), 0};
-  const auto &was = *compacting_state().partitions.find(id), &is = *restored->partitions.find(id);
+  const auto &was = *state.partitions.find(id), &is = *restored->partitions.find(id);
   EXPECT_EQ(is.compaction, was.compaction);
   EXPECT_EQ(is.compacted_to, was.compacted_to);
   EXPECT_EQ(is.sealed.first().compacted, was.sealed.first().compacted);

@@ -22,6 +22,7 @@ inline std::vector<Message> all_messages() {
                      .directory = directory,
                      .incarnation = 1ull << 40,
                      .claimed = {7, 9},
+                     .feature_level_max = 1,
                      .listeners = {{"peer", "10.0.0.4:9093"}},
                      .rack = "r"}},
       Enrolled{{Refusal::kEpoch, {17}, 1ull << 41}},
