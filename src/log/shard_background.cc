@@ -11,7 +11,7 @@ namespace walrus::log {
 namespace {
 
 constexpr io::Nanos kRetry = std::chrono::milliseconds(500);
-constexpr std::int64_t kPieceBytes = 8 << 20;  // written, then paced
+constexpr std::int64_t kCopyPieceBytes = 8 << 20;  // written, then paced
 constexpr std::size_t kPieceStreams = 16'384;
 constexpr std::int64_t kUnsyncedBytes = 64 << 20;  // of segment files, before they are synced
 constexpr std::int64_t kClockRate = 10;            // trusted time gains on the wall clock's jumps
@@ -330,7 +330,7 @@ Result<void> Shard::copy_batches(std::span<const PendingChunk::Entry> entries, s
   return {};
 }
 
-bool Shard::Piece::full() const { return bytes >= kPieceBytes || incoming.size() >= kPieceStreams; }
+bool Shard::Piece::full() const { return bytes >= kCopyPieceBytes || incoming.size() >= kPieceStreams; }
 
 Shard::Piece Shard::take_piece(Checkpoint& checkpoint) {
   Piece piece;
@@ -348,7 +348,7 @@ void Shard::take_stream(Checkpoint::Captured& captured, Checkpoint& checkpoint, 
   bool stored = snapshot.chain && !snapshot.chain->empty();
   auto segment_base = stored ? snapshot.chain->back().segment_base : std::int64_t{-1};
   auto epoch = stored ? snapshot.chain->back().epoch : std::int32_t{0};
-  while (!captured.finished() && piece.bytes < kPieceBytes) {
+  while (!captured.finished() && piece.bytes < kCopyPieceBytes) {
     auto& [chunk, count] = captured.chunks[captured.chunk];
     bool changes = segment_base != chunk->segment_base || epoch != chunk->epoch;
     if (one.runs.empty() || changes) {
@@ -357,7 +357,7 @@ void Shard::take_stream(Checkpoint::Captured& captured, Checkpoint& checkpoint, 
       segment_base = chunk->segment_base;
       epoch = chunk->epoch;
     }
-    while (captured.entry < count && piece.bytes < kPieceBytes) {
+    while (captured.entry < count && piece.bytes < kCopyPieceBytes) {
       const auto& entry = chunk->entries[captured.entry++];
       piece.runs.back().entries.push_back(entry);
       piece.bytes += entry.bytes;
