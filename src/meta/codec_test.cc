@@ -49,6 +49,8 @@ std::vector<Command> all_commands() {
       MoveCopies{partition, {19}, {{SegmentId{1000}, {NodeId{4}}, {NodeId{1}}}}},
       SetUser{"u", {20}, {{wire::sasl::ScramMechanism::kSha512, credential()}}},
       TakeProducerIds{1000, 500},
+      RecoverMetadata{uuid_of(0xaa), uuid_of(0xab), NodeId{3}, 7, 1ull << 33},
+      HandOver{NodeId{3}, {21}, NodeId{4}, {22}},
   };
   std::vector<Command> all;
   for (auto& change : changes)
@@ -164,6 +166,17 @@ TEST(MetaSnapshot, is_the_golden_bytes) {
   ASSERT_EQ(golden.size(), 1u) << hex(bytes_of(full_state()));
   EXPECT_EQ(hex(bytes_of(full_state())), hex(golden[0]));
   EXPECT_TRUE(restore(golden[0]).has_value());
+}
+
+TEST(MetaSnapshot, with_recoveries_is_the_golden_bytes) {
+  TestCluster cluster(1);
+  cluster.done(RecoverMetadata{uuid_of(0xcc), uuid_of(0xcd), NodeId{1}, 7, 100});
+  cluster.done(RecoverMetadata{uuid_of(0xcd), uuid_of(0xce), NodeId{1}, 9, 300});
+  const auto bytes = bytes_of(cluster.state);
+  EXPECT_EQ(hex(bytes), hex(golden_bytes("meta/snapshot_recovered")));
+  const auto restored = restore(bytes);
+  ASSERT_TRUE(restored) << restored.error().message;
+  EXPECT_EQ(restored->recoveries, cluster.state.recoveries);
 }
 
 TEST(MetaSnapshot, restores_to_the_same_in_pieces_of_any_size) {

@@ -157,6 +157,17 @@ struct Fields<TakeProducerIds> {
   static constexpr std::tuple members{&TakeProducerIds::expected_next, &TakeProducerIds::count};
 };
 template <>
+struct Fields<RecoverMetadata> {
+  static constexpr std::tuple members{&RecoverMetadata::from, &RecoverMetadata::cluster,
+                                      &RecoverMetadata::by, &RecoverMetadata::term,
+                                      &RecoverMetadata::index};
+};
+template <>
+struct Fields<HandOver> {
+  static constexpr std::tuple members{&HandOver::old, &HandOver::expected, &HandOver::by,
+                                      &HandOver::by_expected};
+};
+template <>
 struct Fields<Outcome> {
   static constexpr std::tuple members{&Outcome::refusal, &Outcome::version, &Outcome::value};
 };
@@ -165,6 +176,11 @@ template <>
 struct Fields<Cluster> {
   static constexpr std::tuple members{&Cluster::version, &Cluster::id, &Cluster::feature_level,
                                       &Cluster::settings, &Cluster::users_secret};
+};
+template <>
+struct Fields<Recovery> {
+  static constexpr std::tuple members{&Recovery::cluster, &Recovery::by, &Recovery::term,
+                                      &Recovery::index, &Recovery::at};
 };
 template <>
 struct Fields<Node> {

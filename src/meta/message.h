@@ -19,6 +19,7 @@
 //   0x0206  health   Done             Health
 //   0x0207  enroll   EnrollRequest    Enrolled
 //   0x0208  concerns Done             Concerns
+//   0x0209  rejoin   RejoinRequest    Done
 //
 // Encoded as fields.h says: a field that is added later stands at the end, is absent in older bytes
 // and needs a version of its own.
@@ -34,7 +35,7 @@ namespace walrus::meta {
 
 constexpr net::Method kJoinMethod{0x0200}, kProposeMethod{0x0201}, kBeatMethod{0x0202},
     kWorkMethod{0x0203}, kWatchMethod{0x0204}, kProbeMethod{0x0205}, kHealthMethod{0x0206},
-    kEnrollMethod{0x0207}, kConcernsMethod{0x0208};
+    kEnrollMethod{0x0207}, kConcernsMethod{0x0208}, kRejoinMethod{0x0209};
 
 constexpr std::size_t kBeatWantedMax = 1'000, kBeatCopiesMax = 256;  // of one heartbeat
 constexpr std::size_t kHandoutMax = 1'000;                           // works of one handout
@@ -122,9 +123,20 @@ struct Concerns {
   bool operator==(const Concerns&) const = default;
 };
 
+// As a JoinRequest, of a node that took part in the metadata group before that was recovered
+// without it. It discards what it has of the group when it is let in; not if it knows of more than
+// the recovery did.
+struct RejoinRequest {
+  JoinRequest join{};
+  std::uint64_t recoveries = 0;       // that it knows of
+  std::uint64_t term = 0, index = 0;  // of the last entry of the log that it has
+  bool operator==(const RejoinRequest&) const = default;
+};
+
 // In the order of their kinds, from 1.
-using Message = std::variant<JoinRequest, EnrollRequest, Enrolled, ProposeRequest, Proposed,
-                             Heartbeat, Leased, Handout, Here, Done, NotLeader, Health, Concerns>;
+using Message =
+    std::variant<JoinRequest, EnrollRequest, Enrolled, ProposeRequest, Proposed, Heartbeat, Leased,
+                 Handout, Here, Done, NotLeader, Health, Concerns, RejoinRequest>;
 
 std::string encode(const Message&);
 // The whole of `bytes`: kCorrupt, or kVersion for a version that this node does not know.

@@ -28,6 +28,7 @@ class Draft {
     for (const auto& copy : observed.copies) note(copy);
   }
 
+  void plan_level();
   void plan_nodes();
   void plan_tails();
   void plan_wanted();
@@ -56,7 +57,7 @@ class Draft {
   void drop_copies(const PartitionId&, const Partition&, CopyMove);
   void plan_copy(const PartitionId&, const Segment&, NodeId replaces);
   std::optional<NodeId> choose_source(const Segment&) const;
-  std::optional<NodeId> choose_target(const PartitionId&, const Segment&);
+  std::optional<NodeId> choose_target(const PartitionId&, const Segment&, NodeId replaces);
   void note(const Copy&);
   void stick(Stuck::Why why, const PartitionId& partition, SegmentId segment = {}) {
     plan_.stuck.push_back({why, partition, segment});
@@ -102,6 +103,17 @@ bool Draft::draining(NodeId id) const {
   return node && node->state == NodeState::kDraining;
 }
 
+// As soon as every program knows a higher one; who comes with an older one then is refused.
+void Draft::plan_level() {
+  std::optional<std::uint32_t> known;
+  image_.nodes.each([&known](NodeId, const Node& node) {
+    if (node.state == NodeState::kRemoved) return;
+    known = std::min(known.value_or(node.feature_level_max), node.feature_level_max);
+  });
+  if (known && *known > image_.cluster.feature_level)
+    plan_.changes.push_back(RaiseLevel{image_.cluster.version, *known});
+}
+
 void Draft::plan_nodes() {
   image_.nodes.each([this](NodeId id, const Node& node) {
     if (node.state == NodeState::kJoining && alive(id))
@@ -109,6 +121,8 @@ void Draft::plan_nodes() {
     auto left = image_.load(id);
     if (node.state == NodeState::kDraining && left.empty())
       plan_.changes.push_back(SetNodeState{id, node.version, NodeState::kDrained, false});
+    if (node.state == NodeState::kDrained && node.replaced_by != NodeId{} && left.empty())
+      plan_.changes.push_back(SetNodeState{id, node.version, NodeState::kRemoved, false});
     bool leaves = node.state == NodeState::kDraining || node.state == NodeState::kRemoved;
     if (leaves && !left.empty()) plan_drain(id, left);
   });
@@ -309,7 +323,7 @@ void Draft::plan_copy(const PartitionId& id, const Segment& segment, NodeId repl
   if (copied_.contains(segment.id)) return;
   auto from = choose_source(segment);
   if (copies_ >= limits_.copies_max || sending_[*from] >= limits_.copies_node_max) return;
-  auto to = choose_target(id, segment);
+  auto to = choose_target(id, segment, replaces);
   if (!to || receiving_[*to] >= limits_.copies_node_max) return;
   Copy copy{.partition = id,
             .segment = segment.id,
@@ -333,8 +347,9 @@ std::optional<NodeId> Draft::choose_source(const Segment& segment) const {
   return best;
 }
 
-// Who is to replace a lost node, or lost its own copy, comes first.
-std::optional<NodeId> Draft::choose_target(const PartitionId& id, const Segment& segment) {
+// Who is to replace a node, or lost its own copy, comes first.
+std::optional<NodeId> Draft::choose_target(const PartitionId& id, const Segment& segment,
+                                           NodeId replaces) {
   std::vector<NodeId> has;
   for (auto node : segment.replicas)
     if (image_.intact(segment, node)) has.push_back(node);
@@ -344,6 +359,9 @@ std::optional<NodeId> Draft::choose_target(const PartitionId& id, const Segment&
     auto to = heir == NodeId{} ? lost : heir;
     if (placer_.eligible(to) && std::ranges::find(has, to) == has.end()) return to;
   }
+  const auto* leaving = image_.nodes.find(replaces);
+  auto heir = leaving ? leaving->replaced_by : NodeId{};
+  if (placer_.eligible(heir) && std::ranges::find(has, heir) == has.end()) return heir;
   return placer_.place_copy(id, has, segment.bytes);
 }
 
@@ -373,6 +391,7 @@ std::vector<Command> commands(const Plan& plan, Time now, const PlanLimits& limi
 
 Plan Planner::plan(const State& image, const Observed& observed) {
   Draft draft(image, observed, limits_, spread_);
+  draft.plan_level();
   draft.plan_nodes();
   draft.plan_tails();
   draft.plan_wanted();
