@@ -11,6 +11,7 @@ namespace walrus::sim {
 using namespace std::chrono_literals;
 
 void MemberRun::break_something() {
+  if (!recovered_ && draw(20) == 0) return lose_majority();
   switch (draw(8)) {
     case 0:
     case 1: return break_network();

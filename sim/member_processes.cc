@@ -28,6 +28,9 @@ bool MemberRun::start(Process& process) {
   ++process.life;
   process.up = true;
   process.broken = process.counted = false;
+  // Upgraded, or the other way round: where the level was raised that one is refused.
+  if (healed_ || draw(4) == 0) process.level = kLaterLevel;
+  else if (draw(20) == 0) process.level = meta::kFeatureLevel;
   const auto* known = truth_.newest().find_node(NodeId{process.place + 1});
   // It registered in a life that ended before anybody looked.
   if (process.lost && known && known->incarnation != process.before.incarnation) {
@@ -88,6 +91,7 @@ io::Task<void> MemberRun::join(MemberRun& run, std::size_t place, std::uint64_t 
                                                    *process.rpc, {.self = id}));
   auto options = run.member_options_;
   options.identity = identity;
+  options.feature_level = process.level;
   options.listeners = {{"peer", run.address_of(place)}};
   options.rack = "r" + std::to_string(place % 3);
   options.join = std::move(others);

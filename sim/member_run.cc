@@ -25,7 +25,8 @@ const std::vector<std::string>& member_families() {
       "pause",       "slow-sync",        "disk-full",     "stop",
       "clock-jump",  "directory-wiped",  "directory-old", "drained",
       "removed",     "joined",           "recover",       "roll",
-      "lease",       "proposal-unknown", "refused",       "full-told"};
+      "lease",       "proposal-unknown", "refused",       "full-told",
+      "recovered",   "left-out",         "level-raised",  "level-refused"};
   return families;
 }
 
@@ -52,6 +53,7 @@ MemberRun::MemberRun(std::uint64_t seed, std::int64_t operations) : operations_(
     processes_[i].place = i;
     processes_[i].log = std::make_unique<Log>(*this, i);
     processes_[i].start_at = i == 0 ? 0ms : draw_ms(0, 3'000);
+    if (draw(3) == 0) processes_[i].level = kLaterLevel;
   }
   clients_.resize(kClients);
 }
@@ -94,6 +96,8 @@ void MemberRun::let_pass() {
 }
 
 void MemberRun::watch() {
+  const auto before = std::exchange(level_, truth_.newest().cluster.feature_level);
+  if (before == meta::kFeatureLevel && level_ == kLaterLevel) ++tally_.hits["level-raised"];
   for (auto& process : processes_) {
     const auto* node = truth_.newest().find_node(NodeId{process.place + 1});
     if (node == nullptr || node->state != meta::NodeState::kRemoved || process.removed) continue;
@@ -103,7 +107,7 @@ void MemberRun::watch() {
   for (const auto place : members_up()) {
     const auto status = member(place)->status();
     auto& process = processes_[place];
-    if (!status.failure.empty()) process.broken = true;
+    if (!status.failure.empty()) note_failure(process, status.failure);
     if (status.leads && !status.members.joint)
       truth_.voters(static_cast<std::size_t>(std::ranges::count_if(
           status.members.members, [](const raft::Member& one) { return one.voter; })));
@@ -114,6 +118,15 @@ void MemberRun::watch() {
     process.lost = false;
     process.before = *known;
   }
+}
+
+void MemberRun::note_failure(Process& process, const std::string& why) {
+  if (process.broken) return;
+  process.broken = true;
+  if (why.find("recovered without this node") != std::string::npos) ++tally_.hits["left-out"];
+  if (why.find("this program knows") == std::string::npos) return;
+  ++tally_.hits["level-refused"];
+  process.level = kLaterLevel;  // as the message says
 }
 
 void MemberRun::heal() {
@@ -127,6 +140,8 @@ void MemberRun::heal() {
     node.crash_after_ops(0, io::CrashKind::kKill);
     node.disk().options() = {};
     process.start_at = std::min(process.start_at, world_->now());
+    // Whose program is older is given the later one.
+    if (process.up && process.level != kLaterLevel) process.broken = true;
   }
   for (auto& client : clients_) client.done = 0;
   const auto deadline = world_->now() + kWholeWithin;
@@ -143,6 +158,7 @@ std::string MemberRun::unsettled() {
   const auto at = leader();
   if (at == SIZE_MAX) return "nobody leads metadata";
   const auto& image = *member(at)->image();
+  if (image.cluster.feature_level != kLaterLevel) return "the feature level was not raised";
   for (const auto& process : processes_)
     if (auto missing = unsettled_node(image, process); !missing.empty()) return missing;
   if (auto missing = unsettled_group(member(at)->status().members); !missing.empty())

@@ -3,10 +3,11 @@
 // metadata group, Member and Controller that ship, on simulated disks and a simulated network. The
 // first founds the cluster, others join. Clients propose and read on any node; processes are
 // killed, cut off from power or the network, stand still, stop in good order, lose their directory
-// or come back with an old one; nodes are drained and removed. What nodes are told to do they do as
-// if segments were empty. Then everything is healed, and the cluster has to be whole within bounded
-// time: all nodes registered and active, as many voters as there should be, no segment without a
-// writer that lives.
+// or come back with an old one; nodes are drained and removed. A majority of the voters is lost for
+// ever, and one that survives recovers the metadata. Programs of two feature levels run side by
+// side, until all are of the higher one. What nodes are told to do they do as if segments were
+// empty. Then everything is healed, and the cluster has to be whole within bounded time: all nodes
+// registered and active, as many voters as there should be, no segment without a writer that lives.
 //
 // Checked: what sim/member_truth.h says.
 
@@ -19,6 +20,7 @@
 #include "log/engine.h"
 #include "member_truth.h"
 #include "meta/member.h"
+#include "meta/recovery.h"
 #include "repairs.h"
 #include "tally.h"
 
@@ -26,6 +28,8 @@ namespace walrus::sim {
 
 // What a run of many seeds has to have hit.
 const std::vector<std::string>& member_families();
+
+constexpr std::uint32_t kLaterLevel = meta::kFeatureLevel + 1;
 
 class MemberRun {
  public:
@@ -57,6 +61,7 @@ class MemberRun {
     bool counted = false;             // its registration was looked at
     bool lost = false;     // its directory is older than the node's newest life, or empty
     bool removed = false;  // for good
+    std::uint32_t level = meta::kFeatureLevel;  // that its program knows
     io::Nanos start_at{};
     meta::Node before{};  // as metadata knew the node when this life began
     Files copy{};         // of its directory, as it was in an earlier life
@@ -84,6 +89,7 @@ class MemberRun {
   std::string unsettled_node(const meta::State&, const Process&);
   std::string unsettled_group(const raft::Membership&) const;
   void watch();
+  void note_failure(Process&, const std::string& why);
   void flag(const std::string& rule, std::string detail);
   void say(const std::string& line);
   std::uint64_t draw(std::uint64_t below) { return world_->random() % below; }
@@ -130,6 +136,12 @@ class MemberRun {
   bool may_lose(const Process&);
   bool among_voters(const Process&);
 
+  // member_recovery.cc
+  void lose_majority();
+  Result<meta::Survey> survey_of(Process&);
+  bool knows_all(const meta::State&) const;
+  bool recover(Process&);
+
   const std::int64_t operations_;
   std::unique_ptr<io::World> world_;
   log::EngineOptions engine_options_{};
@@ -137,7 +149,9 @@ class MemberRun {
   std::vector<Process> processes_{};
   std::vector<Client> clients_{};
   Client operator_{};
-  bool founded_ = false, topic_made_ = false, healed_ = false, narrating_ = false;
+  bool founded_ = false, topic_made_ = false, healed_ = false, narrating_ = false,
+       recovered_ = false;
+  std::uint32_t level_ = 0;  // of the cluster, as far as was seen
   Repairs repairs_{};
   MemberTruth truth_{};
   Tally tally_{};

@@ -37,7 +37,7 @@ Uuid MetaRun::draw_uuid() {
 }
 
 Change MetaRun::draw_cluster() {
-  switch (below(4)) {
+  switch (below(5)) {
     case 0:
       return TakeProducerIds{model_.next_producer + (rarely() ? 1 : 0),
                              static_cast<std::uint32_t>(rarely() ? 0 : 1 + below(1000))};
@@ -45,6 +45,15 @@ Change MetaRun::draw_cluster() {
       return RaiseLevel{expect(model_.cluster_version),
                         model_.level + static_cast<std::uint32_t>(below(2))};
     case 2: return Found{draw_uuid(), 1, {}};
+    case 3: {
+      RecoverMetadata change{
+          .from = model_.cluster(), .cluster = draw_uuid(), .by = {1 + below(6)}};
+      change.term = below(100);
+      change.index = below(1'000);
+      if (below(2) == 0) change.from = draw_uuid();
+      if (rarely()) change.cluster = change.from;
+      return change;
+    }
     default: {
       ConfigureCluster change{.expected = expect(model_.cluster_version)};
       change.set["limit." + std::to_string(below(4))] = std::to_string(below(100));
@@ -110,6 +119,8 @@ Change MetaRun::draw_node_change() {
     case 2: {
       auto by =
           std::next(model_.nodes.begin(), static_cast<std::ptrdiff_t>(below(model_.nodes.size())));
+      if (below(2) == 0)
+        return HandOver{node->first, expected, by->first, expect(by->second.version)};
       return ReplaceNode{node->first, expected, by->first, expect(by->second.version)};
     }
     case 3: return SetNodeState{node->first, expected, kDraining, false};

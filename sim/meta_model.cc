@@ -52,6 +52,54 @@ MetaModel::Answer MetaModel::change(const RaiseLevel& raise) {
   return done(cluster_version = ++version);
 }
 
+MetaModel::Answer MetaModel::change(const RecoverMetadata& recover) {
+  auto by = nodes.find(recover.by);
+  if (recover.from != cluster_ || recover.cluster == cluster_ || recover.cluster.is_zero() ||
+      by == nodes.end() || by->second.state == NodeState::kRemoved)
+    return {};
+  cluster_ = recover.cluster;
+  ++recoveries;
+  version += kSkippedVersions;
+  next_segment += kSkippedSegments;
+  next_producer += kSkippedProducers;
+  cluster_version = ++version;
+  for (auto& [id, node] : nodes) {
+    if (node.state == NodeState::kRemoved) continue;
+    ++node.lease_epoch;
+    node.version = ++version;
+  }
+  std::map<PartitionId, ModelPartition*> all;
+  for (auto& [name, topic] : topics)
+    for (std::uint32_t index = 0; index < topic.partitions.size(); ++index)
+      all[{topic.id, index}] = &topic.partitions[index];
+  for (auto& [id, partition] : all) {
+    partition->epoch += kSkippedEpochs;
+    if (partition->has_tail()) {
+      auto& tail = partition->segments.back();
+      tail.state = SegmentState::kSealing;
+      tail.recovery = partition->epoch;
+      tail.recoverer = recover.by;
+    }
+    partition->version = ++version;
+  }
+  return done(cluster_version);
+}
+
+MetaModel::Answer MetaModel::change(const HandOver& hand_over) {
+  auto old = nodes.find(hand_over.old), by = nodes.find(hand_over.by);
+  if (old == nodes.end() || by == nodes.end() || old == by) return {};
+  if (old->second.version != hand_over.expected.value ||
+      by->second.version != hand_over.by_expected.value)
+    return {};
+  using enum NodeState;
+  auto& node = old->second;
+  if (node.state == kJoining || node.state == kRemoved) return {};
+  if (by->second.state != kJoining && by->second.state != kActive) return {};
+  node.state = kDraining;
+  node.replaced_by = hand_over.by;
+  return done(node.version = ++version);
+}
+
 MetaModel::Answer MetaModel::change(const ConfigureCluster& configure) {
   auto now = with(settings, configure.set, configure.unset);
   if (configure.expected.value != cluster_version || !now) return {};
@@ -107,6 +155,7 @@ MetaModel::Answer MetaModel::change(const SetNodeState& set) {
   if (!force && (set.state == kDrained || set.state == kRemoved) && holds_something(set.node))
     return {};
   node.state = set.state;
+  if (set.state == kActive) node.replaced_by = {};
   if (set.state == kRemoved) {
     lose(set.node);
     ++node.lease_epoch;
@@ -452,7 +501,7 @@ Verdict MetaModel::compare(const State& state) const {
   if (state.version.value != version || state.next_segment.value != next_segment ||
       state.next_producer != next_producer || state.cluster.feature_level != level ||
       state.cluster.version.value != cluster_version || state.cluster.id != cluster_ ||
-      state.cluster.settings != settings)
+      state.cluster.settings != settings || state.recoveries.size() != recoveries)
     return differs("the cluster");
   if (state.users.size() != users.size()) return differs("the number of users");
   for (const auto& [name, user] : users) {

@@ -77,6 +77,7 @@ class MetaModel {
   Verdict compare(const meta::State&) const;
 
   bool founded() const { return !cluster_.is_zero(); }
+  const Uuid& cluster() const { return cluster_; }
   std::map<std::string, ModelTopic> topics{};
   std::map<NodeId, ModelNode> nodes{};
   std::map<std::string, meta::SetUser> users{};  // `expected`: their version
@@ -84,6 +85,7 @@ class MetaModel {
   std::uint64_t version = 0, next_segment = 1, cluster_version = 0;
   std::int64_t next_producer = 0;
   std::uint32_t level = 0;
+  std::size_t recoveries = 0;
   meta::Settings settings{};
 
  private:
@@ -110,6 +112,8 @@ class MetaModel {
   Answer change(const meta::EndCompaction&);
   Answer change(const meta::SetUser&);
   Answer change(const meta::TakeProducerIds&);
+  Answer change(const meta::RecoverMetadata&);
+  Answer change(const meta::HandOver&);
 
   Answer done(std::uint64_t at, std::uint64_t value = 0) const {
     return meta::Outcome{meta::Refusal::kNone, {at}, value};

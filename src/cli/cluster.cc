@@ -29,9 +29,10 @@ Result<int> show_status(const Globals& globals, const ClusterFlags&) {
   WALRUS_ASSIGN(auto status, ask_cluster(client, "cluster status", {}));
   if (globals.json) WALRUS_TRY(print_json(status));
   else
-    WALRUS_TRY(print(fmt::format("cluster {}  controller {}  under-replicated {}\n{}",
-                                 cell(status, "cluster_id"), cell(status, "controller"),
-                                 cell(status, "under_replicated"), node_table(status).text())));
+    WALRUS_TRY(print(fmt::format(
+        "cluster {}  controller {}  under-replicated {}  feature level {}\n{}",
+        cell(status, "cluster_id"), cell(status, "controller"), cell(status, "under_replicated"),
+        cell(status, "feature_level"), node_table(status).text())));
   return kExitDone;
 }
 
@@ -122,7 +123,8 @@ void add_cluster(CommandLine& line) {
   auto flags = std::make_shared<ClusterFlags>();
   auto cluster = line.root().family(
       "cluster",
-      "A cluster: init, join, status, nodes, health, segments, drain, remove, replace, seal");
+      "A cluster: init, join, status, nodes, health, segments, drain, remove, replace, seal, "
+      "recover-metadata");
   add_cluster_directories(line, cluster);
 
   auto verb = [&line, cluster, flags](const char* name, const char* help,
@@ -136,6 +138,7 @@ void add_cluster(CommandLine& line) {
   auto segments = verb("segments", "The segments of a topic and who holds them", show_segments);
   segments.option("topic", flags->topic, "Name of the topic").required();
   add_cluster_changes(line, cluster);
+  add_cluster_recovery(line, cluster);
 }
 
 }  // namespace walrus::cli

@@ -130,8 +130,8 @@ Result<bool> confirm_replace(Client& client, Bytes what, const ChangeFlags& flag
   return ask_terminal(question).value_or(true);
 }
 
-// A node that is there is drained and then taken out; of one that is gone the newcomer makes the
-// copies again.
+// A node that is there hands over, and is then taken out; of one that is gone the newcomer makes
+// the copies again.
 Result<int> replace_node(const Globals& globals, const ChangeFlags& flags) {
   auto what = fmt::format("cluster replace {} {}", flags.node, flags.by);
   WALRUS_ASSIGN(auto client, connect(globals));
@@ -150,7 +150,9 @@ Result<int> replace_node(const Globals& globals, const ChangeFlags& flags) {
       state = "removed";
     }
   } else if (state == "draining") {
-    notice(globals, fmt::format("when it is drained: walrus cluster remove {}", flags.node));
+    notice(globals, fmt::format("it is removed when node {} has all that it had: walrus cluster "
+                                "health tells how far it is",
+                                flags.by));
   }
   return told(globals, flags, state);
 }

@@ -68,6 +68,7 @@ void add_group(CommandLine&);
 void add_cluster(CommandLine&);
 void add_cluster_changes(CommandLine&, Verb cluster);      // those that change something
 void add_cluster_directories(CommandLine&, Verb cluster);  // those of `cluster` without server
+void add_cluster_recovery(CommandLine&, Verb cluster);     // the last resort
 void add_completion(CommandLine&);
 void add_version(CommandLine&);
 

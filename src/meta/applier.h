@@ -23,13 +23,16 @@ class Applier {
   Outcome change(const ConfigureCluster&);
   Outcome change(const SetUser&);
   Outcome change(const TakeProducerIds&);
+  Outcome change(const RecoverMetadata&);
   // apply_nodes.cc
   Outcome change(const RegisterNode&);
   Outcome change(const SetNodeState&);
   Outcome change(const ReplaceNode&);
   Outcome change(const ExpireLease&);
+  Outcome change(const HandOver&);
   Outcome join(const RegisterNode&);
   void enter(Node&, NodeState);
+  void expire_leases();
   // apply_topics.cc
   Outcome change(const CreateTopic&);
   Outcome change(const DeleteTopic&);
@@ -52,6 +55,7 @@ class Applier {
   Refusal check_move(const CopyMove&, const Segment&) const;
   Refusal check_moves(const MoveCopies&, const Partition&) const;
   SegmentId open(Partition&, const Placement&, const Topic&);
+  void fence_all(NodeId recoverer);
   void trim(Partition&);
 
   // The loads of what a segment is placed on, more or less.

@@ -141,6 +141,28 @@ Outcome Applier::change(const TakeProducerIds& change) {
   return done({}, static_cast<std::uint64_t>(next));
 }
 
+// What was issued behind `by`'s back may be known to others: to writers, to copies, to clients.
+Outcome Applier::change(const RecoverMetadata& change) {
+  auto& cluster = state_.cluster;
+  const auto* by = state_.nodes.find(change.by);
+  if (cluster.id != change.from) return refuse(Refusal::kMismatch, cluster.version);
+  if (!by || by->state == NodeState::kRemoved || change.cluster.is_zero() ||
+      change.cluster == change.from)
+    return refuse(Refusal::kInvalid, cluster.version);
+  if (state_.recoveries.size() >= kRecoveriesMax ||
+      state_.next_producer > INT64_MAX - kSkippedProducers)
+    return refuse(Refusal::kLimit, cluster.version);
+  state_.version.value += kSkippedVersions;
+  state_.next_segment.value += kSkippedSegments;
+  state_.next_producer += kSkippedProducers;
+  cluster.id = change.cluster;
+  cluster.version = next_version();
+  state_.recoveries.push_back({change.cluster, change.by, change.term, change.index, state_.time});
+  expire_leases();
+  fence_all(change.by);
+  return done(cluster.version);
+}
+
 bool valid_settings(const Settings& settings) {
   if (settings.size() > kSettingsMax) return false;
   return std::ranges::all_of(settings, [](const auto& setting) {

@@ -100,6 +100,7 @@ Outcome Applier::change(const SetNodeState& change) {
   if (!allowed) return refuse(Refusal::kState, found->version);
   Node node = *found;
   enter(node, change.state);
+  if (change.state == NodeState::kActive) node.replaced_by = {};
   node.version = next_version();
   state_.nodes.set(change.node, std::move(node));
   return done(state_.version);
@@ -119,6 +120,36 @@ Outcome Applier::change(const ReplaceNode& change) {
   node.version = next_version();
   state_.nodes.set(change.old, std::move(node));
   return done(state_.version);
+}
+
+// Drained already, it has nothing to hand over, and is only removed.
+Outcome Applier::change(const HandOver& change) {
+  const auto* old = expect(state_.nodes, change.old, change.expected);
+  if (!old) return refused_;
+  const auto* by = expect(state_.nodes, change.by, change.by_expected);
+  if (!by) return refused_;
+  if (change.old == change.by) return refuse(Refusal::kInvalid, old->version);
+  const bool leaves = old->state == NodeState::kActive || old->state == NodeState::kDraining ||
+                      old->state == NodeState::kDrained;
+  const bool ready = by->state == NodeState::kJoining || by->state == NodeState::kActive;
+  if (!leaves || !ready) return refuse(Refusal::kState, old->version);
+  Node node = *old;
+  if (node.state != NodeState::kDraining) enter(node, NodeState::kDraining);
+  node.replaced_by = change.by;
+  node.version = next_version();
+  state_.nodes.set(change.old, std::move(node));
+  return done(state_.version);
+}
+
+void Applier::expire_leases() {
+  const auto nodes = state_.nodes;
+  nodes.each([this](NodeId id, const Node& known) {
+    if (known.state == NodeState::kRemoved) return;
+    Node node = known;
+    ++node.lease_epoch;
+    node.version = next_version();
+    state_.nodes.set(id, std::move(node));
+  });
 }
 
 Outcome Applier::change(const ExpireLease& change) {

@@ -93,6 +93,24 @@ Outcome Applier::change(const BeginSeal& change) {
   return done(state_.version, epoch.value);
 }
 
+// Epochs above all that anybody can have been given; a partition that has had all keeps its last.
+void Applier::fence_all(NodeId recoverer) {
+  const auto partitions = state_.partitions;
+  partitions.each([&](const PartitionId& id, const Partition& known) {
+    Partition partition = known;
+    auto& epoch = partition.epoch.value;
+    if (epoch >= kEpochMax) return;
+    epoch = std::min<std::uint32_t>(epoch + kSkippedEpochs, kEpochMax);
+    if (auto& tail = partition.tail) {
+      tail->state = SegmentState::kSealing;
+      tail->recovery_epoch = partition.epoch;
+      tail->recoverer = recoverer;
+    }
+    partition.version = next_version();
+    state_.partitions.set(id, std::move(partition));
+  });
+}
+
 Refusal Applier::check_seal(const Seal& change, const Partition& partition,
                             const Topic& topic) const {
   const auto& tail = *partition.tail;

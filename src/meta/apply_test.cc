@@ -167,6 +167,70 @@ TEST(Nodes, replaced_node_counts_as_unknown) {
   EXPECT_FALSE(cluster.state.intact(*cluster.partition(id).tail, NodeId{1}));
 }
 
+TEST(Nodes, hand_over_is_a_drain_with_an_heir) {
+  TestCluster cluster(4);
+  PartitionId id{cluster.create(1), 0};
+  cluster.open(id, TestCluster::on({1, 2, 3}));
+  auto to = [&](std::uint64_t old, std::uint64_t by) {
+    return HandOver{NodeId{old}, cluster.node(old).version, NodeId{by}, cluster.node(by).version};
+  };
+  cluster.refused(Refusal::kInvalid, to(1, 1));
+  cluster.refused(Refusal::kNotFound, HandOver{NodeId{9}, {1}, NodeId{1}, {1}});
+  cluster.refused(Refusal::kMismatch, HandOver{NodeId{1}, {1}, NodeId{2}, cluster.node(2).version});
+  cluster.done(to(1, 4));
+  EXPECT_EQ(cluster.node(1).state, NodeState::kDraining);
+  EXPECT_EQ(cluster.node(1).replaced_by, NodeId{4});
+  EXPECT_TRUE(cluster.state.intact(*cluster.partition(id).tail, NodeId{1}));
+  cluster.refused(Refusal::kState, to(4, 1));  // who leaves takes nothing over
+  cluster.done(to(1, 2));                      // thought better of it
+  EXPECT_EQ(cluster.node(1).replaced_by, NodeId{2});
+  cluster.set_state(1, NodeState::kActive);
+  EXPECT_EQ(cluster.node(1).replaced_by, NodeId{});
+  cluster.set_state(3, NodeState::kRemoved, true);
+  cluster.refused(Refusal::kState, to(3, 4));
+}
+
+// Whatever others issued in the meantime is not issued again, and who wrote is fenced.
+TEST(Cluster, recovery_is_above_all_that_others_may_have_been_given) {
+  TestCluster cluster(3);
+  const auto topic = cluster.create(1, 3);
+  cluster.open({topic, 0}, TestCluster::on({2, 1, 3}));
+  cluster.open({topic, 1}, TestCluster::on({1, 2, 3}));
+  cluster.done(BeginSeal{{topic, 1}, cluster.version({topic, 1}), NodeId{3}});
+  const auto before = cluster.state;
+  const RecoverMetadata recover{uuid_of(0xcc), uuid_of(0xcd), NodeId{1}, 7, 100};
+  auto wrong = recover;
+  wrong.from = uuid_of(0xcd);
+  cluster.refused(Refusal::kMismatch, wrong);
+  wrong = recover;
+  wrong.by = NodeId{9};
+  cluster.refused(Refusal::kInvalid, wrong);
+  wrong = recover;
+  wrong.cluster = wrong.from;
+  cluster.refused(Refusal::kInvalid, wrong);
+  cluster.done(recover);
+  EXPECT_EQ(cluster.state.cluster.id, uuid_of(0xcd));
+  EXPECT_EQ(cluster.state.recoveries.size(), 1u);
+  EXPECT_EQ(cluster.state.next_segment.value, before.next_segment.value + kSkippedSegments);
+  EXPECT_EQ(cluster.state.next_producer, before.next_producer + kSkippedProducers);
+  EXPECT_GT(cluster.state.version.value, before.version.value + kSkippedVersions);
+  for (std::uint32_t index = 0; index < 3; ++index) {
+    const auto& partition = cluster.partition({topic, index});
+    EXPECT_EQ(partition.epoch.value,
+              before.partitions.find(PartitionId{topic, index})->epoch.value + kSkippedEpochs);
+    EXPECT_EQ(partition.tail.has_value(), index < 2);
+    if (!partition.tail) continue;
+    EXPECT_EQ(partition.tail->state, SegmentState::kSealing);
+    EXPECT_EQ(partition.tail->recoverer, NodeId{1});
+  }
+  for (std::uint64_t id = 1; id <= 3; ++id) {
+    EXPECT_EQ(cluster.node(id).lease_epoch, before.find_node(NodeId{id})->lease_epoch + 1);
+    EXPECT_EQ(cluster.node(id).intact_from, SegmentId{});
+  }
+  cluster.refused(Refusal::kMismatch, recover);  // once
+  cluster.open({topic, 2}, TestCluster::on({1, 2, 3}));
+}
+
 TEST(Nodes, lease_epoch_rises_with_each_life_and_expiry) {
   TestCluster cluster(1);
   EXPECT_EQ(cluster.node(1).lease_epoch, 1u);

@@ -52,6 +52,8 @@ std::vector<Command> all_commands() {
       BeginCompaction{partition, {21}, SegmentId{1000}, NodeId{4}},
       HoldCompacted{partition, {22}, SegmentId{2000}, NodeId{300}, 123'456},
       EndCompaction{partition, {23}, Offset{1'000'000}},
+      RecoverMetadata{uuid_of(0xaa), uuid_of(0xab), NodeId{3}, 7, 1ull << 33},
+      HandOver{NodeId{3}, {21}, NodeId{4}, {22}},
   };
   std::vector<Command> all;
   for (auto& change : changes)
@@ -205,6 +207,17 @@ TEST(MetaSnapshot, of_a_compaction_is_the_golden_bytes) {
   EXPECT_EQ(is.sealed.first().compacted, was.sealed.first().compacted);
   for (std::size_t size = 0; size < bytes.size(); ++size)
     EXPECT_FALSE(restore(Bytes(bytes).substr(0, size)).has_value()) << size;
+}
+
+TEST(MetaSnapshot, with_recoveries_is_the_golden_bytes) {
+  TestCluster cluster(1);
+  cluster.done(RecoverMetadata{uuid_of(0xcc), uuid_of(0xcd), NodeId{1}, 7, 100});
+  cluster.done(RecoverMetadata{uuid_of(0xcd), uuid_of(0xce), NodeId{1}, 9, 300});
+  const auto bytes = bytes_of(cluster.state);
+  EXPECT_EQ(hex(bytes), hex(golden_bytes("meta/snapshot_recovered")));
+  const auto restored = restore(bytes);
+  ASSERT_TRUE(restored) << restored.error().message;
+  EXPECT_EQ(restored->recoveries, cluster.state.recoveries);
 }
 
 TEST(MetaSnapshot, restores_to_the_same_in_pieces_of_any_size) {

@@ -248,12 +248,36 @@ struct EndCompaction {
   bool operator==(const EndCompaction&) const = default;
 };
 
+// The metadata group of cluster `from` goes on with `by` alone, as cluster `cluster` (recovery.h):
+// others may have decided more than it knows of. So no number is issued that may have been issued
+// already (of segments, epochs, producers, versions), no lease holds, and what took records is to
+// be recovered, by `by`. Part of what the recovery writes to the log; never proposed.
+struct RecoverMetadata {
+  Uuid from{}, cluster{};
+  NodeId by{};
+  std::uint64_t term = 0, index = 0;  // of the last entry that `by` has
+  bool operator==(const RecoverMetadata&) const = default;
+};
+constexpr std::uint64_t kSkippedSegments = 1 << 20, kSkippedVersions = 1 << 20;
+constexpr std::uint32_t kSkippedEpochs = 1'000;
+constexpr std::int64_t kSkippedProducers = std::int64_t{1} << 32;
+
+// `old` leaves, and what it has goes to `by` as far as that has no copy already: as kDraining, and
+// removed when nothing is left of it. Active, draining or drained before.
+struct HandOver {
+  NodeId old{};
+  Version expected{};
+  NodeId by{};
+  Version by_expected{};
+  bool operator==(const HandOver&) const = default;
+};
+
 // In the order of their kinds.
 using Change =
     std::variant<Unreadable, Found, RaiseLevel, ConfigureCluster, RegisterNode, SetNodeState,
                  ReplaceNode, ExpireLease, CreateTopic, DeleteTopic, AlterTopic, AddPartitions,
                  OpenSegment, BeginSeal, Seal, SetLogStart, MoveCopies, SetUser, TakeProducerIds,
-                 BeginCompaction, HoldCompacted, EndCompaction>;
+                 BeginCompaction, HoldCompacted, EndCompaction, RecoverMetadata, HandOver>;
 
 struct Command {
   Time time{};  // of whoever proposes it

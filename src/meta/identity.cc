@@ -7,6 +7,12 @@
 #include "net/who_is.h"
 
 namespace walrus::meta {
+
+template <>
+struct Range<Begins> {
+  static constexpr auto first = Begins::kNot, last = Begins::kAnew;
+};
+
 namespace {
 
 constexpr std::uint8_t kIdentityVersion = 1;
@@ -49,11 +55,22 @@ Uuid uuid_of_cluster(const net::ClusterId& id) {
   return uuid;
 }
 
+Uuid next_era(const Uuid& cluster) {
+  auto id = cluster_id_of(cluster);
+  ++id.low;
+  return uuid_of_cluster(id);
+}
+
+bool is_later_era(const Uuid& cluster, const Uuid& other) {
+  const auto was = cluster_id_of(cluster), is = cluster_id_of(other);
+  return is.high == was.high && is.low - was.low - 1 < kRecoveriesMax;
+}
+
 net::Identity Identity::peer() const { return {cluster_id_of(cluster), node, {incarnation()}}; }
 
 std::string encode(const Identity& identity) {
   std::string to(1, static_cast<char>(kIdentityVersion));
-  put(to, identity.founds);
+  put(to, identity.begins);
   put(to, identity.cluster);
   put(to, identity.node.value);
   put(to, identity.directory);
@@ -68,7 +85,7 @@ Result<Identity> parse_identity(Bytes bytes) {
                 open_versioned(bytes, kIdentityVersion, "identity of a cluster's node"));
   FieldReader from(opened.rest());
   Identity identity;
-  from.get(identity.founds);
+  from.get(identity.begins);
   from.get(identity.cluster);
   from.get(identity.node.value);
   from.get(identity.directory);
@@ -116,8 +133,10 @@ Result<Identity> found_cluster(io::Env& env, log::Engine& engine, NodeId node) {
   if (there)
     return fail(Code::kExists, "the directory is of node {} of cluster {} already",
                 there->node.value, to_string(there->cluster));
-  const Identity identity{
-      .cluster = draw_uuid(env), .node = node, .directory = draw_uuid(env), .founds = true};
+  const Identity identity{.cluster = draw_uuid(env),
+                          .node = node,
+                          .directory = draw_uuid(env),
+                          .begins = Begins::kFounds};
   WALRUS_TRY(store_identity(engine, identity));
   return identity;
 }

@@ -2,7 +2,7 @@
 // Identity: which node of which cluster a data directory belongs to, and which lives of it it has
 // claimed. Kept in the engine's stream `__cluster`, as its attributes.
 //
-//   version u8 = 1 | founds u8 | cluster 16 bytes | node uvarint | directory 16 bytes
+//   version u8 = 1 | begins u8 | cluster 16 bytes | node uvarint | directory 16 bytes
 //   | confirmed uvarint | floor uvarint | count uvarint | claimed uvarint * count
 //
 // A life begins with claim(): its incarnation is durable before anybody hears of it. What was
@@ -17,6 +17,7 @@
 
 #include "base/uuid.h"
 #include "log/engine.h"
+#include "meta/state.h"
 #include "net/identity.h"
 #include "net/transport.h"
 
@@ -24,11 +25,19 @@ namespace walrus::meta {
 
 constexpr std::size_t kClaimsMax = 1'000;  // of which none was confirmed; then the oldest go
 
+// How the node's part in the metadata group begins. Over when a life is confirmed.
+enum class Begins : std::uint8_t {
+  kNot = 0,     // goes on, or joins: as what is stored of the group says
+  kFounds = 1,  // its metadata group is not known to be on the disk yet
+  kAlone = 2,   // it was recovered here (meta/recovery.h), and goes on with this node
+  kAnew = 3,    // it was recovered on another node: what is stored of it here is to be discarded
+};
+
 struct Identity {
   Uuid cluster{};
   NodeId node{};
-  Uuid directory{};                      // drawn when the directory got its identity
-  bool founds = false;                   // its metadata group is not known to be on the disk yet
+  Uuid directory{};  // drawn when the directory got its identity
+  Begins begins = Begins::kNot;
   std::uint64_t confirmed = 0;           // that metadata last confirmed to this directory; 0: none
   std::uint64_t floor = 0;               // metadata knows a life that high; claim above it
   std::vector<std::uint64_t> claimed{};  // since confirmed, rising; the last is the present life
@@ -39,6 +48,12 @@ struct Identity {
 };
 net::ClusterId cluster_id_of(const Uuid&);
 Uuid uuid_of_cluster(const net::ClusterId&);
+
+// Each time that the metadata of a cluster is recovered by one node, its id counts up by one: those
+// who know the former id reach nobody who knows the new one, and so are no majority against it.
+Uuid next_era(const Uuid& cluster);
+// Whether they are one cluster, and `other` a later era of it.
+bool is_later_era(const Uuid& cluster, const Uuid& other);
 
 std::string encode(const Identity&);
 Result<Identity> parse_identity(Bytes);  // kCorrupt, kVersion

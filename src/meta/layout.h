@@ -173,6 +173,17 @@ struct Fields<EndCompaction> {
                                       &EndCompaction::compacted_to};
 };
 template <>
+struct Fields<RecoverMetadata> {
+  static constexpr std::tuple members{&RecoverMetadata::from, &RecoverMetadata::cluster,
+                                      &RecoverMetadata::by, &RecoverMetadata::term,
+                                      &RecoverMetadata::index};
+};
+template <>
+struct Fields<HandOver> {
+  static constexpr std::tuple members{&HandOver::old, &HandOver::expected, &HandOver::by,
+                                      &HandOver::by_expected};
+};
+template <>
 struct Fields<Outcome> {
   static constexpr std::tuple members{&Outcome::refusal, &Outcome::version, &Outcome::value};
 };
@@ -181,6 +192,11 @@ template <>
 struct Fields<Cluster> {
   static constexpr std::tuple members{&Cluster::version, &Cluster::id, &Cluster::feature_level,
                                       &Cluster::settings, &Cluster::users_secret};
+};
+template <>
+struct Fields<Recovery> {
+  static constexpr std::tuple members{&Recovery::cluster, &Recovery::by, &Recovery::term,
+                                      &Recovery::index, &Recovery::at};
 };
 template <>
 struct Fields<Node> {

@@ -48,9 +48,10 @@ Result<void> Machine::restore(raft::EntryId last, raft::SnapshotSource& source) 
 
 // A program that does not know the level would apply commands otherwise than those who do.
 Result<void> Machine::publish(std::uint64_t applied) {
-  if (state_.cluster.feature_level > kFeatureLevel)
-    return fail(Code::kVersion, "feature level {} of the cluster, this program knows {}",
-                state_.cluster.feature_level, kFeatureLevel);
+  if (state_.cluster.feature_level > feature_level_)
+    return fail(Code::kVersion,
+                "the cluster is of feature level {}, this program knows {}: start a later one",
+                state_.cluster.feature_level, feature_level_);
   publish_({applied, std::make_shared<const State>(state_)});
   return {};
 }

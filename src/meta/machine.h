@@ -22,7 +22,9 @@ struct Image {
 class Machine final : public raft::Machine {
  public:
   using Publish = std::function<void(Image)>;
-  explicit Machine(Publish publish) : publish_(std::move(publish)) {}
+  // `feature_level`: that the program knows; another one in tests.
+  explicit Machine(Publish publish, std::uint32_t feature_level = kFeatureLevel)
+      : publish_(std::move(publish)), feature_level_(feature_level) {}
 
   // kVersion: the cluster's feature level is above this program's. It cannot go on.
   Result<void> apply(std::span<const raft::Command>, std::vector<std::string>& replies) override;
@@ -35,6 +37,7 @@ class Machine final : public raft::Machine {
 
   State state_{};
   const Publish publish_;
+  const std::uint32_t feature_level_;
 };
 
 }  // namespace walrus::meta

@@ -81,6 +81,10 @@ TEST(Machine, does_not_go_on_above_its_feature_level) {
   (void)one.apply(Found{uuid_of(1), 1, {}});
   auto version = one.image.state->cluster.version;
   EXPECT_EQ(one.apply(RaiseLevel{version, kFeatureLevel + 1}).error().code, Code::kVersion);
+  Machine later([](Image) {}, kFeatureLevel + 1);
+  std::vector<std::string> replies;
+  const auto found = encode(Command{{}, {Found{uuid_of(1), kFeatureLevel + 1, {}}}});
+  EXPECT_TRUE(later.apply(std::vector<raft::Command>{{{1, 1}, found}}, replies));
 }
 
 }  // namespace

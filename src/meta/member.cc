@@ -53,7 +53,9 @@ io::Task<std::shared_ptr<Member>> Member::start(MemberParts parts, MemberOptions
   self->serve();
   const auto stored = parts.host.stored();
   const bool there = std::ranges::find(stored, kMetadataGroup) != stored.end();
-  if (there || self->options_.identity.founds) WALRUS_CO_TRY(co_await open(self));
+  const auto begins = self->options_.identity.begins;
+  const bool discards = begins == Begins::kAnew;
+  if ((there && !discards) || begins == Begins::kFounds) WALRUS_CO_TRY(co_await open(self));
   parts.loop.spawn(live(self));
   co_return self;
 }
@@ -68,7 +70,7 @@ raft::NodeOptions Member::node_options() {
   options.core.log_bytes_kept =
       std::min(options.core.log_bytes_kept, options.snapshot_after_bytes / 2);
   options.runs = raft::Runs::kOwn;
-  if (options_.identity.founds) {
+  if (options_.identity.begins == Begins::kFounds) {
     const auto peer = std::ranges::find(options_.listeners, "peer", &Listener::name);
     options.founders.members = {
         {.id = options_.identity.node, .address = peer->address, .voter = true}};
@@ -92,8 +94,13 @@ io::Task<void> Member::open(Self self) {
     });
   };
   WALRUS_CO_ASSIGN(self->node_,
-                   co_await self->parts_.host.open(kMetadataGroup, self->node_options(),
-                                                   std::make_unique<Machine>(publish)));
+                   co_await self->parts_.host.open(
+                       kMetadataGroup, self->node_options(),
+                       std::make_unique<Machine>(publish, self->options_.feature_level)));
+  if (self->failure_) {  // of an era that is over, as it learned meanwhile
+    self->node_ = nullptr;
+    co_return co_await self->parts_.host.close(kMetadataGroup);
+  }
   self->changed(self->node_->status());
   co_return Result<void>();
 }

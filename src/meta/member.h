@@ -63,6 +63,7 @@ struct MemberOptions {
   // somewhere else now.
   std::vector<std::string> join{};
   ControllerOptions controller{};
+  std::uint32_t feature_level = kFeatureLevel;  // that the program knows; another one in tests
 
   Nanos heartbeat = std::chrono::milliseconds(100);  // to the leader of metadata
   Nanos raft_heartbeat = std::chrono::milliseconds(100);
@@ -207,6 +208,7 @@ class Member : public std::enable_shared_from_this<Member> {
   // member_calls.cc: what is asked of others, and what others ask
   void serve();
   static Task<std::string> on_join(Self, net::Request);
+  static Task<std::string> on_rejoin(Self, net::Request);
   static Task<std::string> on_enroll(Self, net::Request);
   static Task<std::string> on_propose(Self, net::Request);
   static Task<std::string> on_beat(Self, net::Request);
@@ -233,6 +235,10 @@ class Member : public std::enable_shared_from_this<Member> {
   // member_life.cc: from the start to the end of this life of the node
   static Routine live(Self);
   static Task<void> join(Self);
+  static Task<void> rejoin(Self);
+  static Task<void> ask_in(Self, net::Method, Message request);
+  void met(const net::ClusterId& other);
+  static Routine leave_group(Self);
   static Task<void> enroll(Self);
   Task<Outcome> register_once();
   Task<void> found();
@@ -240,6 +246,7 @@ class Member : public std::enable_shared_from_this<Member> {
   Result<bool> judge_enrolment(const Outcome&);
   Task<void> keep_identity();
   static Routine watch_leader(Self, NodeId);
+  Task<void> write_down();
   static Routine beat_on(Self);
   static Routine beat_here(Self, Heartbeat, Nanos asked_at);
   Heartbeat heartbeat() const;

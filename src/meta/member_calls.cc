@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "meta/member.h"
+#include "meta/recovery.h"
 #include "net/who_is.h"
 
 namespace walrus::meta {
@@ -25,6 +26,7 @@ void Member::serve() {
     });
   };
   handle(kJoinMethod, on_join);
+  handle(kRejoinMethod, on_rejoin);
   handle(kProposeMethod, on_propose);
   handle(kBeatMethod, on_beat);
   handle(kWorkMethod, on_work);
@@ -35,6 +37,9 @@ void Member::serve() {
   handle(kConditionMethod, on_condition);
   handle(kConditionsMethod, on_conditions);
   handle(kEnrollMethod, on_enroll);
+  parts_.rpc.on_foreign_cluster([weak = weak_from_this()](const net::ClusterId& other) {
+    if (const auto self = weak.lock()) self->met(other);
+  });
 }
 
 // Nodes alone, and none that was removed.
@@ -63,6 +68,18 @@ io::Task<std::string> Member::on_join(Self self, net::Request request) {
   if (!self->controller_) co_return encode(Message(self->who_leads()));
   WALRUS_CO_TRY(
       co_await Controller::join(self->controller_, std::move(asked), self->left(request.deadline)));
+  co_return encode(Message(Done{}));
+}
+
+io::Task<std::string> Member::on_rejoin(Self self, net::Request request) {
+  if (!self) co_return fail(Code::kClosed, "this node stops");
+  WALRUS_CO_ASSIGN(auto asked, parse_as<RejoinRequest>(request.body));
+  WALRUS_CO_TRY(self->admits(request));
+  if (asked.join.node != request.from) co_return fail(Code::kInvalid, "nobody joins for another");
+  if (!self->controller_) co_return encode(Message(self->who_leads()));
+  WALRUS_CO_TRY(check_rejoin(*self->image_, asked));
+  WALRUS_CO_TRY(co_await Controller::join(self->controller_, std::move(asked.join),
+                                          self->left(request.deadline)));
   co_return encode(Message(Done{}));
 }
 
@@ -258,7 +275,12 @@ io::Task<void> Member::find_peers(Self self, Nanos deadline) {
     // A later life of this node is known there: this one has nothing to expect.
     if (!found && found.error().code == Code::kFenced) co_return std::unexpected(found.error());
     if (!found || found->node == me.node) continue;
-    if (found->cluster != me.cluster)
+    // One of an earlier era was left out of a recovery, and has yet to learn of it.
+    const auto other = uuid_of_cluster(found->cluster), own = uuid_of_cluster(me.cluster);
+    if (is_later_era(other, own)) continue;
+    self->met(found->cluster);
+    if (self->failure_) co_return std::unexpected(*self->failure_);
+    if (other != own)
       co_return fail(Code::kMismatch, "{} is of another cluster, {}, than this node, {}", address,
                      net::to_string(found->cluster), net::to_string(me.cluster));
     self->peers_.insert(found->node);

@@ -52,6 +52,7 @@ class MemberTest : public ::testing::Test {
   explicit MemberTest(int nodes = 5, std::uint64_t seed = 5) : world_(seed, {.nodes = nodes}) {
     processes_.resize(static_cast<std::size_t>(nodes));
     log_.resize(static_cast<std::size_t>(nodes));
+    feature_level_.resize(static_cast<std::size_t>(nodes), kFeatureLevel);
     for (auto& log : log_) log.world = &world_;
   }
   ~MemberTest() override {
@@ -67,17 +68,21 @@ class MemberTest : public ::testing::Test {
   }
   io::Env& env(std::size_t place) { return world_.node(static_cast<int>(place)).env(); }
 
+  Result<std::unique_ptr<log::Engine>> open_engine(std::size_t place) {
+    log::EngineOptions options;
+    options.user.root = "/data";
+    options.user.shards = 1;
+    options.user.journal_bytes_max = 16 << 20;
+    options.user.batch_bytes_max = 2 << 20;
+    options.journal_file_bytes_min = options.journal_file_bytes_max = 4 << 20;
+    return log::Engine::open(env(place), options);
+  }
+
   // The process begins: the first one founds the cluster, others join it.
   void start(std::size_t place, std::size_t join_at = 0) {
     auto& process = processes_[place];
     process.loop = env(place).make_loop();
-    log::EngineOptions engine_options;
-    engine_options.user.root = "/data";
-    engine_options.user.shards = 1;
-    engine_options.user.journal_bytes_max = 16 << 20;
-    engine_options.user.batch_bytes_max = 2 << 20;
-    engine_options.journal_file_bytes_min = engine_options.journal_file_bytes_max = 4 << 20;
-    auto engine = log::Engine::open(env(place), engine_options);
+    auto engine = open_engine(place);
     ASSERT_TRUE(engine) << engine.error().message;
     process.engine = *std::move(engine);
     process.transport = std::make_unique<net::TcpTransport>();
@@ -110,6 +115,7 @@ class MemberTest : public ::testing::Test {
     options.listeners = {{"peer", test.address_of(place)}};
     options.join = {fmt::format("{}:9093", test.world_.node(static_cast<int>(join_at)).host())};
     options.controller.voters_max = test.voters_max_;
+    options.feature_level = test.feature_level_[place];
     WALRUS_CO_ASSIGN(process.member, co_await Member::start(
                                          {env, *process.loop, *process.transport, *process.engine,
                                           *process.rpc, *process.host, test.log_[place]},
@@ -137,9 +143,9 @@ class MemberTest : public ::testing::Test {
     world_.node(static_cast<int>(place)).crash(how);
     end(place);
   }
-  void restart(std::size_t place) {
+  void restart(std::size_t place, std::size_t join_at = 0) {
     world_.node(static_cast<int>(place)).restart();
-    start(place);
+    start(place, join_at);
   }
   Member& member(std::size_t place) { return *processes_[place].member; }
   Told& told(std::size_t place) { return *processes_[place].told; }
@@ -306,6 +312,7 @@ class MemberTest : public ::testing::Test {
   io::World world_;
   std::vector<Process> processes_;
   std::vector<LineLog> log_;
+  std::vector<std::uint32_t> feature_level_;  // that each node's program knows
 };
 
 }  // namespace walrus::meta

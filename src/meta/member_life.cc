@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "meta/member.h"
+#include "meta/recovery.h"
 
 namespace walrus::meta {
 namespace {
@@ -41,8 +42,9 @@ bool passes(const Error& error) {
 
 boost::asio::awaitable<void> Member::live(Self self) {
   self->parts_.loop.spawn(beat_on(self));
+  const bool anew = self->options_.identity.begins == Begins::kAnew;
   Result<void> done;
-  if (self->node_ == nullptr) done = co_await join(self);
+  if (self->node_ == nullptr) done = co_await (anew ? rejoin(self) : join(self));
   if (done && self->node_ == nullptr && !self->stopped_) done = co_await open(self);
   if (done) done = co_await enroll(self);
   if (!done && !self->stopped_) self->give_up(done.error());
@@ -51,13 +53,50 @@ boost::asio::awaitable<void> Member::live(Self self) {
 // A directory with nothing of the group in it asks to be let in, before it takes any part.
 io::Task<void> Member::join(Self self) {
   const auto peer = std::ranges::find(self->options_.listeners, "peer", &Listener::name)->address;
-  const JoinRequest request{.node = self->options_.identity.node, .address = peer};
+  co_return co_await ask_in(self, kJoinMethod,
+                            JoinRequest{.node = self->options_.identity.node,
+                                        .address = peer,
+                                        .feature_level_max = self->options_.feature_level});
+}
+
+// The group was recovered without this node: what is here of it is discarded when it is let in, and
+// not if nobody else may have it.
+io::Task<void> Member::rejoin(Self self) {
+  const auto peer = std::ranges::find(self->options_.listeners, "peer", &Listener::name)->address;
+  RejoinRequest request{.join = {.node = self->options_.identity.node,
+                                 .address = peer,
+                                 .feature_level_max = self->options_.feature_level}};
+  auto found = survey(self->parts_.engine);
+  if (!found && found.error().code != Code::kNotFound)
+    co_return std::unexpected(std::move(found).error());
+  if (found) {
+    request.recoveries = found->state->recoveries.size();
+    request.term = found->last.term;
+    request.index = found->last.index;
+    found->state->nodes.each([&self](NodeId id, const Node& node) {
+      const auto& address = peer_address(node);
+      const bool stays = node.state != NodeState::kRemoved && !address.empty();
+      if (!stays || id == self->options_.identity.node) return;
+      self->peers_.insert(id);
+      self->parts_.rpc.add_peer(id, address);
+    });
+  }
+  WALRUS_CO_TRY(co_await ask_in(self, kRejoinMethod, std::move(request)));
+  log_line(self->parts_.log, LogLevel::kWarning, "metadata_discarded",
+           {{"cluster", to_string(self->options_.identity.cluster)}});
+  const auto removed = co_await self->parts_.host.remove(kMetadataGroup);
+  if (!removed && removed.error().code != Code::kNotFound) co_return removed;
+  self->options_.identity.begins = Begins::kNot;
+  co_return co_await self->write_down();
+}
+
+io::Task<void> Member::ask_in(Self self, net::Method method, Message request) {
   Patience patience;
   std::string last;
   while (!self->stopped_) {
     const auto deadline = self->parts_.env.mono() + kJoinAttempt;
     WALRUS_CO_TRY(co_await find_peers(self, deadline));
-    const auto answer = co_await self->ask_leader(kJoinMethod, request, deadline);
+    const auto answer = co_await self->ask_leader(method, request, deadline);
     if (self->stopped_) break;
     if (answer) co_return Result<void>();
     if (!passes(answer.error())) co_return std::unexpected(answer.error());
@@ -114,6 +153,7 @@ io::Task<Outcome> Member::register_once() {
                     .directory = identity.directory,
                     .incarnation = identity.incarnation(),
                     .claimed = identity.claimed,
+                    .feature_level_max = options_.feature_level,
                     .listeners = options_.listeners,
                     .rack = options_.rack,
                     .capacity = options_.capacity};
@@ -129,13 +169,13 @@ io::Task<Outcome> Member::register_once() {
 
 io::Task<void> Member::found() {
   const auto self = shared_from_this();
-  if (!options_.identity.founds)
+  if (options_.identity.begins != Begins::kFounds)
     co_return fail(Code::kBusy, "who founds the cluster has not done so yet");
   std::string secret;
   for (std::size_t i = 0; i < kSecretBytes / sizeof(std::uint64_t); ++i)
     append_le(secret, parts_.env.random());
   WALRUS_CO_TRY(co_await propose_one(
-      Found{options_.identity.cluster, kFeatureLevel, std::move(secret)}, kJoinAttempt));
+      Found{options_.identity.cluster, options_.feature_level, std::move(secret)}, kJoinAttempt));
   co_return Result<void>();
 }
 
@@ -153,7 +193,10 @@ Result<bool> Member::judge_enrolment(const Outcome& outcome) {
                   "a later life of node {} was registered; start again, which claims a later one",
                   id);
     case Refusal::kUnknown:
-      return fail(Code::kMismatch, "the cluster is of a later feature level than this program");
+      return fail(Code::kMismatch,
+                  "the cluster is of a later feature level than this program, which knows {}: "
+                  "start a later one",
+                  options_.feature_level);
     case Refusal::kExists:
       if (outcome.version != Version{}) return false;  // the node was made meanwhile
       return fail(Code::kMismatch, "this directory is that of another node of the cluster");
@@ -167,11 +210,39 @@ Result<bool> Member::judge_enrolment(const Outcome& outcome) {
 io::Task<void> Member::keep_identity() {
   const auto self = shared_from_this();
   confirm(options_.identity);
-  options_.identity.founds = false;
+  options_.identity.begins = Begins::kNot;
+  co_return co_await write_down();
+}
+
+io::Task<void> Member::write_down() {
+  const auto self = shared_from_this();
   WALRUS_CO_ASSIGN(const auto pending, write_identity(parts_.engine, options_.identity));
   io::Signal signal(parts_.loop);
   parts_.engine.when_done(pending, signal.setter());
   co_return co_await signal.wait();
+}
+
+// A node of this cluster after its metadata was recovered without this node: an era that is over
+// must not decide anything any more, even if a majority of it is there.
+void Member::met(const net::ClusterId& other) {
+  const auto cluster = uuid_of_cluster(other);
+  if (stopped_ || failure_ || !is_later_era(options_.identity.cluster, cluster)) return;
+  auto identity = options_.identity;
+  identity.cluster = cluster;
+  identity.begins = Begins::kAnew;
+  const auto stored = store_identity(parts_.engine, identity);
+  if (controller_) controller_->end();
+  controller_.reset();
+  if (std::exchange(node_, nullptr) != nullptr) parts_.loop.spawn(leave_group(shared_from_this()));
+  if (!stored) return give_up(stored.error());
+  give_up({Code::kFenced,
+           fmt::format("the metadata of this cluster was recovered without this node, which is "
+                       "cluster {} since: start it again, and it joins that",
+                       to_string(cluster))});
+}
+
+boost::asio::awaitable<void> Member::leave_group(Self self) {
+  (void)co_await self->parts_.host.close(kMetadataGroup);
 }
 
 void Member::give_up(Error why) {

@@ -385,6 +385,37 @@ TEST_F(MemberTest, a_copy_of_an_old_directory_is_recognised) {
   ASSERT_TRUE(until([&] { return voters() == 3; }));
 }
 
+TEST_F(MemberTest, the_feature_level_rises_with_the_last_old_program) {
+  feature_level_[0] = feature_level_[2] = kFeatureLevel + 1;
+  start(1, 1);  // an old program founds
+  ASSERT_TRUE(run(1, member(1).registered(5s)));
+  start(0, 1);
+  start(2, 1);
+  for (const std::size_t i : {0, 2}) ASSERT_TRUE(run(i, member(i).registered(20s)));
+  ASSERT_TRUE(until([&] { return active(3) && voters() == 3; }));
+  world_.run_for(2s);
+  EXPECT_EQ(member(0).image()->cluster.feature_level, kFeatureLevel);
+  crash(1);
+  feature_level_[1] = kFeatureLevel + 1;
+  restart(1, 1);
+  ASSERT_TRUE(run(1, member(1).registered(20s)));
+  const auto raised = [&](std::size_t place) {
+    return member(place).image()->cluster.feature_level == kFeatureLevel + 1;
+  };
+  ASSERT_TRUE(until([&] { return raised(0) && raised(1) && raised(2); }));
+  // One that comes back, and one that is new.
+  crash(1);
+  feature_level_[1] = feature_level_[3] = kFeatureLevel;
+  restart(1, 0);
+  start(3, 0);
+  for (const std::size_t i : {1, 3}) {
+    ASSERT_TRUE(until([&] { return !member(i).status().failure.empty(); }));
+    EXPECT_NE(member(i).status().failure.find("this program knows 1"), std::string::npos)
+        << member(i).status().failure;
+  }
+  EXPECT_FALSE(run(3, member(3).registered(1s)));
+}
+
 TEST_F(MemberTest, five_nodes_have_five_voters_if_so_wanted) {
   voters_max_ = 5;
   found(5, 5);

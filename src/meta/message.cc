@@ -62,6 +62,11 @@ struct Fields<JoinRequest> {
                                       &JoinRequest::feature_level_max};
 };
 template <>
+struct Fields<RejoinRequest> {
+  static constexpr std::tuple members{&RejoinRequest::join, &RejoinRequest::recoveries,
+                                      &RejoinRequest::term, &RejoinRequest::index};
+};
+template <>
 struct Fields<EnrollRequest> {
   static constexpr std::tuple members{&EnrollRequest::node};
 };
@@ -181,6 +186,7 @@ Result<T> parse_as(Bytes bytes) {
               message.index() + 1);
 }
 template Result<JoinRequest> parse_as(Bytes);
+template Result<RejoinRequest> parse_as(Bytes);
 template Result<EnrollRequest> parse_as(Bytes);
 template Result<Enrolled> parse_as(Bytes);
 template Result<ProposeRequest> parse_as(Bytes);

@@ -21,6 +21,7 @@
 //   0x0208  concerns Done             Concerns
 //   0x0209  condition Condition       Conditions
 //   0x020a  conditions Done           Conditions
+//   0x020b  rejoin   RejoinRequest    Done
 //
 // Encoded as fields.h says: a field that is added later stands at the end, is absent in older bytes
 // and needs a version of its own.
@@ -37,7 +38,7 @@ namespace walrus::meta {
 constexpr net::Method kJoinMethod{0x0200}, kProposeMethod{0x0201}, kBeatMethod{0x0202},
     kWorkMethod{0x0203}, kWatchMethod{0x0204}, kProbeMethod{0x0205}, kHealthMethod{0x0206},
     kEnrollMethod{0x0207}, kConcernsMethod{0x0208}, kConditionMethod{0x0209},
-    kConditionsMethod{0x020a};
+    kConditionsMethod{0x020a}, kRejoinMethod{0x020b};
 
 constexpr std::size_t kBeatWantedMax = 1'000, kBeatCopiesMax = 256;  // of one heartbeat
 constexpr std::size_t kHandoutMax = 1'000;                           // works of one handout
@@ -160,10 +161,21 @@ struct Conditions {
   bool operator==(const Conditions&) const = default;
 };
 
+// As a JoinRequest, of a node that took part in the metadata group before that was recovered
+// without it. It discards what it has of the group when it is let in; not if it knows of more than
+// the recovery did.
+struct RejoinRequest {
+  JoinRequest join{};
+  std::uint64_t recoveries = 0;       // that it knows of
+  std::uint64_t term = 0, index = 0;  // of the last entry of the log that it has
+  bool operator==(const RejoinRequest&) const = default;
+};
+
 // In the order of their kinds, from 1.
 using Message =
     std::variant<JoinRequest, EnrollRequest, Enrolled, ProposeRequest, Proposed, Heartbeat, Leased,
-                 Handout, Here, Done, NotLeader, Health, Concerns, Condition, Conditions>;
+                 Handout, Here, Done, NotLeader, Health, Concerns, Condition, Conditions,
+                 RejoinRequest>;
 
 std::string encode(const Message&);
 // The whole of `bytes`: kCorrupt, or kVersion for a version that this node does not know.

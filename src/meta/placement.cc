@@ -51,8 +51,10 @@ std::optional<Placement> Placer::place_next(const PartitionId& partition, const 
   const auto* leader = find(tail.leader);
   bool stays = leader && (topic.internal || (spread_ == Spread::kLoad && !leader->slow &&
                                              !overloaded(*leader, By::kLeads)));
+  if (stays) return follow(partition, topic, tail, tail.leader);
+  const auto* next = topic.internal ? nullptr : heir(tail.leader);
   return follow(partition, topic, tail,
-                stays ? tail.leader : choose_leader(partition, topic, tail.leader));
+                next ? next->id : choose_leader(partition, topic, tail.leader));
 }
 
 std::optional<Placement> Placer::place_better(const PartitionId& partition, const Topic& topic,
@@ -88,8 +90,10 @@ std::optional<Placement> Placer::follow(const PartitionId& partition, const Topi
                                         const Segment& tail, NodeId leader) {
   Placement place{.leader = leader, .replicas = {leader}};
   for (auto node : tail.replicas) {
-    const auto* follower = find(node);
     bool full = place.replicas.size() >= topic.replication_factor;
+    if (const auto* next = heir(node); next && !full && !contains(place.replicas, next->id))
+      place.replicas.push_back(next->id);
+    const auto* follower = find(node);
     if (!follower || full || contains(place.replicas, node)) continue;
     if (spread_ == Spread::kLoad && !follower->slow && !overloaded(*follower, By::kTails) &&
         same_rack(*follower, place.replicas) <= fewest_in_rack(place.replicas))
@@ -108,6 +112,13 @@ std::optional<NodeId> Placer::place_copy(const PartitionId& partition, std::span
   ++load.sealed;
   load.sealed_bytes += bytes;
   return chosen->id;
+}
+
+// Null: the node stays, or hands over to nobody who is eligible.
+const Placer::Candidate* Placer::heir(NodeId node) const {
+  const auto* known = image_.nodes.find(node);
+  if (!known || known->state != NodeState::kDraining) return nullptr;
+  return find(known->replaced_by);
 }
 
 bool Placer::eligible(NodeId node) const { return find(node) != nullptr; }

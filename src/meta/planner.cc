@@ -65,7 +65,7 @@ class Draft {
   void drop_copies(const PartitionId&, const Partition&, CopyMove);
   void plan_copy(const PartitionId&, const Segment&, NodeId replaces);
   std::optional<NodeId> choose_source(const Segment&) const;
-  std::optional<NodeId> choose_target(const PartitionId&, const Segment&);
+  std::optional<NodeId> choose_target(const PartitionId&, const Segment&, NodeId replaces);
   bool is_made(const Copy&) const;
   struct Busy {  // with copies
     std::size_t count = 0;
@@ -122,17 +122,15 @@ bool Draft::draining(NodeId id) const {
   return node && node->state == NodeState::kDraining;
 }
 
-// What all programs know may be used from now on: an older one does not come back then.
+// As soon as every program knows a higher one; who comes with an older one then is refused.
 void Draft::plan_level() {
-  auto level = kFeatureLevel;
-  bool any = false;
-  image_.nodes.each([&](NodeId, const Node& node) {
+  std::optional<std::uint32_t> known;
+  image_.nodes.each([&known](NodeId, const Node& node) {
     if (node.state == NodeState::kRemoved) return;
-    level = std::min(level, node.feature_level_max);
-    any = true;
+    known = std::min(known.value_or(node.feature_level_max), node.feature_level_max);
   });
-  if (any && level > image_.cluster.feature_level)
-    plan_.changes.push_back(RaiseLevel{image_.cluster.version, level});
+  if (known && *known > image_.cluster.feature_level)
+    plan_.changes.push_back(RaiseLevel{image_.cluster.version, *known});
 }
 
 void Draft::plan_nodes() {
@@ -142,6 +140,8 @@ void Draft::plan_nodes() {
     auto left = image_.load(id);
     if (node.state == NodeState::kDraining && left.empty())
       plan_.changes.push_back(SetNodeState{id, node.version, NodeState::kDrained, false});
+    if (node.state == NodeState::kDrained && node.replaced_by != NodeId{} && left.empty())
+      plan_.changes.push_back(SetNodeState{id, node.version, NodeState::kRemoved, false});
     bool leaves = node.state == NodeState::kDraining || node.state == NodeState::kRemoved;
     if (leaves && !left.empty()) plan_drain(id, left);
   });
@@ -380,7 +380,7 @@ void Draft::plan_copy(const PartitionId& id, const Segment& segment, NodeId repl
   if (copied_.contains(segment.id)) return;
   auto from = choose_source(segment);
   if (copies_ >= limits_.copies_max || !may_copy(sending_[*from], segment.bytes)) return;
-  auto to = choose_target(id, segment);
+  auto to = choose_target(id, segment, replaces);
   if (!to || !may_copy(receiving_[*to], segment.bytes)) return;
   Copy copy{.partition = id,
             .segment = segment.id,
@@ -404,8 +404,9 @@ std::optional<NodeId> Draft::choose_source(const Segment& segment) const {
   return best;
 }
 
-// Who is to replace a lost node, or lost its own copy, comes first.
-std::optional<NodeId> Draft::choose_target(const PartitionId& id, const Segment& segment) {
+// Who is to replace a node, or lost its own copy, comes first.
+std::optional<NodeId> Draft::choose_target(const PartitionId& id, const Segment& segment,
+                                           NodeId replaces) {
   std::vector<NodeId> has;
   for (auto node : segment.replicas)
     if (image_.intact(segment, node)) has.push_back(node);
@@ -415,6 +416,9 @@ std::optional<NodeId> Draft::choose_target(const PartitionId& id, const Segment&
     auto to = heir == NodeId{} ? lost : heir;
     if (placer_.eligible(to) && std::ranges::find(has, to) == has.end()) return to;
   }
+  const auto* leaving = image_.nodes.find(replaces);
+  auto heir = leaving ? leaving->replaced_by : NodeId{};
+  if (placer_.eligible(heir) && std::ranges::find(has, heir) == has.end()) return heir;
   return placer_.place_copy(id, has, segment.bytes);
 }
 

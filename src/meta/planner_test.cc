@@ -568,6 +568,75 @@ TEST(Planner, replacement_is_given_what_the_old_one_had) {
   EXPECT_EQ(cluster.state.load(NodeId{4}).sealed, 0u);
 }
 
+// Of six nodes 3 hands over to 6, although 4 and 5 have less.
+TEST(Planner, a_node_that_is_there_hands_over_to_its_heir_alone) {
+  Controlled cluster(6);
+  auto topic = cluster.create(1, 12);
+  for (std::uint32_t index = 0; index < 12; ++index) {
+    PartitionId id{topic, index};
+    auto place = index % 2 == 0 ? TestCluster::on({3, 1, 2}) : TestCluster::on({1, 2, 3});
+    cluster.open(id, place);
+    cluster.done(cluster.seal_of(id, 10));
+    cluster.open(id, place);
+  }
+  cluster.done(HandOver{NodeId{3}, cluster.node(3).version, NodeId{6}, cluster.node(6).version});
+  auto plan = cluster.plan();
+  ASSERT_EQ(plan.drains.size(), 1u);
+  EXPECT_EQ(plan.drains[0].left,
+            (Load{.leads = 6, .tails = 12, .sealed = 12, .sealed_bytes = 12'000}));
+  for (const auto& [leader, rolls] : plan.rolls)
+    for (const auto& roll : rolls) {
+      EXPECT_EQ(roll.reason, RollReason::kDrain);
+      if (leader == NodeId{3}) EXPECT_EQ(roll.next.leader, NodeId{6});
+      EXPECT_TRUE(std::ranges::count(roll.next.replicas, NodeId{6}) == 1);
+    }
+  for (const auto& [pair, copies] : plan.copies) EXPECT_EQ(pair.second, NodeId{6});
+  cluster.settle();
+  EXPECT_EQ(cluster.node(3).state, NodeState::kRemoved);
+  EXPECT_EQ(cluster.node(3).replaced_by, NodeId{6});
+  EXPECT_TRUE(cluster.state.load(NodeId{3}).empty());
+  cluster.state.partitions.each([](const PartitionId&, const Partition& partition) {
+    EXPECT_EQ(partition.losses_total, 0u);
+    partition.sealed.each([](const Segment& one) {
+      const std::set<NodeId> on(one.replicas.begin(), one.replicas.end());
+      if (one.base == Offset{}) EXPECT_EQ(on, (std::set<NodeId>{NodeId{1}, NodeId{2}, NodeId{6}}));
+    });
+  });
+}
+
+TEST(Planner, a_drain_goes_on_where_the_heir_leaves_as_well) {
+  Controlled cluster(5);
+  auto id = first(cluster.create(1));
+  cluster.open(id, TestCluster::on({1, 2, 3}));
+  cluster.done(HandOver{NodeId{3}, cluster.node(3).version, NodeId{4}, cluster.node(4).version});
+  cluster.set_state(4, NodeState::kRemoved, true);
+  cluster.settle();
+  EXPECT_EQ(cluster.node(3).state, NodeState::kRemoved);
+  EXPECT_TRUE(std::ranges::count(cluster.partition(id).tail->replicas, NodeId{5}) == 1);
+}
+
+TEST(Planner, the_feature_level_rises_when_all_know_it) {
+  Controlled cluster(3);
+  auto upgrade = [&cluster](std::uint64_t id) {
+    auto life = TestCluster::life_of(id);
+    life.incarnation = cluster.node(id).incarnation + 1;
+    life.expected = cluster.node(id).version;
+    life.claimed = {cluster.node(id).incarnation};
+    life.feature_level_max = kFeatureLevel + 1;
+    cluster.done(life);
+    cluster.observe(id, true, 1h);
+  };
+  upgrade(1);
+  upgrade(2);
+  EXPECT_EQ(cluster.turn(), 0u);
+  EXPECT_EQ(cluster.state.cluster.feature_level, kFeatureLevel);
+  upgrade(3);
+  cluster.settle();
+  EXPECT_EQ(cluster.state.cluster.feature_level, kFeatureLevel + 1);
+  auto old = TestCluster::life_of(4);
+  cluster.refused(Refusal::kUnknown, old);
+}
+
 TEST(Planner, dead_nodes_copies_are_made_elsewhere_after_a_while) {
   Controlled cluster(4);
   auto id = first(cluster.create(1));

@@ -24,10 +24,14 @@ enum Kind : std::uint8_t {
   kBlock = 7,
   kUser = 8,
   kEnd = 9,
+  kRecovery = 10,
 };
 
-// One partition after the other has its blocks behind it.
-unsigned rank(unsigned kind) { return kind == kBlock ? kPartition : kind; }
+// One partition after the other has its blocks behind it, the cluster its recoveries.
+unsigned rank(unsigned kind) {
+  if (kind == kRecovery) return kCluster;
+  return kind == kBlock ? kPartition : kind;
+}
 
 template <class... Parts>
 void append_record(std::string& to, Kind kind, const Parts&... parts) {
@@ -105,6 +109,7 @@ bool SnapshotStream::next(std::string& to, std::size_t bytes) {
         append_record(to, kCounters, image_.version, image_.time, image_.next_segment,
                       image_.next_producer, image_.forgotten, image_.users_version);
         append_record(to, kCluster, image_.cluster);
+        for (const auto& one : image_.recoveries) append_record(to, kRecovery, one);
         goes_on = advance(true);
         break;
       case Part::kNodes: goes_on = advance(append_map(to, image_.nodes, node_)); break;
@@ -204,6 +209,10 @@ Result<void> SnapshotLoader::record(unsigned kind, Bytes payload) {
                          state_.next_producer, state_.forgotten, state_.users_version);
       break;
     case kCluster: good = read_record(payload, state_.cluster); break;
+    case kRecovery:
+      good = state_.recoveries.size() < kRecoveriesMax &&
+             read_record(payload, state_.recoveries.emplace_back());
+      break;
     case kNode: good = add(state_.nodes, payload); break;
     case kTopic: good = add(state_.topics, payload); break;
     case kTombstone: good = add(state_.tombstones, payload); break;

@@ -15,6 +15,7 @@
 //     7 block      base | packed      sealed segments (chain.h) of the partition before it
 //     8 user       name | its fields
 //     9 end        crc u32 of all before this record, CRC-32C, little endian
+//    10 recovery   its fields       behind the cluster, in their order
 //
 // Fields are encoded as those of commands (layout.h). Names and loads follow from the rest.
 

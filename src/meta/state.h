@@ -38,6 +38,7 @@ constexpr std::size_t kTombstonesMax = 10'000;
 constexpr std::size_t kSettingsMax = 64;  // of a topic, of the cluster
 constexpr std::size_t kLossesMax = 16;    // that a partition remembers
 constexpr std::size_t kListenersMax = 8;
+constexpr std::size_t kRecoveriesMax = 1'000;
 
 // Counts the commands that changed something. Of an object: when it last changed; 0: never.
 struct Version {
@@ -46,6 +47,15 @@ struct Version {
 };
 
 using Settings = std::map<std::string, std::string, std::less<>>;  // by Kafka's names
+
+// A time that one node made the metadata go on alone (meta/recovery.h), with what it knew then.
+struct Recovery {
+  Uuid cluster{};                     // the cluster's id since
+  NodeId by{};                        // who did
+  std::uint64_t term = 0, index = 0;  // of the last entry of the log that it had
+  Time at{};
+  bool operator==(const Recovery&) const = default;
+};
 
 struct Cluster {
   Version version{};
@@ -85,7 +95,8 @@ struct Node {
   std::string rack{};
   std::uint32_t capacity = 100;  // its share against other nodes'; 0: is given no new segment
   Time since{};                  // it has been in this state
-  NodeId replaced_by{};          // removed: who takes over its copies; nobody in particular: none
+  // Draining or removed: who takes over what it has; nobody in particular: none.
+  NodeId replaced_by{};
   bool operator==(const Node&) const = default;
 };
 
@@ -186,6 +197,7 @@ struct State {
   std::int64_t next_producer = 0;
   Version forgotten{};  // tombstones up to this version are gone
   Version users_version{};
+  std::vector<Recovery> recoveries{};  // all, kRecoveriesMax at most
 
   Map<NodeId, Node> nodes{};
   Map<Uuid, Topic> topics{};

@@ -50,12 +50,13 @@ inline std::vector<Message> all_messages() {
       Concerns{{{partition, SegmentId{1000}, 1, 3}}},
       condition,
       Conditions{{{NodeId{2}, condition}}},
+      RejoinRequest{{NodeId{4}, "10.0.0.4:9093", 1}, 2, 7, 1ull << 33},
   };
 }
 
 inline Identity an_identity() {
   Identity identity{.node = NodeId{300},
-                    .founds = true,
+                    .begins = Begins::kFounds,
                     .confirmed = 1ull << 32,
                     .floor = 3ull << 32,
                     .claimed = {(1ull << 32) + 1, 2ull << 32}};

@@ -131,9 +131,11 @@ Result<std::optional<Frame>> FrameSplitter::next() {
     return fail(Code::kCorrupt, "a frame whose checksum is wrong");
   const ClusterId cluster{load_le<std::uint64_t>(whole.data() + 16),
                           load_le<std::uint64_t>(whole.data() + 24)};
-  if (cluster != cluster_)
+  if (cluster != cluster_) {
+    foreign_ = cluster;
     return fail(Code::kMismatch, "a frame of cluster {}, this is {}", to_string(cluster),
                 to_string(cluster_));
+  }
   begin_ += whole.size();
   const FrameHeader header{.type = FrameType(load_le<std::uint8_t>(whole.data() + 4)),
                            .flags = load_le<std::uint8_t>(whole.data() + 5),

@@ -92,12 +92,14 @@ class FrameSplitter {
   // nothing that follows can be told apart: close. kCorrupt: no frame of this protocol, or damaged;
   // kVersion; kTooLarge; kMismatch: of another cluster.
   Result<std::optional<Frame>> next();
+  // After kMismatch: the cluster whose frame it was.
+  const ClusterId& foreign() const { return foreign_; }
   std::size_t buffer_bytes() const { return buffer_.size(); }
 
  private:
   Result<std::size_t> check_header(Bytes header) const;  // the body's length
 
-  ClusterId cluster_;
+  ClusterId cluster_, foreign_{};
   std::size_t body_bytes_max_;
   std::vector<char> buffer_;
   std::size_t begin_ = 0, end_ = 0;  // received and not consumed

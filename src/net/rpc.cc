@@ -90,6 +90,10 @@ void Rpc::handle_stream(Method method, StreamHandler handler) {
   state_->stream_handlers[method] = std::make_shared<const StreamHandler>(std::move(handler));
 }
 
+void Rpc::on_foreign_cluster(std::function<void(const ClusterId&)> call) {
+  state_->on_foreign_cluster = std::move(call);
+}
+
 void Rpc::add_peer(NodeId id, std::string address) { state_->add_peer(id, std::move(address)); }
 void Rpc::remove_peer(NodeId id) { state_->remove_peer(id); }
 

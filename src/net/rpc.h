@@ -172,6 +172,10 @@ class Rpc {
   void handle_send(Method, SendHandler);
   void handle_stream(Method, StreamHandler);
 
+  // Called when a node of another cluster greets this one, or refuses its greeting; by its
+  // certificate it is a node of ours where the transport proves it.
+  void on_foreign_cluster(std::function<void(const ClusterId&)>);
+
   // Known from now on; or a new address of it (an established connection stays).
   void add_peer(NodeId, std::string address);
   // Its connection is closed, its calls end with kNotFound.

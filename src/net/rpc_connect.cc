@@ -172,8 +172,13 @@ io::Task<void> RpcState::attempt(std::shared_ptr<RpcState> self, PeerRef peer,
   append_frame(bytes, self->header(FrameType::kHello), options.self.cluster, body);
   WALRUS_CO_TRY(co_await channel.bytes->write(bytes, options.handshake_timeout));
   FrameSplitter splitter(options.self.cluster, kGreetingBytesMax);
-  WALRUS_CO_ASSIGN(auto first, co_await read_frame(self->env, *channel.bytes, splitter, deadline));
+  auto answer = co_await read_frame(self->env, *channel.bytes, splitter, deadline);
   if (unwanted()) co_return fail(Code::kClosed, "not wanted any more");
+  if (!answer) {
+    self->met(answer.error(), splitter);
+    co_return std::unexpected(std::move(answer).error());
+  }
+  const auto first = *std::move(answer);
   if (first.header.type == FrameType::kRefuse) {
     WALRUS_CO_ASSIGN(const auto refusal, parse_refusal(first.body));
     co_return std::unexpected(refused(refusal));
@@ -226,6 +231,7 @@ io::Task<bool> RpcState::greet_back(std::shared_ptr<RpcState> self,
   Result<Hello> hello = fail(Code::kCorrupt, "the first frame is no hello");
   if (!first && (first.error().code == Code::kIo || first.error().code == Code::kTimeout))
     co_return false;  // it said nothing
+  if (!first) self->met(first.error(), splitter);
   if (first && first->header.type == FrameType::kHello) hello = parse_hello(first->body);
   if (!first) refusal = Refusal{reason_of(first.error()), first.error().message};
   else if (!hello) refusal = Refusal{RefusalReason::kProtocol, hello.error().message};
@@ -254,6 +260,13 @@ io::Task<bool> RpcState::greet_back(std::shared_ptr<RpcState> self,
                   .proved = channel.proved};
   self->adopt(peer, std::move(terms), std::move(channel), std::move(splitter), std::move(bytes));
   co_return true;
+}
+
+// Who asks who is there greets with no cluster.
+void RpcState::met(const Error& why, const FrameSplitter& from) {
+  if (why.code != Code::kMismatch || from.foreign() == ClusterId{} || !on_foreign_cluster) return;
+  const auto call = on_foreign_cluster;
+  call(from.foreign());
 }
 
 std::optional<Refusal> RpcState::judge(const FrameHeader& header, const Hello& hello,

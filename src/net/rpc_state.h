@@ -103,11 +103,13 @@ class RpcState : public std::enable_shared_from_this<RpcState> {
   std::map<Method, std::shared_ptr<const Rpc::Handler>> handlers{};
   std::map<Method, std::shared_ptr<const Rpc::SendHandler>> send_handlers{};
   std::map<Method, std::shared_ptr<const Rpc::StreamHandler>> stream_handlers{};
+  std::function<void(const ClusterId&)> on_foreign_cluster{};
 
  private:
   friend class Greeting;
   using PeerRef = std::shared_ptr<Peer>;
 
+  void met(const Error&, const FrameSplitter&);
   void want_connection(const PeerRef&);
   bool wanted(const Peer&) const;
   void fail_unreached(Peer&, const Error&);

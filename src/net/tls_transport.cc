@@ -113,7 +113,8 @@ Result<std::unique_ptr<TlsTransport>> TlsTransport::open(io::Env& env, Transport
   const auto take = [&transport](const TlsMaterial& material) { return transport.take(material); };
   WALRUS_TRY(transport.watch_.open(take));
   transport.refresher_ = env.start_worker("walrus-tls", [&transport, take] {
-    transport.watch_.refresh(take);
+    if (transport.reload_.exchange(false)) transport.watch_.reload(take);
+    else transport.watch_.refresh(take);
     return transport.options_.refresh_interval;
   });
   return made;

@@ -47,6 +47,9 @@ class TlsTransport final : public Transport {
   ~TlsTransport() override;
 
   NodeName self() const;  // which no later certificate changes
+  // Any thread: the files are whole, somebody says: at the next look, within refresh_interval, they
+  // are taken or refused, and the log says which.
+  void reload() { reload_ = true; }
 
   Result<std::unique_ptr<io::Listener>> listen(io::Loop&, const std::string& address) override;
   // kMismatch: the node there is another one, or of another cluster. kInvalid: its certificate is
@@ -78,6 +81,7 @@ class TlsTransport final : public Transport {
   Gauge& expires_;
   Lock lock_;
   Newcomers newcomers_;  // under lock_: places of all loops
+  std::atomic<bool> reload_{false};
   std::unique_ptr<io::Worker> refresher_;
 };
 

@@ -15,15 +15,19 @@ class Silence final : public LogSink {
   void write(LogLevel, Bytes) override {}
 };
 
+// Of a Walrus directory; none: there is none.
+Result<std::optional<log::Identity>> find_directory(io::Env& env, const DirectoryOptions& options) {
+  WALRUS_ASSIGN(bool there, env.disk().exists(options.data_dir));
+  if (!there) return std::nullopt;
+  return log::read_identity(env, options.data_dir);
+}
+
 Result<std::unique_ptr<log::Engine>> open_directory(io::Env& env, const DirectoryOptions& options) {
   log::EngineOptions stored;
   stored.user.root = options.data_dir;
   stored.user.key = options.key;
-  WALRUS_ASSIGN(bool there, env.disk().exists(options.data_dir));
-  if (there) {
-    WALRUS_ASSIGN(auto identity, log::read_identity(env, options.data_dir));
-    if (identity) stored.user.shards = identity->shards;
-  }
+  WALRUS_ASSIGN(auto found, find_directory(env, options));
+  if (found) stored.user.shards = found->shards;
   WALRUS_ASSIGN(auto engine, log::Engine::open(env, stored));
   WALRUS_TRY(check_without_topics(*engine));
   return engine;
@@ -75,6 +79,23 @@ Result<meta::Identity> join_from_directory(io::Env& env, const DirectoryOptions&
   auto closed = engine->close();
   if (identity && !closed) return std::unexpected(std::move(closed).error());
   return identity;
+}
+
+Result<std::optional<meta::Survey>> mend_in_directory(io::Env& env, const DirectoryOptions& options,
+                                                      LastResort how, const Confirm& confirm) {
+  WALRUS_ASSIGN(auto found, find_directory(env, options));
+  if (!found) return fail(Code::kNotFound, "{} is no Walrus directory", options.data_dir);
+  WALRUS_ASSIGN(auto engine, open_directory(env, options));
+  WALRUS_ASSIGN(const auto seen, meta::survey(*engine));
+  WALRUS_ASSIGN(const bool confirmed, confirm(seen));
+  std::optional<meta::Survey> after;
+  if (confirmed && how == LastResort::kRecover) {
+    WALRUS_ASSIGN(after, meta::recover_metadata(env, *engine));
+  } else if (confirmed) {
+    WALRUS_ASSIGN(after, meta::forget_metadata(*engine));
+  }
+  WALRUS_TRY(engine->close());
+  return after;
 }
 
 }  // namespace walrus::server

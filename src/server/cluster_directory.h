@@ -2,6 +2,7 @@
 // A data directory becomes the directory of a node: of a new cluster, or of one that is there. It
 // must not have topics: those of a single server are not taken into a cluster.
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "io/env.h"
 #include "log/engine.h"
 #include "meta/identity.h"
+#include "meta/recovery.h"
 #include "walrus/service.h"
 
 namespace walrus::server {
@@ -28,5 +30,15 @@ Result<meta::Identity> found_in_directory(io::Env&, const DirectoryOptions&);
 Result<meta::Identity> join_from_directory(io::Env&, const DirectoryOptions&,
                                            std::vector<std::string> addresses,
                                            const std::optional<TlsFiles>& tls, io::Nanos timeout);
+
+// The operator's last resort: see meta/recovery.h. `node` of the options does not count.
+enum class LastResort : std::uint8_t { kRecover, kForget };
+// Shows what the directory has, and does it if the answer is yes; no server can open the directory
+// meanwhile. None: the answer was no, or there was nothing to do any more.
+using Confirm = std::function<Result<bool>(const meta::Survey&)>;
+// kNotFound: no directory of a node; kLocked: a server has it open; errors of Confirm, and as of
+// meta::recover_metadata() and forget_metadata().
+Result<std::optional<meta::Survey>> mend_in_directory(io::Env&, const DirectoryOptions&, LastResort,
+                                                      const Confirm&);
 
 }  // namespace walrus::server

@@ -241,8 +241,9 @@ bool Server::is_full() const {
 
 void Server::watch_certificates() {
   bool asked = options_.reload != nullptr && options_.reload->exchange(false);
-  if (asked && !tls_) log_line(log_, LogLevel::kInfo, "nothing_to_reload");
+  if (asked && !tls_ && !peer_tls_) log_line(log_, LogLevel::kInfo, "nothing_to_reload");
   if (asked && tls_) tls_->reload();
+  if (asked && peer_tls_) peer_tls_->reload();
   auto now = env_.mono();
   if (tls_ && now - certificates_looked_at_ >= options_.certificate_interval) {
     certificates_looked_at_ = now;

@@ -60,10 +60,14 @@ class Cluster:
     def add(self, number):
         """Starts another node, that joins by all that are there."""
         join = [node.peer for node in self.nodes.values()]
-        node = Node(self.directory / f"node{number}", number, join, *self.arguments)
+        node = Node(self.directory / f"node{number}", number, join,
+                    *self.arguments_of(number))
         self.nodes[number] = node
         node.start()
         return node
+
+    def arguments_of(self, number):
+        return self.arguments
 
     def __getitem__(self, number):
         return self.nodes[number]
@@ -124,12 +128,12 @@ class Cluster:
 class ClusterTest(unittest.TestCase):
     """A directory and a cluster of three for each test."""
 
-    nodes, arguments = 3, ()
+    nodes, arguments, kind = 3, (), Cluster
 
     def setUp(self):
         self.directory = tempfile.mkdtemp(prefix="walrus-cluster-")
         self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
-        self.cluster = Cluster(self.directory, self.nodes, self.arguments)
+        self.cluster = self.kind(self.directory, self.nodes, self.arguments)
         self.addCleanup(self.cluster.close)
         self.addCleanup(self.tell_logs)
 

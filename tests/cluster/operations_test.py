@@ -88,6 +88,45 @@ class Operations(ClusterTest):
         self.assertIn(b"fewer copies", done.stderr)
         self.fails(one, "cannot be drained", "cluster", "drain", "4")
 
+    def test_a_node_that_is_there_hands_over_to_the_newcomer_alone(self):
+        one = self.cluster[1]
+        one.ok("topic", "create", "moved", "--partitions", "3", "--replication-factor", "2")
+        one.ok("topic", "create", "single", "--partitions", "3", "--replication-factor", "1")
+        topics, put = ("moved", "single"), []
+        for number in range(30):
+            for topic in topics:
+                one.ok("put", f"{topic}/{number % 3}", f"{number}")
+            put.append(number)
+        for _ in range(2):
+            self.cluster.add(max(self.cluster.nodes) + 1)
+        self.cluster.await_states({4: "active", 5: "active"})
+        had = self.cluster.status(one)["nodes"][1]["segments"]
+        self.assertGreater(had, 0)
+        done = one.run("cluster", "replace", "2", "5", "--yes")
+        self.assertEqual((done.returncode, done.stdout), (0, b"node 2 is draining\n"), done.stderr)
+        # Nothing is refused meanwhile, and in the end it is removed by itself.
+        def removed():
+            number = len(put)
+            for topic in topics:
+                one.ok("put", f"{topic}/{number % 3}", f"{number}")
+            put.append(number)
+            return self.cluster.states(one).get(2) == "removed"
+        wait_until(removed, "node 2 is removed")
+        done = one.run("cluster", "replace", "2", "5", "--yes", "--wait")
+        self.assertEqual((done.returncode, done.stdout), (0, b"node 2 is removed\n"), done.stderr)
+        status = {node["id"]: node for node in self.cluster.status(one)["nodes"]}
+        self.assertEqual(status[2]["segments"], 0)
+        self.assertGreaterEqual(status[5]["segments"], had)
+        for topic in topics:
+            for part in self.cluster.segments(topic, one):
+                self.assertEqual(part["losses"], 0)
+            for partition in range(3):
+                out = self.cluster[5].ok("consume", topic, "--partition", partition,
+                                         "--format", "%s ")
+                self.assertEqual([int(word) for word in out.split()], put[partition::3])
+        self.assertEqual(self.cluster[2].await_end(), 1)
+        self.assertIn("removed from the cluster", self.cluster[2].error_text())
+
     def test_what_is_lost_with_its_only_node_is_given_up_by_an_operator(self):
         one = self.cluster[1]
         one.ok("topic", "create", "single", "--replication-factor", "1")

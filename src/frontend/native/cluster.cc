@@ -22,7 +22,7 @@ std::unexpected<Error> unknown(NodeId node) {
   return fail(Code::kNotFound, "{}", text::unknown_node(node.value));
 }
 
-// Nobody is left of a drain that cannot end.
+// `coming`: see drain_obstacle(). Nobody is left of a drain that cannot end.
 Result<void> check_drain(const meta::State& image, NodeId node, NodeId coming) {
   if (auto obstacle = drain_obstacle(image, node, coming))
     return fail(Code::kInvalid, "node {} cannot be drained: {}", node.value, *obstacle);
@@ -37,15 +37,15 @@ std::string why_not(const meta::State& image, NodeId node, meta::NodeState to) {
   return fmt::format("node {} is {}", node.value, state_name(image.find_node(node)->state));
 }
 
-// As of now, so that a change of it is one of what is there. `coming`: see drain_obstacle().
-io::Task<void> move_node(Member member, ClusterCall call, meta::NodeState to, NodeId coming) {
+// As of now, so that a change of it is one of what is there.
+io::Task<void> move_node(Member member, ClusterCall call, meta::NodeState to) {
   for (int attempt = 0; attempt < kStateAttempts; ++attempt) {
     WALRUS_CO_ASSIGN(auto image, co_await member->current());
     const auto* found = image->find_node(call.node);
     if (!found) co_return unknown(call.node);
     if (found->state == to) co_return Result<void>();
     if (to == meta::NodeState::kDraining && found->state == meta::NodeState::kActive)
-      WALRUS_CO_TRY(check_drain(*image, call.node, coming));
+      WALRUS_CO_TRY(check_drain(*image, call.node, {}));
     WALRUS_CO_ASSIGN(
         auto outcome,
         co_await member->propose_one(meta::SetNodeState{
@@ -95,6 +95,24 @@ io::Task<bool> take_place(Member member, std::shared_ptr<const meta::State> imag
   co_return fail(Code::kInvalid, "metadata refuses it: {}", meta::refusal_name(outcome.refusal));
 }
 
+// A node that is there: what it writes is rolled to the newcomer, what it has is copied to it, and
+// when nothing is left the controller removes it. Done: true.
+io::Task<bool> hand_over(Member member, std::shared_ptr<const meta::State> image,
+                         ClusterCall call) {
+  const auto* old = image->find_node(call.node);
+  if (old->state == meta::NodeState::kDraining && old->replaced_by == call.by) co_return true;
+  if (old->state == meta::NodeState::kActive)
+    WALRUS_CO_TRY(check_drain(*image, call.node, call.by));
+  meta::HandOver change{.old = call.node,
+                        .expected = old->version,
+                        .by = call.by,
+                        .by_expected = image->find_node(call.by)->version};
+  WALRUS_CO_ASSIGN(auto outcome, co_await member->propose_one(std::move(change)));
+  if (outcome.done()) co_return true;
+  if (outcome.refusal == meta::Refusal::kMismatch) co_return false;
+  co_return fail(Code::kInvalid, "{}", why_not(*image, call.node, meta::NodeState::kDraining));
+}
+
 std::string replacing_json(const meta::State& image, const ClusterCall& call,
                            meta::NodeState state) {
   auto load = image.load(call.node);
@@ -106,7 +124,7 @@ std::string replacing_json(const meta::State& image, const ClusterCall& call,
       .dump();
 }
 
-// A node that is there is drained, so that no copy is missing meanwhile; one that is gone is
+// A node that is there hands over, so that no copy is missing meanwhile; one that is gone is
 // removed at once.
 io::Task<std::string> replace_node(Member member, ClusterCall call) {
   for (int attempt = 0; attempt < kStateAttempts; ++attempt) {
@@ -120,11 +138,10 @@ io::Task<std::string> replace_node(Member member, ClusterCall call) {
       co_return fail(Code::kInvalid, "node {} is removed", call.node.value);
     WALRUS_CO_TRY(check_newcomer(*image, call));
     WALRUS_CO_ASSIGN(bool alive, is_alive(health, call.node));
-    if (alive && old->state == meta::NodeState::kDrained)
-      co_return replacing_json(*image, call, old->state);
     if (alive) {
-      WALRUS_CO_TRY(co_await move_node(member, call, meta::NodeState::kDraining, call.by));
-      co_return replacing_json(*image, call, meta::NodeState::kDraining);
+      WALRUS_CO_ASSIGN(bool begun, co_await hand_over(member, image, call));
+      if (begun) co_return replacing_json(*image, call, meta::NodeState::kDraining);
+      continue;
     }
     WALRUS_CO_ASSIGN(bool done, co_await take_place(member, image, call));
     if (done) co_return replacing_json(*image, call, meta::NodeState::kRemoved);
@@ -200,11 +217,11 @@ io::Task<std::string> answer(ClusterPart cluster, ClusterCall call) {
   if (!member) co_return fail(Code::kBusy, "{}", Bytes(text::kBusy));
   switch (call.verb) {
     case Verb::kDrain:
-      co_return ok_if(co_await move_node(member, call, meta::NodeState::kDraining, {}));
+      co_return ok_if(co_await move_node(member, call, meta::NodeState::kDraining));
     case Verb::kActivate:
-      co_return ok_if(co_await move_node(member, call, meta::NodeState::kActive, {}));
+      co_return ok_if(co_await move_node(member, call, meta::NodeState::kActive));
     case Verb::kRemove:
-      co_return ok_if(co_await move_node(member, call, meta::NodeState::kRemoved, {}));
+      co_return ok_if(co_await move_node(member, call, meta::NodeState::kRemoved));
     case Verb::kReplace: co_return co_await replace_node(member, call);
     case Verb::kSeal:
       if (!call.loss) co_return co_await look_at_seals(cluster, member, call);

@@ -261,12 +261,22 @@ std::string cluster_status_json(const meta::State& state,
                      {"rack", node.rack},
                      {"state", state_name(node.state)},
                      {"alive", sight ? Json(sight->alive) : Json()},
+                     {"feature_level", node.feature_level_max},
                      {"leads", load.leads},
                      {"segments", load.tails + load.sealed},
                      {"bytes", load.sealed_bytes}});
   });
+  auto recoveries = Json::array();
+  for (const auto& one : state.recoveries)
+    recoveries.push_back({{"cluster_id", to_string(one.cluster)},
+                          {"node", one.by.value},
+                          {"term", one.term},
+                          {"index", one.index},
+                          {"at_ms", one.at.time_since_epoch().count()}});
   return Json{{"cluster_id", to_string(state.cluster.id)},
               {"controller", health ? Json(health->controller.value) : Json()},
+              {"feature_level", state.cluster.feature_level},
+              {"recoveries", recoveries},
               {"nodes", nodes},
               {"under_replicated", health ? Json(health->under_replicated) : Json()}}
       .dump();
