@@ -44,15 +44,15 @@ Result<Json> describe(Client& client, Bytes what, const std::string& group) {
   return json;
 }
 
-using Place = std::pair<std::string, std::int64_t>;  // topic, partition
+using CommitPlace = std::pair<std::string, std::int64_t>;  // topic, partition
 
-Place place_of(const Json& item) {
+CommitPlace place_of(const Json& item) {
   return {item.value("topic", std::string()), item.value("partition", std::int64_t{-1})};
 }
 
 // A row for each partition that was committed or is assigned.
 Table offsets_table(const Json& group) {
-  std::map<Place, Json> rows;
+  std::map<CommitPlace, Json> rows;
   for (const auto& offset : group.value("offsets", Json::array())) rows[place_of(offset)] = offset;
   for (const auto& member : group.value("members", Json::array()))
     for (const auto& part : member.value("partitions", Json::array())) {
@@ -118,7 +118,7 @@ Result<std::vector<Change>> plan_of(Client& client, const GroupFlags& flags, con
   if (changes.empty()) return fail(Code::kNotFound, "unknown topic {}", flags.topic);
   for (const auto& offset : group.value("offsets", Json::array()))
     for (auto& change : changes)
-      if (place_of(offset) == Place(topic, change.partition))
+      if (place_of(offset) == CommitPlace(topic, change.partition))
         change.before = offset.value("offset", std::int64_t{0});
   return changes;
 }

@@ -330,7 +330,9 @@ Result<void> Shard::copy_batches(std::span<const PendingChunk::Entry> entries, s
   return {};
 }
 
-bool Shard::Piece::full() const { return bytes >= kCopyPieceBytes || incoming.size() >= kPieceStreams; }
+bool Shard::Piece::full() const {
+  return bytes >= kCopyPieceBytes || incoming.size() >= kPieceStreams;
+}
 
 Shard::Piece Shard::take_piece(Checkpoint& checkpoint) {
   Piece piece;

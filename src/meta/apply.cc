@@ -11,10 +11,11 @@ constexpr std::uint32_t kProducerBlockMax = 1'000'000;
 // The feature level from which on a kind of change may be sent; before founding it is 0.
 std::uint32_t level_of(const Change& change) {
   if (std::holds_alternative<Found>(change)) return 0;
-  bool compaction = std::holds_alternative<BeginCompaction>(change) ||
-                    std::holds_alternative<HoldCompacted>(change) ||
-                    std::holds_alternative<EndCompaction>(change);
-  return compaction ? 2 : 1;
+  bool second = std::holds_alternative<BeginCompaction>(change) ||
+                std::holds_alternative<HoldCompacted>(change) ||
+                std::holds_alternative<EndCompaction>(change) ||
+                std::holds_alternative<HandOver>(change);
+  return second ? 2 : 1;
 }
 
 }  // namespace

@@ -172,10 +172,9 @@ struct RejoinRequest {
 };
 
 // In the order of their kinds, from 1.
-using Message =
-    std::variant<JoinRequest, EnrollRequest, Enrolled, ProposeRequest, Proposed, Heartbeat, Leased,
-                 Handout, Here, Done, NotLeader, Health, Concerns, Condition, Conditions,
-                 RejoinRequest>;
+using Message = std::variant<JoinRequest, EnrollRequest, Enrolled, ProposeRequest, Proposed,
+                             Heartbeat, Leased, Handout, Here, Done, NotLeader, Health, Concerns,
+                             Condition, Conditions, RejoinRequest>;
 
 std::string encode(const Message&);
 // The whole of `bytes`: kCorrupt, or kVersion for a version that this node does not know.

@@ -137,14 +137,14 @@ io::Task<std::string> NodeState::serve_handed(std::shared_ptr<NodeState> self,
                               self->options_.limits.hand_on_max);
   for (std::size_t i = 0; i < handed.appends.size(); ++i) {
     auto& append = handed.appends[i];
-    self->append(
-        handed.partition, std::move(append.batch),
-        {.acks = static_cast<Acks>(append.acks), .wait = wait, .in_sequence = true},
-        [shared, i](Appended appended) {
-          auto refusal = appended.refusal == Refusal::kNoRoom ? Refusal::kBusy : appended.refusal;
-          shared->replies[i] = {static_cast<std::uint8_t>(refusal), appended.first.value};
-          if (--shared->open == 0) shared->over({});
-        });
+    self->append(handed.partition, std::move(append.batch),
+                 {.acks = static_cast<Acks>(append.acks), .wait = wait, .in_sequence = true},
+                 [shared, i](Appended appended) {
+                   auto refusal =
+                       appended.refusal == Refusal::kNoRoom ? Refusal::kBusy : appended.refusal;
+                   shared->replies[i] = {static_cast<std::uint8_t>(refusal), appended.first.value};
+                   if (--shared->open == 0) shared->over({});
+                 });
   }
   WALRUS_CO_TRY(co_await signal.wait());
   std::string reply;

@@ -346,7 +346,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   std::map<SegmentId, Damage> damaged_{};
   std::set<SegmentId> suspects_{};  // sealed, and a read has met damage
   std::unique_ptr<io::Gate> scrub_gate_{};
-  std::set<NodeId> full_{};  // their disks
+  std::set<NodeId> full_{};                       // their disks
   std::map<PartitionId, Instant> compactions_{};  // this node is to hold the new copy; asked again
   // Something is to be compacted, or does not come further: which copy, since when.
   std::map<PartitionId, std::pair<SegmentId, Instant>> compaction_since_{};
