@@ -108,6 +108,9 @@ void ReplicaRun::judge(std::size_t number) {
   bool lost = truth_.lost_anything(producer.partition);
   bool done = std::ranges::all_of(producer.answers, [](const auto& one) { return one->done(); });
   if (producer.answers.back()->done() && !done) producer.behind = producer.answers.back()->first;
+  // Where all was deleted that it sent, its producer is not known any more.
+  auto start = nodes_->state().partitions.find(producer.partition)->log_start;
+  if (producer.behind && *producer.behind < start) producer.behind.reset();
   if (done) {
     if (producer.failures > 0) ++tally_.hits["sent-again"];
     if (producer.behind && producer.answers.front()->first >= *producer.behind && !lost)
