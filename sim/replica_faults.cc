@@ -115,7 +115,7 @@ bool ReplicaRun::is_sound(std::size_t place) {
   auto look = [&](const meta::Segment& segment) {
     if (!sound || !meta::is_replica(segment, NodeId{place + 1})) return;
     auto& engine = *nodes_->processes()[place].engine;
-    auto stream = engine.find(replica::copy_stream_name(segment.id));
+    auto stream = engine.find(replica::copy_stream_name(meta::copy_of(segment)));
     sound = stream.has_value();
     for (auto from = segment.base; sound && from < segment.end;) {
       auto fetched = engine.fetch(*stream, from, {.up_to = UpTo::kAppended});
@@ -134,7 +134,7 @@ void ReplicaRun::rot(std::size_t place) {
   std::set<std::uint64_t> sealed;
   for (const auto& id : partitions_)
     nodes_->state().partitions.find(id)->sealed.each([&](const meta::Segment& segment) {
-      auto stream = process.engine->find(replica::copy_stream_name(segment.id));
+      auto stream = process.engine->find(replica::copy_stream_name(meta::copy_of(segment)));
       if (stream && segment.replicas.size() > 1) sealed.insert(log::stream_id(*stream));
     });
   std::vector<std::string> files;

@@ -410,7 +410,8 @@ TEST_F(MemberTest, the_feature_level_rises_with_the_last_old_program) {
   start(3, 0);
   for (const std::size_t i : {1, 3}) {
     ASSERT_TRUE(until([&] { return !member(i).status().failure.empty(); }));
-    EXPECT_NE(member(i).status().failure.find("this program knows 1"), std::string::npos)
+    EXPECT_NE(member(i).status().failure.find(fmt::format("this program knows {}", kFeatureLevel)),
+              std::string::npos)
         << member(i).status().failure;
   }
   EXPECT_FALSE(run(3, member(3).registered(1s)));

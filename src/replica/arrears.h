@@ -29,9 +29,10 @@ std::optional<Sequence> sequence_of(const record::BatchView&);
 
 class Arrears {
  public:
-  // A producer that never comes again is forgotten after `kept_max`; above `producers_max` the
+  // A producer that never comes again is forgotten after `kept_max` (clients try again within a
+  // second or two; it may have been taken by another node meanwhile); above `producers_max` the
   // oldest of all is. Then the log decides as it finds it.
-  explicit Arrears(Nanos kept_max = std::chrono::seconds(60), std::size_t producers_max = 10'000)
+  explicit Arrears(Nanos kept_max = std::chrono::seconds(20), std::size_t producers_max = 10'000)
       : kept_max_(kept_max), producers_max_(producers_max) {}
 
   // It was sent away.
