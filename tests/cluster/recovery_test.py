@@ -42,7 +42,7 @@ class Recovery(ClusterTest):
             self.cluster[1].ok("put", f"single/{partition}", f"{partition}")
         before = self.cluster.segments("single")
         here = [part["partition"] for part in before if part["leader"] == 3]
-        self.assertEqual(len(here), 2)
+        self.assertGreater(len(here), 0)
         done = self.mend(3, "--yes", status=1)
         self.assertIn(b"locked", done.stderr)
         wait_until(lambda: self.cluster.segments("kept", three)[0]["leader"], "node 3 knows it")
@@ -53,10 +53,10 @@ class Recovery(ClusterTest):
         self.assertEqual([node["votes"] for node in seen["nodes"]], [True] * 3)
         topics = {one["name"]: one for one in seen["topics"]}
         self.assertEqual((topics["single"]["open_segments"], topics["single"]["open_segments_here"],
-                          topics["single"]["open_segments_whole"]), (6, 2, 2))
+                          topics["single"]["open_segments_whole"]), (6, len(here), len(here)))
         text = self.mend(3, "--show").stdout.decode()
         self.assertIn(f"ends at term {seen['term']} index {seen['index']}", text)
-        self.assertIn("5 open segments have copies on other nodes", text)
+        self.assertIn(f"{7 - len(here)} open segments have copies on other nodes", text)
         self.assertIn(b"say --yes", self.mend(3, status=1).stderr)
         self.assertEqual(self.seen(3), seen)
         self.assertIn(b"goes on with node 3", self.mend(3, "--yes").stdout)
