@@ -234,6 +234,7 @@ class Member : public std::enable_shared_from_this<Member> {
 
   // member_life.cc: from the start to the end of this life of the node
   static Routine live(Self);
+  JoinRequest join_request() const;
   static Task<void> join(Self);
   static Task<void> rejoin(Self);
   static Task<void> ask_in(Self, net::Method, Message request);

@@ -50,22 +50,22 @@ boost::asio::awaitable<void> Member::live(Self self) {
   if (!done && !self->stopped_) self->give_up(done.error());
 }
 
+JoinRequest Member::join_request() const {
+  const auto peer = std::ranges::find(options_.listeners, "peer", &Listener::name);
+  return {.node = options_.identity.node,
+          .address = peer->address,
+          .feature_level_max = options_.feature_level};
+}
+
 // A directory with nothing of the group in it asks to be let in, before it takes any part.
 io::Task<void> Member::join(Self self) {
-  const auto peer = std::ranges::find(self->options_.listeners, "peer", &Listener::name)->address;
-  co_return co_await ask_in(self, kJoinMethod,
-                            JoinRequest{.node = self->options_.identity.node,
-                                        .address = peer,
-                                        .feature_level_max = self->options_.feature_level});
+  co_return co_await ask_in(self, kJoinMethod, self->join_request());
 }
 
 // The group was recovered without this node: what is here of it is discarded when it is let in, and
 // not if nobody else may have it.
 io::Task<void> Member::rejoin(Self self) {
-  const auto peer = std::ranges::find(self->options_.listeners, "peer", &Listener::name)->address;
-  RejoinRequest request{.join = {.node = self->options_.identity.node,
-                                 .address = peer,
-                                 .feature_level_max = self->options_.feature_level}};
+  RejoinRequest request{.join = self->join_request()};
   auto found = survey(self->parts_.engine);
   if (!found && found.error().code != Code::kNotFound)
     co_return std::unexpected(std::move(found).error());

@@ -3,11 +3,9 @@
 #include "replica/compaction.h"
 
 #include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
 #include "meta/test_cluster.h"
-#include "replica/copy_format.h"
-#include "replica/simulated_nodes.h"
+#include "replica/node_fixture.h"
 
 namespace walrus::replica {
 namespace {
@@ -58,14 +56,14 @@ TEST_F(WantsCompaction, when_the_new_outweighs_the_old_and_the_last_one_does_not
   EXPECT_TRUE(wants(0));
 }
 
-class CompactionTest : public ::testing::Test {
+class CompactionTest : public NodeTest {
  protected:
   void begin(std::uint64_t seed = 1) {
     auto options = small_nodes(seed);
     options.node.limits.retain_every = 200ms;
     options.node.limits.compact_bytes_min = 1;
     options.node.limits.compaction_stalls = 5s;
-    nodes_ = std::make_unique<SimulatedNodes>(std::move(options));
+    NodeTest::begin(std::move(options));
     id = {nodes_->create("t", 1, 3,
                          {{"cleanup.policy", "compact"},
                           {"delete.retention.ms", "0"},
@@ -73,9 +71,8 @@ class CompactionTest : public ::testing::Test {
           0};
   }
   bool until(const std::function<bool()>& done, io::Nanos timeout = 30s) {
-    return nodes_->world().run_until(done, timeout);
+    return NodeTest::until(done, timeout);
   }
-  bool up(std::size_t place) { return nodes_->lives(place, nodes_->processes()[place].life); }
   const meta::Partition& partition() { return *nodes_->state().partitions.find(id); }
   std::size_t leader() {
     std::size_t leads = 0;
@@ -93,11 +90,7 @@ class CompactionTest : public ::testing::Test {
     Record records[] = {{.key = key, .value = value, .timestamp = Time(Millis(1'000 + ++at_))}};
     auto batch = record::encode(records, {});
     for (int attempt = 0; attempt < 50; ++attempt) {
-      auto answer = std::make_shared<std::optional<Appended>>();
-      nodes_->node(leader()).append(id, batch, {.wait = 500ms},
-                                    [answer](Appended appended) { *answer = appended; });
-      EXPECT_TRUE(until([&] { return answer->has_value(); }));
-      if (*answer && (*answer)->done()) return;
+      if (append_at(leader(), id, batch, {.wait = 500ms}).done()) return;
       nodes_->world().run_for(20ms);
     }
     ADD_FAILURE() << key << " is not taken";
@@ -105,21 +98,11 @@ class CompactionTest : public ::testing::Test {
   // "offset key=value"
   std::vector<std::string> shown(std::size_t place, std::int64_t from = 0) {
     std::vector<std::string> shown;
-    for (;;) {
-      auto fetched = nodes_->await(place, nodes_->node(place).fetch(id, Offset{from}, {}));
-      EXPECT_TRUE(fetched) << fetched.error().message;
-      if (!fetched || fetched->next.value == from) return shown;
-      for (Bytes rest = fetched->bytes; !rest.empty();) {
-        auto batch = record::BatchView::parse(rest);
-        rest.remove_prefix(batch->bytes().size());
-        auto records = record::RecordIterator::open(*batch);
-        for (auto one = records->next(); one && *one; one = records->next())
-          if ((*one)->offset >= from)
-            shown.push_back(std::to_string((*one)->offset) + " " + std::string(*(*one)->key) + "=" +
-                            std::string((*one)->value.value_or("")));
-      }
-      from = fetched->next.value;
-    }
+    each_record(place, id, from, [&](const auto& one) {
+      shown.push_back(std::to_string(one.offset) + " " + std::string(*one.key) + "=" +
+                      std::string(one.value.value_or("")));
+    });
+    return shown;
   }
   std::string stored(std::size_t place, const meta::Segment& segment) {
     auto& engine = *nodes_->processes()[place].engine;
@@ -144,7 +127,6 @@ class CompactionTest : public ::testing::Test {
   const std::vector<std::string> left_{"1 b=1", "6 a=3",  "7 d=2",  "8 e=0",
                                        "9 e=1", "10 e=2", "11 e=3", "12 e=4"};
 
-  std::unique_ptr<SimulatedNodes> nodes_;
   PartitionId id{};
   std::int64_t at_ = 0;
 };

@@ -56,21 +56,27 @@ class NodeTest : public ::testing::Test {
     ADD_FAILURE() << value << " is not taken";
     return -1;
   }
-  std::vector<std::string> values(std::size_t place, PartitionId id, std::int64_t from = 0) {
-    std::vector<std::string> values;
+  // What a node shows of a partition.
+  template <class Visit>
+  void each_record(std::size_t place, PartitionId id, std::int64_t from, const Visit& visit) {
     for (;;) {
       auto fetched = nodes_->await(place, nodes_->node(place).fetch(id, Offset{from}, {}));
       EXPECT_TRUE(fetched) << fetched.error().message;
-      if (!fetched || fetched->next.value == from) return values;
+      if (!fetched || fetched->next.value == from) return;
       for (Bytes rest = fetched->bytes; !rest.empty();) {
         auto batch = record::BatchView::parse(rest);
         rest.remove_prefix(batch->bytes().size());
         auto records = record::RecordIterator::open(*batch);
         for (auto one = records->next(); one && *one; one = records->next())
-          if ((*one)->offset >= from) values.emplace_back(*(*one)->value);
+          if ((*one)->offset >= from) visit(**one);
       }
       from = fetched->next.value;
     }
+  }
+  std::vector<std::string> values(std::size_t place, PartitionId id, std::int64_t from = 0) {
+    std::vector<std::string> values;
+    each_record(place, id, from, [&](const auto& one) { values.emplace_back(*one.value); });
+    return values;
   }
   void expect_everywhere(PartitionId id, const std::vector<std::string>& all) {
     for (std::size_t place = 0; place < nodes_->processes().size(); ++place) {

@@ -119,6 +119,12 @@ std::string error_reply(Bytes why) {
   return frame;
 }
 
+std::string frame_of(Bytes body) {
+  std::string frame;
+  wire::native::append_frame(frame, body);
+  return frame;
+}
+
 }  // namespace
 
 // What the reader takes; all of it is placed by the writer.
@@ -319,7 +325,7 @@ io::Task<bool> Session::forward_front(const Request& request) {
     co_return true;
   }
   if (auto target = read_target(request)) co_await learn(*target);
-  else if (auto target = queue_target(request)) co_await learn(*target);
+  else if (auto queue = queue_target(request)) co_await learn(*queue);
   auto node = co_await server_of(request);
   if (node && *node == NodeId{}) co_return false;
   if (!node || options_.forwarded) {
@@ -355,11 +361,12 @@ io::Task<void> Session::answer_forwarded() {
     there.bytes -= slot.bytes.size();
     answered(slot.log);
     if (reply->starts_with("ERR ")) ++errors_;
-    std::string frame;
-    wire::native::append_frame(frame, *reply);
-    reply_in(slot, std::move(frame));
-    if (at > 0) co_return Result<void>();
-    out_ += pop().bytes;
+    if (at > 0) {
+      reply_in(slot, frame_of(*reply));
+      co_return Result<void>();
+    }
+    wire::native::append_frame(out_, *reply);
+    pop();
     // It was the only one under way: nothing is placed behind a request that is no append.
     if (got && reply->starts_with("OK "))
       unsent_.push_back({.end = written_ + std::ssize(out_), .node = node});
@@ -427,9 +434,7 @@ boost::asio::awaitable<void> Session::settle_there(NodeId node) {
     if (reply->starts_with(kNoLeader)) {
       try_again(at);
     } else {
-      std::string frame;
-      wire::native::append_frame(frame, *reply);
-      reply_in(slots_[at], std::move(frame));
+      reply_in(slots_[at], frame_of(*reply));
     }
   }
   co_await take_back(node, false);
