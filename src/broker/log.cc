@@ -1,25 +1,33 @@
 #include "broker/log.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 
 namespace walrus::broker {
 
 void Owed::settle(Result<Placed> outcome) {
+  if (expired_) return;
   CHECK(!outcome_.has_value());
   outcome_.emplace(std::move(outcome));
   if (wake_) std::exchange(wake_, nullptr)({});
 }
 
-io::Task<void> Owed::wait() {
+io::Task<void> Owed::wait(io::Nanos timeout) {
   if (outcome_) co_return Result<void>();
   io::Signal signal(loop_);
   wake_ = signal.setter();
-  co_return co_await signal.wait();
+  auto waited = co_await signal.wait(std::max(timeout, io::Nanos(0)));
+  if (outcome_ || waited || waited.error().code != Code::kTimeout) co_return waited;
+  wake_ = nullptr;
+  outcome_.emplace(fail(Code::kTimeout, "not acknowledged in time: it may be there, or not"));
+  expired_ = true;
+  co_return Result<void>();
 }
 
-void AppendRun::add(const Appending& appending) {
+void AppendRun::add(const Appending& appending, io::Nanos until) {
   if (appending.owed) {
-    owed_.push_back(appending.owed);
+    owed_.emplace_back(appending.owed, until);
     return;
   }
   const auto& pending = appending.pending;
@@ -37,7 +45,10 @@ io::Task<void> AppendRun::wait(log::Engine& engine, io::Loop& loop) {
     auto waited = co_await signal.wait();
     if (!waited) durable_ = std::move(waited);
   }
-  for (const auto& owed : owed_) WALRUS_CO_TRY(co_await owed->wait());
+  for (const auto& [owed, until] : owed_) {
+    bool bounded = until != io::Nanos::max();
+    WALRUS_CO_TRY(co_await owed->wait(bounded ? until - engine.env().mono() : until));
+  }
   co_return Result<void>();
 }
 

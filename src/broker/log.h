@@ -49,11 +49,14 @@ class Owed {
   void settle(Result<Placed> outcome);
   bool settled() const { return outcome_.has_value(); }
   const Result<Placed>& outcome() const { return *outcome_; }  // once settled
-  io::Task<void> wait();                                       // until settled; one at a time
+  // Until settled; one at a time. After `timeout` it settles itself as kTimeout, that nobody knows
+  // whether the records are there, and what comes later is for nobody.
+  io::Task<void> wait(io::Nanos timeout = io::Nanos::max());
 
  private:
   io::Loop& loop_;
   std::optional<Result<Placed>> outcome_;
+  bool expired_ = false;
   std::move_only_function<void(Result<void>)> wake_;
 };
 
@@ -67,14 +70,15 @@ struct Appending {
 // What a run of appends waits for: each journal once, for the last place in it, and what is owed.
 class AppendRun {
  public:
-  void add(const Appending&);
+  // `until`, by Env::mono(): what is owed is waited for no longer.
+  void add(const Appending&, io::Nanos until = io::Nanos::max());
   io::Task<void> wait(log::Engine&, io::Loop&);
   // Of an append that was added, after wait().
   Result<Placed> outcome(const Appending&) const;
 
  private:
   std::map<log::Shard*, log::Pending> last_;
-  std::vector<std::shared_ptr<Owed>> owed_;
+  std::vector<std::pair<std::shared_ptr<Owed>, io::Nanos>> owed_;
   Result<void> durable_{};
 };
 

@@ -122,6 +122,31 @@ TEST(ClusterSimTest, a_leader_that_is_cut_off_holds_up_nobody_for_long) {
   EXPECT_LT(cluster.world().now() - begun, 2s);
 }
 
+// Who asks it learns within a bounded time that nobody knows what becomes of the record.
+TEST(ClusterSimTest, leader_that_is_cut_off_does_not_leave_its_clients_without_an_answer) {
+  SimCluster cluster(5, 3);
+  cluster.start();
+  auto maker = cluster.client(1);
+  ASSERT_EQ(maker.ask("CREATE t replication_factor=3"), "OK");
+  ASSERT_EQ(maker.ask("APPEND t 0"), "OK 0");
+  const auto leader = cluster.leader(1, "t");
+  auto client = cluster.client(leader), other = cluster.client(1 + leader % 3);
+  for (std::size_t n = 1; n <= 3; ++n) {
+    if (n == leader) continue;
+    cluster.world().network().cut(static_cast<int>(leader - 1), static_cast<int>(n - 1));
+    cluster.world().network().cut(static_cast<int>(n - 1), static_cast<int>(leader - 1));
+  }
+  const auto begun = cluster.world().now();
+  for (int i = 0; i < 2; ++i)
+    ASSERT_TRUE(client.send_frame(fmt::format("APPEND t lost{}", i)).has_value());
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(client.reply(), "ERR timed out");
+  EXPECT_LT(cluster.world().now() - begun, 20s);
+  EXPECT_EQ(client.ask("APPEND t refused"), "ERR no leader for t, try again");
+  EXPECT_EQ(other.ask("APPEND t 1"), "OK 1");
+  cluster.world().network().heal_all();
+  EXPECT_EQ(client.ask("APPEND t 2"), "OK 2");
+}
+
 class ClusterSeeds : public testing::TestWithParam<std::uint64_t> {};
 INSTANTIATE_TEST_SUITE_P(All, ClusterSeeds, testing::Range<std::uint64_t>(1, 9));
 

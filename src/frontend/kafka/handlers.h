@@ -196,6 +196,7 @@ struct Produced {
   };
   wire::kafka::ProduceResponse response{};
   std::vector<Part> parts{};  // appended, and not yet known to be durable
+  io::Nanos deadline{};       // by Env::mono(), for the acknowledgement
   bool answered = true;       // acks = 0: no response
   bool failed = false;        // some partition was refused
 };

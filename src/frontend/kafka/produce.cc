@@ -114,7 +114,7 @@ broker::TopicRef check_part(Call call, const ProduceRequest& request, Bytes name
 }
 
 io::Task<void> append_part(Call call, const ProduceRequest& request, Produced& produced,
-                           std::size_t t, std::size_t p, io::Nanos deadline) {
+                           std::size_t t, std::size_t p) {
   const auto& part = request.topics[t].partitions[p];
   auto& to = produced.response.topics[t].partitions[p];
   to.index = part.index;
@@ -145,10 +145,10 @@ io::Task<void> append_part(Call call, const ProduceRequest& request, Produced& p
   }
   broker::BadRecords bad;
   auto stored = co_await append_waiting(call, topic, place, part.records.value_or(Bytes()),
-                                        {.deadline = deadline,
+                                        {.deadline = produced.deadline,
                                          .rules = {.zstd = call.version >= kZstdVersion,
                                                    .append = {.acks = acks_of(call, request.acks),
-                                                              .wait = deadline - now,
+                                                              .wait = produced.deadline - now,
                                                               .hand_on = true,
                                                               .in_sequence = true,
                                                               .follows = follows}},
@@ -177,15 +177,15 @@ io::Task<Produced> begin_produce(Call call, Bytes body) {
   WALRUS_CO_ASSIGN(auto request, decode<ProduceRequest>(body, call.version));
   Produced produced;
   produced.answered = request.acks != 0;
-  auto deadline = call.local.engine().env().mono() +
-                  Millis(std::max<std::int64_t>(request.timeout_ms, kTimeoutMin));
+  produced.deadline = call.local.engine().env().mono() +
+                      Millis(std::max<std::int64_t>(request.timeout_ms, kTimeoutMin));
   produced.response.topics.resize(request.topics.size());
   for (std::size_t t = 0; t < request.topics.size(); ++t) {
     const auto& topic = request.topics[t];
     produced.response.topics[t].name = topic.name;
     produced.response.topics[t].partitions.resize(topic.partitions.size());
     for (std::size_t p = 0; p < topic.partitions.size(); ++p)
-      WALRUS_CO_TRY(co_await append_part(call, request, produced, t, p, deadline));
+      WALRUS_CO_TRY(co_await append_part(call, request, produced, t, p));
   }
   co_return produced;
 }

@@ -259,7 +259,7 @@ io::Task<void> Session::write_replies() {
 // A run of appends is waited for together; but where each has a leader to wait for, the first one,
 // and then all behind it that are answered by then.
 io::Task<void> Session::answer_appends() {
-  if (auto owed = slots_.front().appending.owed) WALRUS_CO_TRY(co_await owed->wait());
+  WALRUS_CO_TRY(co_await acknowledged(slots_.front()));
   std::size_t run = 0;
   broker::AppendRun appends;
   for (; run < slots_.size() && slots_[run].kind == Slot::kAppended; ++run) {

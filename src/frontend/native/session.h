@@ -152,6 +152,7 @@ class Session : public std::enable_shared_from_this<Session> {
   bool may_place(const Route&);
   bool place_there(std::size_t at, NodeId, std::string& frames);
   void patience(Slot&);
+  io::Task<void> acknowledged(Slot&);
   boost::asio::awaitable<void> send_to(NodeId, std::string frames);
   boost::asio::awaitable<void> settle_there(NodeId);
   std::set<std::string> refused_here() const;

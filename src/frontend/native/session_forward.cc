@@ -23,8 +23,9 @@ namespace {
 namespace text = wire::native::text;
 using wire::native::Request;
 
-constexpr io::Nanos kPatience = std::chrono::seconds(10);    // for a partition to have a leader
-constexpr io::Nanos kPause = std::chrono::milliseconds(10);  // before it is looked again
+constexpr io::Nanos kPatience = std::chrono::seconds(10);  // for a partition to have a leader
+constexpr io::Nanos kAcknowledgedWait = std::chrono::seconds(5);   // beyond it, for a leader's word
+constexpr io::Nanos kPause = std::chrono::milliseconds(10);        // before it is looked again
 constexpr io::Nanos kReachAgain = std::chrono::milliseconds(100);  // a node that was out of reach
 constexpr io::Nanos kFindTimeout = std::chrono::seconds(2);        // for who keeps something
 constexpr io::Nanos kReplyTimeout = std::chrono::seconds(30);      // beside what the request waits
@@ -256,6 +257,14 @@ void Session::patience(Slot& slot) {
   if (slot.give_up == io::Nanos{}) slot.give_up = local_.engine().env().mono() + kPatience;
 }
 
+// Where a leader has to wait for others, which may be cut off from it, not for ever.
+io::Task<void> Session::acknowledged(Slot& slot) {
+  auto owed = slot.appending.owed;
+  if (!owed) co_return Result<void>();
+  auto left = slot.give_up + kAcknowledgedWait - local_.engine().env().mono();
+  co_return co_await owed->wait(left);
+}
+
 // An error takes back what was placed there.
 boost::asio::awaitable<void> Session::send_to(NodeId node, std::string frames) {
   if (!upstreams_[node].way) {
@@ -468,7 +477,7 @@ boost::asio::awaitable<void> Session::settle_here() {
     auto& slot = slots_[i];
     if (slot.kind != Slot::kAppended || !refused.contains(slot.log)) continue;
     auto owed = slot.appending.owed;
-    if (owed && !owed->settled()) (void)co_await owed->wait();
+    (void)co_await acknowledged(slot);
     answered(slot.log);
     slot.log.clear();
     if (!owed || !owed->settled() || !is_refusal(slot, owed->outcome())) continue;
