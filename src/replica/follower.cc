@@ -84,7 +84,9 @@ void Follower::handle(Receive& event) {
 std::optional<Answer> Follower::refusal(const Message& message, const Replicate& body) const {
   if (message.epoch < state_.promised) return Answer::kFenced;
   if (state_.sealed_end) return Answer::kFenced;
-  if (state_.knowledge == Knowledge::kLimbo && !body.recovery) return Answer::kLimbo;
+  // What may lack something is replaced, soon, by a copy of which nobody has to ask that (R19): it
+  // is told at once, while the writer is there to end the segment without it.
+  if (state_.knowledge != Knowledge::kWhole && !body.recovery) return Answer::kLimbo;
   return std::nullopt;
 }
 

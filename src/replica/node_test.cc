@@ -263,6 +263,30 @@ TEST_F(NodeTest, a_wiped_disk_loses_nothing_and_is_filled_again) {
   EXPECT_TRUE(std::equal(kept.begin(), kept.end(), all.begin()));
 }
 
+// R19: that it came back with a torn end is nobody's concern any more when the leader dies, though
+// the third node is what is left beside it.
+TEST_F(NodeTest, a_copy_with_a_torn_end_is_replaced_before_it_can_hold_up_anything) {
+  int torn = 0;
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    begin(seed);
+    PartitionId id{nodes_->create("orders", 1, 3), 0};
+    ASSERT_EQ(append(id, "v0"), 0);
+    auto back = (leader(id) + 1) % 3;
+    auto& machine = nodes_->world().node(static_cast<int>(back));
+    machine.crash_after_ops(2 + seed % 4, io::CrashKind::kPowerCut);
+    for (int i = 1; i < 20 && !machine.crashed(); ++i) append(id, "v" + std::to_string(i));
+    ASSERT_TRUE(machine.crashed());
+    ASSERT_TRUE(nodes_->start(back));
+    if (!nodes_->processes()[back].engine->opened_torn()) continue;
+    ++torn;
+    auto next = append(id, "after it came back");
+    nodes_->world().run_for(1s);
+    nodes_->crash(leader(id), io::CrashKind::kKill);
+    EXPECT_GT(append(id, "after the leader died"), next) << "seed " << seed;
+  }
+  EXPECT_GT(torn, 2);
+}
+
 TEST_F(NodeTest, what_was_deleted_leaves_the_disks) {
   begin();
   auto topic = nodes_->create("orders", 1, 3);
