@@ -424,7 +424,7 @@ io::Task<Session::Slot> Session::append_batch(wire::native::Target target, Bytes
   auto partition = broker::Local::put_partition(**topic, partition_of(target));
   Origin origin{.target = {}, .log = (*topic)->partitions[partition], .expected = {}};
   while (true) {
-    auto stored = local_.produce(**topic, partition, batch, {});
+    auto stored = local_.produce(**topic, partition, batch, {.append = {.in_sequence = true}});
     if (stored) {
       if (stored->appending.owed) origin.target = name_of(target);
       co_return appended_slot(std::move(stored->appending), Shape::kPair, std::move(origin));
