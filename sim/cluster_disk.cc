@@ -41,6 +41,7 @@ bool StoredCopy::apply(const replica::CopyWrite& write, std::size_t parts) {
     if (!next()) return false;
     batches.erase(batches.lower_bound(*write.cut), batches.end());
     rotten.erase(rotten.lower_bound(*write.cut), rotten.end());
+    lost_to = std::min(lost_to, *write.cut);
   }
   if (write.state) {
     if (!next()) return false;
@@ -90,8 +91,19 @@ void ClusterDisk::write(Waiting what) {
 }
 
 void ClusterDisk::synced() {
+  const auto& write = waiting.front().write;
   apply(durable, waiting.front());
+  newest_.reset();
+  if (!write.state && !write.cut && !write.producers && !write.batches.empty())
+    newest_ = {waiting.front().segment, write.batches.front().base};
   waiting.pop_front();
+}
+
+void ClusterDisk::rot_newest() {
+  auto& copy = durable.at(newest_->first);
+  copy.lost_to = std::max(copy.lost_to, copy.written_end());
+  copy.batches.erase(copy.batches.lower_bound(newest_->second), copy.batches.end());
+  torn = true;
 }
 
 void ClusterDisk::kill(io::SimRandom& random) {
@@ -101,6 +113,7 @@ void ClusterDisk::kill(io::SimRandom& random) {
   while (waiting.size() > (half ? 1u : 0u)) synced();
   if (half && !apply(durable, waiting.front(), random.below(3))) torn = true;
   waiting.clear();
+  newest_.reset();  // a start puts a mark behind what it finds
   cached = durable;
 }
 
@@ -108,11 +121,12 @@ void ClusterDisk::power_cut(io::SimRandom& random, bool all_lost) {
   auto whole = all_lost ? 0 : random.below(waiting.size() + 1);
   for (; whole > 0; --whole) synced();
   // A bad frame is where something was written; a clean end where nothing was.
-  if (!waiting.empty() && random.chance(0.5)) {
+  if (!waiting.empty() && !torn && random.chance(0.5)) {
     apply(durable, waiting.front(), random.below(3));
     torn = true;
   }
   waiting.clear();
+  newest_.reset();
   cached = durable;
   rebooted = true;
 }

@@ -38,6 +38,7 @@ void draw_faults(ClusterPlan& plan, io::SimRandom& random) {
   maybe(plan.pause_every, 0.4, seconds(1), seconds(6));
   maybe(plan.controller_every, 0.5, milliseconds(100), seconds(3));
   maybe(plan.roll_every, 0.7, milliseconds(100), seconds(2));
+  plan.rotten_ends = random.chance(0.4);
   plan.reckless = random.chance(0.15);
 }
 
@@ -99,6 +100,7 @@ const char* cluster_family_name(ClusterFamily family) {
                                            "failed_sync",
                                            "wiped_disk",
                                            "bit_rot",
+                                           "rotten_end",
                                            "pause",
                                            "clock_drift",
                                            "controller_change",

@@ -31,6 +31,7 @@ enum class ClusterFamily : std::uint8_t {
   kFailedSync,
   kWipedDisk,
   kBitRot,
+  kRottenEnd,
   kPause,
   kClockDrift,
   kControllerChange,
@@ -75,7 +76,8 @@ struct ClusterPlan {
   Nanos cut_every{}, partition_every{}, isolate_every{}, metadata_every{}, kill_every{},
       power_every{}, power_all_every{}, slow_every{}, stuck_every{}, fail_every{}, wipe_every{},
       rot_every{}, pause_every{}, controller_every{}, roll_every{};
-  bool reckless = false;  // wipes what has no other copy: an operator has to accept the loss
+  bool rotten_ends = false;  // of journals, at power cuts
+  bool reckless = false;     // wipes what has no other copy: an operator has to accept the loss
   // Load.
   Nanos think{};
   std::size_t in_flight = 1;  // batches of a producer

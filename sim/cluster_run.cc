@@ -174,7 +174,7 @@ void ClusterRun::crash(std::size_t nemesis) {
   if (nemesis == kPowerAll) {
     hit(ClusterFamily::kPowerCutOfAll);
     for (auto& node : nodes_) {
-      power_cut(*node, random_.chance(0.5));
+      lose_power(*node);
       restart_later(*node, seconds(1));
     }
     return;
@@ -182,7 +182,7 @@ void ClusterRun::crash(std::size_t nemesis) {
   auto* node = random_.chance(0.5) ? leader_node() : random_node();
   if (!node->up) return;
   if (nemesis == kKillOne) kill(*node);
-  else power_cut(*node, random_.chance(0.5));
+  else lose_power(*node);
   restart_later(*node, seconds(3));
 }
 
@@ -227,7 +227,8 @@ bool ClusterRun::has_other_damage(const Node& node, const replica::Segment& segm
   return std::ranges::any_of(segment.replicas, [&](NodeId other) {
     const auto& disk = nodes_[other.value - 1]->disk;
     auto stored = disk.durable.find(segment.id);
-    return other != node.id() && stored != disk.durable.end() && stored->second.damaged();
+    return other != node.id() && stored != disk.durable.end() &&
+           (stored->second.damaged() || stored->second.lost_end());
   });
 }
 
@@ -271,6 +272,25 @@ void ClusterRun::rot() {
   hit(ClusterFamily::kBitRot);
   copy.rotten.insert(batch->first);
   node->disk.cached[at->first].rotten.insert(batch->first);
+}
+
+void ClusterRun::lose_power(Node& node) {
+  bool all_lost = plan_.rotten_ends && node.up && rot_end(node);
+  power_cut(node, all_lost || random_.chance(0.5));
+}
+
+// The last block of the journal that was synced turns bad; what waits comes behind it. False: there
+// is none that may.
+bool ClusterRun::rot_end(Node& node) {
+  const auto* newest = node.disk.newest();
+  if (!newest) return false;
+  const auto& copy = node.disk.durable.at(newest->first);
+  if (copy.damaged() || !has_other_copy(node, newest->first, copy.written_end())) return false;
+  hit(ClusterFamily::kRottenEnd);
+  note(fmt::format("node {}: the end of its journal turns bad, segment {} from {}", node.place + 1,
+                   newest->first.value, newest->second));
+  node.disk.rot_newest();
+  return true;
 }
 
 // The operator: looks at what survives, and accepts the loss when nobody is missing any more.

@@ -92,6 +92,8 @@ class ClusterRun final : public ClusterWorld {
   void disturb(std::size_t nemesis);
   void wipe();
   void rot();
+  void lose_power(Node&);
+  bool rot_end(Node&);
   std::int64_t offered(const Node&, SegmentId) const;
   bool has_other_damage(const Node&, const replica::Segment&) const;
   bool has_other_copy(const Node&, SegmentId, std::int64_t needed) const;

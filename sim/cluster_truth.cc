@@ -158,6 +158,8 @@ void ClusterTruth::check_message(std::size_t node, const ClusterDisk& disk,
                      : synced.written_end();
   auto ever = known.durable[node];
   if (known.segment.state == SegmentState::kSealed) ever = std::min(ever, known.segment.end);
+  if (synced.lost_end() && synced.state.knowledge == Knowledge::kTorn)
+    ever = std::min(ever, synced.written_end());
   auto who = fmt::format("node {}, segment {}", node + 1, message.segment.value);
   auto ceiling = std::max({known.watermark, known.segment.start,
                            known.segment.state == SegmentState::kSealed ? known.segment.end : 0});

@@ -14,7 +14,8 @@
 //   I7 watermark never falls       of a leader, of a copy, of answers that have to be current
 //   I8 nothing after the successor a writer acknowledges nothing at or above the sealed end
 //   I10 readable is there          below the watermark nothing is missing or another record
-//   I11 limbo says nothing         who lost something neither denies nor acknowledges
+//   I11 limbo says nothing         who lost something neither denies nor acknowledges; but for what
+//                                  was in the last frame of a journal, which looks torn
 //   durable first (R3)             promises and copies are on the disk before they are told
 //   acknowledged in order (R5)     of one leader
 //   watermark from the writer (R7) nobody tells of a watermark that no writer reached
@@ -63,11 +64,6 @@ class ClusterTruth {
     return found == known_.end() ? -1 : found->second.watermark;
   }
   std::int64_t acknowledged_of(std::size_t partition) const;  // over all segments; 0: nothing
-  // Whether the node holds what another one would have to be asked for.
-  std::int64_t ever_durable(std::size_t node, SegmentId segment) const {
-    auto found = known_.find(segment);
-    return found == known_.end() ? 0 : found->second.durable[node];
-  }
   bool lost_records(std::size_t partition) const;
 
  private:

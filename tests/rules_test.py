@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""docs/rules.md names every rule once, and only tests and mutants that exist."""
+"""docs/rules.md names every rule once, and only tests and mutants that exist; docs/mutants.md has a
+row for every mutant."""
 import json
 import pathlib
 import re
@@ -41,6 +42,16 @@ class Rules(unittest.TestCase):
         for row in ROWS:
             for name in filter(None, re.split(r"[;,] ", row[2])) if len(row) == 5 else []:
                 self.assertIn('"' + name + '"', sources, row[0])
+
+
+class Mutants(unittest.TestCase):
+    def test_every_mutant_has_a_row(self):
+        page = (ROOT / "docs" / "mutants.md").read_text()
+        for file in sorted((ROOT / "tools" / "mutants").glob("*.json")):
+            section = page.partition(f"\n## {file.stem}\n")[2].partition("\n## ")[0]
+            rows = re.findall(r"^\| `([^`]+)` \|", section, re.M)
+            names = [mutant["name"] for mutant in json.loads(file.read_text())]
+            self.assertEqual(sorted(rows), sorted(names), file.stem)
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ std::vector<raft::MemberChange> next_members(const raft::Membership& group, cons
   const auto votes = [&](NodeId id) { return std::ranges::find(voters, id) != voters.end(); };
   std::vector<raft::MemberChange> changes;
   for (const auto& member : group.members) {
-    if (voters.empty()) break;  // nobody could take over now
+    if (voters.empty() && member.voter) continue;  // nobody could take its place now
     if (leaves(member.id, image, sight)) changes.push_back({MemberKind::kRemove, member.id, {}});
     else if (!member.voter && votes(member.id))
       changes.push_back({MemberKind::kPromote, member.id, {}});

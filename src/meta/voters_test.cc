@@ -204,7 +204,29 @@ TEST_F(VotersTest, the_dead_are_not_made_a_majority) {
   die(2);
   die(3, true);
   cluster.set_state(4, NodeState::kRemoved, true);
-  EXPECT_TRUE(next_members(group, cluster.state, sight, voters_max).empty());
+  settle();
+  EXPECT_EQ(voters(), (Ids{1, 2, 3}));
+  EXPECT_EQ(raft::find_member(group, NodeId{4}), nullptr);  // it did not vote
+}
+
+// As after a recovery of the metadata by a node that was drained: others come back, and have to be
+// let in anew before one of them can vote.
+TEST_F(VotersTest, who_does_not_vote_begins_anew_though_nobody_could_take_over) {
+  begin(3);
+  for (auto state : {NodeState::kDraining, NodeState::kDrained}) cluster.set_state(1, state);
+  die(2);
+  die(3);
+  sight.lost = {NodeId{2}};
+  auto changes = next_members(group, cluster.state, sight, voters_max);
+  ASSERT_EQ(changes.size(), 1u);
+  EXPECT_EQ(changes[0].kind, raft::MemberChange::Kind::kRemove);
+  EXPECT_EQ(changes[0].id, NodeId{2});
+  settle();
+  EXPECT_EQ(voters(), Ids{1});
+  ASSERT_NE(raft::find_member(group, NodeId{2}), nullptr);
+  sight.alive.insert({NodeId{2}, NodeId{3}});
+  settle();
+  EXPECT_EQ(voters(), Ids{2});  // two nodes stay: one votes
 }
 
 TEST_F(VotersTest, waits_while_a_change_is_under_way) {

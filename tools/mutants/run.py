@@ -2,8 +2,9 @@
 """Mutants: changes of one line, each a bug that breaks a promise. The simulator's seeds alone have
 to notice every one of them; unit tests are not built.
 
-usage: run.py log|groups|raft|node|service|meta|cluster|replica|owners [--only NAME[,NAME...]]
-       [--seeds N] [--first S] [--tries N] [--jobs N] [--list | --applies]
+usage: run.py log|groups|raft|node|service|meta|member|cluster|replica|owners
+       [--only NAME[,NAME...]] [--seeds N] [--first S] [--tries N] [--jobs N] [--record]
+       [--list | --applies]
 
 Copies the tree to build/mutants, applies one mutant of tools/mutants/<world>.json at a time, builds
 walrus_sim and runs seeds until one fails that the unchanged tree passes: a seed that fails without
@@ -12,7 +13,7 @@ With several tries, each over other seeds, all have to find it. Each result is a
 there, and all of them are a table in the end: the seed that found the mutant first, how many seeds
 the tries took in the median, and what was noticed; then the median of all mutants and who survived.
 --list names them, --applies only asks whether each of them still fits the tree, which nothing is
-built before.
+built before. --record writes what was found into docs/mutants.md, one mutant after the other.
 exit status: 0 all caught, 1 one survived or does not apply, 2 the unchanged tree does not build.
 """
 import argparse
@@ -31,18 +32,19 @@ sys.path.insert(0, str(ROOT / "tools" / "dev"))
 from sim_sweep import Chunk  # noqa: E402
 
 WORK = ROOT / "build" / "mutants"
+PAGE = ROOT / "docs" / "mutants.md"
 TREE = WORK / "tree"
 # As far below its tree as that of ./dev build, and with its flags: a compiler cache serves both.
 BUILD = TREE / "build" / "release"
 BINARY, UNCHANGED = BUILD / "bin" / "walrus_sim", WORK / "walrus_sim.unchanged"
 COPIED = ["CMakeLists.txt", "cmake", "include", "src", "sim"]
-CHUNK = {"log": 20, "groups": 20, "raft": 100, "node": 25, "service": 10, "meta": 50, "cluster": 20,
-         "replica": 10, "owners": 5}
+CHUNK = {"log": 20, "groups": 20, "raft": 100, "node": 25, "service": 10, "meta": 50, "member": 10,
+         "cluster": 20, "replica": 10, "owners": 5}
 SEEDS = {"log": 2000, "groups": 2000, "raft": 20000, "node": 2000, "service": 500, "meta": 5000,
-         "cluster": 2000, "replica": 600, "owners": 300}
+         "member": 300, "cluster": 2000, "replica": 600, "owners": 300}
 # Several where a seed is cheap.
-TRIES = {"log": 1, "groups": 1, "raft": 3, "node": 1, "service": 1, "meta": 3, "cluster": 1,
-         "replica": 1, "owners": 1}
+TRIES = {"log": 1, "groups": 1, "raft": 3, "node": 1, "service": 1, "meta": 3, "member": 1,
+         "cluster": 1, "replica": 1, "owners": 1}
 HANG_SECONDS = 90  # a mutant may also be noticed by a hang
 
 
@@ -145,6 +147,11 @@ class Outcome:
         self.first, self.took = first, sorted(took)[len(took) // 2]
         return how
 
+    def row(self):
+        """In docs/mutants.md."""
+        return "| `%s` | %s | %s | %s |" % (self.name, self.first or "-", self.took or "-",
+                                            self.how[:70].replace("|", "/"))
+
     def line(self):
         return "%-32s %-10s %-12s %-7.0f %s" % (self.name, self.first or "-", self.took or "-",
                                                 self.seconds, self.how[:90])
@@ -163,6 +170,20 @@ def print_table(outcomes):
     for one in survived:
         print("NOT CAUGHT: %s: %s" % (one.name, one.how))
     return len(survived)
+
+
+def record(world, outcome):
+    """The row of a mutant in the table of its world, which stands below a heading of that name."""
+    before, heading, rest = PAGE.read_text().partition("\n## %s\n" % world)
+    section, end, after = rest.partition("\n## ")
+    lines = section.split("\n")
+    row = [place for place, line in enumerate(lines) if line.startswith("| `%s` |" % outcome.name)]
+    last = max(place for place, line in enumerate(lines) if line.startswith("|"))
+    if row:
+        lines[row[0]] = outcome.row()
+    else:
+        lines.insert(last + 1, outcome.row())
+    PAGE.write_text(before + heading + "\n".join(lines) + end + after)
 
 
 class Mutated:
@@ -204,6 +225,7 @@ def main():
     parser.add_argument("--tries", type=int)
     parser.add_argument("--first", type=int, default=1, help="the first seed of the first try")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--record", action="store_true")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--applies", action="store_true")
     args = parser.parse_args()
@@ -237,6 +259,8 @@ def main():
     for mutant in mutants:
         outcomes.append(Outcome(mutant, args))
         print(outcomes[-1].line(), flush=True)
+        if args.record:
+            record(args.world, outcomes[-1])
     return 1 if print_table(outcomes) else 0
 
 
