@@ -85,6 +85,8 @@ enum class FrameType : std::uint8_t {
   kEnd = 6,       // the log goes on in the file with sequence `offset`
 };
 constexpr std::uint8_t kOpensSegment = 1;  // flag of kBatch and kTruncate's batch
+// The stream of the catalogue and of the shard's own state: it holds state and nothing else.
+constexpr std::uint64_t kCatalogStream = 0;
 
 struct Frame {
   FrameType type{};

@@ -204,7 +204,7 @@ void Shard::begin_checkpoint() {
   if (!readable) checkpoint.needs_synced = checkpoint.start.lsn;
   checkpoint.was_stale = std::exchange(manifest_stale_, false);
   checkpoint.waiters.swap(checkpoint_waiters_next_);
-  tables_[key_of(0, Table::kClean, kClockKey)] = std::to_string(trusted_now_ms());
+  tables_[key_of(kCatalogStream, Table::kClean, kClockKey)] = std::to_string(trusted_now_ms());
   auto& manifest = checkpoint.manifest;
   manifest.generation = generation_ + 1;
   manifest.directory_uuid = options_.directory_uuid;
@@ -598,7 +598,7 @@ std::int64_t Shard::trusted_now_ms() {
   auto now = env_.mono();
   auto wall = env_.wall().time_since_epoch().count();
   if (trusted_ms_ == 0) {
-    auto stored = tables_.find(key_of(0, Table::kClean, kClockKey));
+    auto stored = tables_.find(key_of(kCatalogStream, Table::kClean, kClockKey));
     trusted_ms_ = wall;
     if (stored != tables_.end()) {
       std::int64_t value = 0;
