@@ -130,6 +130,7 @@ io::Nanos Shard::allocator_step() {
 }
 
 io::Nanos Shard::background_step() {
+  if (!uncached_.empty()) return read_uncached();
   if (checkpoint_) {
     switch (checkpoint_->phase) {
       case Checkpoint::Phase::kSyncing: return checkpoint_begin();
@@ -175,6 +176,18 @@ io::Nanos Shard::background_step() {
   }
   store_.close_unreadable();
   return rewriting_ ? rewrite_step() : maintain();
+}
+
+// What recovery copied: a checkpoint reads it record by record, in the order of streams. That it is
+// not in the page cache costs time and nothing else, so errors are left to who needs the bytes.
+io::Nanos Shard::read_uncached() {
+  constexpr std::int64_t kBytes = 1 << 20;
+  auto& last = uncached_.back();  // the order does not matter
+  std::string piece(static_cast<std::size_t>(std::min(kBytes, last.bytes)), '\0');
+  last.bytes -= std::ssize(piece);
+  auto read = last.file->file->read(last.bytes, piece);
+  if (!read || last.bytes == 0) uncached_.pop_back();
+  return io::Nanos(0);
 }
 
 // ---------------------------------------------------------------------------------------------

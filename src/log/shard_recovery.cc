@@ -90,6 +90,7 @@ Result<void> Shard::recover() {
   touched_.clear();
   for (auto& [id, stream] : streams_) drop_extents(*stream);
   if (options_.read_only) return {};
+  uncached_ = journal_.take_uncached();
   keep_reserve();
   auto filled = journal_.fill_spares();
   if (filled || filled.error().code != Code::kNoSpace) return filled;
