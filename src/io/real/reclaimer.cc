@@ -33,12 +33,14 @@ void Reclaimer::take(Descriptor file) {
   const bool ours = file.get() >= 0 && ::fstat(file.get(), &status) == 0 && status.st_nlink == 0 &&
                     is_only_opener(file.get());
   if (!ours) return;
+  const pid_t owner = owner_;
+  if (owner != 0 && owner != ::getpid()) return;
   const std::scoped_lock guard(mutex_);
-  if (owner_ == 0) {
+  if (!thread_.joinable()) {
     owner_ = ::getpid();
     thread_ = std::thread([this] { run(); });
   }
-  if (owner_ != ::getpid() || files_.size() == kFilesMax) return;
+  if (files_.size() == kFilesMax) return;
   files_.push_back(std::move(file));
   changed_.notify_one();
 }

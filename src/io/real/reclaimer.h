@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -31,8 +32,8 @@ class Reclaimer {
   std::condition_variable changed_;
   std::deque<Descriptor> files_;
   bool stopping_ = false;
-  pid_t owner_ = 0;     // of the thread: a forked child has none
-  std::thread thread_;  // begun with the first file
+  std::atomic<pid_t> owner_ = 0;  // of the thread: a forked child has none
+  std::thread thread_;            // begun with the first file
 };
 
 }  // namespace walrus::io

@@ -17,11 +17,14 @@ class ReclaimerTest : public ::testing::Test {
     const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
     path_ = Path(::testing::TempDir()) / ("walrus-reclaimer-" + std::string(test->name()));
     std::filesystem::remove(path_);
-    const Descriptor file(::open(path_.c_str(), O_CLOEXEC | O_CREAT | O_EXCL | O_RDWR, 0600));
-    EXPECT_EQ(::pwrite(file.get(), "x", 1, kBytes - 1), 1);
+    make();
   }
   ~ReclaimerTest() override { std::filesystem::remove(path_); }
 
+  void make() const {
+    const Descriptor file(::open(path_.c_str(), O_CLOEXEC | O_CREAT | O_EXCL | O_RDWR, 0600));
+    EXPECT_EQ(::pwrite(file.get(), "x", 1, kBytes - 1), 1);
+  }
   static off_t size(int file) {
     struct stat status{};
     EXPECT_EQ(::fstat(file, &status), 0);
@@ -36,6 +39,12 @@ class ReclaimerTest : public ::testing::Test {
     reclaimer_.take(std::move(file));
     return same;
   }
+  // One behind the other: once another one is gone, nothing more happens to the first.
+  void remove_another() {
+    make();
+    const auto file = remove();
+    while (size(file.get()) > 0) std::this_thread::yield();
+  }
 
   Path path_;
   Reclaimer reclaimer_;
@@ -49,6 +58,7 @@ TEST_F(ReclaimerTest, shrinks_what_nobody_can_read) {
 TEST_F(ReclaimerTest, leaves_alone_what_somebody_has_open) {
   const Descriptor reader(::open(path_.c_str(), O_CLOEXEC | O_RDONLY));
   (void)remove();
+  remove_another();
   EXPECT_EQ(size(reader.get()), kBytes);
 }
 
@@ -57,6 +67,7 @@ TEST_F(ReclaimerTest, leaves_alone_what_has_another_name) {
   std::filesystem::remove(other);
   std::filesystem::create_hard_link(path_, other);
   (void)remove();
+  remove_another();
   EXPECT_EQ(std::filesystem::file_size(other), std::uintmax_t{kBytes});
   std::filesystem::remove(other);
 }
