@@ -262,13 +262,13 @@ Result<void> Engine::Impl::recover_shards() {
 
 Result<void> Engine::Impl::load_catalog() {
   auto& first = *shards.front();
-  next_stream =
-      std::max<std::uint64_t>(1, read_number(first.get_state(0, Table::kCatalog, kNextStreamKey)));
-  next_producer = read_number(first.get_state(0, Table::kCatalog, kNextProducerKey));
+  next_stream = std::max<std::uint64_t>(
+      1, read_number(first.get_state(kCatalogStream, Table::kCatalog, kNextStreamKey)));
+  next_producer = read_number(first.get_state(kCatalogStream, Table::kCatalog, kNextProducerKey));
   for (auto& shard : shards) {
     for (auto id : shard->stream_ids()) next_stream = std::max(next_stream, id + 1);
   }
-  for (auto& [name, value] : first.list_state(0, Table::kCatalog)) {
+  for (auto& [name, value] : first.list_state(kCatalogStream, Table::kCatalog)) {
     if (name.starts_with('\0')) continue;
     auto entry = decode_catalog_entry(value);
     if (!entry) {
@@ -303,7 +303,7 @@ Result<void> Engine::Impl::deal_anew(std::int32_t count) {
       dealt[stream.id % dealt.size()].streams.push_back(std::move(stream));
     }
     for (auto& [key, value] : old.tables) {
-      // The catalogue's stream id 0 stays with the first shard.
+      // The catalogue's stream stays with the first shard.
       dealt[key.second.first % dealt.size()].tables[key] = value;
     }
   }
@@ -375,8 +375,8 @@ Result<Engine::Created> Engine::create(Bytes name, const StreamOptions& options,
   if (impl_->names.contains(name)) return fail(Code::kExists, "stream {} exists", name);
   WALRUS_TRY(check_attributes(attributes));
   CatalogEntry entry{impl_->next_stream, options, std::string(attributes)};
-  WALRUS_ASSIGN(auto pending, impl_->shards.front()->put_state(0, Table::kCatalog, name,
-                                                               encode_catalog_entry(entry)));
+  WALRUS_ASSIGN(auto pending, impl_->shards.front()->put_state(kCatalogStream, Table::kCatalog,
+                                                               name, encode_catalog_entry(entry)));
   ++impl_->next_stream;
   auto stream = impl_->shard_of(entry.id).attach(std::string(name), entry);
   impl_->names[std::string(name)] = {stream, pending, false};
@@ -406,9 +406,9 @@ Result<Pending> Engine::remove(Bytes name) {
     auto found = impl_->names.find(name);
     if (found == impl_->names.end()) return fail(Code::kNotFound, "no stream {}", name);
     auto& first = *impl_->shards.front();
-    WALRUS_TRY(
-        first.put_state(0, Table::kCatalog, kNextStreamKey, write_number(impl_->next_stream)));
-    WALRUS_ASSIGN(pending, first.put_state(0, Table::kCatalog, name, std::nullopt));
+    WALRUS_TRY(first.put_state(kCatalogStream, Table::kCatalog, kNextStreamKey,
+                               write_number(impl_->next_stream)));
+    WALRUS_ASSIGN(pending, first.put_state(kCatalogStream, Table::kCatalog, name, std::nullopt));
     stream = found->second.stream;
     impl_->names.erase(found);
   }
@@ -439,8 +439,9 @@ Result<Pending> Engine::alter(const StreamRef& stream, const StreamOptions& opti
   }
   CatalogEntry entry{stream->id, options,
                      attributes ? std::string(*attributes) : this->attributes(stream)};
-  WALRUS_ASSIGN(auto pending, impl_->shards.front()->put_state(0, Table::kCatalog, stream->name,
-                                                               encode_catalog_entry(entry)));
+  WALRUS_ASSIGN(auto pending,
+                impl_->shards.front()->put_state(kCatalogStream, Table::kCatalog, stream->name,
+                                                 encode_catalog_entry(entry)));
   impl_->shard_of(stream->id).attach(stream->name, entry);
   return pending;
 }
@@ -586,8 +587,9 @@ std::map<std::string, std::string> Engine::list_state(const StreamRef& stream, T
 Result<Engine::ProducerId> Engine::new_producer_id() {
   LockGuard guard(impl_->lock);
   auto id = impl_->next_producer;
-  WALRUS_ASSIGN(auto pending, impl_->shards.front()->put_state(0, Table::kCatalog, kNextProducerKey,
-                                                               write_number(id + 1)));
+  WALRUS_ASSIGN(auto pending,
+                impl_->shards.front()->put_state(kCatalogStream, Table::kCatalog, kNextProducerKey,
+                                                 write_number(id + 1)));
   impl_->next_producer = id + 1;
   return ProducerId{pending, static_cast<std::int64_t>(id)};
 }

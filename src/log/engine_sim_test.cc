@@ -4,8 +4,11 @@
 #include <gtest/gtest.h>
 
 #include "io/sim/sim_world.h"
+#include "log/directory.h"
 #include "log/journal.h"
 #include "log/log_fixture.h"
+#include "log/manifest.h"
+#include "log/shard.h"
 #include "record/batch.h"
 
 namespace walrus::log {
@@ -587,6 +590,34 @@ TEST_P(EngineSimTest, callers_that_come_back_share_a_sync) {
   }
   auto syncs = engine_->metrics()["walrus_log_syncs_total"] - before;
   EXPECT_LT(syncs, kRounds * 1.4);
+}
+
+// It would be dropped at this open because no catalogue names it, and the catalogue with it.
+TEST_P(EngineSimTest, refuses_what_is_not_state_in_the_catalogues_stream) {
+  for (auto type : {FrameType::kTrim, FrameType::kTruncate, FrameType::kDrop}) {
+    options_.user.root = fmt::format("/log-{}", static_cast<int>(type));
+    open(world_.node(0).env());
+    create("orders");
+    world_.node(0).crash(io::CrashKind::kKill);
+    auto& env = world_.node(0).restart();
+    auto identity = *read_identity(env, options_.user.root).value();
+    auto directory = options_.user.root / "journal/0";
+    auto manifest = *load_manifest(env, directory, identity.layout).value();
+    Journal journal(env, {.directory = directory,
+                          .directory_uuid = identity.uuid,
+                          .layout = identity.layout,
+                          .mapped = options_.mapped,
+                          .file_bytes_min = options_.journal_file_bytes_min,
+                          .file_bytes_max = options_.journal_file_bytes_max});
+    auto start = unpack_start(manifest.journal_sequence, manifest.journal_lsn);
+    auto nothing = [](const Frame&, Lsn, Bytes) -> Result<void> { return {}; };
+    ASSERT_TRUE(succeeds(journal.recover(start, nothing)));
+    ASSERT_TRUE(succeeds(journal.fill_spares()));
+    ASSERT_TRUE(succeeds(journal.reserve(0, false)));
+    journal.commit({.type = type, .stream = kCatalogStream});
+    ASSERT_TRUE(succeeds(journal.begin_sync(false).run()));
+    EXPECT_TRUE(fails_with(Engine::open(env, options_), Code::kCorrupt));
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Journal, EngineSimTest, ::testing::Bool(),

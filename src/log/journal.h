@@ -51,11 +51,14 @@
 // Two ways to encode. Mapped: into the page cache through a shared mapping. Written: into memory,
 // one write a group. Not thread-safe: the shard's lock is held, except in SyncJob::run().
 
+#include <boost/align/aligned_allocator.hpp>
 #include <cstdint>
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "io/env.h"
@@ -85,6 +88,8 @@ enum class FrameType : std::uint8_t {
   kEnd = 6,       // the log goes on in the file with sequence `offset`
 };
 constexpr std::uint8_t kOpensSegment = 1;  // flag of kBatch and kTruncate's batch
+// The stream of the catalogue and of the shard's own state: it holds state and nothing else.
+constexpr std::uint64_t kCatalogStream = 0;
 
 struct Frame {
   FrameType type{};
@@ -150,6 +155,11 @@ struct SyncJob {
   Result<void> run() const;
 };
 
+struct GroupHeader {
+  std::uint64_t nonce = 0;
+  Lsn lsn = 0, synced_to = 0, prev_end = 0;
+};
+
 class Journal {
  public:
   using Apply = std::function<Result<void>(const Frame&, Lsn payload, Bytes bytes)>;
@@ -161,6 +171,12 @@ class Journal {
   Result<void> recover(const JournalStart& start, const Apply&);
   // After recover(): something was written behind the last good frame.
   bool opened_torn() const { return opened_torn_; }
+  // After recover(): what it wrote past the page cache, once; the segment writer wants it there.
+  struct Uncached {
+    JournalFileRef file;
+    std::int64_t bytes = 0;  // from the front of the file on
+  };
+  std::vector<Uncached> take_uncached() { return std::exchange(uncached_, {}); }
   // After recover(): adds the copies of headers that are damaged while the other one serves.
   void verify(std::vector<Finding>& findings) const;
   // Where a replay of what is not encoded yet would begin: the start of the next manifest.
@@ -236,11 +252,14 @@ class Journal {
  private:
   struct Found;   // a file of the directory at recovery
   struct Replay;  // the state of one recovery
+  class Window;
   Result<std::vector<Found>> find_files();
   Result<void> survey(Replay&, std::vector<Found>&, const JournalStart&);
   Result<Found*> first_file(const Replay&, const JournalStart&) const;
   Result<void> check_end(const Replay&, const Found& last, bool followed) const;
-  static bool is_torn(const Replay&, const Found& last, bool followed);
+  static Result<bool> is_torn(Replay&, const Found& last, bool followed);
+  static Result<std::optional<GroupHeader>> group_at(Window&, const JournalFile&,
+                                                     std::int64_t position);
   bool has_room_for_copies(const std::vector<Found>&) const;
   Result<void> replay_file(Replay&, const Found&, Lsn limit);
   Result<void> replay_frame(Replay&, const Found&, const Frame&, Bytes whole, Lsn lsn);
@@ -287,6 +306,9 @@ class Journal {
   // What recovery copies is written, and its files get zeros only where it leaves them empty. Else,
   // where the disk may be full, they are prepared as all others are.
   bool writes_copies_ = false;
+  std::vector<Uncached> uncached_;
+  // On the way past the page cache.
+  std::vector<char, boost::alignment::aligned_allocator<char, io::kDirectBytes>> copies_;
   std::uint64_t prev_sequence_ = 0;  // what the next activated file names as its predecessor
   Lsn prev_end_ = 0;
   std::uint32_t reserved_ = 0;
@@ -304,10 +326,6 @@ struct JournalHeader {
 std::string encode_journal_header(const JournalHeader&);
 // kCorrupt: neither copy holds; kVersion. `block` is one block.
 Result<JournalHeader> decode_journal_header(Bytes block);
-struct GroupHeader {
-  std::uint64_t nonce = 0;
-  Lsn lsn = 0, synced_to = 0, prev_end = 0;
-};
 void encode_group_header(const GroupHeader&, char* to);
 std::optional<GroupHeader> decode_group_header(Bytes);
 std::uint32_t frame_crc(std::uint32_t nonce_crc, Lsn lsn, const char* header, Bytes payload,

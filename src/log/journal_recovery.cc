@@ -18,10 +18,59 @@ struct Journal::Found {
   JournalHeader header;
 };
 
+// A file from its front to its end, of which a piece is in memory.
+class Journal::Window {
+ public:
+  void open(const JournalFile& file) {
+    file_ = &file;
+    from_ = 0;
+    bytes_.clear();
+  }
+  // What lies at `position` and behind it: `least` bytes or more, fewer at the file's end. Until
+  // the next call.
+  Result<Bytes> at(std::int64_t position, std::int64_t least) {
+    least = std::min(least, file_->size - position);
+    if (least <= 0) return Bytes();
+    if (position < from_ || position + least > from_ + std::ssize(bytes_)) {
+      WALRUS_TRY(move_to(position, least));
+    }
+    return Bytes(bytes_).substr(static_cast<std::size_t>(position - from_));
+  }
+  // A frame, if one is there: whole, unless the file ends before it does.
+  Result<Bytes> frame_at(std::int64_t position) {
+    WALRUS_ASSIGN(auto head, at(position, kFrameHeaderBytes));
+    if (std::ssize(head) < kFrameHeaderBytes) return head;
+    return at(position, kFrameHeaderBytes + load_le<std::uint32_t>(head.data() + 4));
+  }
+
+ private:
+  Result<void> move_to(std::int64_t position, std::int64_t least) {
+    constexpr std::int64_t kMin = 4 * kBlockBytes, kMax = 1 << 20;
+    auto piece = std::clamp(file_->size / 8, kMin, kMax);
+    auto kept = std::clamp<std::int64_t>(from_ + std::ssize(bytes_) - position, 0, least);
+    if (position < from_) kept = 0;
+    bytes_.erase(0, bytes_.size() - static_cast<std::size_t>(kept));
+    from_ = position;
+    auto size = std::min(std::max(piece, least), file_->size - position);
+    Result<std::size_t> read = 0;
+    bytes_.resize_and_overwrite(static_cast<std::size_t>(size), [&](char* to, std::size_t all) {
+      auto had = static_cast<std::size_t>(kept);
+      read = file_->file->read(position + kept, {to + had, all - had});
+      return had + read.value_or(0);
+    });
+    if (!read) return std::unexpected(std::move(read).error());
+    return {};
+  }
+
+  const JournalFile* file_ = nullptr;
+  std::int64_t from_ = 0;  // position of the first byte
+  std::string bytes_;
+};
+
 struct Journal::Replay {
   const Apply* apply = nullptr;  // none: only `end` and `end_frame` are wanted
   const Found* first = nullptr;  // the file that holds the start, or follows it
-  std::string bytes;             // of the file that is replayed
+  Window window;                 // of the file that is replayed
   Lsn start = 0;
   Lsn synced_to = 0;               // D
   Lsn end = 0;                     // exact end of the last good frame
@@ -45,16 +94,8 @@ struct Journal::Replay {
 
 namespace {
 
-// Into `bytes`, whose memory serves one file after the other.
-Result<void> read_all(const JournalFile& file, std::string& bytes) {
-  Result<void> answer;
-  bytes.resize_and_overwrite(static_cast<std::size_t>(file.size), [&](char* to, std::size_t size) {
-    auto done = file.file->read(0, {to, size});
-    if (!done) answer = std::unexpected(done.error());
-    return done.value_or(0);
-  });
-  return answer;
-}
+constexpr std::size_t kCopyBytes = 1 << 20;  // written at a time
+static_assert(kCopyBytes % io::kDirectBytes == 0 && kBlockBytes % io::kDirectBytes == 0);
 
 // Calls back for each group header with its position, a piece of the file at a time.
 Result<void> for_each_group(const JournalFile& file,
@@ -168,7 +209,7 @@ Result<void> Journal::recover(const JournalStart& start, const Apply& apply) {
     now->file->end_lsn = replay.cut;
     if (!next || replay.end != limit) {
       WALRUS_TRY(check_end(replay, *now, next != nullptr));
-      opened_torn_ = is_torn(replay, *now, next != nullptr);
+      WALRUS_ASSIGN(opened_torn_, is_torn(replay, *now, next != nullptr));
       break;
     }
     now = next;
@@ -262,35 +303,40 @@ Result<void> Journal::check_end(const Replay& replay, const Found& last, bool fo
 }
 
 // A log that ends cleanly has nothing behind its last frame but marks: the rest of a group's last
-// block is zeros. The bytes in `replay` are the last file's.
-bool Journal::is_torn(const Replay& replay, const Found& last, bool followed) {
+// block is zeros.
+Result<bool> Journal::is_torn(Replay& replay, const Found& last, bool followed) {
   if (followed || replay.end_frame != 0) return true;
   const auto& file = *last.file;
-  auto bytes = Bytes(replay.bytes);
   auto first = file.base_lsn + static_cast<Lsn>(kFirstGroup);
   auto end =
       replay.end > first ? static_cast<std::int64_t>(replay.end - file.base_lsn) : kFirstGroup;
-  auto group_at = [&](std::int64_t position) -> std::optional<GroupHeader> {
-    if (position >= std::ssize(bytes)) return std::nullopt;
-    auto group = decode_group_header(bytes.substr(static_cast<std::size_t>(position)));
-    bool ours = group && group->nonce == file.nonce &&
-                group->lsn == file.base_lsn + static_cast<Lsn>(position);
-    return ours ? group : std::nullopt;
-  };
   auto position = end;
   for (;;) {
     auto block_end = round_up(position);
-    auto rest = bytes.substr(std::min(bytes.size(), static_cast<std::size_t>(position)),
-                             static_cast<std::size_t>(block_end - position));
+    WALRUS_ASSIGN(auto rest, replay.window.at(position, block_end - position));
+    rest = rest.substr(0, static_cast<std::size_t>(block_end - position));
     if (rest.find_first_not_of('\0') != Bytes::npos) return true;
     position = block_end;
-    auto mark = group_at(position);
+    WALRUS_ASSIGN(auto mark, group_at(replay.window, file, position));
     if (!mark || mark->prev_end != replay.end) break;
     position += kGroupHeaderBytes;
   }
-  for (; position < std::ssize(bytes); position += kBlockBytes)
-    if (group_at(position)) return true;
+  for (; position < file.size; position += kBlockBytes) {
+    WALRUS_ASSIGN(auto group, group_at(replay.window, file, position));
+    if (group) return true;
+  }
   return false;
+}
+
+// The header of a group of this activation; none: something else lies there, or the file ends.
+Result<std::optional<GroupHeader>> Journal::group_at(Window& window, const JournalFile& file,
+                                                     std::int64_t position) {
+  if (position >= file.size) return std::nullopt;
+  WALRUS_ASSIGN(auto bytes, window.at(position, kGroupHeaderBytes));
+  auto group = decode_group_header(bytes);
+  bool ours = group && group->nonce == file.nonce &&
+              group->lsn == file.base_lsn + static_cast<Lsn>(position);
+  return ours ? group : std::nullopt;
 }
 
 void Journal::verify(std::vector<Finding>& findings) const {
@@ -298,20 +344,18 @@ void Journal::verify(std::vector<Finding>& findings) const {
 }
 
 Result<void> Journal::replay_file(Replay& replay, const Found& found, Lsn limit) {
-  auto& bytes = replay.bytes;
-  WALRUS_TRY(read_all(*found.file, bytes));
   const auto& file = *found.file;
   const auto crc = nonce_crc(file.nonce);
-  auto size = static_cast<std::int64_t>(bytes.size());
+  replay.window.open(file);
   auto position = kFirstGroup;
   bool in_group = false;
   if (replay.end > file.base_lsn + static_cast<Lsn>(kFirstGroup)) {  // the start of the replay
     position = static_cast<std::int64_t>(replay.end - file.base_lsn);
     in_group = true;
   }
-  while (replay.end != limit && position < size) {
+  while (replay.end != limit && position < file.size) {
     if (in_group) {
-      auto rest = Bytes(bytes).substr(static_cast<std::size_t>(position));
+      WALRUS_ASSIGN(auto rest, replay.window.frame_at(position));
       auto lsn = file.base_lsn + static_cast<Lsn>(position);
       if (auto frame = decode_frame(rest, crc, lsn)) {
         auto length = kFrameHeaderBytes + static_cast<std::int64_t>(frame->length);
@@ -323,13 +367,8 @@ Result<void> Journal::replay_file(Replay& replay, const Found& found, Lsn limit)
     }
     // The end of a group: the next one says where exactly the frames before it end.
     position = round_up(position);
-    auto group = position < size
-                     ? decode_group_header(Bytes(bytes).substr(static_cast<std::size_t>(position)))
-                     : std::nullopt;
-    bool follows = group && group->nonce == file.nonce &&
-                   group->lsn == file.base_lsn + static_cast<Lsn>(position) &&
-                   group->prev_end == replay.end;
-    if (!follows) break;
+    WALRUS_ASSIGN(auto group, group_at(replay.window, file, position));
+    if (!group || group->prev_end != replay.end) break;
     position += kGroupHeaderBytes;
     in_group = true;
   }
@@ -357,6 +396,7 @@ Result<void> Journal::replay_frame(Replay& replay, const Found& found, const Fra
     end_ = written_ = synced_ = replay.cut;
     prev_sequence_ = replay.cut_sequence;
     writes_copies_ = replay.roomy;
+    if (writes_copies_) copies_.resize(kCopyBytes);
   }
   WALRUS_ASSIGN(char* to, reserve_for_copy(replay, frame.length));
   std::ranges::copy(payload, to);
@@ -367,9 +407,19 @@ Result<void> Journal::replay_frame(Replay& replay, const Found& found, const Fra
   return (*replay.apply)(frame, copied, payload);
 }
 
+// Past the page cache, as segment files are (docs/adr/0007): an open would wait for the copy into
+// it. What reads them next is the segment writer, later: see take_uncached().
 Result<void> Journal::write_copies() {
   auto job = begin_write();
-  WALRUS_TRY(job.run());
+  for (const auto& range : job.ranges) {
+    for (auto at = range.from; at < range.to;) {
+      auto piece =
+          Bytes(*range.bytes).substr(static_cast<std::size_t>(at - range.from), copies_.size());
+      std::ranges::copy(piece, copies_.data());
+      WALRUS_TRY(range.file->file->write_direct(at, {copies_.data(), piece.size()}));
+      at += std::ssize(piece);
+    }
+  }
   finish(job);
   return {};
 }
@@ -380,6 +430,7 @@ Result<void> Journal::complete_copy() {
   alignas(io::kDirectBytes) static constexpr std::array<char, 256 << 10> kZeros{};
   WALRUS_TRY(write_copies());
   WALRUS_ASSIGN(auto at, active_->file->size());
+  uncached_.push_back({active_, at});
   while (at < active_->size) {
     auto piece = std::min(std::ssize(kZeros), active_->size - at);
     WALRUS_TRY(active_->file->write_direct(at, {kZeros.data(), static_cast<std::size_t>(piece)}));
@@ -497,6 +548,7 @@ Result<void> Journal::end_replay(Replay& replay) {
   write_header(unlinked_, link.ranges);
   unlinked_ = nullptr;
   writes_copies_ = false;
+  copies_ = {};
   WALRUS_TRY(link.run());
   auto mark = begin_sync(true);
   WALRUS_TRY(mark.run());

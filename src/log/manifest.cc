@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/crc32c.h"
+#include "log/journal.h"
 
 // The body, field by field: u = uvarint, z = zig-zag varint, s = uvarint length and bytes, b = one
 // byte; z1 = z in the first element only, the others begin where the one before ends. The indented
@@ -281,8 +282,8 @@ class BodyDecoder {
     std::int64_t* numbers[] = {&to.segment_base,       &to.segment_records, &to.segment_bytes,
                                &to.segment_started_ms, &to.reclaimed_bytes, &to.max_timestamp_ms};
     for (std::int64_t* number : numbers) *number = in_.varint().value_or(0);
-    if (!in_.ok() || *epoch < INT32_MIN || *epoch > INT32_MAX || *log_start < 0 ||
-        *next_offset < *log_start) {
+    if (!in_.ok() || *id == kCatalogStream || *epoch < INT32_MIN || *epoch > INT32_MAX ||
+        *log_start < 0 || *next_offset < *log_start) {
       return bad("a stream");
     }
     to.id = *id;

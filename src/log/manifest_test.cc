@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "base/crc32c.h"
+#include "log/journal.h"
 #include "log/test_env.h"
 
 namespace walrus::log {
@@ -129,6 +130,12 @@ TEST(Manifest, refuses_a_newer_version_by_name) {
   auto manifest = decode_manifest(with_right_crc(bytes));
   ASSERT_FALSE(manifest.has_value());
   EXPECT_EQ(manifest.error().code, Code::kVersion);
+}
+
+TEST(Manifest, refuses_the_catalogues_stream_as_one_with_records) {
+  auto manifest = sample();
+  manifest.streams[0].id = kCatalogStream;
+  EXPECT_EQ(decode_manifest(encode_manifest(manifest)).error().code, Code::kCorrupt);
 }
 
 // The CRC is made right again, so that the body decoder itself sees each damage.

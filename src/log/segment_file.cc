@@ -76,8 +76,9 @@ Result<OpenFileRef> OpenFiles::open(const FileRef& file) {
 }
 
 Result<void> OpenFiles::remove(const FileRef& file) {
-  // Whoever holds the FileRef may be about to read: the descriptor keeps the bytes.
-  auto handle = open(file);
+  // Whoever else holds the FileRef may be about to read: the descriptor keeps the bytes.
+  OpenFileRef handle;
+  if (file.use_count() > 1) handle = open(file).value_or(nullptr);
   {
     LockGuard guard(lock_);
     std::erase_if(removed_, [](const Slot& slot) { return slot.file.expired(); });
@@ -85,7 +86,7 @@ Result<void> OpenFiles::remove(const FileRef& file) {
       slots_.erase(found->second);
       places_.erase(found);
     }
-    if (handle) removed_.push_back({.key = file.get(), .file = file, .handle = *handle});
+    if (handle) removed_.push_back({.key = file.get(), .file = file, .handle = std::move(handle)});
   }
   auto removed = disk_.remove(path(*file));
   if (!removed && removed.error().code == Code::kNotFound) return {};

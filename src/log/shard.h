@@ -184,6 +184,7 @@ class Shard {
 
   io::Nanos flusher_step();
   io::Nanos background_step();
+  io::Nanos read_uncached();
   io::Nanos allocator_step();
 
  private:
@@ -364,6 +365,7 @@ class Shard {
   Done<void> rewriting_done_;                                  // of one that was asked for
   std::deque<StreamRef> rewrites_;                             // that maintenance found due
   std::vector<FileRef> named_;                                 // files of the last durable manifest
+  std::vector<Journal::Uncached> uncached_;                    // the background reads it first
   std::vector<FileRef> doomed_;  // that it named no more: to be unlinked
   bool manifest_stale_ = false;  // files wait for a manifest that does not name them
   std::int64_t trusted_ms_ = 0;

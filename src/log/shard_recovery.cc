@@ -90,6 +90,7 @@ Result<void> Shard::recover() {
   touched_.clear();
   for (auto& [id, stream] : streams_) drop_extents(*stream);
   if (options_.read_only) return {};
+  uncached_ = journal_.take_uncached();
   keep_reserve();
   auto filled = journal_.fill_spares();
   if (filled || filled.error().code != Code::kNoSpace) return filled;
@@ -132,6 +133,11 @@ Result<void> Shard::write_first_manifest(io::Env& env, const io::Path& root, Man
 // Everything that append, trim, truncate, drop and put_state did, done again.
 Result<void> Shard::replay(const Frame& frame, Lsn payload, Bytes bytes) {
   auto bad = [&](const char* what) { return bad_frame(frame, what); };
+  // A stream that no catalogue names is dropped with its state, and this one's is the catalogue.
+  if (frame.stream == kCatalogStream && frame.type != FrameType::kState &&
+      frame.type != FrameType::kEnd) {
+    return bad("a frame that is not state, in the catalogue's stream");
+  }
   switch (frame.type) {
     case FrameType::kBatch: {
       auto& stream = replayed_stream(frame.stream);

@@ -68,7 +68,9 @@ Result<void> RealDisk::rename(const Path& from, const Path& to) {
 }
 
 Result<void> RealDisk::remove(const Path& path) {
+  auto large = Reclaimer::open_large(path);
   if (::remove(path.c_str()) != 0) return fail_errno(errno, "remove", path);
+  reclaimer_.take(std::move(large));
   return {};
 }
 

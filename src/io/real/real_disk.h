@@ -1,7 +1,9 @@
 #pragma once
-// The real disk: plain system calls. Stateless; its Files and locks own their descriptors.
+// The real disk: plain system calls. Its Files and locks own their descriptors. The blocks of a
+// large file that is removed come back a moment later: see Reclaimer.
 
 #include "io/env.h"
+#include "io/real/reclaimer.h"
 
 namespace walrus::io {
 
@@ -17,6 +19,9 @@ class RealDisk final : public Disk {
   Result<std::unique_ptr<DirectoryLock>> lock(const Path& file) override;
   Result<std::int64_t> free_bytes(const Path&) override;
   std::string boot_id() override;
+
+ private:
+  Reclaimer reclaimer_;
 };
 
 }  // namespace walrus::io
