@@ -119,7 +119,7 @@ class Certificates(Faults):
                 made / "node-9.key")
 
     def refused(self, *flags):
-        done = walrus("service", "status", "--timeout-ms", 2000, *flags, addr=self.addresses[1])
+        done = walrus("service", "status", "--timeout-ms", 10000, *flags, addr=self.addresses[1])
         self.assertEqual(done.returncode, 1, done.stdout)
         return done.stderr.decode()
 
