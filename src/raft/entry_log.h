@@ -3,7 +3,7 @@
 // is an entry that a snapshot covers; of it only the id is kept. Owned by a Core.
 //
 // What is trimmed is let go a little at a time: to free some 100,000 payloads at once would stop
-// the loop for tens of milliseconds.
+// the loop for milliseconds.
 
 #include <vector>
 
