@@ -5,9 +5,13 @@
 //   PROGRAM join ID DIRECTORY HOST:PORT MEMBER ...             a node that comes later
 //   PROGRAM client MEMBER ...      commands from stdin, a reply a line; "?question" changes nothing
 //
-// A node runs until its standard input ends. MEMBER is the HOST:PORT of any node of the group.
-// Off loopback `--tls PREFIX` comes first: PREFIX.pem and PREFIX.key are this node's or client's,
-// and a ca.pem of the group's lies beside them, as `walrus cert` makes them.
+// A node runs until its standard input ends, and says on standard error what an operator should
+// know. MEMBER is the HOST:PORT of any node of the group. Options come first:
+//
+//   --tls PREFIX             off loopback: PREFIX.pem and PREFIX.key are this node's or client's,
+//   and
+//                            a ca.pem of the group's lies beside them, as `walrus cert` makes them
+//   --snapshot-after BYTES   of commands; 67108864 if it is not said
 
 #include <walrus/testing.h>
 
@@ -30,8 +34,34 @@ inline walrus::NodeId id_of(const std::string& text) {
   return walrus::NodeId{std::strtoull(text.c_str(), nullptr, 10)};
 }
 
-inline int run_node(const walrus::ServiceOptions& options,
+using Tls = std::optional<walrus::TlsFiles>;
+
+struct Flags {
+  Tls tls{};
+  std::int64_t snapshot_after_bytes = walrus::ServiceOptions().snapshot_after_bytes;
+};
+
+// Takes them from the front of the words.
+inline Flags take_flags(std::span<const std::string>& words) {
+  Flags flags;
+  for (; words.size() > 1; words = words.subspan(2)) {
+    if (words[0] == "--tls") {
+      const auto ca = std::filesystem::path(words[1]).replace_filename("ca.pem");
+      flags.tls = walrus::TlsFiles{ca, words[1] + ".pem", words[1] + ".key"};
+    } else if (words[0] == "--snapshot-after") {
+      flags.snapshot_after_bytes = std::strtoll(words[1].c_str(), nullptr, 10);
+    } else {
+      break;
+    }
+  }
+  return flags;
+}
+
+inline int run_node(walrus::ServiceOptions options, const Flags& flags,
                     std::unique_ptr<walrus::StateMachine> machine) {
+  options.tls = flags.tls;
+  options.snapshot_after_bytes = flags.snapshot_after_bytes;
+  options.log = [](walrus::Bytes line) { std::cerr << std::string(line) + "\n"; };
   auto service = walrus::Service::start(options, std::move(machine));
   if (!service) return complain(service.error());
   std::cout << "ready " << service->address() << std::endl;
@@ -40,8 +70,6 @@ inline int run_node(const walrus::ServiceOptions& options,
   auto stopped = service->stop(walrus::within(std::chrono::seconds(5)));
   return stopped ? 0 : complain(stopped.error());
 }
-
-using Tls = std::optional<walrus::TlsFiles>;
 
 inline int run_client(std::span<const std::string> members, const Tls& tls) {
   using std::chrono::seconds;
@@ -60,17 +88,13 @@ inline int run_client(std::span<const std::string> members, const Tls& tls) {
 
 inline int run(const std::string& name, std::span<const std::string> words,
                std::unique_ptr<walrus::StateMachine> machine) {
-  Tls tls;
-  if (words.size() > 1 && words[0] == "--tls") {
-    const std::filesystem::path ca = std::filesystem::path(words[1]).replace_filename("ca.pem");
-    tls = walrus::TlsFiles{ca, words[1] + ".pem", words[1] + ".key"};
-    words = words.subspan(2);
-  }
+  const Flags flags = take_flags(words);
   const std::string verb = words.empty() ? "" : words[0];
-  if (verb == "client" && words.size() > 1) return run_client(words.subspan(1), tls);
+  if (verb == "client" && words.size() > 1) return run_client(words.subspan(1), flags.tls);
   if ((verb != "serve" && verb != "join") || words.size() < 4) {
-    std::cerr << "usage: [--tls PREFIX] serve ID DIRECTORY ID=HOST:PORT... |"
-                 " join ID DIRECTORY HOST:PORT MEMBER... | client MEMBER...\n";
+    std::cerr
+        << "usage: [--tls PREFIX] [--snapshot-after BYTES] serve ID DIRECTORY ID=HOST:PORT... |"
+           " join ID DIRECTORY HOST:PORT MEMBER... | client MEMBER...\n";
     return 2;
   }
   const auto id = id_of(words[1]);
@@ -78,8 +102,7 @@ inline int run(const std::string& name, std::span<const std::string> words,
     walrus::ServiceOptions options{.name = name, .id = id, .data_dir = words[2]};
     options.listen = words[3];
     options.join.assign(words.begin() + 4, words.end());
-    options.tls = tls;
-    return run_node(options, std::move(machine));
+    return run_node(options, flags, std::move(machine));
   }
   std::vector<walrus::Peer> founders;
   for (const auto& word : words.subspan(3)) {
@@ -88,9 +111,7 @@ inline int run(const std::string& name, std::span<const std::string> words,
     founders.push_back({id_of(word.substr(0, equals)), word.substr(equals + 1)});
   }
   for (auto& options : walrus::founders_of(name, founders, words[2])) {
-    if (options.id != id) continue;
-    options.tls = tls;
-    return run_node(options, std::move(machine));
+    if (options.id == id) return run_node(options, flags, std::move(machine));
   }
   return complain({walrus::Code::kInvalid, "this node is not among the founders"});
 }

@@ -1,6 +1,9 @@
 #include "nodes.h"
 
+#include <fstream>
 #include <thread>
+
+#include "net/issue.h"
 
 namespace walrus::bench {
 
@@ -80,11 +83,38 @@ struct ClosedLoop {
 
 }  // namespace
 
-Nodes::Nodes(const std::filesystem::path& root, std::size_t count) : nodes_(count) {
+Nodes::Nodes(const std::filesystem::path& root, std::size_t count, Wire wire) : nodes_(count) {
+  if (wire == Wire::kTls) certify(root);
   for (std::size_t place = 0; place < count; ++place) {
     nodes_[place].directory = root / std::to_string(place + 1);
     nodes_[place].address = "127.0.0.1:0";
     start(place);
+  }
+}
+
+// A CA, and for each node a certificate that names it.
+void Nodes::certify(const std::filesystem::path& directory) {
+  auto& env = io::real_env();
+  const auto now = env.wall();
+  const auto file = [&](const std::string& name, const std::string& text) {
+    std::ofstream out(directory / name);
+    out << text;
+    must(out.flush().good(), "a certificate's file");
+    return directory / name;
+  };
+  const auto authority = must(net::issue_authority("bench", {now - 1h, now + 24h}), "ca");
+  const auto ca = file("ca.pem", authority.certificate);
+  for (std::size_t place = 0; place < nodes_.size(); ++place) {
+    const auto issued =
+        must(net::issue_node(authority, {.node = id(place), .addresses = {"127.0.0.1"}},
+                             {now - 1h, now + 12h}),
+             "certificate");
+    const auto name = std::to_string(place + 1);
+    const TlsFiles files{ca, file(name + ".pem", issued.pem.certificate),
+                         file(name + ".key", issued.pem.key)};
+    nodes_[place].tls = must(
+        net::TlsTransport::open(env, tcp_, log_, metrics_, {.files = files, .self = id(place)}),
+        "tls");
   }
 }
 
@@ -103,7 +133,8 @@ void Nodes::start(std::size_t place) {
   net::RpcOptions rpc;
   rpc.self = {{1, 1}, {place + 1}, {one.life}};
   rpc.listen = one.address;
-  one.rpc = must(net::Rpc::start(env, *one.loop, transport_, rpc), "rpc");
+  net::Transport& wire = one.tls ? static_cast<net::Transport&>(*one.tls) : tcp_;
+  one.rpc = must(net::Rpc::start(env, *one.loop, wire, rpc), "rpc");
   one.address = one.rpc->address();
   raft::HostOptions host{.self = id(place)};
   one.host = must(raft::Host::start(env, *one.loop, *one.engine, *one.rpc, host), "host");

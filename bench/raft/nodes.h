@@ -1,6 +1,7 @@
 #pragma once
 // Nodes of one process that hold Raft groups together: each with a loop on a thread of its own, an
-// engine in a directory of its own (all on one disk) and TCP over loopback to the others.
+// engine in a directory of its own (all on one disk) and TCP over loopback to the others, with TLS
+// of both sides where that is asked for.
 
 #include <functional>
 #include <future>
@@ -11,15 +12,18 @@
 #include "../harness.h"
 #include "log/engine.h"
 #include "net/rpc.h"
+#include "net/tls_transport.h"
 #include "raft/host.h"
 
 namespace walrus::bench {
 
 constexpr raft::GroupId kGroup{1};
 
+enum class Wire { kPlain, kTls };
+
 class Nodes {
  public:
-  Nodes(const std::filesystem::path& root, std::size_t count);
+  Nodes(const std::filesystem::path& root, std::size_t count, Wire = Wire::kPlain);
   ~Nodes();
 
   std::size_t count() const { return nodes_.size(); }
@@ -61,13 +65,22 @@ class Nodes {
     std::filesystem::path directory{};
     std::string address{};
     std::uint64_t life = 0;
+    std::unique_ptr<net::TlsTransport> tls{};  // none: plain
     std::unique_ptr<io::Loop> loop{};
     std::unique_ptr<log::Engine> engine{};
     std::unique_ptr<net::Rpc> rpc{};
     std::unique_ptr<raft::Host> host{};
     std::unique_ptr<io::Worker> thread{};
   };
-  net::TcpTransport transport_{};
+  void certify(const std::filesystem::path& directory);
+
+  class NoLog final : public LogSink {
+    bool wants(LogLevel) const override { return false; }
+    void write(LogLevel, Bytes) override {}
+  };
+  net::TcpTransport tcp_{};
+  NoLog log_{};
+  Metrics metrics_{};
   std::vector<One> nodes_{};
 };
 

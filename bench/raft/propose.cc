@@ -23,47 +23,71 @@ namespace {
 constexpr int kInFlight = 256;
 const std::string kGroupOf3 =
     "three nodes in one process, a thread and an engine each, one disk, TCP over loopback; "
-    "commands "
-    "of 256 bytes, applied when they are synced on two of them; the state machine counts on the "
-    "loop; default options";
+    "commands of 256 bytes, applied when they are synced on two of them; the state machine counts "
+    "on the loop; default options";
 
-std::unique_ptr<Nodes> group_of_3(const Bench& bench) {
-  auto nodes = std::make_unique<Nodes>(bench.fresh("raft"), 3);
+std::unique_ptr<Nodes> group_of_3(const Bench& bench, Wire wire = Wire::kPlain) {
+  auto nodes = std::make_unique<Nodes>(bench.fresh("raft"), 3, wire);
   for (std::size_t place = 0; place < 3; ++place)
     nodes->open(place, kGroup, {.runs = raft::Runs::kLoop, .founders = nodes->members(3)},
                 counting_machine());
   return nodes;
 }
 
+struct ProposeRows {
+  Row many, tail, one;
+};
+
+void measure(Bench& bench, Wire wire, ProposeRows rows) {
+  for (int round = 0; round < bench.rounds; ++round) {
+    auto nodes = group_of_3(bench, wire);
+    auto leader = nodes->leader();
+    auto loaded = load(*nodes, leader, kInFlight, seconds_of(bench, 10));
+    rows.many.rounds.push_back(loaded.per_s);
+    rows.many.latency.merge(loaded.latency);
+    rows.tail.rounds.push_back(static_cast<double>(loaded.latency.percentile(99)) / 1e6);
+    auto alone = load(*nodes, nodes->leader(), 1, seconds_of(bench, 5));
+    rows.one.rounds.push_back(static_cast<double>(alone.latency.percentile(50)) / 1e3);
+    rows.one.latency.merge(alone.latency);
+  }
+  for (const auto& row : {rows.many, rows.tail, rows.one}) bench.add(row);
+}
+
 }  // namespace
 
 void propose(Bench& bench) {
-  Row many{.name = "propose.256",
-           .unit = "commands/s",
-           .target = 150'000,
-           .conditions = "256 in flight, closed loop; " + kGroupOf3};
-  Row tail{.name = "propose.256.p99",
-           .unit = "ms",
-           .higher_is_better = false,
-           .target = 5,
-           .conditions = "of the runs of propose.256"};
-  Row one{.name = "propose.1.p50",
-          .unit = "us",
-          .higher_is_better = false,
-          .target = 350,
-          .conditions = "1 in flight; " + kGroupOf3};
-  for (int round = 0; round < bench.rounds; ++round) {
-    auto nodes = group_of_3(bench);
-    auto leader = nodes->leader();
-    auto loaded = load(*nodes, leader, kInFlight, seconds_of(bench, 10));
-    many.rounds.push_back(loaded.per_s);
-    many.latency.merge(loaded.latency);
-    tail.rounds.push_back(static_cast<double>(loaded.latency.percentile(99)) / 1e6);
-    auto alone = load(*nodes, nodes->leader(), 1, seconds_of(bench, 5));
-    one.rounds.push_back(static_cast<double>(alone.latency.percentile(50)) / 1e3);
-    one.latency.merge(alone.latency);
-  }
-  for (const auto& row : {many, tail, one}) bench.add(row);
+  measure(bench, Wire::kPlain,
+          {.many = {.name = "propose.256",
+                    .unit = "commands/s",
+                    .target = 150'000,
+                    .conditions = "256 in flight, closed loop; " + kGroupOf3},
+           .tail = {.name = "propose.256.p99",
+                    .unit = "ms",
+                    .higher_is_better = false,
+                    .target = 5,
+                    .conditions = "of the runs of propose.256"},
+           .one = {.name = "propose.1.p50",
+                   .unit = "us",
+                   .higher_is_better = false,
+                   .target = 350,
+                   .conditions = "1 in flight; " + kGroupOf3}});
+}
+
+// The same with TLS between the nodes: told, without a target.
+void propose_tls(Bench& bench) {
+  const std::string tls = ", TLS 1.3 with certificates of both sides between the nodes";
+  measure(bench, Wire::kTls,
+          {.many = {.name = "propose.256.tls",
+                    .unit = "commands/s",
+                    .conditions = "as propose.256" + tls},
+           .tail = {.name = "propose.256.tls.p99",
+                    .unit = "ms",
+                    .higher_is_better = false,
+                    .conditions = "of the runs of propose.256.tls"},
+           .one = {.name = "propose.1.tls.p50",
+                   .unit = "us",
+                   .higher_is_better = false,
+                   .conditions = "as propose.1.p50" + tls}});
 }
 
 namespace {

@@ -6,6 +6,7 @@
 namespace walrus::bench {
 
 void propose(Bench&);
+void propose_tls(Bench&);
 void failover(Bench&);
 void snapshot(Bench&);
 void idle_groups(Bench&);
@@ -13,11 +14,13 @@ void etcd(Bench&);
 
 namespace {
 
-constexpr Case kCases[] = {{"propose", "propose.256 propose.256.p99 propose.1.p50", propose},
-                           {"failover", "failover.p99", failover},
-                           {"snapshot", "snapshot.rate snapshot.memory", snapshot},
-                           {"idle", "idle.1000groups", idle_groups},
-                           {"etcd", "etcd.put", etcd}};
+constexpr Case kCases[] = {
+    {"propose", "propose.256 propose.256.p99 propose.1.p50", propose},
+    {"tls", "propose.256.tls propose.256.tls.p99 propose.1.tls.p50", propose_tls},
+    {"failover", "failover.p99", failover},
+    {"snapshot", "snapshot.rate snapshot.memory", snapshot},
+    {"idle", "idle.1000groups", idle_groups},
+    {"etcd", "etcd.put", etcd}};
 
 }  // namespace
 }  // namespace walrus::bench

@@ -41,6 +41,12 @@ bool plausible(const PeerLimits& limits) {
          limits.stream_window > 0;
 }
 
+// What an operator has to look at; that nobody is there, or is busy, passes.
+bool is_telling(Code code) {
+  return code != Code::kIo && code != Code::kTimeout && code != Code::kBusy &&
+         code != Code::kClosed;
+}
+
 // Waiting does not mend it. (A version that is wrong may be a damaged frame.)
 bool is_final(Code code) { return code == Code::kMismatch || code == Code::kFenced; }
 
@@ -131,6 +137,10 @@ boost::asio::awaitable<void> RpcState::run_connect(std::shared_ptr<RpcState> sel
     ++self->stats.connects_failed;
     peer->last_error =
         fmt::format("node {} at {}: {}", peer->id.value, peer->address, made.error().message);
+    if (is_telling(made.error().code) && peer->last_error != peer->told_error) {
+      peer->told_error = peer->last_error;
+      self->log_refusal("peer_refused_us", peer->address, peer->last_error);
+    }
     if (is_final(made.error().code)) self->fail_queue(*peer, {made.error().code, peer->last_error});
     if (peer->refused) self->fail_unreached(*peer, {Code::kIo, peer->last_error});
     ++peer->failures;
@@ -239,6 +249,10 @@ io::Task<bool> RpcState::greet_back(std::shared_ptr<RpcState> self,
   std::string body, bytes;
   if (refusal) {
     ++self->stats.refused;
+    const bool asks_who_is_there =
+        !first && first.error().code == Code::kMismatch && splitter.foreign() == ClusterId{};
+    if (refusal->reason != RefusalReason::kSimultaneous && !asks_who_is_there)
+      self->log_refusal("peer_refused", channel.bytes->peer(), refusal->text);
     append_refusal(body, *refusal);
     append_frame(bytes, self->header(FrameType::kRefuse), options.self.cluster, body);
     WALRUS_CO_TRY(co_await channel.bytes->write(bytes, kRefusalTimeout));
@@ -331,6 +345,7 @@ void RpcState::adopt(const PeerRef& peer, LinkTerms terms, Channel channel, Fram
   peer->last_link = terms.nonce;
   peer->failures = 0;
   peer->last_error.clear();
+  peer->told_error.clear();
   auto link = std::make_shared<Link>(shared_from_this(), std::move(terms), std::move(channel.bytes),
                                      std::move(splitter));
   const auto replaced = std::exchange(peer->link, link);

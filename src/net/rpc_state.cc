@@ -233,6 +233,12 @@ void RpcState::shut() {
   timers_.reset();
 }
 
+// Of a stranger, maybe: within a limit.
+void RpcState::log_refusal(Bytes event, Bytes remote, Bytes why) {
+  if (options.log == nullptr || !refusals_.admit(env.mono())) return;
+  log_line(*options.log, LogLevel::kWarning, event, {{"address", remote}, {"why", why}});
+}
+
 void RpcState::log(LogLevel level, Bytes event, const LinkTerms& terms, Bytes why) {
   if (options.log == nullptr) return;
   log_line(*options.log, level, event,

@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 
+#include "base/log_limit.h"
 #include "net/acceptor.h"
 #include "net/link.h"
 #include "net/rpc.h"
@@ -44,6 +45,7 @@ struct Peer {
   std::uint32_t failures = 0;          // in a row
   std::unique_ptr<io::Gate> retry{};
   std::string last_error{};
+  std::string told_error{};  // to the log, since it was connected
 
   bool idle() const { return queues[0].empty() && queues[1].empty(); }
 };
@@ -128,6 +130,7 @@ class RpcState : public std::enable_shared_from_this<RpcState> {
   PeerRef make_peer(NodeId);  // null: there are too many
   void adopt(const PeerRef&, LinkTerms, Channel, FrameSplitter, std::string first_bytes);
   void log(LogLevel, Bytes event, const LinkTerms&, Bytes why);
+  void log_refusal(Bytes event, Bytes remote, Bytes why);
 
   std::unique_ptr<Timers> timers_;
   std::unique_ptr<Acceptor> acceptor_;
@@ -135,6 +138,7 @@ class RpcState : public std::enable_shared_from_this<RpcState> {
   std::map<std::uint64_t, Pending> pending_;
   std::set<io::Connection*> greetings_;  // of connections without a handshake
   std::uint64_t last_id_ = 0;
+  LogLimit refusals_{10, std::chrono::seconds(10)};
 };
 
 // The code that a refusal is to who was refused.

@@ -12,6 +12,14 @@ namespace {
 
 using testing::HasSubstr;
 
+class RefusalsLog final : public LogSink {
+ public:
+  void write(LogLevel, Bytes line) override {
+    if (line.contains("peer_refused")) lines.emplace_back(line);
+  }
+  std::vector<std::string> lines{};
+};
+
 // One end of a connection that speaks bytes.
 class Stranger {
  public:
@@ -148,7 +156,10 @@ TEST_P(StrangersTest, who_says_nothing_or_stops_midway_is_cut_in_time) {
 
 TEST_P(StrangersTest, another_cluster_another_node_and_an_old_life_are_refused) {
   run([](StrangersTest& t) -> Awaitable<void> {
-    auto b = t.start(hasty(2));
+    RefusalsLog log;
+    auto options = hasty(2);
+    options.log = &log;
+    auto b = t.start(options);
     auto foreign = co_await Stranger::come(t, *b);
     foreign->cluster = {9, 9};
     co_await foreign->hello(5);
@@ -169,6 +180,16 @@ TEST_P(StrangersTest, another_cluster_another_node_and_an_old_life_are_refused) 
     EXPECT_EQ(refusal.reason, RefusalReason::kOldIncarnation);
     EXPECT_EQ(refusal.text, "incarnation 6 of node 5, a later one, 7, is known");
     co_await t.others_live(*b);
+    // The operator is told each of them, and of no number of strangers more than some lines.
+    for (const auto* told : {"a frame of cluster", "this is node 2 too", "incarnation 6 of node 5"})
+      EXPECT_THAT(log.lines, testing::Contains(HasSubstr(told)));
+    for (int i = 0; i < 100; ++i) {
+      auto stranger = co_await Stranger::come(t, *b);
+      co_await stranger->hello(2);
+      (void)co_await stranger->hear_refusal();
+    }
+    EXPECT_LT(log.lines.size(), 50u);
+    b.reset();
   }(*this));
 }
 

@@ -10,6 +10,7 @@ namespace {
 
 // A moment that never comes.
 constexpr Instant kNever = Instant::max();
+constexpr std::size_t kLetGoAStep = 1024;  // entries of the log that were trimmed
 
 Result<void> check_options(const Options& options) {
   bool times = options.heartbeat > Nanos{0} &&
@@ -151,6 +152,7 @@ void Core::finish() {
   reply_append();
   put_writes();
   put_committed();
+  log_.let_go(kLetGoAStep);
   out_->wake_at = role_ == Role::kLeader ? heartbeat_at_ : election_at_;
 }
 

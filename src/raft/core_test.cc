@@ -651,6 +651,35 @@ TEST(CoreTest, transfer_that_does_not_succeed_ends) {
 
 // ---- Bad input ----
 
+TEST(EntryLogTest, what_is_trimmed_is_let_go_a_little_at_a_time) {
+  auto payload = std::make_shared<const std::string>("x");
+  EntryLog log;
+  auto add = [&] { log.append({.term = 1, .payload = Payload(*payload, payload)}); };
+  for (int i = 0; i < 1000; ++i) add();
+  log.trim(log.id_of(900));
+  EXPECT_EQ(log.bytes(), 100 * (1 + EntryLog::kEntryOverheadBytes));
+  EXPECT_EQ(log.first_index(), 901u);
+  EXPECT_EQ(payload.use_count(), 1 + 1000);
+  log.let_go(400);
+  EXPECT_EQ(log.trimmed(), 500u);
+  EXPECT_EQ(payload.use_count(), 1 + 600);
+  log.trim(log.id_of(950));
+  EXPECT_EQ(log.trimmed(), 550u);
+  // More goes than comes.
+  for (int i = 0; i < 275; ++i) add();
+  EXPECT_EQ(log.trimmed(), 0u);
+  EXPECT_EQ(payload.use_count(), 1 + 50 + 275);
+  EXPECT_EQ(log.last_index(), 1275u);
+  EXPECT_EQ(log.term_at(951), 1u);
+  log.let_go(1000);
+  EXPECT_EQ(payload.use_count(), 1 + 50 + 275);
+  log.trim(log.id_of(1000));
+  log.reset({1, 2000});
+  EXPECT_EQ(payload.use_count(), 1);
+  EXPECT_EQ(log.trimmed(), 0u);
+  EXPECT_EQ(log.last_index(), 2000u);
+}
+
 TEST(CoreTest, contradictions_on_the_disk_are_refused) {
   auto open = [](Durable durable) {
     return Core::open({.id = TestGroup::id(1)}, std::move(durable), Instant(1)).error().code;

@@ -23,21 +23,22 @@ void EntryLog::truncate(Index first_dropped) {
 void EntryLog::trim(EntryId base) {
   CHECK(holds(base));
   auto dropped = static_cast<std::size_t>(base.index - base_.index);
-  for (std::size_t i = 0; i < dropped; ++i) {
-    auto& entry = entries_[head_ + i];
-    bytes_ -= bytes_of(entry);
-    entry.payload = {};
-  }
+  for (std::size_t i = 0; i < dropped; ++i) bytes_ -= bytes_of(entries_[head_ + i]);
   head_ += dropped;
   base_ = base;
-  if (head_ < 64 || head_ < entries_.size() / 2) return;  // each entry is moved at most once
+}
+
+void EntryLog::let_go(std::size_t entries) {
+  for (; freed_ < head_ && entries > 0; --entries) entries_[freed_++].payload = {};
+  if (freed_ < head_ || head_ < 64 || head_ < entries_.size() / 2) return;
+  // Each entry is moved at most once.
   entries_.erase(entries_.begin(), entries_.begin() + static_cast<std::ptrdiff_t>(head_));
-  head_ = 0;
+  head_ = freed_ = 0;
 }
 
 void EntryLog::reset(EntryId base) {
   entries_.clear();
-  head_ = 0;
+  head_ = freed_ = 0;
   bytes_ = 0;
   base_ = base;
 }

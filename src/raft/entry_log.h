@@ -1,6 +1,9 @@
 #pragma once
 // EntryLog: the part of a node's Raft log that is in memory: everything behind its base. The base
 // is an entry that a snapshot covers; of it only the id is kept. Owned by a Core.
+//
+// What is trimmed is let go a little at a time: to free some 100,000 payloads at once would stop
+// the loop for milliseconds.
 
 #include <vector>
 
@@ -41,19 +44,23 @@ class EntryLog {
   Index newest_with_term(Index from, Term term) const;
 
   void append(Entry entry) {
+    let_go(2);  // more than comes, so that it ends
     bytes_ += bytes_of(entry);
     entries_.push_back(std::move(entry));
   }
   void truncate(Index first_dropped);  // the tail
   void trim(EntryId base);             // the head; `base` is in the log
   void reset(EntryId base);            // all of it
+  void let_go(std::size_t entries);    // frees at most so many of those that are trimmed
+  std::size_t trimmed() const { return head_ - freed_; }  // and not freed yet
 
  private:
   std::size_t size() const { return entries_.size() - head_; }
 
   EntryId base_{};
   std::vector<Entry> entries_{};
-  std::size_t head_ = 0;  // entries_ before it are trimmed; their payloads are let go
+  std::size_t head_ = 0;   // entries_ before it are trimmed
+  std::size_t freed_ = 0;  // and the payloads of those before this are let go
   std::uint64_t bytes_ = 0;
 };
 

@@ -224,19 +224,32 @@ void HostState::take_bundle(net::Request request) {
   ++stats.bundles_received;
   auto body = std::make_shared<const std::string>(std::move(request.body));
   auto reader = wire::peer::BundleReader::open(*body);
-  wire::peer::Bundled one;
-  while (reader) {
-    auto more = reader->next(one);
-    if (!more) ++stats.messages_dropped;
-    if (!more || !*more) return;
-    take_message(request.from, GroupId{one.group}, one.message, body);
+  if (!reader) {
+    ++stats.messages_dropped;
+    return;
   }
-  ++stats.messages_dropped;
+  struct One {
+    NodeState* node = nullptr;
+    Bytes message{};
+  };
+  auto read = [&](One& one) {
+    wire::peer::Bundled bundled;
+    auto more = reader->next(bundled);
+    if (!more) ++stats.messages_dropped;
+    if (!more || !*more) return false;
+    one = {node_of(GroupId{bundled.group}), bundled.message};
+    if (one.node != nullptr) one.node->fetch_for_push();
+    return true;
+  };
+  One one, next;  // which comes out of memory meanwhile
+  for (bool more = read(one); more; one = next) {
+    more = read(next);
+    take_message(request.from, one.node, one.message, body);
+  }
 }
 
-void HostState::take_message(NodeId from, GroupId group, Bytes bytes,
+void HostState::take_message(NodeId from, NodeState* node, Bytes bytes,
                              const std::shared_ptr<const std::string>& body) {
-  auto* const node = node_of(group);
   if (node == nullptr) {
     ++stats.messages_dropped;
     return;

@@ -76,7 +76,7 @@ class HostState : public std::enable_shared_from_this<HostState> {
                               std::unique_ptr<Machine>);
   void flush(NodeId, Outbox&, net::Priority);
   void take_bundle(net::Request);
-  void take_message(NodeId from, GroupId, Bytes, const std::shared_ptr<const std::string>& body);
+  void take_message(NodeId from, NodeState*, Bytes, const std::shared_ptr<const std::string>& body);
   static io::Task<std::string> answer_read_index(std::shared_ptr<HostState>, net::Request);
   static boost::asio::awaitable<void> run_ticks(std::shared_ptr<HostState>);
   std::size_t limit_of(net::Priority) const;

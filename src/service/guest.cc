@@ -33,6 +33,7 @@ io::Task<void> Guest::start(std::shared_ptr<Guest> self, io::Nanos deadline) {
   for (const auto& target : self->targets_) WALRUS_CO_TRY(io::parse_address(target.address));
   Backoff backoff;
   std::string last = "nobody answered";
+  bool told = false;
   for (std::size_t place = 0; self->env_.mono() < deadline && !self->stopped_; ++place) {
     if (place == self->targets_.size()) {
       place = 0;
@@ -45,7 +46,9 @@ io::Task<void> Guest::start(std::shared_ptr<Guest> self, io::Nanos deadline) {
       co_return Result<void>();
     }
     if (found.error().code == Code::kInvalid) co_return found;
-    last = found.error().message;
+    // That the time was over is what was known already.
+    if (found.error().code != Code::kTimeout || !told) last = found.error().message;
+    told = true;
   }
   co_return fail(Code::kTimeout, "no member was reached: {}", last);
 }

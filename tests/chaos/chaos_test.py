@@ -13,11 +13,11 @@ import unittest
 import xml.etree.ElementTree as xml
 
 import chaos_report
+import disks
 import log_check
 import log_history
 import nemesis
 import network
-import walrus_cluster
 import walrus_faults
 from log_history import Operation
 
@@ -349,12 +349,12 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as to:
 """
 
 
-@unittest.skipUnless(walrus_cluster.may_loop(), "not root with loop devices")
+@unittest.skipUnless(disks.may_loop(), "not root with loop devices")
 class Disks(unittest.TestCase):
     def setUp(self):
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
-        self.disk = walrus_cluster.LoopDisk(directory.name, 32 << 20)
+        self.disk = disks.LoopDisk(directory.name, 32 << 20)
         self.disk.mount()
         self.addCleanup(self.disk.unmount)
         self.path = pathlib.Path(self.disk.mount_point)

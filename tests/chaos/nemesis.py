@@ -14,6 +14,7 @@ answered.
 """
 
 import dataclasses
+import itertools
 import time
 
 DEADLINE = 60  # seconds in which writes go on, on a machine that is busy
@@ -179,9 +180,38 @@ def unreachable_leader(cluster, random):
     cluster.network.heal()
 
 
+# --- the network, through the switch in user space ---
+
+def slow_network(cluster, random):
+    delay = random.choice([10, 30, 60])
+    for one, other in itertools.permutations(cluster.nodes, 2):
+        cluster.network.slow(one, other, delay_ms=delay, jitter_ms=delay / 2)
+    yield Fault(f"all links take {delay} ms and up to half of it more")
+    cluster.network.heal()
+
+
+def lossy_network(cluster, random):
+    loss = random.choice([2, 5, 10])
+    for one, other in itertools.permutations(cluster.nodes, 2):
+        cluster.network.slow(one, other, delay_ms=1, jitter_ms=5, loss_percent=loss,
+                             double_percent=loss)
+    yield Fault(f"all links lose and double {loss} % and reorder")
+    cluster.network.heal()
+
+
+def far_leader(cluster, random):
+    node = cluster.leader()
+    for other in others(cluster, node):
+        cluster.network.slow(node, other, delay_ms=100, jitter_ms=20)
+        cluster.network.slow(other, node, delay_ms=100, jitter_ms=20)
+    yield Fault(f"{node}, a leader, is 200 ms away")
+    cluster.network.heal()
+
+
 FAULTS = [killed_leader, killed_follower, killed_all, killed_majority, recycled, stopped_leader,
           stopped_follower, stopped_all, restarted_leader, isolated_leader, mute_leader,
           deaf_leader, deaf_follower, cut_link, cut_one_way, all_apart, unreachable_leader]
+SLOW_LINKS = [slow_network, lossy_network, far_leader]
 
 
 def others(cluster, node):

@@ -31,7 +31,9 @@ import log_history
 import nemesis
 import network
 import walrus_faults
-from walrus_cluster import DEADLINE, MIB, WalrusCluster
+from cluster import DEADLINE
+from disks import MIB, roomy_directory
+from walrus_cluster import WalrusCluster
 
 SOURCE = pathlib.Path(__file__).parents[2]
 LEFT = SOURCE / "build/chaos"
@@ -282,7 +284,7 @@ def run_seed(options, seed):
         one = ChaosRun(options, seed, left, work)
         violations = one.run()
         if violations:
-            keep_disks(one.cluster, left)
+            one.cluster.keep_images(left)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     for name, value in one.facts().items():
@@ -292,21 +294,6 @@ def run_seed(options, seed):
     verdict = "VIOLATED" if violations else "all well"
     print(f"seed {seed}: {verdict}; {left / 'report.md'}", flush=True)
     return not violations
-
-
-def keep_disks(cluster, left):
-    if cluster.loops:
-        for node, disk in cluster.disks.items():
-            subprocess.run(["cp", "--sparse=always", disk.image, left / f"disk{node}.ext4"],
-                           check=True)
-
-
-def roomy_directory():
-    """In memory if there is room: a power cut of the disks in the images is none of its."""
-    memory = pathlib.Path("/dev/shm")
-    if memory.is_dir() and shutil.disk_usage(memory).free > 4096 * MIB:
-        return memory
-    return None
 
 
 def main():

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""The key-value example as real processes on three hosts, and a nemesis that kills, stops and cuts
-them off from each other, one way and both: what its clients were told has to be linearizable, and
-nothing that was acknowledged may be lost.
+"""The key-value example as real processes on three hosts with a disk each, and a nemesis that kills
+and stops them, cuts them off from each other, one way and both, has links lose, double, delay and
+reorder what they carry, and fills, freezes and cuts off their disks from power: what its clients
+were told has to be linearizable, and nothing that was acknowledged may be lost.
 
 usage: service_test.py [--seconds 60] [--seed N] [--clients 5] [--fault NAME]...
 
-Every node has a network namespace and an address of its own (network.py), with TLS between all.
+Every node has a network namespace and an address of its own (network.py), with TLS between all, and
+a disk of its own (disks.py), whose power is cut where this is root with loop devices.
 Every fault is done once in an order of chance, then again until the time is over. The report, the
 timeline, the history and what the nodes said are left in build/chaos/service, after a failure their
 data too. The seed draws the order and the victims; what the machine does with the time in between
@@ -21,12 +23,13 @@ import random
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
+import disks
 import nemesis
 import network
-from cluster import Cluster
 from history import Client, Operation, Worker, judge, write_down
 from network import OUTSIDE
 
@@ -36,16 +39,16 @@ WALRUS = os.environ.get("WALRUS_BINARY") or str(BUILD / "bin/walrus")
 EXAMPLE, CHECKER = BUILD / "bin/walrus_example_kv", BUILD / "bin/walrus_check_history"
 PORT = 9093
 PAUSE_SECONDS = 0.002  # of a client between two operations
-BULK_BYTES, BULK_KEYS = 32 << 10, 8  # so much is written that snapshots are taken and sent
+BULK_BYTES, BULK_KEYS = 32 << 10, 8  # so much is written that snapshots are taken and sent:
+SNAPSHOT_BYTES = 8 * disks.MIB  # of commands, until one is taken
 CLIENT_NODE = 200
+DISK_BYTES = 512 * disks.MIB
 
 
-class KeyValue(Cluster):
-    def __init__(self, hosts, data, said):
-        super().__init__(hosts, said)
-        self.data = pathlib.Path(data)
-        self.data.mkdir()
-        self.certificates = self.data / "certificates"
+class KeyValue(disks.ClusterOnDisks):
+    def __init__(self, hosts, said, work):
+        super().__init__(hosts, said, work, 3, DISK_BYTES)
+        self.certificates = self.work / "certificates"
         self.make_certificates()
 
     def make_certificates(self):
@@ -64,8 +67,9 @@ class KeyValue(Cluster):
         return [str(EXAMPLE), "--tls", str(self.certificates / f"node-{node}")]
 
     def command(self, node):
-        return [*self.program(node), "serve", str(node), str(self.data),
-                *(f"{founder}={self.addr(founder)}" for founder in self.nodes)]
+        return self.booted(node, [
+            *self.program(node), "--snapshot-after", SNAPSHOT_BYTES, "serve", node, self.data(node),
+            *(f"{founder}={self.addr(founder)}" for founder in self.nodes)])
 
     def client_command(self, nodes=None):
         return [*self.program(CLIENT_NODE), "client", *map(self.addr, nodes or self.nodes)]
@@ -81,6 +85,27 @@ class KeyValue(Cluster):
     def leads(self, node):
         status = self.status(node)
         return status["term"] if status and status["role"] == "leader" else None
+
+
+def full_leader(cluster, random):
+    """It goes on where its journal has room, and then hands over."""
+    node = cluster.leader()
+    cluster.disks[node].fill(0)
+    end = time.monotonic() + nemesis.DEADLINE
+    while cluster.leader() == node:
+        assert time.monotonic() < end, f"node {node} leads with a full disk"
+    yield nemesis.Fault(f"the disk of {node}, the leader, is full until another one leads")
+    cluster.disks[node].free()
+
+
+def full_follower(cluster, random):
+    node = nemesis.a_follower(cluster, random)
+    cluster.disks[node].fill(0)
+    yield nemesis.Fault(f"the disk of {node}, a follower, is full")
+    cluster.disks[node].free()
+
+
+FAULTS = [*nemesis.FAULTS, *nemesis.SLOW_LINKS, full_leader, full_follower]
 
 
 class Load(nemesis.Progress):
@@ -215,11 +240,12 @@ def report(done, load, operations):
 
 def run(options, work, left):
     hosts = network.Network(3)
-    cluster = KeyValue(hosts, work, left)
+    hosts.start_switch(options.seed)
+    cluster = KeyValue(hosts, left, work)
     timeline, failures = nemesis.Timeline(), Failures()
     load = Load(cluster, options.seed, options.clients)
-    faults = [fault for fault in nemesis.FAULTS
-              if not options.fault or fault.__name__ in options.fault]
+    here = FAULTS + (disks.ON_LOOP_DISKS if cluster.loops else [])
+    faults = [fault for fault in here if not options.fault or fault.__name__ in options.fault]
     one = nemesis.Nemesis(cluster, random.Random(options.seed), load, timeline, faults)
     try:
         cluster.start_all()
@@ -239,8 +265,11 @@ def run(options, work, left):
         failures.append(str(problem))
         operations, read, status = load.operations(), [], None
     finally:
+        hosts.heal()
+        cluster.thaw()
         load.end()
         cluster.end_all()
+        hosts.close()
     history = left / "history"
     write_down(operations + read, history)
     verdict = judge(CHECKER, history)
@@ -254,6 +283,8 @@ def run(options, work, left):
     lines.append(f"{len(load.kept())} acknowledged writes read on every node, "
                  f"{'linearizable' if verdict is None else 'NOT LINEARIZABLE'}, "
                  f"{len(failures)} failures")
+    if failures:
+        cluster.keep_images(left)
     (left / "report").write_text("\n".join(timeline.lines + lines + failures) + "\n")
     print("\n".join(lines))
     return failures
@@ -265,15 +296,17 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--clients", type=int, default=5)
     parser.add_argument("--fault", action="append", help="these alone",
-                        choices=[fault.__name__ for fault in nemesis.FAULTS])
+                        choices=[fault.__name__ for fault in FAULTS + disks.ON_LOOP_DISKS])
     options = parser.parse_args()
     network.enter()
     left = SOURCE / "build/chaos/service"
     shutil.rmtree(left, ignore_errors=True)
     left.mkdir(parents=True)
-    failures = run(options, left / "data", left)
-    if not failures:
-        shutil.rmtree(left / "data")
+    work = tempfile.mkdtemp(prefix="walrus-service-", dir=disks.roomy_directory())
+    try:
+        failures = run(options, work, left)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
     for failure in failures:
         print(f"FAILURE {failure}")
     if failures:

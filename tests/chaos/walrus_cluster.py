@@ -1,77 +1,38 @@
-"""`walrus serve` nodes as real processes, each on a host and a disk of its own: what nemesis.py
-does to any cluster, and what can be done to their disks. Of one thread.
-
-As root each disk is ext4 on a loop device, with power that can be cut; otherwise a small file
-system in memory, which can at least be full.
+"""`walrus serve` nodes as real processes, each on a host and a disk of its own: what nemesis.py and
+disks.py do to any cluster. Of one thread.
 """
 
 import contextlib
 import json
-import os
 import pathlib
 import signal
 import socket
 import subprocess
 import sys
 import time
-import uuid
 
-from cluster import DEADLINE, Cluster
+from cluster import DEADLINE
+from disks import MIB, ClusterOnDisks
 
-TESTS = pathlib.Path(__file__).parents[1]
-sys.path[:0] = [str(TESTS / "e2e"), str(TESTS / "crash")]
-from loop_disk import LoopDisk  # noqa: E402
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "e2e"))
 from walrus import BINARY, Native, environment  # noqa: E402
 
-MIB = 1 << 20
 FREE_BYTES_MIN = 16 * MIB  # with less a node refuses to append
 NATIVE, KAFKA, PEER, ADMIN = 9091, 9092, 9093, 9094
 COPIES = 3  # of a topic that asks for none
 ANSWER_SECONDS = 20  # a client waits longer than a node, which gives up after 10 s
 ASK_SECONDS = 2  # who leads; a node that does not answer is not asked again at once
-BOOT_ID = "/proc/sys/kernel/random/boot_id"
 # Journals that wrap, segments that roll, on disks that are small.
 SETTINGS = {"log.shards": 2, "log.journal_bytes_max": 32 * MIB, "log.maintenance_interval_ms": 200,
             "limits.disk_free_bytes_min": FREE_BYTES_MIN, "kafka.group_initial_delay_ms": 200}
 
 
-class MemoryDisk:
-    """What there is without root: it can be full. With the interface of a LoopDisk."""
-
-    def __init__(self, directory, size_bytes):
-        self.mount_point = os.path.join(directory, "mount")
-        os.mkdir(self.mount_point)
-        subprocess.check_call(["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs",
-                               self.mount_point])
-
-    fill, free = LoopDisk.fill, LoopDisk.free
-
-    def mount(self):
-        pass
-
-    def unmount(self):
-        subprocess.check_call(["umount", self.mount_point])
-
-
-class WalrusCluster(Cluster):
+class WalrusCluster(ClusterOnDisks):
     def __init__(self, network, said, work, nodes, disk_bytes):
-        super().__init__(network, said, nodes)
-        self.work = pathlib.Path(work)
-        self.frozen = set()
+        super().__init__(network, said, work, nodes, disk_bytes)
         self.asked = 0  # how often who leads
         self.topic, self.partitions = "", 0  # whose leaders are meant
         self.topics = []  # that are written
-        # What a node mounts and unmounts is none of the others' business, but what is unmounted
-        # here must be so everywhere: else the disk below lives on.
-        subprocess.run(["mount", "--make-rshared", "/"], check=True)
-        self.loops = may_loop()
-        self.disks = {}
-        for node in self.nodes:
-            directory = self.work / f"disk{node}"
-            directory.mkdir()
-            self.disks[node] = (LoopDisk if self.loops else MemoryDisk)(directory, disk_bytes)
-            self.disks[node].mount()
-            self.boot(node)
         self.walrus("cluster", "init", "--data-dir", self.data(1), "--node-id", 1)
 
     # --- what the program is ---
@@ -83,9 +44,6 @@ class WalrusCluster(Cluster):
             raise AssertionError(f"walrus {words[0]}: status {done.returncode}: {done.stderr}")
         return done.stdout
 
-    def data(self, node):
-        return pathlib.Path(self.disks[node].mount_point) / "data"
-
     def addr(self, node, port=NATIVE):
         return f"{self.network.address(node)}:{port}"
 
@@ -95,13 +53,6 @@ class WalrusCluster(Cluster):
     def rack(self, node):
         return f"rack{node}"
 
-    def boot(self, node):
-        """Its kernel is another one from now on, as the program sees it."""
-        self.boot_id(node).write_text(f"{uuid.uuid4()}\n")
-
-    def boot_id(self, node):
-        return self.work / f"boot_id{node}"
-
     def command(self, node):
         words = [BINARY, "serve", "--insecure", "--data-dir", self.data(node), "--node-id", node,
                  "--listen", self.addr(node), "--kafka-listen", self.addr(node, KAFKA),
@@ -110,59 +61,10 @@ class WalrusCluster(Cluster):
                                     if other != node)]
         for name, value in {**SETTINGS, "node.rack": self.rack(node)}.items():
             words += ["--set", f"{name}={value}"]
-        mount = f'mount --bind "$0" {BOOT_ID} && exec "$@"'
-        return ["env", "-u", "WALRUS_BINARY", "-u", "WALRUS_BUILD", "-u", "WALRUS_SOURCE", "sh",
-                "-c", mount, str(self.boot_id(node)), *map(str, words)]
+        return self.booted(node, words)
 
     def ask_to_end(self, node):
         self.processes[node].send_signal(signal.SIGTERM)
-
-    # --- what is done to it ---
-
-    def cut_power(self, nodes):
-        """Of all of them at one moment: they stand still first, so that nothing is said any more
-        that rests on a sync that was cut short."""
-        for node in nodes:
-            if node not in self.stopped:
-                self.stop(node)
-        for node in nodes:
-            self.disks[node].cut()
-        for node in nodes:
-            self.kill(node)
-            self.disks[node].unmount()
-            self._await_detached(node)
-            self.boot(node)
-
-    def power(self, nodes):
-        for node in nodes:
-            self.disks[node].mount()
-            self.start(node, wait=False)
-        for node in nodes:
-            self.wait_ready(node)
-
-    def freeze(self, node):
-        self.frozen.add(node)
-        self.disks[node].freeze()
-
-    def thaw(self):
-        for node in list(self.frozen):
-            self.disks[node].thaw()
-            self.frozen.discard(node)
-
-    def end_all(self):
-        self.thaw()
-        super().end_all()
-        for disk in self.disks.values():
-            disk.unmount()
-
-    def _await_detached(self, node):
-        """Two file systems on one image would ruin it."""
-        end = time.monotonic() + DEADLINE
-        while subprocess.run(["losetup", "-j", self.disks[node].image], capture_output=True,
-                             check=True).stdout:
-            if time.monotonic() > end:
-                raise AssertionError(f"the disk of node {node} is still in use somewhere")
-            time.sleep(0.01)
 
     # --- what is asked ---
 
@@ -231,9 +133,3 @@ class WalrusCluster(Cluster):
                 told = self.ask_any("CLUSTER health")
                 raise AssertionError(f"not within {DEADLINE} s: {what}; {told[:2000]}")
             time.sleep(0.05)
-
-
-def may_loop():
-    """Whether disks whose power can be cut can be had."""
-    return os.geteuid() == 0 and os.access("/dev/loop-control", os.W_OK) and \
-        "0 0 4294967295" in " ".join(pathlib.Path("/proc/self/uid_map").read_text().split())

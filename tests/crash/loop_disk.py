@@ -91,9 +91,14 @@ class LoopDisk:
                     piece //= 2
 
     def free(self):
+        """For good: a power cut does not bring back what took it."""
         path = os.path.join(self.mount_point, FILL)
-        if os.path.exists(path):
-            os.remove(path)
+        if not os.path.exists(path):
+            return
+        os.remove(path)
+        directory = os.open(self.mount_point, os.O_RDONLY)
+        os.fsync(directory)
+        os.close(directory)
 
     def _control(self, request, argument):
         directory = os.open(self.mount_point, os.O_RDONLY)

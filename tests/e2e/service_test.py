@@ -21,11 +21,16 @@ from walrus import DEADLINE, SOURCE, environment, main, read_line, walrus
 BUILD = pathlib.Path(os.environ.get("WALRUS_BUILD", SOURCE / "build/release"))
 
 
+def binary(program):
+    name = "walrus_faulty_service" if program == "faulty" else f"walrus_example_{program}"
+    return str(BUILD / "bin" / name)
+
+
 class Node:
     """One process of an example service."""
 
     def __init__(self, program, *words):
-        self.words = [str(BUILD / f"bin/walrus_example_{program}"), *map(str, words)]
+        self.words = [binary(program), *map(str, words)]
         self.process = None
 
     def start(self):
@@ -63,11 +68,10 @@ class Node:
 class Client:
     """One session of an example's client: a command, its reply."""
 
-    def __init__(self, program, members):
+    def __init__(self, program, members, flags=()):
         self.process = subprocess.Popen(
-            [str(BUILD / f"bin/walrus_example_{program}"), "client", *members],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env=environment())
+            [binary(program), *map(str, flags), "client", *members], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
         line = self.process.stdout.readline().decode()
         assert line.startswith("session "), (line, self.process.stderr.read())
 
@@ -81,6 +85,27 @@ class Client:
         self.process.wait(DEADLINE)
         self.process.stdout.close()
         self.process.stderr.close()
+
+
+GIANT = b"WPP\x01\x04\x00\x00\x03" + b"\xff" * 4 + bytes(36)  # a frame of 4 GiB
+
+
+def send_garbage(address):
+    """What strangers may say; each of them is cut off, sooner or later."""
+    host, port = address.split(":")
+    for said in (b"", b"GET / HTTP/1.1\r\n\r\n", os.urandom(5000), GIANT, b"WPP\x01" * 99):
+        with socket.create_connection((host, int(port)), DEADLINE) as stranger:
+            stranger.settimeout(DEADLINE)
+            try:
+                stranger.sendall(said)
+                stranger.shutdown(socket.SHUT_WR)
+                while stranger.recv(4096):
+                    pass
+            except ConnectionError:
+                pass
+            except OSError as error:
+                if error.errno != errno.ENOTCONN:
+                    raise
 
 
 class Service(unittest.TestCase):
@@ -103,11 +128,18 @@ class Service(unittest.TestCase):
         for node in self.nodes.values():
             node.end(signal.SIGKILL)
 
+    def flags(self, _node):
+        """Of a node's and of a client's command (0)."""
+        return ()
+
+    def node(self, number, directory=None, founders=None):
+        return Node(self.program, *self.flags(number), "serve", number,
+                    directory or self.directory, *(founders or self.founders))
+
     def start(self, founders=3):
         self.founders = [f"{node}={self.addresses[node]}" for node in range(1, founders + 1)]
         for node in range(1, founders + 1):
-            self.nodes[node] = Node(self.program, "serve", node, self.directory, *self.founders)
-            self.nodes[node].start()
+            self.nodes[node] = self.node(node).start()
         for node in self.nodes.values():
             node.wait_ready()
         return self
@@ -115,14 +147,17 @@ class Service(unittest.TestCase):
     def members(self):
         return [self.addresses[node] for node in self.nodes]
 
-    def client(self):
-        self.clients.append(Client(self.program, self.members()))
+    def client(self, members=None):
+        self.clients.append(Client(self.program, members or self.members(), self.flags(0)))
         return self.clients[-1]
 
     def status(self, node):
-        done = walrus("service", "status", "--json", "--timeout-ms", 3000,
+        done = walrus("service", "status", "--json", "--timeout-ms", 3000, *self.status_flags(),
                       addr=self.addresses[node])
         return json.loads(done.stdout) if done.stdout else None
+
+    def status_flags(self):
+        return ()
 
     def until(self, seen, what):
         deadline = time.monotonic() + DEADLINE
@@ -226,21 +261,7 @@ class KeyValue(Service):
         self.start()
         client = self.client()
         self.assertEqual(client.ask("put a 1"), "ok")
-        host, port = self.addresses[1].split(":")
-        giant = b"WPP\x01\x04\x00\x00\x03" + b"\xff" * 4 + bytes(36)
-        for bytes_sent in (b"", b"GET / HTTP/1.1\r\n\r\n", os.urandom(5000), giant,
-                           b"WPP\x01" * 99):
-            with socket.create_connection((host, int(port)), DEADLINE) as stranger:
-                stranger.settimeout(DEADLINE)
-                try:  # it is cut off, sooner or later
-                    stranger.sendall(bytes_sent)
-                    stranger.shutdown(socket.SHUT_WR)
-                    while stranger.recv(4096):
-                        pass
-                except ConnectionError:
-                    pass
-                except OSError as error:
-                    self.assertEqual(error.errno, errno.ENOTCONN)
+        send_garbage(self.addresses[1])
         # Another group: the same program with other founders at the same addresses.
         other = Node(self.program, "join", 5, self.directory + "/5", self.addresses[5],
                      self.addresses[1])
