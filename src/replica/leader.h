@@ -165,7 +165,7 @@ class Leader {
   // Whether a replica has lost its copy, or has not come further for so long though there is more.
   bool lags(Instant now, Nanos longer_than) const {
     return std::ranges::any_of(replicas_, [&](const Replica& one) {
-      return one.lost ||
+      return one.lost || (one.match < one.goal && now - one.goal_at >= longer_than) ||
              (one.behind_since != Instant::max() && now - one.behind_since >= longer_than);
     });
   }

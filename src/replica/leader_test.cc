@@ -223,6 +223,19 @@ TEST_F(LeaderTest, a_copy_that_lacks_for_long_what_was_acknowledged_is_slow) {
   EXPECT_TRUE(leader_->slow(now_ + std::chrono::hours(1)).empty());
 }
 
+// It stands still by what it has, not by whether it answers.
+TEST_F(LeaderTest, a_copy_that_answers_and_comes_no_further_lags) {
+  append(1);
+  reply(1, 1);
+  reply(2, 1);
+  EXPECT_FALSE(leader_->lags(now_, std::chrono::seconds(1)));
+  now_ += std::chrono::seconds(1);
+  reply(3, 0);
+  EXPECT_TRUE(leader_->lags(now_, std::chrono::seconds(1)));
+  reply(3, 1);
+  EXPECT_FALSE(leader_->lags(now_ + std::chrono::hours(1), std::chrono::seconds(1)));
+}
+
 TEST_F(LeaderTest, a_copy_that_much_has_passed_by_is_slow_sooner) {
   leader_ = Leader::open({.self = kWriter, .incarnation = 5, .slow_bytes = 1}, three_replicas(), {},
                          lease_)

@@ -68,9 +68,12 @@ std::optional<NodeState::Sealed> NodeState::next_suspect() {
 
 std::vector<meta::DamagedCopy> NodeState::damaged() const {
   std::vector<meta::DamagedCopy> damaged;
-  for (const auto& [segment, one] : damaged_)
-    if (one.tried && !one.mending && damaged.size() < meta::kConditionListMax)
-      damaged.push_back({one.partition, segment});
+  for (const auto& [copy, one] : damaged_) {
+    if (!one.tried || one.mending || damaged.size() == meta::kConditionListMax) continue;
+    // By the id that operators know: copies of a compacted segment have one of their own.
+    if (auto sealed = sealed_here(one.partition, copy))
+      damaged.push_back({one.partition, sealed->segment.id});
+  }
   return damaged;
 }
 

@@ -3,6 +3,7 @@
 reach all of them: at the leader nothing is acknowledged any more, the others go on, and after the
 heal all have the same, with nothing lost and nothing twice."""
 
+import json
 import pathlib
 import tempfile
 import time
@@ -73,6 +74,42 @@ class Fencing(unittest.TestCase):
         self.hosts.heal()
         wait_until(lambda: any(one.outcome == "ok" for one in self.answered(leader, healed)),
                    "acknowledgements at the node that was cut off")
+        self.end_writers()
+        self.assertEqual([one.problem for one in self.writers.values() if one.problem], [])
+        self.read_everything()
+        found = log_check.check(self.history.operations, [(cut, healed, leader, "the cut")])
+        self.assertEqual(list(found.lines()), [])
+
+    def controller(self, *nodes):
+        """Who leads the metadata, as one of these nodes knows it."""
+        def leads():
+            told = [self.cluster.ask(node, "CLUSTER status") for node in nodes]
+            return next((json.loads(one)["controller"] for one in told
+                         if one and not one.startswith("ERR ")), None)
+        return wait_until(leads, f"a leader of the metadata, for {nodes}")
+
+    def test_metadata_goes_on_without_its_leader_when_that_is_cut_off(self):
+        for writer in self.writers.values():
+            writer.start()
+        self.await_writes(1, "writes before the cut")
+        leader = self.controller(*self.cluster.nodes)
+        others = [node for node in self.cluster.nodes if node != leader]
+        self.hosts.isolate(leader)
+        cut = time.monotonic_ns()
+        self.await_writes(cut, "writes in the majority")
+        seconds = (time.monotonic_ns() - cut) / 1e9
+        wait_until(lambda: self.controller(*others) in others, "another one leads")
+        # What only metadata can decide is decided there, too, and at the one that is cut off not.
+        self.assertEqual(self.cluster.ask_any("CREATE made"), "OK")
+        refused = self.cluster.ask(leader, "CREATE refused")  # within 2 s it says nothing at all
+        self.assertTrue(refused is None or refused.startswith("ERR "), refused)
+        healed = time.monotonic_ns()
+        self.hosts.heal()
+        wait_until(lambda: self.controller(leader) in others, "it follows the one that leads")
+        self.await_writes(healed, "writes after the heal")
+        self.cluster.await_whole()
+        print(f"written in all partitions {seconds:.2f} s after the cut", flush=True)
+        self.assertLess(seconds, 15)
         self.end_writers()
         self.assertEqual([one.problem for one in self.writers.values() if one.problem], [])
         self.read_everything()

@@ -146,12 +146,18 @@ class Network:
             ip([f"link set slow{host} up"], host)
 
     def close(self):
-        """Ends what was started; the kernel does so, too, with the program."""
+        """Ends what was started, so that another one can be made; the kernel does so, too, with the
+        program."""
         if self.switch:
             self.switch.stdin.close()
             self.switch.wait()
             self.switch.stdout.close()
             self.switch = None
+        if self.hosts:
+            # The links first: those of a namespace go some time after it.
+            ip([*(f"link del port{host}" for host in self.hosts),
+                *(f"netns del {name(host)}" for host in self.hosts), "link del bridge0"])
+            self.hosts = []
 
     def _tell_switch(self, line):
         self.switch.stdin.write(line.encode() + b"\n")

@@ -4,7 +4,6 @@ cluster does about it, and what it says."""
 
 import json
 import os
-import pathlib
 import shutil
 import subprocess
 import tempfile
@@ -78,27 +77,13 @@ class Disks(ClusterTest):
         self.assertLess(time.monotonic() - begun, 30)
         self.assertGreater(three.metrics()["walrus_replica_repaired_bytes_total"], 0)
 
-    def flip(self, node, text):
-        """One bit of it, wherever it lies in the node's stored segments."""
-        def found():
-            for path in pathlib.Path(node.directory).glob("segments/**/*"):
-                if path.is_file() and (at := path.read_bytes().find(text)) >= 0:
-                    return path, at
-            return None
-        path, at = wait_until(found, f"{text} is stored")
-        with open(path, "r+b") as file:
-            file.seek(at)
-            byte = file.read(1)[0]
-            file.seek(at)
-            file.write(bytes([byte ^ 1]))
-
     def test_what_rots_unread_is_mended_from_another_copy(self):
         one, two = self.cluster[1], self.cluster[2]
         one.ok("topic", "create", "kept", "--set", "walrus.segment.records=10")
         expected = [b"record %03d of them" % number for number in range(25)]
         for record in expected:
             one.ok("put", "kept", record.decode())
-        self.flip(two, expected[7])
+        two.rot(expected[7])
         wait_until(lambda: two.metrics()["walrus_replica_copies_mended_total"] == 1, "it is mended")
         self.assertEqual(two.metrics()["walrus_replica_copies_damaged_total"], 1)
         self.assertEqual(two.metrics()["walrus_replica_damaged"], 0)
@@ -122,7 +107,7 @@ class Disks(ClusterTest):
         for record in expected:
             one.ok("put", "single", record.decode())
         holder = self.cluster[self.cluster.leader("single")]
-        self.flip(holder, expected[3])
+        holder.rot(expected[3])
         damaged = wait_until(lambda: self.health(one)["damaged_copies"], "the damage is told")
         self.assertEqual((damaged[0]["topic"], damaged[0]["node"]), ("single", holder.number))
         self.assertEqual(self.health(one)["status"], "degraded")

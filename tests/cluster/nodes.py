@@ -7,6 +7,7 @@ them. Waiting is for something to be seen, with a deadline.
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -44,6 +45,21 @@ class Node(Server):
         if join:
             self.arguments += ["--join", ",".join(join)]
 
+    def rot(self, text):
+        """One bit of it, where it lies in the node's stored segments, when it lies there once."""
+        def found():
+            places = []
+            for path in pathlib.Path(self.directory).glob("segments/**/*"):
+                data = path.read_bytes() if path.is_file() else b""
+                places += [(path, at.start()) for at in re.finditer(re.escape(text), data)]
+            return places if len(places) == 1 else None
+        [(path, at)] = wait_until(found, f"{text} is stored")
+        with open(path, "r+b") as file:
+            file.seek(at)
+            byte = file.read(1)[0]
+            file.seek(at)
+            file.write(bytes([byte ^ 1]))
+
 
 class Cluster:
     def __init__(self, directory, nodes=3, arguments=()):
@@ -62,12 +78,16 @@ class Cluster:
         join = [node.peer for node in self.nodes.values()]
         node = Node(self.directory / f"node{number}", number, join,
                     *self.arguments_of(number))
+        node.env = self.env_of(number)
         self.nodes[number] = node
         node.start()
         return node
 
     def arguments_of(self, number):
         return self.arguments
+
+    def env_of(self, number):
+        return environment()
 
     def __getitem__(self, number):
         return self.nodes[number]

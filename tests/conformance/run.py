@@ -8,6 +8,7 @@ parts: librdkafka  the suite of librdkafka itself
        java        Kafka's own client and command-line tools
        npm         kafkajs and @platformatic/kafka
        answers     the same raw requests to Walrus and to Kafka, their answers compared
+       cluster     Kafka's command-line tools against three nodes
 
 Each case is one line: PASS, FAIL or SKIP, its name, and the reason; the last line sums them up.
 What is not tried is listed in exclusions.toml with the feature that is missing. Exit status 1 if a
@@ -20,6 +21,7 @@ import time
 
 import suite  # first: it makes the others findable
 import part_answers
+import part_cluster
 import part_java
 import part_librdkafka
 import part_npm
@@ -37,7 +39,7 @@ def run_part(part, tally):
 
 
 PARTS = {"librdkafka": part_librdkafka, "java": part_java, "python": part_python,
-         "npm": part_npm, "answers": part_answers}
+         "npm": part_npm, "answers": part_answers, "cluster": part_cluster}
 
 
 def main():
