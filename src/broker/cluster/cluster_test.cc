@@ -197,6 +197,7 @@ TEST_F(ClusterTest, a_leader_whose_connection_broke_is_named_to_nobody) {
   append_somewhere("orders", "first");
   auto gone = find_leader("orders"), other = (gone + 1) % 3;
   ASSERT_TRUE(until([&] { return leader(other, "orders") == gone; }));
+  nodes_->world().run_for(100ms);  // they have met
   nodes_->paused_controller = true;
   nodes_->crash(gone, io::CrashKind::kKill);
   EXPECT_TRUE(until([&] { return !leader(other, "orders"); }, 1s));
