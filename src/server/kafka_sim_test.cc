@@ -242,5 +242,32 @@ TEST_P(KafkaSimTest, every_record_is_stored_once_in_order_where_it_was_answered)
 
 INSTANTIATE_TEST_SUITE_P(, KafkaSimTest, kEachFault, fault_name);
 
+class KafkaAnswerTest : public testing::Test, protected SimServer {};
+
+TEST_F(KafkaAnswerTest, an_answer_does_not_wait_for_what_came_behind_its_request) {
+  options_.kafka.listen = address(9092);
+  start_server();
+  ASSERT_NE(server_, nullptr);
+  KafkaClient client(loop_, options_.kafka.listen);
+  MetadataRequest metadata{.topics = std::vector<MetadataRequest::Topic>{{.name = "t"}}};
+  ASSERT_TRUE(client.ask<MetadataResponse>(metadata, 12));
+  auto& faults = world_.node(0).disk().options().faults;
+  faults.slow_sync = 1;
+  faults.slow_min = faults.slow_max = std::chrono::milliseconds(100);
+  walrus::Record record{.value = "v"};
+  auto bytes = record::encode({&record, 1}, {.now = Time(Millis(1'700'000'000'000))});
+  ProduceRequest request{.acks = -1, .timeout_ms = 30'000};
+  request.topics.push_back({.name = "t", .partitions = {{.index = 0, .records = bytes}}});
+  auto begun = world_.now();
+  ASSERT_TRUE(client.send(request, 9));
+  world_.run_for(std::chrono::milliseconds(50));
+  ASSERT_TRUE(client.send(request, 9));  // of the next sync
+  ASSERT_TRUE(client.receive<ProduceResponse>(9));
+  EXPECT_LT(world_.now() - begun, std::chrono::milliseconds(150));
+  ASSERT_TRUE(client.receive<ProduceResponse>(9));
+  EXPECT_GE(world_.now() - begun, std::chrono::milliseconds(200));
+  faults.slow_sync = 0;
+}
+
 }  // namespace
 }  // namespace walrus::server

@@ -197,6 +197,30 @@ TEST_F(StorageTest, failed_sync_ends_the_server_and_acknowledges_nothing) {
   client.close();
 }
 
+TEST_F(StorageTest, an_answer_does_not_wait_for_what_came_behind_its_request) {
+  ASSERT_NE(server_, nullptr);
+  TestClient client(loop_, server_->native_address());
+  EXPECT_EQ(client.ask("REGISTER t"), "OK");
+  auto& faults = world_.node(0).disk().options().faults;
+  faults.slow_sync = 1;
+  faults.slow_min = faults.slow_max = std::chrono::milliseconds(100);
+  auto put = [&](Bytes value) {
+    std::string frame;
+    wire::native::append_frame(frame, fmt::format("PUT t {}", value));
+    ASSERT_TRUE(client.send(frame));
+  };
+  auto begun = world_.now();
+  put("a");
+  world_.run_for(std::chrono::milliseconds(50));
+  put("b");  // of the next sync
+  EXPECT_EQ(client.reply(), "OK");
+  EXPECT_LT(world_.now() - begun, std::chrono::milliseconds(150));
+  EXPECT_EQ(client.reply(), "OK");
+  EXPECT_GE(world_.now() - begun, std::chrono::milliseconds(200));
+  faults.slow_sync = 0;
+  client.close();
+}
+
 TEST_F(StorageTest, appends_stop_below_the_watermark_and_go_on_above_it) {
   ASSERT_NE(server_, nullptr);
   TestClient client(loop_, server_->native_address());

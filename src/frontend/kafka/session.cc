@@ -351,29 +351,34 @@ io::Task<void> Session::produce_run() {
   co_return Result<void>();
 }
 
-// A run of Produce that is taken is waited for together.
+bool Session::is_settled(const Produced& produced) const {
+  return std::ranges::all_of(produced.parts, [this](const auto& part) {
+    const auto& [pending, placed, owed] = part.appending;
+    return owed ? owed->settled() : local_.engine().is_done(pending);
+  });
+}
+
+// A Produce that is taken, as soon as it is stored: what is answered already does not wait for it,
+// and it does not wait for what came behind it.
 io::Task<void> Session::answer_produced() {
-  std::size_t run = 0;
+  if (!is_settled(*slots_.front().produced)) WALRUS_CO_TRY(co_await flush());
+  auto& slot = slots_.front();
+  auto& produced = *slot.produced;
   broker::AppendRun appends;
-  for (; run < slots_.size() && slots_[run].produced; ++run)
-    for (const auto& part : slots_[run].produced->parts)
-      appends.add(part.appending, slots_[run].produced->deadline);
+  for (const auto& part : produced.parts) appends.add(part.appending, produced.deadline);
   WALRUS_CO_TRY(co_await appends.wait(local_.engine(), local_.loop()));
-  for (std::size_t i = 0; i < run; ++i) {
-    auto& slot = slots_.front();
-    end_produce(call_of(slot), *slot.produced, appends);
-    if (slot.produced->failed && options_.counters != nullptr) options_.counters->errors.add();
-    if (slot.produced->answered) {
-      auto start = begin_response(slot);
-      wire::kafka::encode(out_.text, slot.produced->response, slot.request.header.version);
-      wire::kafka::finish_frame(out_.text, start);
-    } else if (slot.produced->failed) {
-      // Nobody waits for a response: this is how the client learns of it.
-      WALRUS_CO_TRY(co_await flush());
-      co_return fail(Code::kInvalid, "a refused request that wants no answer");
-    }
-    pop();
+  end_produce(call_of(slot), produced, appends);
+  if (produced.failed && options_.counters != nullptr) options_.counters->errors.add();
+  if (produced.answered) {
+    auto start = begin_response(slot);
+    wire::kafka::encode(out_.text, produced.response, slot.request.header.version);
+    wire::kafka::finish_frame(out_.text, start);
+  } else if (produced.failed) {
+    // Nobody waits for a response: this is how the client learns of it.
+    WALRUS_CO_TRY(co_await flush());
+    co_return fail(Code::kInvalid, "a refused request that wants no answer");
   }
+  pop();
   co_return Result<void>();
 }
 

@@ -4,8 +4,9 @@
 //
 //   reader  reads requests; a Produce whose turn it is is encoded into the journal at once, so that
 //           a pipelined burst joins one group commit; anything else waits for its turn.
-//   writer  takes the requests in order: waits for the durability of a run of Produce by its last,
-//           executes what is something else, and hands the responses over in large writes.
+//   writer  takes the requests in order: waits until a Produce is stored, executes what is
+//   something
+//           else, and hands the responses over in large writes, and before it has to wait.
 //
 // One connection is one pipeline: responses leave in the order of the requests, and a request that
 // waits (a long-polling Fetch) holds up those behind it. A malformed request, an unknown API and a
@@ -103,6 +104,7 @@ class Session : public std::enable_shared_from_this<Session> {
 
   io::Task<void> write_responses();
   io::Task<void> produce_run();
+  bool is_settled(const Produced&) const;
   io::Task<void> answer_produced();
   io::Task<void> answer_request();
   io::Task<void> answer_token();

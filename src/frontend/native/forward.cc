@@ -68,11 +68,17 @@ io::Task<std::string> Upstream::read(std::shared_ptr<Shared> shared, io::Nanos t
   co_return co_await shared->stream->read(timeout);
 }
 
+bool Upstream::has_reply() {
+  if (!next_) next_ = splitter_.next();
+  return next_.has_value();
+}
+
 io::Task<Bytes> Upstream::reply(io::Nanos timeout) {
   using Kind = wire::native::FrameSplitter::Kind;
   while (true) {
-    if (auto event = splitter_.next()) {
-      if (event->kind == Kind::kFrame) co_return event->body;
+    if (has_reply()) {
+      auto event = *std::exchange(next_, std::nullopt);
+      if (event.kind == Kind::kFrame) co_return event.body;
       co_return fail(Code::kCorrupt, "a reply of another node that is none");
     }
     auto shared = shared_;

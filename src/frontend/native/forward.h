@@ -53,6 +53,7 @@ class Upstream {
   // The body of the next reply. kClosed: the node has ended, and did not look at what it had not
   // answered; other errors: it may have. The view lives until the next call.
   io::Task<Bytes> reply(io::Nanos timeout);
+  bool has_reply();  // it is here already
 
  private:
   struct Shared {  // on the Rpc's loop
@@ -67,6 +68,7 @@ class Upstream {
   io::Loop& there_;
   std::shared_ptr<Shared> shared_;  // with the calls that are on their way to the other loop
   wire::native::FrameSplitter splitter_;
+  std::optional<wire::native::FrameSplitter::Event> next_{};
 };
 
 // A stream as a session's connection. `principal` is who the other node has proven to be there.

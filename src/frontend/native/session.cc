@@ -257,8 +257,11 @@ io::Task<void> Session::write_replies() {
 }
 
 // A run of appends is waited for together; but where each has a leader to wait for, the first one,
-// and then all behind it that are answered by then.
+// and then all behind it that are answered by then. What is answered already does not wait for it.
 io::Task<void> Session::answer_appends() {
+  const auto& owed = slots_.front().appending.owed;
+  bool waits = owed ? !owed->settled() : !local_.engine().is_done(slots_.front().appending.pending);
+  if (waits) WALRUS_CO_TRY(co_await flush());
   WALRUS_CO_TRY(co_await acknowledged(slots_.front()));
   std::size_t run = 0;
   broker::AppendRun appends;

@@ -5,7 +5,8 @@
 //   reader  cuts frames; an append whose turn it is is encoded into the journal at once, so that a
 //           pipelined burst joins one group commit; anything else waits for its turn.
 //   writer  takes the slots in order: waits for the durability of a run of appends by its last one,
-//           executes what is not an append, and hands the replies over in large writes.
+//           executes what is not an append, and hands the replies over in large writes, and before
+//           it has to wait.
 //
 // Replies are in the order of the requests, and a request sees the effect of those before it.
 // Memory: replies and requests that wait are bounded by output_bytes_max (one reply more at most);

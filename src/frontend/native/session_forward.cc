@@ -358,6 +358,7 @@ io::Task<void> Session::answer_forwarded() {
   auto at = static_cast<std::size_t>(upstreams_[node].unanswered.front() - popped_);
   auto& slot = slots_[at];
   auto request = wire::native::parse_request(slot.bytes);
+  if (!way->has_reply()) WALRUS_CO_TRY(co_await flush());  // what is answered does not wait for it
   auto reply = co_await way->reply(kReplyTimeout + (request ? waits(*request) : io::Nanos(0)));
   if (!reply) {
     co_await take_back(node, reply.error().code != Code::kClosed);
