@@ -7,6 +7,7 @@ parts: librdkafka  the suite of librdkafka itself
        python      confluent-kafka and kafka-python
        java        Kafka's own client and command-line tools
        npm         kafkajs and @platformatic/kafka
+       go          franz-go
        answers     the same raw requests to Walrus and to Kafka, their answers compared
 
 Each case is one line: PASS, FAIL or SKIP, its name, and the reason; the last line sums them up.
@@ -20,6 +21,7 @@ import time
 
 import suite  # first: it makes the others findable
 import part_answers
+import part_go
 import part_java
 import part_librdkafka
 import part_npm
@@ -37,7 +39,7 @@ def run_part(part, tally):
 
 
 PARTS = {"librdkafka": part_librdkafka, "java": part_java, "python": part_python,
-         "npm": part_npm, "answers": part_answers}
+         "npm": part_npm, "go": part_go, "answers": part_answers}
 
 
 def main():

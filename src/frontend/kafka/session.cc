@@ -357,7 +357,8 @@ io::Task<void> Session::answer_produced() {
   broker::AppendRun appends;
   for (; run < slots_.size() && slots_[run].produced; ++run)
     for (const auto& part : slots_[run].produced->parts)
-      appends.add(part.appending, slots_[run].produced->deadline);
+      if (slots_[run].produced->waits_for(part.appending))
+        appends.add(part.appending, slots_[run].produced->deadline);
   WALRUS_CO_TRY(co_await appends.wait(local_.engine(), local_.loop()));
   for (std::size_t i = 0; i < run; ++i) {
     auto& slot = slots_.front();
