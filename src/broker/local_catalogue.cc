@@ -108,7 +108,8 @@ io::Task<void> LocalCatalogue::create_partition(NewTopic topic, std::size_t numb
   }
   auto attributes = number == 0 ? encode_attributes(topic.config) : std::string();
   auto names = topic.internal ? log::Engine::Names::kOwn : log::Engine::Names::kUsers;
-  WALRUS_CO_ASSIGN(auto created, engine_.create(name, topic.config.stream, names, attributes));
+  WALRUS_CO_ASSIGN(auto created,
+                   engine_.create(name, stream_options(topic.config), names, attributes));
   made = created.pending;
   co_return Result<void>();
 }
@@ -187,7 +188,7 @@ io::Task<TopicConfig> LocalCatalogue::configure_here(std::string topic, Change c
       result = std::unexpected(std::move(stream).error());
       break;
     }
-    auto altered = engine_.alter(*stream, config.stream,
+    auto altered = engine_.alter(*stream, stream_options(config),
                                  i == 0 ? std::optional<Bytes>(attributes) : std::nullopt);
     if (altered) last = *altered;
     else result = std::unexpected(std::move(altered).error());

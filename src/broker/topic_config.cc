@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <utility>
 
 #include "base/coding.h"
 
@@ -67,7 +68,7 @@ Result<void> set_durability(TopicConfig& config, Bytes name, Bytes value) {
 }
 
 Result<void> set_compact(TopicConfig& config, Bytes name, Bytes value) {
-  bool both = value == "compact,delete" || value == "delete,compact";  // retention holds as well
+  bool both = value == "compact,delete" || value == "delete,compact";
   if (value == "true" || value == "compact" || both) config.stream.compact = true;
   else if (value == "false" || value == "delete") config.stream.compact = false;
   else return invalid(name, value, "true, false, compact, delete or both");
@@ -241,11 +242,23 @@ std::string kafka_value(const Entry& entry, const TopicConfig& config) {
   return config.compact_and_delete ? "compact,delete" : "compact";
 }
 
+bool compacts_only(const TopicConfig& config) {
+  return config.stream.compact && !config.compact_and_delete;
+}
+
 std::unexpected<Error> unknown(Bytes name) {
   return fail(Code::kInvalid, "unknown setting {}", name);
 }
 
 }  // namespace
+
+StreamOptions stream_options(const TopicConfig& config) {
+  auto options = config.stream;
+  if (!compacts_only(config)) return options;
+  options.retention_time.reset();
+  options.retention_bytes.reset();
+  return options;
+}
 
 Result<void> set_config(TopicConfig& config, Bytes name, Bytes value) {
   const auto* entry = find(name);
@@ -382,7 +395,11 @@ Result<TopicConfig> decode_attributes(Bytes bytes, const StreamOptions& options,
     config.given[std::move(name)] = std::move(value);
   }
   if (!from.ok() || !from.at_end()) return fail(Code::kCorrupt, "damaged settings of a topic");
-  config.stream = options;  // these are what the engine goes by
+  auto given = std::exchange(config.stream, options);  // these are what the engine goes by
+  if (compacts_only(config)) {
+    config.stream.retention_time = given.retention_time;
+    config.stream.retention_bytes = given.retention_bytes;
+  }
   return config;
 }
 

@@ -24,21 +24,20 @@ namespace walrus::broker {
 // segment_records_max      walrus.segment.records            1..
 // segment_bytes_max        segment.bytes                     65536..
 // segment_ms               segment.ms                        1.., -1 = none
-// retention_ms             retention.ms                      1.., -1 = keep all
-// retention_bytes          retention.bytes                   1.., -1 = keep all
+// retention_ms             retention.ms                      1.., -1 = keep all: stream_options()
+// retention_bytes          retention.bytes                   likewise
 // compact                  cleanup.policy                    true | false; delete | compact | both
 // tombstone_ms             delete.retention.ms               0..
-// batch_bytes_max          max.message.bytes                 0.., of one record batch as stored
-// compression              compression.type                  producer | uncompressed | gzip |
-// snappy
-//                                                            | lz4 | zstd
+// batch_bytes_max          max.message.bytes                 0.., of a record batch as stored
+// compression              compression.type                  producer | uncompressed, or a codec's
+//                                                            name: gzip | snappy | lz4 | zstd
 // timestamps               message.timestamp.type            CreateTime | LogAppendTime
 // timestamp_before_max_ms  message.timestamp.before.max.ms   0..
 // timestamp_after_max_ms   message.timestamp.after.max.ms    0..
 // in_sync_min              min.insync.replicas               1..
 struct TopicConfig {
   StreamOptions stream{};
-  bool compact_and_delete = false;  // as it was given: retention holds in any case
+  bool compact_and_delete = false;
   std::int64_t batch_bytes_max = 1'048'588;
   std::optional<record::Codec> codec{};  // none: as the producer compressed
   int gzip_level = -1, lz4_level = 9, zstd_level = 3;
@@ -49,6 +48,9 @@ struct TopicConfig {
   std::int32_t in_sync_min = 1;                             // copies, or acks=all is refused
   std::map<std::string, std::string, std::less<>> given{};  // by Kafka's name
 };
+// What its streams are kept by: where the policy is to compact, and not to delete, nothing goes by
+// age or size, whatever retention says.
+StreamOptions stream_options(const TopicConfig&);
 // Errors: kInvalid, the message names the setting; nothing is changed then.
 Result<void> set_config(TopicConfig&, Bytes name, Bytes value);
 // Puts one setting back to what `defaults` says.

@@ -113,6 +113,25 @@ TEST(TopicConfigTest, what_was_given_is_kept_and_told_even_if_it_is_the_default)
   EXPECT_EQ(encode_attributes(*again), "");
 }
 
+// As in Kafka: retention is kept and told, and holds again where the policy deletes.
+TEST(TopicConfigTest, retention_holds_only_where_the_policy_is_to_delete) {
+  TopicConfig config;
+  EXPECT_TRUE(set_kafka_config(config, "retention.ms", "5000").has_value());
+  EXPECT_TRUE(set_kafka_config(config, "retention.bytes", "70000").has_value());
+  EXPECT_EQ(stream_options(config).retention_time, Millis(5000));
+  EXPECT_TRUE(set_kafka_config(config, "cleanup.policy", "compact").has_value());
+  auto kept_by = stream_options(config);
+  EXPECT_TRUE(kept_by.compact);
+  EXPECT_FALSE(kept_by.retention_time || kept_by.retention_bytes);
+  auto again = decode_attributes(encode_attributes(config), kept_by, {});
+  ASSERT_TRUE(again.has_value());
+  EXPECT_EQ(again->stream.retention_time, Millis(5000));
+  EXPECT_EQ(again->stream.retention_bytes, 70000);
+  EXPECT_TRUE(change_kafka_list(*again, "cleanup.policy", "delete", true).has_value());
+  EXPECT_EQ(stream_options(*again).retention_time, Millis(5000));
+  EXPECT_EQ(stream_options(*again).retention_bytes, 70000);
+}
+
 TEST(TopicConfigTest, attributes_have_golden_bytes) {
   TopicConfig config;
   EXPECT_TRUE(set_config(config, "timestamps", "LogAppendTime").has_value());

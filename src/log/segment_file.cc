@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "base/check.h"
 
@@ -179,6 +180,14 @@ Result<void> SegmentWriter::add(const record::BatchView& batch, std::int64_t seg
   return write(batch.bytes());
 }
 
+void SegmentWriter::use_memory(Memory memory) {
+  memory.reserve(kBufferBytes);
+  memory.assign(buffer_.begin(), buffer_.end());
+  buffer_ = std::move(memory);
+}
+
+SegmentWriter::Memory SegmentWriter::give_memory() { return std::exchange(buffer_, {}); }
+
 Result<void> SegmentWriter::write(Bytes bytes) {
   while (!bytes.empty()) {
     auto part = bytes.substr(0, kBufferBytes - buffer_.size());
@@ -232,11 +241,10 @@ Result<void> SegmentWriter::seal(std::vector<IndexEntry> before, std::int64_t in
 
 Result<void> SegmentWriter::complete() {
   if (file_->stream != 0 && !sealed_) {
-    WALRUS_TRY(write(std::string(static_cast<std::size_t>(next_piece(end_) - end_), '\0')));
+    static constexpr std::array<char, kSegmentBlockBytes> kZeros{};
+    WALRUS_TRY(write(Bytes(kZeros.data(), static_cast<std::size_t>(next_piece(end_) - end_))));
   }
-  WALRUS_TRY(flush());
-  buffer_ = {};
-  return {};
+  return flush();
 }
 
 Result<void> SegmentWriter::finish(io::Env& env) {

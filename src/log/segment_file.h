@@ -82,6 +82,12 @@ class SegmentWriter {
   std::int64_t end() const { return end_; }
   bool open() const { return handle_ != nullptr; }  // not finished
   bool sync_failed() const { return sync_failed_; }
+  // What it gathers pieces in, as large as they become. A writer that is complete may give its own
+  // to the next one: where every stream has a file, making it anew would cost as much as filling
+  // it.
+  using Memory = std::vector<char, boost::alignment::aligned_allocator<char, io::kDirectBytes>>;
+  void use_memory(Memory);  // before anything is added
+  Memory give_memory();     // after complete()
   // Nothing is added afterwards: pads, and hands what is buffered to the disk.
   Result<void> complete();
   // Completes, syncs, and closes the descriptor that wrote.
@@ -100,8 +106,7 @@ class SegmentWriter {
   io::Path path_;
   FileRef file_;
   std::unique_ptr<io::File> handle_;  // none once finished
-  // The file's end from a block on: what the disk does not have yet.
-  std::vector<char, boost::alignment::aligned_allocator<char, io::kDirectBytes>> buffer_;
+  Memory buffer_;  // the file's end from a block on: what the disk does not have yet
   std::int64_t start_ = 0, end_ = 0;  // end_ counts what is buffered
   std::int64_t index_start_ = kFileHeaderBytes;
   bool created_ = false, sealed_ = false, sync_failed_ = false;

@@ -136,7 +136,9 @@ struct SegmentStore::Rewrite::Work {
 
   Result<void> finish_file() {
     WALRUS_TRY(written_.back().seal({}, store_.options.index_interval_bytes));
-    return written_.back().finish(store_.env);
+    WALRUS_TRY(written_.back().finish(store_.env));
+    (void)written_.back().give_memory();
+    return {};
   }
 
   SegmentStore::Impl& store_;

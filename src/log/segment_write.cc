@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 #include "log/segment_impl.h"
@@ -158,6 +159,7 @@ struct SegmentStore::Write::Work {
       auto base =
           chain.empty() ? BatchView(run.batches.front()).base_offset() : chain.back().end_offset;
       WALRUS_ASSIGN(own_, names_.create_segment(stream, base, false, next_file_));
+      own_->use_memory(std::exchange(memory_, {}));
     }
     return add(*own_, run, chain);
   }
@@ -171,6 +173,7 @@ struct SegmentStore::Write::Work {
                                    .directory_uuid = store_.options.directory_uuid,
                                    .number = number,
                                    .shard = static_cast<std::uint32_t>(store_.options.shard)}));
+      pack_->use_memory(std::exchange(memory_, {}));
     }
     return add(*pack_, run, chain);
   }
@@ -216,6 +219,7 @@ struct SegmentStore::Write::Work {
     auto writer = SegmentWriter::reopen(store_.env.disk(), store_.files, file, data_end, state);
     if (writer) {
       own_ = std::move(*writer);
+      own_->use_memory(std::exchange(memory_, {}));
       return {};
     }
     // A file that is damaged or gone is for its readers to report; what follows goes elsewhere.
@@ -244,7 +248,9 @@ struct SegmentStore::Write::Work {
     if (!writer) return {};
     written_.push_back(*std::exchange(writer, std::nullopt));
     auto& last = written_.back();
-    return open_++ < kOpenMax ? last.complete() : last.finish(store_.env);
+    WALRUS_TRY(open_++ < kOpenMax ? last.complete() : last.finish(store_.env));
+    memory_ = last.give_memory();
+    return {};
   }
 
   SegmentStore::Impl& store_;
@@ -253,6 +259,7 @@ struct SegmentStore::Write::Work {
   std::optional<SegmentWriter> own_;  // of the last stream, which may go on
   std::optional<SegmentWriter> pack_;
   std::vector<SegmentWriter> written_;  // set aside
+  SegmentWriter::Memory memory_;        // of one of these, for the next
   std::size_t open_ = 0;                // of written_
   std::int64_t unsynced_bytes_ = 0;
 };

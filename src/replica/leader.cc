@@ -132,7 +132,6 @@ Refusal Leader::refusal(const Append& append) const {
 
 Refusal Leader::take(Append& append) {
   if (auto refused = refusal(append); refused != Refusal::kNone) return refused;
-  append.acks = std::max(append.acks, options_.acks_min);
   auto view = record::BatchView::parse(append.batch);
   if (!view || view->bytes().size() != append.batch.size()) return Refusal::kInvalid;
   std::optional<std::int64_t> first;

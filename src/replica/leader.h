@@ -57,7 +57,6 @@ class Leader {
   struct Options {
     NodeId self{};
     std::uint64_t incarnation = 0;  // of this process
-    Acks acks_min = Acks::kAll;     // what is asked for below it is treated as this
     std::uint64_t window_bytes_max = 64 << 20;
     std::uint64_t window_bytes_kept = 4 << 20;  // for replicas that are a little late
     std::size_t confirms_max = 1 << 16;         // that wait for their round

@@ -9,7 +9,10 @@ namespace walrus::replica {
 
 Retention retention_of(const meta::Topic& topic) {
   Retention retention;
-  if (topic.internal) return retention;
+  auto policy = topic.settings.find("cleanup.policy");
+  bool compacts_only =
+      policy != topic.settings.end() && (policy->second == "compact" || policy->second == "true");
+  if (topic.internal || compacts_only) return retention;
   if (auto bytes = number_setting(topic, "retention.bytes", -1); bytes >= 0)
     retention.bytes = bytes;
   if (auto ms = number_setting(topic, "retention.ms", -1); ms >= 0) retention.time = Millis(ms);

@@ -456,6 +456,15 @@ Aged aged(std::int64_t end, std::int64_t bytes, std::int64_t newest_ms) {
   return {Offset{end}, bytes, Time(Millis(newest_ms))};
 }
 
+TEST(Retention, holds_only_where_the_policy_is_to_delete) {
+  meta::Topic topic{.settings = {{"retention.ms", "5000"}}};
+  EXPECT_EQ(retention_of(topic).time, Millis(5000));
+  topic.settings.insert_or_assign("cleanup.policy", "compact,delete");
+  EXPECT_EQ(retention_of(topic).time, Millis(5000));
+  topic.settings.insert_or_assign("cleanup.policy", "compact");
+  EXPECT_FALSE(retention_of(topic).any());
+}
+
 TEST(Retention, by_size_keeps_no_less_than_what_is_asked_for) {
   std::vector<Aged> sealed(10, Aged{.bytes = 100});
   for (std::size_t i = 0; i < sealed.size(); ++i)

@@ -17,7 +17,8 @@ struct Retention {
   std::optional<Millis> time{};         // by the timestamps of its records
   bool any() const { return bytes || time; }
 };
-// None of internal topics: their owners keep them small (broker/log_journal.h).
+// None of internal topics: their owners keep them small (broker/log_journal.h). None where the
+// policy is to compact, and not to delete.
 Retention retention_of(const meta::Topic&);
 
 // A sealed segment.

@@ -2,9 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <sstream>
 
+#include "server/kafka_fixture.h"
 #include "server/sim_cluster.h"
 
 namespace walrus::server {
@@ -145,6 +147,178 @@ TEST(ClusterSimTest, leader_that_is_cut_off_does_not_leave_its_clients_without_a
   EXPECT_EQ(other.ask("APPEND t 1"), "OK 1");
   cluster.world().network().heal_all();
   EXPECT_EQ(client.ask("APPEND t 2"), "OK 2");
+}
+
+// ---- Produce, by Kafka's protocol ----
+
+// A topic of two copies on the nodes that do not lead the metadata, so that nothing but the link
+// between them decides when something is acknowledged.
+class ClusterProduceTest : public testing::Test {
+ protected:
+  void start() {
+    cluster_.serve_kafka();
+    cluster_.start();
+    auto maker = cluster_.client(1);
+    const auto third = NodeId{controller(cluster_)};
+    for (int i = 0; leader_ == 0 && i < 12; ++i) {
+      topic_ = fmt::format("t{}", i);
+      ASSERT_EQ(maker.ask(fmt::format("CREATE {} replication_factor=2", topic_)), "OK");
+      ASSERT_EQ(maker.ask(fmt::format("APPEND {} first", topic_)), "OK 0");
+      auto image = cluster_.server(1).cluster()->image();
+      const PartitionId id{*image->topic_names.find(topic_), 0};
+      const auto& tail = image->partitions.find(id)->tail;
+      const auto& two = tail->replicas;
+      if (std::ranges::find(two, third) != two.end()) continue;
+      leader_ = tail->leader.value;
+      other_ = (two[0] == tail->leader ? two[1] : two[0]).value;
+    }
+    ASSERT_NE(leader_, 0) << "no topic is kept by those two";
+  }
+  void cut() {
+    cluster_.world().network().cut(place(leader_), place(other_));
+    cluster_.world().network().cut(place(other_), place(leader_));
+  }
+  void heal() { cluster_.world().network().heal_all(); }
+  std::unique_ptr<KafkaClient> connect(std::size_t n) {
+    return std::make_unique<KafkaClient>(cluster_.loop(), cluster_.kafka_address(n));
+  }
+  // The request's views are of `batch`.
+  ProduceRequest request(Bytes batch, std::int32_t timeout_ms, std::int16_t acks = -1) const {
+    ProduceRequest request{.acks = acks, .timeout_ms = timeout_ms};
+    request.topics.push_back({.name = topic_, .partitions = {{.index = 0, .records = batch}}});
+    return request;
+  }
+  static ProduceResponse::Partition answer(KafkaClient& client) {
+    auto response = client.receive<ProduceResponse>(9);
+    EXPECT_TRUE(response.has_value()) << (response ? "" : response.error().message);
+    return response ? response->topics.at(0).partitions.at(0)
+                    : ProduceResponse::Partition{.error_code = -1};
+  }
+  ProduceResponse::Partition produce(KafkaClient& client, const ProduceRequest& request) {
+    EXPECT_TRUE(client.send(request, 9).has_value());
+    return answer(client);
+  }
+  io::Nanos now() { return cluster_.world().now(); }
+  std::vector<std::string> stored() {
+    auto reader = cluster_.client(1);
+    std::vector<std::string> values;
+    for (const auto& [offset, value] : all_of(reader, topic_)) values.push_back(value);
+    return values;
+  }
+  static int place(std::size_t n) { return static_cast<int>(n - 1); }
+
+  SimCluster cluster_{6, 3};
+  std::string topic_;
+  std::size_t leader_ = 0, other_ = 0;
+};
+
+TEST_F(ClusterProduceTest,
+       batch_that_is_not_acknowledged_in_time_is_a_duplicate_when_it_comes_again) {
+  start();
+  auto client = connect(leader_), again = connect(leader_);
+  const auto one = batch_of({"a", "b"}, {.id = 7, .epoch = 0, .sequence = 0});
+  const auto two = batch_of({"c"}, {.id = 7, .epoch = 0, .sequence = 2});
+  cut();
+  const auto begun = now();
+  EXPECT_EQ(produce(*client, request(one, 500)).error_code, 6);
+  EXPECT_GE(now() - begun, 500ms);
+  EXPECT_LT(now() - begun, 600ms);
+  // Still under way at the leader, and so it is when it comes by another connection.
+  EXPECT_EQ(produce(*again, request(one, 500)).error_code, 6);
+  ASSERT_TRUE(client->send(request(one, 30'000), 9).has_value());
+  ASSERT_TRUE(client->send(request(two, 30'000), 9).has_value());
+  heal();
+  auto first = answer(*client);
+  EXPECT_EQ(first.error_code, 0);
+  EXPECT_EQ(first.base_offset, 1);
+  auto second = answer(*client);
+  EXPECT_EQ(second.error_code, 0);
+  EXPECT_EQ(second.base_offset, 3);
+  EXPECT_EQ(produce(*again, request(one, 500)).base_offset, 1);
+  EXPECT_EQ(stored(), (std::vector<std::string>{"first", "a", "b", "c"}));
+}
+
+// Of no producer: nothing is known of it, and nobody says that it was not stored.
+TEST_F(ClusterProduceTest, batch_of_no_producer_is_answered_that_the_time_is_over) {
+  start();
+  auto client = connect(leader_);
+  cut();
+  const auto batch = batch_of({"a"});
+  for (std::int16_t acks : {1, -1})
+    EXPECT_EQ(produce(*client, request(batch, 300, acks)).error_code, 7) << acks;
+  heal();
+  EXPECT_EQ(produce(*client, request(batch, 30'000)).base_offset, 3);
+}
+
+// Nobody waits for it: what comes behind it is answered, and it is stored when it can be.
+TEST_F(ClusterProduceTest, batch_with_acks_0_holds_up_nothing) {
+  start();
+  auto client = connect(leader_);
+  cut();
+  const auto batch = batch_of({"a"});
+  ASSERT_TRUE(client->send_raw(KafkaClient::frame(request(batch, 30'000, 0), 9, 99)).has_value());
+  const auto begun = now();
+  EXPECT_TRUE((client->ask<ApiVersionsResponse>(ApiVersionsRequest{}, 0).has_value()));
+  EXPECT_LT(now() - begun, 100ms);
+  heal();
+  EXPECT_EQ(produce(*client, request(batch, 30'000)).base_offset, 2);
+}
+
+TEST_F(ClusterProduceTest, acks_1_is_answered_by_the_leader_alone_where_that_is_allowed) {
+  for (std::size_t n = 1; n <= 3; ++n) cluster_.options(n).kafka.session.node.acks_all = false;
+  start();
+  auto client = connect(leader_);
+  cut();
+  const auto batch = batch_of({"a"});
+  auto leaders = produce(*client, request(batch, 300, 1));
+  EXPECT_EQ(leaders.error_code, 0);
+  EXPECT_EQ(leaders.base_offset, 1);
+  EXPECT_EQ(produce(*client, request(batch, 300, -1)).error_code, 7);
+}
+
+// Its leader is deposed meanwhile: what comes again is stored once, wherever it was before.
+TEST_F(ClusterProduceTest, batch_that_comes_again_to_the_next_leader_is_stored_once) {
+  start();
+  auto client = connect(leader_);
+  const auto one = batch_of({"a", "b"}, {.id = 7, .epoch = 0, .sequence = 0});
+  const auto two = batch_of({"c"}, {.id = 7, .epoch = 0, .sequence = 2});
+  EXPECT_EQ(produce(*client, request(one, 30'000)).base_offset, 1);
+  // Of the other copy and the metadata; not of its clients.
+  for (std::size_t n = 1; n <= 3; ++n) {
+    if (n == leader_) continue;
+    cluster_.world().network().cut(place(leader_), place(n));
+    cluster_.world().network().cut(place(n), place(leader_));
+  }
+  EXPECT_EQ(produce(*client, request(two, 200)).error_code, 6);
+  // Its lease ends; one copy of two is no majority: nobody takes it before the first is back.
+  EXPECT_FALSE(cluster_.until([] { return false; }, 5s));
+  heal();
+  ProduceResponse::Partition last{.error_code = 6};
+  ASSERT_TRUE(cluster_.until([&] {
+    auto leads = cluster_.leader(1, topic_);
+    auto next = connect(leads == 0 ? other_ : leads);  // who is asked wants a leader
+    last = produce(*next, request(two, 1'000));
+    return last.error_code == 0;
+  })) << last.error_code;
+  EXPECT_EQ(last.base_offset, 3);
+  EXPECT_EQ(stored(), (std::vector<std::string>{"first", "a", "b", "c"}));
+}
+
+TEST_F(ClusterProduceTest, settings_of_a_node_tell_its_rack_and_how_many_copies_topics_get) {
+  cluster_.options(2).cluster.rack = "east";
+  start();
+  auto client = connect(2);
+  DescribeConfigsRequest request;
+  request.resources.push_back({.type = 4, .name = "2"});
+  auto response = client->ask<DescribeConfigsResponse>(request, 4);
+  ASSERT_TRUE(response.has_value()) << response.error().message;
+  auto value = [&](const std::string& name) {
+    const auto& configs = response->resources.at(0).configs;
+    auto found = std::ranges::find(configs, name, &DescribeConfigsResponse::Config::name);
+    return found == configs.end() ? std::nullopt : found->value;
+  };
+  EXPECT_EQ(value("broker.rack"), "east");
+  EXPECT_EQ(value("default.replication.factor"), "3");
 }
 
 class ClusterSeeds : public testing::TestWithParam<std::uint64_t> {};

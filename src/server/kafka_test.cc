@@ -390,6 +390,8 @@ TEST_F(KafkaTest, nothing_can_be_moved_on_one_node) {
         .error_code;
   };
   EXPECT_EQ(moved(), 0);
+  move.topics[0].partitions[0].replicas = {{1, 1}};
+  EXPECT_EQ(moved(), 39);
   move.topics[0].partitions[0].replicas = {{2}};
   EXPECT_EQ(moved(), 39);
   move.topics[0].partitions[0].replicas.reset();

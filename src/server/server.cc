@@ -151,7 +151,9 @@ Result<void> Server::bind_kafka() {
   auto options = options_.kafka;
   auto& node = options.session.node;
   node.uuid = identity->uuid;
+  node.rack = options_.cluster.rack;
   if (cluster_) {
+    node.replication_factor = options_.cluster.replication_factor;
     const auto& id = cluster_->id().bytes;
     node.uuid.assign(id.begin(), id.end());
     node.image = [cluster = cluster_.get()] { return cluster->image(); };

@@ -68,6 +68,14 @@ class SimCluster {
   std::size_t size() const { return servers_.size(); }
   ServerOptions& options(std::size_t n) { return options_[n - 1]; }
   std::string native_address(std::size_t n) { return address(n, 9091); }
+  std::string kafka_address(std::size_t n) { return address(n, 9092); }
+  // Kafka's clients, too; before start().
+  void serve_kafka() {
+    for (std::size_t n = 1; n <= size(); ++n) {
+      options_[n - 1].kafka.listen = kafka_address(n);
+      options_[n - 1].kafka.session.node.node_id = static_cast<std::int32_t>(n);
+    }
+  }
   TestClient client(std::size_t n, Connect how = Connect::kMustSucceed) {
     return TestClient(loop_, native_address(n), how);
   }

@@ -1,5 +1,6 @@
 """The test suite of librdkafka: each of the tests that need a broker, on its own, two at a time;
-those that need TLS or SASL against servers that ask for it."""
+those that need TLS or SASL against servers that ask for it, those that need several nodes or racks
+against a cluster of three."""
 
 import concurrent.futures
 import json
@@ -32,6 +33,7 @@ LOGINS = {
              "do_test_reauth_failure", "do_test_share_reauth_failure"),
 }
 SECURED = ("0097", *LOGINS)
+CLUSTERED = ("0101", "0142.do_test_consumer")
 USER = ("tester", "a password of the tests")
 SECONDS = 400  # for one test, on a machine that is busy
 AT_ONCE = 2
@@ -172,8 +174,10 @@ def run_logins(tally, source, number):
             continue
         conf = ("security.protocol=sasl_plaintext", "sasl.mechanism=SCRAM-SHA-256",
                 f"sasl.username={USER[0]}", f"sasl.password={USER[1]}")
-        with suite.server("walrus", "security.sasl=SCRAM-SHA-256", "security.session_ms=5000",
-                          user=USER) as node:
+        settings = ("security.sasl=SCRAM-SHA-256", "security.session_ms=5000",
+                    "native.security=plaintext")
+        made = suite.cluster if f"{number}.{part}" in CLUSTERED else suite.server
+        with made("walrus", *settings, user=USER) as node:
             for outcome, name, why, seconds in run_one(number, source, node, conf,
                                                        {"SUBTESTS": part + ":"}):
                 yield outcome, f"{number}.{part}" if name.startswith(number) else name, why, seconds
@@ -194,10 +198,14 @@ def cases(tally):
     source = peers.librdkafka()
     write_scripts(suite.OUT / "librdkafka")
     chosen = choose(tally)
-    plain = [number for number in chosen if number not in SECURED]
+    plain = [number for number in chosen if number not in (*SECURED, *CLUSTERED)]
     if plain:
         with suite.server(tally.against) as node:
             run_all(tally, source, node, plain)
     for number in chosen:
         if number in SECURED:
             run_secured(tally, source, number)
+        elif number in CLUSTERED:
+            with suite.cluster(tally.against) as node:
+                for outcome, name, why, seconds in run_one(number, source, node):
+                    tally.add(outcome, name, why, seconds)

@@ -7,6 +7,7 @@ parts: librdkafka  the suite of librdkafka itself
        python      confluent-kafka and kafka-python
        java        Kafka's own client and command-line tools
        npm         kafkajs and @platformatic/kafka
+       go          franz-go
        answers     the same raw requests to Walrus and to Kafka, their answers compared
        cluster     Kafka's command-line tools against three nodes
 
@@ -22,6 +23,7 @@ import time
 import suite  # first: it makes the others findable
 import part_answers
 import part_cluster
+import part_go
 import part_java
 import part_librdkafka
 import part_npm
@@ -39,7 +41,7 @@ def run_part(part, tally):
 
 
 PARTS = {"librdkafka": part_librdkafka, "java": part_java, "python": part_python,
-         "npm": part_npm, "answers": part_answers, "cluster": part_cluster}
+         "npm": part_npm, "go": part_go, "answers": part_answers, "cluster": part_cluster}
 
 
 def main():

@@ -11,9 +11,10 @@ import tomllib
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(ROOT / "tests/e2e"), str(ROOT / "tools/peers")]
+sys.path[:0] = [str(ROOT / "tests/e2e"), str(ROOT / "tests/cluster"), str(ROOT / "tools/peers")]
 
 import kafka_node  # noqa: E402
+import nodes  # noqa: E402
 import walrus  # noqa: E402
 
 OUT = ROOT / "build/conformance"
@@ -71,6 +72,52 @@ class Tally:
                     process.wait(60)
         if process.returncode not in (0, 1) or not seen:
             self.add("FAIL", part, f"ended with {process.returncode}, {seen} cases; see {log}")
+
+
+class RackedCluster(nodes.Cluster):
+    """Each node in a rack of its own, RACK1 and so on."""
+
+    def arguments_of(self, number):
+        return [*self.arguments, "--set", f"node.rack=RACK{number}"]
+
+
+@contextlib.contextmanager
+def cluster(against, *settings, user=None):
+    """Three nodes that are one cluster, each in a rack of its own; the first one, for clients to
+    begin with. `settings` and `user` as of server()."""
+    with tempfile.TemporaryDirectory(prefix="walrus-conformance-") as directory:
+        if against == "kafka":
+            with kafka_cluster(pathlib.Path(directory)) as first:
+                yield first
+            return
+        made = RackedCluster(directory,
+                             arguments=[word for one in settings for word in ("--set", one)])
+        try:
+            if user:
+                made[1].ok("user", "add", user[0], "--new-password-file", "-",
+                           input=user[1].encode() + b"\n")
+            yield made[1]
+            if len(made.alive()) != len(made.nodes):
+                raise AssertionError("a node ended by itself")
+        finally:
+            made.close()
+
+
+@contextlib.contextmanager
+def kafka_cluster(directory):
+    selector = "org.apache.kafka.common.replica.RackAwareReplicaSelector"
+    members = kafka_node.cluster(directory, num_partitions=4, replica_selector_class=selector,
+                                 heap="512m")
+    try:
+        for number, member in members.items():
+            member.more["broker.rack"] = f"RACK{number}"
+            member.begin()
+        for member in members.values():
+            member.await_ready()
+        yield members[1]
+    finally:
+        for member in members.values():
+            member.close()
 
 
 @contextlib.contextmanager

@@ -139,8 +139,95 @@ def administration():
     refused(KafkaError.UNKNOWN_TOPIC_OR_PART, ADMIN.delete_topics(["managed"])["managed"])
 
 
+def newest_by_key(topic):
+    """What a reader from the beginning meets: {key: values, in order}; the offsets of both ends."""
+    reader = consumer("compaction-reader", **{"enable.partition.eof": True})
+    part = TopicPartition(topic, 0, OFFSET_BEGINNING)
+    low, high = reader.get_watermark_offsets(TopicPartition(topic, 0), SECONDS)
+    reader.assign([part])
+    met, last, end = {}, -1, time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        one = reader.poll(0.2)
+        if one is None:
+            continue
+        if one.error():
+            equal(one.error().code(), KafkaError._PARTITION_EOF)
+            break
+        if one.offset() <= last:
+            raise AssertionError(f"offset {one.offset()} behind {last}")
+        last = one.offset()
+        met.setdefault(one.key(), []).append(one.value())
+    reader.close()
+    return met, low, high
+
+
+def fill(topic, rounds, tombstones=(), **more):
+    """The same keys again and again, the value of the last round too, then what is deleted; behind
+    all that, keys that nothing supersedes, so that it lies in segments that are ended."""
+    producer = Producer({"bootstrap.servers": ADDRESS, "batch.num.messages": 10})
+
+    def send(key, value):
+        producer.produce(topic, key=key, value=value, partition=0, **more)
+        producer.poll(0)
+    for number in range(rounds):
+        for key in range(20):
+            send(b"key%d" % key, b"%d " % number + bytes(1000))
+        producer.flush(SECONDS)
+    for key in tombstones:
+        send(key, None)
+    for number in range(200):
+        send(b"single%d" % number, bytes(1000))
+    equal(producer.flush(SECONDS), 0, "records in flight")
+
+
+def until(seen, what):
+    end = time.monotonic() + 3 * SECONDS
+    while time.monotonic() < end:
+        if seen():
+            return
+        time.sleep(0.2)  # it is looked again
+    raise AssertionError(f"never: {what}")
+
+
+def compaction():
+    settings = {"cleanup_policy": "compact", "segment_bytes": "65536"}
+    make("forgetting", **settings, delete_retention_ms="0", min_compaction_lag_ms="0")
+    make("remembering", **settings, retention_ms="1")  # retention holds for what is deleted only
+    # Records of an hour ago.
+    make("aging", **{**settings, "cleanup_policy": "compact,delete"}, retention_ms="60000")
+    for name in ("min.compaction.lag.ms", "max.compaction.lag.ms"):
+        refused(KafkaError.INVALID_CONFIG, ADMIN.create_topics(
+            [NewTopic("late", 1, 1, config={"cleanup.policy": "compact", name: "1000"})])["late"])
+    fill("forgetting", 15, [b"key0", b"key1"])
+    fill("remembering", 15, [b"key0"])
+    old = int(time.time() * 1000) - 3_600_000
+    fill("aging", 15, timestamp=old)
+
+    def compacted(topic, gone, kept):
+        met, low, high = newest_by_key(topic)
+        singles = sum(key.startswith(b"single") for key in met)
+        if any(len(values) > 1 for values in met.values()) or gone & met.keys():
+            return False
+        equal(singles, 200, "keys that nothing supersedes")
+        for key in range(20):
+            name = b"key%d" % key
+            if name not in gone | kept:
+                equal([value[:3] for value in met[name]], [b"14 "], "the newest value")
+        equal([met[key] for key in kept], [[None] for _ in kept], "tombstones")
+        equal(high, 15 * 20 + len(gone | kept) + 200, "the end")
+        return True
+    until(lambda: compacted("forgetting", {b"key0", b"key1"}, set()), "compacted, tombstones gone")
+    until(lambda: compacted("remembering", set(), {b"key0"}), "compacted, tombstones kept")
+    until(lambda: newest_by_key("aging")[1] > 300, "deleted by age")
+    met, low, high = newest_by_key("aging")
+    equal([key for key in met if key.startswith(b"key")], [], "keys of ended segments")
+    equal(high, 500, "the end")
+    _, errors = produce("forgetting", [b"without a key"])
+    equal(errors, [KafkaError.INVALID_RECORD], "a record without a key")
+
+
 for case in (idempotent_producer, too_large, group_of_two, group_resumes, offsets_by_time,
-             administration):
+             administration, compaction):
     try:
         case()
         print(f"PASS {case.__name__}", flush=True)

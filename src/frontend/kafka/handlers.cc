@@ -178,8 +178,12 @@ ErrorCode log_error(Call call, const broker::Log& log, const Error& error) {
   return moved ? ErrorCode::kNotLeaderOrFollower : partition_error(error);
 }
 
-ErrorCode append_error(Call call, const broker::Log& log, const Error& error) {
-  if (error.code == Code::kTimeout) return ErrorCode::kNotLeaderOrFollower;
+ErrorCode append_error(Call call, const broker::Log& log, const Error& error, bool idempotent) {
+  if (error.code == Code::kTimeout) {
+    auto bounds = log.bounds();
+    bool moved = bounds && bounds->leader != call.local.self();
+    return idempotent || moved ? ErrorCode::kNotLeaderOrFollower : ErrorCode::kRequestTimedOut;
+  }
   if (error.code != Code::kBusy) return produce_error(error);
   auto code = log_error(call, log, error);
   if (code == ErrorCode::kNotLeaderOrFollower) return code;

@@ -34,8 +34,10 @@ struct NodeOptions {
   std::string uuid = std::string(16, '\0');  // the directory's; ids are made of it
   std::string host = "127.0.0.1";            // advertised
   std::int32_t port = 9092;
+  std::string rack{};                    // empty: in none
+  std::uint32_t replication_factor = 1;  // of a topic whose maker names none
   bool auto_create_topics = true;
-  bool acks_all = false;  // acks=1 waits like acks=all
+  bool acks_all = true;  // acks=1 waits like acks=all
   std::int32_t partitions_default = 1;
   std::int32_t partitions_max = 4096;             // of one topic
   std::int64_t fetch_bytes_max = 55 << 20;        // of one response, whatever a client asks for
@@ -201,6 +203,9 @@ struct Produced {
   io::Nanos deadline{};       // by Env::mono(), for the acknowledgement
   bool answered = true;       // acks = 0: no response
   bool failed = false;        // some partition was refused
+
+  // What other nodes acknowledge is of no consequence where nobody is answered.
+  bool waits_for(const broker::Appending& appending) const { return answered || !appending.owed; }
 };
 constexpr std::int16_t kProduceKey = 0;
 io::Task<Produced> begin_produce(Call, Bytes body);
@@ -221,9 +226,10 @@ ErrorCode check_leader(Call, const broker::Log&, std::int32_t epoch);
 ErrorCode check_copy(Call, const broker::Log&, std::int32_t epoch);
 // What an error of a partition is to a client, who is to look for the leader where that is amiss.
 ErrorCode log_error(Call, const broker::Log&, const Error&);
-// The same of a batch given to produce(). What may have been taken, or will be another time, is
-// never REQUEST_TIMED_OUT: after that librdkafka gives up for good where a batch behind it is
-// refused. As with Kafka's own nodes, who led it is no leader any more.
-ErrorCode append_error(Call, const broker::Log&, const Error&);
+// The same of a batch given to produce(), whose producer is idempotent or not. Of an idempotent one
+// what may have been taken, or will be another time, is never REQUEST_TIMED_OUT: after that
+// librdkafka gives up for good where a batch behind it is refused. Of all others it is, unless, as
+// with Kafka's own nodes, who led it is no leader any more.
+ErrorCode append_error(Call, const broker::Log&, const Error&, bool idempotent);
 
 }  // namespace walrus::frontend::kafka

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <numeric>
-#include <set>
 
 #include "frontend/kafka/cluster_view.h"
 #include "frontend/kafka/errors.h"
@@ -171,8 +170,11 @@ io::Task<AlterPartitionReassignmentsResponse> alter_partition_reassignments(
     if (!bounds) return Judgement{partition.index};  // unknown: told by who asks
     auto present = partition_view(
         call.node, {(*topic)->id, static_cast<std::uint32_t>(partition.index)}, bounds->leader);
-    std::set<std::int32_t> there(present.replicas.begin(), present.replicas.end());
-    bool same = there == std::set(partition.replicas->begin(), partition.replicas->end());
+    // In any order, each node once.
+    auto there = present.replicas, asked = *partition.replicas;
+    std::ranges::sort(there);
+    std::ranges::sort(asked);
+    bool same = there == asked;
     return Judgement{partition.index,
                      same ? ErrorCode::kNone : ErrorCode::kInvalidReplicaAssignment,
                      same ? "" : "the cluster places copies itself: walrus cluster drain, replace"};

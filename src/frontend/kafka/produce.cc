@@ -40,12 +40,8 @@ void refuse(ProduceResponse::Partition& to, Produced& produced, ErrorCode code, 
 }
 
 broker::Acks acks_of(Call call, std::int16_t acks) {
-  if (acks == 1 && call.node.acks_all) return broker::Acks::kAll;
-  switch (acks) {
-    case 0: return broker::Acks::kNone;
-    case 1: return broker::Acks::kLeader;
-    default: return broker::Acks::kAll;
-  }
+  if (acks == -1 || call.node.acks_all) return broker::Acks::kAll;
+  return acks == 0 ? broker::Acks::kNone : broker::Acks::kLeader;
 }
 
 // For a client that asked another node than the leader.
@@ -154,7 +150,8 @@ io::Task<void> append_part(Call call, const ProduceRequest& request, Produced& p
                                                               .follows = follows}},
                                          .bad = &bad});
   if (!stored) {
-    send_away(append_error(call, *log, stored.error()), stored.error().message);
+    send_away(append_error(call, *log, stored.error(), sequence.has_value()),
+              stored.error().message);
     for (auto& one : bad)
       to.record_errors.push_back({.batch_index = one.index, .text = std::move(one.why)});
     co_return Result<void>();
@@ -177,8 +174,9 @@ io::Task<Produced> begin_produce(Call call, Bytes body) {
   WALRUS_CO_ASSIGN(auto request, decode<ProduceRequest>(body, call.version));
   Produced produced;
   produced.answered = request.acks != 0;
-  produced.deadline = call.local.engine().env().mono() +
-                      Millis(std::max<std::int64_t>(request.timeout_ms, kTimeoutMin));
+  auto timeout = std::max<std::int64_t>(request.timeout_ms, kTimeoutMin);
+  produced.deadline =
+      call.local.engine().env().mono() + std::min<io::Nanos>(Millis(timeout), call.node.wait_max);
   produced.response.topics.resize(request.topics.size());
   for (std::size_t t = 0; t < request.topics.size(); ++t) {
     const auto& topic = request.topics[t];
@@ -192,6 +190,7 @@ io::Task<Produced> begin_produce(Call call, Bytes body) {
 
 void end_produce(Call call, Produced& produced, const broker::AppendRun& run) {
   for (const auto& part : produced.parts) {
+    if (!produced.waits_for(part.appending)) continue;
     auto& to = produced.response.topics[part.topic].partitions[part.partition];
     auto placed = run.outcome(part.appending);
     if (placed) {
@@ -199,7 +198,7 @@ void end_produce(Call call, Produced& produced, const broker::AppendRun& run) {
       if (part.sequence && !call.arrears.empty()) call.arrears.settle(part.id, *part.sequence);
       continue;
     }
-    auto code = append_error(call, *part.log, placed.error());
+    auto code = append_error(call, *part.log, placed.error(), part.sequence.has_value());
     refuse(to, produced, code, placed.error().message);
     if (code == ErrorCode::kNotLeaderOrFollower) tell_leader(call, *part.log, to, produced);
   }

@@ -352,8 +352,9 @@ io::Task<void> Session::produce_run() {
 }
 
 bool Session::is_settled(const Produced& produced) const {
-  return std::ranges::all_of(produced.parts, [this](const auto& part) {
+  return std::ranges::all_of(produced.parts, [&](const auto& part) {
     const auto& [pending, placed, owed] = part.appending;
+    if (!produced.waits_for(part.appending)) return true;
     return owed ? owed->settled() : local_.engine().is_done(pending);
   });
 }
@@ -365,7 +366,8 @@ io::Task<void> Session::answer_produced() {
   auto& slot = slots_.front();
   auto& produced = *slot.produced;
   broker::AppendRun appends;
-  for (const auto& part : produced.parts) appends.add(part.appending, produced.deadline);
+  for (const auto& part : produced.parts)
+    if (produced.waits_for(part.appending)) appends.add(part.appending, produced.deadline);
   WALRUS_CO_TRY(co_await appends.wait(local_.engine(), local_.loop()));
   end_produce(call_of(slot), produced, appends);
   if (produced.failed && options_.counters != nullptr) options_.counters->errors.add();

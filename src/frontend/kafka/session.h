@@ -4,9 +4,8 @@
 //
 //   reader  reads requests; a Produce whose turn it is is encoded into the journal at once, so that
 //           a pipelined burst joins one group commit; anything else waits for its turn.
-//   writer  takes the requests in order: waits until a Produce is stored, executes what is
-//   something
-//           else, and hands the responses over in large writes, and before it has to wait.
+//   writer  takes the requests in order: waits until a Produce is stored, executes the others,
+//           and hands the responses over in large writes, and before it has to wait.
 //
 // One connection is one pipeline: responses leave in the order of the requests, and a request that
 // waits (a long-polling Fetch) holds up those behind it. A malformed request, an unknown API and a
