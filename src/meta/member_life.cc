@@ -5,6 +5,7 @@
 
 #include "meta/member.h"
 #include "meta/recovery.h"
+#include "raft/membership.h"
 
 namespace walrus::meta {
 namespace {
@@ -30,6 +31,16 @@ class Patience {
  private:
   Nanos full_ = kJoinAgainMin;
 };
+
+// Who could lead in the place of a node whose disk is full: a voter that is there and has room.
+NodeId heir_with_room(NodeId self, const Health& health, const std::set<NodeId>& full,
+                      const raft::Membership& members) {
+  for (const auto& sight : health.nodes) {
+    const bool fits = sight.node != self && sight.alive && !full.contains(sight.node);
+    if (fits && raft::is_voter(members, sight.node)) return sight.node;
+  }
+  return {};
+}
 
 // What another attempt may mend.
 bool passes(const Error& error) {
@@ -352,7 +363,13 @@ void Member::tell_condition(NodeId leader, Nanos now) {
   condition_.incarnation = incarnation();
   if (controller_) {
     full_at_ = now;
-    return learn_full(controller_->condition(options_.identity.node, condition_));
+    learn_full(controller_->condition(options_.identity.node, condition_));
+    if (!condition_.full) return;
+    // What is to be decided would have to wait for room, sooner or later.
+    const auto heir = heir_with_room(options_.identity.node, controller_->health(), full_,
+                                     node_->status().membership);
+    if (heir != NodeId{}) node_->transfer(heir, kConditionEvery, [](Result<void>) {});
+    return;
   }
   parts_.rpc.call(leader, kConditionMethod, encode(Message(condition_)),
                   {.timeout = 3 * options_.heartbeat},

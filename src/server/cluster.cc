@@ -201,7 +201,8 @@ io::Task<void> Cluster::join(std::vector<meta::Listener> of_clients) {
   meta::MemberOptions options{.identity = identity_,
                               .listeners = std::move(of_clients),
                               .rack = options_.rack,
-                              .join = options_.join};
+                              .join = options_.join,
+                              .feature_level = options_.feature_level};
   options.controller.voters_max = options_.voters_max;
   WALRUS_CO_ASSIGN(member_, co_await meta::Member::start({parts_.env, parts_.loop, parts_.transport,
                                                           parts_.engine, *rpc_, *host_, parts_.log},

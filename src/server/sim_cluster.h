@@ -28,15 +28,20 @@ class SimCluster {
   }
 
   // The first founds it, the others join one after the other.
-  void start() {
+  void start() { start_first(servers_.size()); }
+  // The first `count` of them; the others are there to be started later.
+  void start_first(std::size_t count) {
     found();
-    for (std::size_t n = 1; n <= servers_.size(); ++n) start(n);
-    for (std::size_t n = 1; n <= servers_.size(); ++n) await_active(servers_.size(), n);
+    for (std::size_t n = 1; n <= count; ++n) start(n);
+    for (std::size_t n = 1; n <= count; ++n) await_active(count, n);
   }
   void start(std::size_t n) {
-    auto started = Server::start(machine(n).env(), options_[n - 1], log_);
+    auto started = try_start(n);
     ASSERT_TRUE(started.has_value()) << "node " << n << ": " << started.error().message;
-    servers_[n - 1] = std::move(*started);
+  }
+  Result<void> try_start(std::size_t n) {
+    WALRUS_ASSIGN(servers_[n - 1], Server::start(machine(n).env(), options_[n - 1], log_));
+    return {};
   }
   // None is ready before a majority is there.
   void restart_all() {

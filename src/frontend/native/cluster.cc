@@ -110,6 +110,11 @@ io::Task<bool> hand_over(Member member, std::shared_ptr<const meta::State> image
   WALRUS_CO_ASSIGN(auto outcome, co_await member->propose_one(std::move(change)));
   if (outcome.done()) co_return true;
   if (outcome.refusal == meta::Refusal::kMismatch) co_return false;
+  if (outcome.refusal == meta::Refusal::kUnknown)
+    co_return fail(Code::kInvalid,
+                   "the cluster is of feature level {}, which has no handing over, until every "
+                   "node runs a later program: drain node {} and remove it",
+                   image->cluster.feature_level, call.node.value);
   co_return fail(Code::kInvalid, "{}", why_not(*image, call.node, meta::NodeState::kDraining));
 }
 

@@ -29,6 +29,7 @@ constexpr io::Nanos kPause = std::chrono::milliseconds(10);        // before it 
 constexpr io::Nanos kReachAgain = std::chrono::milliseconds(100);  // a node that was out of reach
 constexpr io::Nanos kFindTimeout = std::chrono::seconds(2);        // for who keeps something
 constexpr io::Nanos kReplyTimeout = std::chrono::seconds(30);      // beside what the request waits
+constexpr io::Nanos kReplySlice = std::chrono::seconds(1);         // then it is looked who leads
 // At one node and not answered. What it sends back for so many has room in its stream's window, so
 // that it goes on reading whatever happens.
 constexpr std::size_t kForwardedMax = 1'024;
@@ -157,6 +158,13 @@ Session::Route Session::route_of(const wire::native::Target& target) {
   route.led = route.node != NodeId{};
   if (route.node == options_.forwarding.self) route.node = NodeId{};
   return route;
+}
+
+// Whether the node that was given an append leads its partition still.
+bool Session::leads_still(const Request& request, NodeId given) {
+  auto copy = request;
+  const auto* target = append_target(copy);
+  return target == nullptr || route_of(*target).node == given;
 }
 
 // A partition that cannot be placed now holds up what is behind it of its own, and nothing else; a
@@ -359,7 +367,15 @@ io::Task<void> Session::answer_forwarded() {
   auto& slot = slots_[at];
   auto request = wire::native::parse_request(slot.bytes);
   if (!way->has_reply()) WALRUS_CO_TRY(co_await flush());  // what is answered does not wait for it
-  auto reply = co_await way->reply(kReplyTimeout + (request ? waits(*request) : io::Nanos(0)));
+  auto left = kReplyTimeout + (request ? waits(*request) : io::Nanos(0));
+  auto reply = co_await way->reply(std::min(left, kReplySlice));
+  // It may stand still, or be cut off, long before its connection ends. What it does not lead any
+  // more it acknowledges no more; and nobody else leads it before somebody asks for that.
+  while (!reply && reply.error().code == Code::kTimeout && left > kReplySlice &&
+         (!request || leads_still(*request, node))) {
+    left -= kReplySlice;
+    reply = co_await way->reply(std::min(left, kReplySlice));
+  }
   if (!reply) {
     co_await take_back(node, reply.error().code != Code::kClosed);
   } else if (reply->starts_with(kNoLeader)) {
