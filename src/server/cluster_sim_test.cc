@@ -125,22 +125,6 @@ TEST(ClusterSimTest, a_leader_that_is_cut_off_holds_up_nobody_for_long) {
   EXPECT_LT(cluster.world().now() - begun, 2s);
 }
 
-// Likewise where it is cut off with a request in its hands, and its connections stay as they are.
-TEST(ClusterSimTest, what_was_given_to_a_leader_that_is_cut_off_is_not_waited_for) {
-  SimCluster cluster(7, 3);
-  cluster.start();
-  ASSERT_EQ(cluster.client(1).ask("CREATE t replication_factor=3"), "OK");
-  ASSERT_EQ(cluster.client(1).ask("APPEND t 0"), "OK 0");
-  const auto leader = cluster.leader(1, "t");
-  auto client = cluster.client(1 + leader % 3);
-  ASSERT_EQ(client.ask("APPEND t 1"), "OK 1");
-  cluster.world().network().isolate(static_cast<int>(leader - 1));
-  const auto begun = cluster.world().now();
-  EXPECT_EQ(client.ask("APPEND t lost"), "ERR timed out");
-  EXPECT_EQ(client.ask("APPEND t 2"), "OK 2");
-  EXPECT_LT(cluster.world().now() - begun, 4s);
-}
-
 // Who asks it learns within a bounded time that nobody knows what becomes of the record.
 TEST(ClusterSimTest, leader_that_is_cut_off_does_not_leave_its_clients_without_an_answer) {
   SimCluster cluster(5, 3);
@@ -336,144 +320,146 @@ TEST_F(ClusterProduceTest, settings_of_a_node_tell_its_rack_and_how_many_copies_
   };
   EXPECT_EQ(value("broker.rack"), "east");
   EXPECT_EQ(value("default.replication.factor"), "3");
-  // ---- Programs of two releases ----
+}
 
-  constexpr auto kOldLevel = meta::kFeatureLevel - 1;
+// ---- Programs of two releases ----
 
-  class MixedTest : public testing::Test {
-   protected:
-    MixedTest() : cluster_(6, 4) {
-      for (std::size_t n = 1; n <= 4; ++n) {
-        cluster_.options(n).cluster.feature_level = kOldLevel;
-        cluster_.options(n).engine.maintenance_interval = 200ms;
-      }
-    }
-    // As an operator upgrades it: it ends in good order and starts as another program.
-    void upgrade(std::size_t n) {
-      cluster_.stop(n);
-      cluster_.options(n).cluster.feature_level = meta::kFeatureLevel;
-      cluster_.restart(n);
-    }
-    // New values of a few keys, 64 KiB of them.
-    void write(std::size_t through) {
-      auto client = cluster_.client(through);
-      const std::string value(8 << 10, 'v');
-      for (int i = 0; i < 8; ++i) {
-        Record records[] = {{.key = "key", .value = value}};
-        auto reply = client.ask("BATCH t " + record::encode(records, {}));
-        EXPECT_TRUE(reply.starts_with("OK ")) << reply;
-      }
-    }
-    const meta::Partition& partition(std::size_t asked) {
-      image_ = cluster_.server(asked).cluster()->image();
-      return *image_->partitions.find(PartitionId{*image_->topic_names.find("t"), 0});
-    }
-    std::uint32_t level(std::size_t asked) {
-      return cluster_.server(asked).cluster()->image()->cluster.feature_level;
-    }
-    // Nothing of it has come into the metadata, nor would it be taken.
-    void expect_old(std::size_t asked) {
-      EXPECT_EQ(level(asked), kOldLevel);
-      EXPECT_FALSE(partition(asked).compaction);
-      EXPECT_EQ(partition(asked).compacted_to, Offset{});
-      EXPECT_GE(partition(asked).sealed.size(), 3u);
-      auto refused = cluster_.client(asked).ask("CLUSTER replace 2 3");
-      EXPECT_TRUE(refused.starts_with("ERR the cluster is of feature level 1,")) << refused;
-    }
-    void expect_refused(std::size_t n) {
-      auto started = cluster_.try_start(n);
-      ASSERT_FALSE(started.has_value());
-      EXPECT_TRUE(
-          started.error().message.contains("the cluster is of feature level 2, this program "
-                                           "knows 1"))
-          << started.error().message;
-    }
+constexpr auto kOldLevel = meta::kFeatureLevel - 1;
 
-    SimCluster cluster_;
-    std::shared_ptr<const meta::State> image_;
-  };
-
-  TEST_F(MixedTest, nothing_new_is_written_before_the_last_old_program_is_gone) {
-    cluster_.start_first(3);
-    ASSERT_EQ(cluster_.client(1).ask("CREATE t replication_factor=3 compact=true "
-                                     "segment_records_max=8"),
-              "OK");
-    for (int segment = 0; segment < 4; ++segment) write(1);
-    for (std::size_t n : {3, 1}) {
-      expect_old(2);
-      upgrade(n);
-      write(2);
-      cluster_.world().run_for(10s);
+class MixedTest : public testing::Test {
+ protected:
+  MixedTest() : cluster_(6, 4) {
+    for (std::size_t n = 1; n <= 4; ++n) {
+      cluster_.options(n).cluster.feature_level = kOldLevel;
+      cluster_.options(n).engine.maintenance_interval = 200ms;
     }
-    expect_old(1);
+  }
+  // As an operator upgrades it: it ends in good order and starts as another program.
+  void upgrade(std::size_t n) {
+    cluster_.stop(n);
+    cluster_.options(n).cluster.feature_level = meta::kFeatureLevel;
+    cluster_.restart(n);
+  }
+  // New values of a few keys, 64 KiB of them.
+  void write(std::size_t through) {
+    auto client = cluster_.client(through);
+    const std::string value(8 << 10, 'v');
+    for (int i = 0; i < 8; ++i) {
+      Record records[] = {{.key = "key", .value = value}};
+      auto reply = client.ask("BATCH t " + record::encode(records, {}));
+      EXPECT_TRUE(reply.starts_with("OK ")) << reply;
+    }
+  }
+  const meta::Partition& partition(std::size_t asked) {
+    image_ = cluster_.server(asked).cluster()->image();
+    return *image_->partitions.find(PartitionId{*image_->topic_names.find("t"), 0});
+  }
+  std::uint32_t level(std::size_t asked) {
+    return cluster_.server(asked).cluster()->image()->cluster.feature_level;
+  }
+  // Nothing of it has come into the metadata, nor would it be taken.
+  void expect_old(std::size_t asked) {
+    EXPECT_EQ(level(asked), kOldLevel);
+    EXPECT_FALSE(partition(asked).compaction);
+    EXPECT_EQ(partition(asked).compacted_to, Offset{});
+    EXPECT_GE(partition(asked).sealed.size(), 3u);
+    auto refused = cluster_.client(asked).ask("CLUSTER replace 2 3");
+    EXPECT_TRUE(refused.starts_with("ERR the cluster is of feature level 1,")) << refused;
+  }
+  void expect_refused(std::size_t n) {
+    auto started = cluster_.try_start(n);
+    ASSERT_FALSE(started.has_value());
+    EXPECT_TRUE(
+        started.error().message.contains("the cluster is of feature level 2, this program "
+                                         "knows 1"))
+        << started.error().message;
+  }
+
+  SimCluster cluster_;
+  std::shared_ptr<const meta::State> image_;
+};
+
+TEST_F(MixedTest, nothing_new_is_written_before_the_last_old_program_is_gone) {
+  cluster_.start_first(3);
+  ASSERT_EQ(cluster_.client(1).ask("CREATE t replication_factor=3 compact=true "
+                                   "segment_records_max=8"),
+            "OK");
+  for (int segment = 0; segment < 4; ++segment) write(1);
+  for (std::size_t n : {3, 1}) {
     expect_old(2);
-    upgrade(2);
-    for (std::size_t n = 1; n <= 3; ++n)
-      EXPECT_TRUE(cluster_.until([&] { return level(n) == meta::kFeatureLevel; })) << n;
-    write(3);
-    EXPECT_TRUE(cluster_.until([&] { return partition(2).compacted_to > Offset{32}; }));
-    // From now on an old one is no part of it: neither one that was there, nor a newcomer.
-    cluster_.stop(2);
-    cluster_.options(2).cluster.feature_level = kOldLevel;
-    expect_refused(2);
-    expect_refused(4);
-    write(3);
+    upgrade(n);
+    write(2);
+    cluster_.world().run_for(10s);
   }
+  expect_old(1);
+  expect_old(2);
+  upgrade(2);
+  for (std::size_t n = 1; n <= 3; ++n)
+    EXPECT_TRUE(cluster_.until([&] { return level(n) == meta::kFeatureLevel; })) << n;
+  write(3);
+  EXPECT_TRUE(cluster_.until([&] { return partition(2).compacted_to > Offset{32}; }));
+  // From now on an old one is no part of it: neither one that was there, nor a newcomer.
+  cluster_.stop(2);
+  cluster_.options(2).cluster.feature_level = kOldLevel;
+  expect_refused(2);
+  expect_refused(4);
+  write(3);
+}
 
-  class ClusterSeeds : public testing::TestWithParam<std::uint64_t> {};
-  INSTANTIATE_TEST_SUITE_P(All, ClusterSeeds, testing::Range<std::uint64_t>(1, 9));
+class ClusterSeeds : public testing::TestWithParam<std::uint64_t> {};
+INSTANTIATE_TEST_SUITE_P(All, ClusterSeeds, testing::Range<std::uint64_t>(1, 9));
 
-  // The leader dies in the middle of a stream of appends through another node: what was
-  // acknowledged is there, once, in order.
-  TEST_P(ClusterSeeds, leader_that_is_killed_loses_nothing_acknowledged) {
-    SimCluster cluster(GetParam(), 3);
-    cluster.start();
-    auto maker = cluster.client(1);
-    ASSERT_EQ(maker.ask("CREATE t replication_factor=3"), "OK");
-    ASSERT_EQ(maker.ask("APPEND t 0"), "OK 0");
-    auto leader = cluster.leader(1, "t");
-    ASSERT_NE(leader, 0);
-    auto through = 1 + leader % 3;
-    auto client = cluster.client(through);
-    std::vector<std::pair<std::int64_t, std::string>> acknowledged;
-    constexpr int kBefore = 20, kCount = 60;
-    for (int i = 1; i <= kCount; ++i) {
-      if (i == kBefore) cluster.kill(leader);
-      auto reply = client.ask(fmt::format("APPEND t {}", i));
-      if (reply.starts_with("OK "))
-        acknowledged.emplace_back(std::stoll(reply.substr(3)), std::to_string(i));
-      else EXPECT_TRUE(reply == "ERR timed out" || reply.starts_with("ERR no leader")) << reply;
-    }
-    EXPECT_GE(acknowledged.size(), static_cast<std::size_t>(kCount - 2));
-    auto records = all_of(client, "t");
-    std::int64_t before = -1;
-    for (const auto& [offset, value] : acknowledged) {
-      EXPECT_GT(offset, before);
-      before = offset;
-      EXPECT_EQ(records[offset], value) << offset;
-    }
-    cluster.restart(leader);
-    auto back = cluster.client(leader);
-    EXPECT_TRUE(back.ask("APPEND t back").starts_with("OK "));
+// The leader dies in the middle of a stream of appends through another node: what was acknowledged
+// is there, once, in order.
+TEST_P(ClusterSeeds, leader_that_is_killed_loses_nothing_acknowledged) {
+  SimCluster cluster(GetParam(), 3);
+  cluster.start();
+  auto maker = cluster.client(1);
+  ASSERT_EQ(maker.ask("CREATE t replication_factor=3"), "OK");
+  ASSERT_EQ(maker.ask("APPEND t 0"), "OK 0");
+  auto leader = cluster.leader(1, "t");
+  ASSERT_NE(leader, 0);
+  auto through = 1 + leader % 3;
+  auto client = cluster.client(through);
+  std::vector<std::pair<std::int64_t, std::string>> acknowledged;
+  constexpr int kBefore = 20, kCount = 60;
+  for (int i = 1; i <= kCount; ++i) {
+    if (i == kBefore) cluster.kill(leader);
+    auto reply = client.ask(fmt::format("APPEND t {}", i));
+    if (reply.starts_with("OK "))
+      acknowledged.emplace_back(std::stoll(reply.substr(3)), std::to_string(i));
+    else EXPECT_TRUE(reply == "ERR timed out" || reply.starts_with("ERR no leader")) << reply;
   }
-
-  TEST_P(ClusterSeeds, power_cut_of_all_loses_nothing_acknowledged) {
-    SimCluster cluster(GetParam(), 3);
-    cluster.start();
-    {
-      auto client = cluster.client(2);
-      ASSERT_EQ(client.ask("CREATE t replication_factor=3"), "OK");
-      for (int i = 0; i < 30; ++i)
-        ASSERT_EQ(client.ask(fmt::format("APPEND t {}", i)), fmt::format("OK {}", i));
-    }
-    for (std::size_t n = 1; n <= 3; ++n) cluster.kill(n, io::CrashKind::kPowerCut);
-    cluster.restart_all();
-    auto client = cluster.client(3);
-    EXPECT_EQ(client.ask("APPEND t 30"), "OK 30");
-    auto records = all_of(client, "t");
-    ASSERT_EQ(records.size(), 31);
-    for (const auto& [offset, value] : records) EXPECT_EQ(value, std::to_string(offset));
+  EXPECT_GE(acknowledged.size(), static_cast<std::size_t>(kCount - 2));
+  auto records = all_of(client, "t");
+  std::int64_t before = -1;
+  for (const auto& [offset, value] : acknowledged) {
+    EXPECT_GT(offset, before);
+    before = offset;
+    EXPECT_EQ(records[offset], value) << offset;
   }
+  cluster.restart(leader);
+  auto back = cluster.client(leader);
+  EXPECT_TRUE(back.ask("APPEND t back").starts_with("OK "));
+}
+
+TEST_P(ClusterSeeds, power_cut_of_all_loses_nothing_acknowledged) {
+  SimCluster cluster(GetParam(), 3);
+  cluster.start();
+  {
+    auto client = cluster.client(2);
+    ASSERT_EQ(client.ask("CREATE t replication_factor=3"), "OK");
+    for (int i = 0; i < 30; ++i)
+      ASSERT_EQ(client.ask(fmt::format("APPEND t {}", i)), fmt::format("OK {}", i));
+  }
+  for (std::size_t n = 1; n <= 3; ++n) cluster.kill(n, io::CrashKind::kPowerCut);
+  cluster.restart_all();
+  auto client = cluster.client(3);
+  EXPECT_EQ(client.ask("APPEND t 30"), "OK 30");
+  auto records = all_of(client, "t");
+  ASSERT_EQ(records.size(), 31);
+  for (const auto& [offset, value] : records) EXPECT_EQ(value, std::to_string(offset));
+}
 
 }  // namespace
 }  // namespace walrus::server
