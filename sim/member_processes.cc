@@ -34,7 +34,7 @@ bool MemberRun::start(Process& process) {
   const auto* known = truth_.newest().find_node(NodeId{process.place + 1});
   // It registered in a life that ended before anybody looked.
   if (process.lost && known && known->incarnation != process.before.incarnation) {
-    truth_.registered(process.before, *known, true);
+    if (process.before.incarnation != 0) truth_.registered(process.before, *known, true);
     process.lost = false;
   }
   process.before = known ? *known : meta::Node{};
