@@ -14,7 +14,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -44,9 +43,7 @@ class PartitionView {
   const PartitionId& id() const { return id_; }
   // kNotFound: it was removed.
   Result<Bounds> load() const;
-  Offset high_watermark() const { return Offset{high_watermark_.load(std::memory_order_acquire)}; }
   void store(const Bounds&);
-  void advance(Offset high_watermark, Offset log_end);
   void set_gone() { gone_.store(true, std::memory_order_release); }
 
   bool followed = false;  // on the cluster's loop: the node tells when more is readable
@@ -107,9 +104,6 @@ class Bridge : public std::enable_shared_from_this<Bridge> {
   explicit Bridge(const BridgeParts& parts) : parts_(parts) {}
   void take(OutwardAppend&&);
   void follow(const ViewRef&);
-  void watch(const ViewRef&);
-  void advance(PartitionView&);
-  void reach_changed(const std::set<NodeId>&);
 
   const BridgeParts parts_;
   bool stopped_ = false;
