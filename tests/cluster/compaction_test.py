@@ -210,7 +210,8 @@ class Compaction(CompactionTest):
 
 
 class GroupOffsets(CompactionTest):
-    partitions, commits = 100, 600
+    # More than twice what ends an open segment: a MiB of it that is superseded, some 40,000 commits.
+    partitions, commits = 100, 1_200
 
     def test_the_newest_offset_of_each_partition_stays_whoever_coordinates(self):
         """Commits of many partitions again and again: many more than are let lie (20,000)."""
