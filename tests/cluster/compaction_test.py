@@ -210,7 +210,7 @@ class Compaction(CompactionTest):
 
 
 class GroupOffsets(CompactionTest):
-    # More than twice what ends an open segment: a MiB of it that is superseded, some 40,000 commits.
+    # Far more than what ends an open segment: a MiB of it that is superseded, some 40,000 commits.
     partitions, commits = 100, 1_200
 
     def test_the_newest_offset_of_each_partition_stays_whoever_coordinates(self):
