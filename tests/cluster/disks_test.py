@@ -5,11 +5,9 @@ cluster does about it, and what it says."""
 import json
 import os
 import shutil
-import subprocess
-import tempfile
 import time
 
-from nodes import Cluster, ClusterTest, main, wait_until, walrus
+from nodes import ClusterTest, SmallDiskTest, main, wait_until, walrus
 from walrus import Native
 
 MIB = 1 << 20
@@ -171,24 +169,8 @@ class SmallJournals(ClusterTest):
                              list(range(partition, 30, 3)))
 
 
-class FullDisk(ClusterTest):
-    """Node 2 stands on a small file system of its own (root)."""
-
-    def setUp(self):
-        self.directory = tempfile.mkdtemp(prefix="walrus-cluster-")
-        self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
-        self.mount = self.path("node2")
-        os.mkdir(self.mount)
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={200 * MIB}", "tmpfs",
-                               self.mount], capture_output=True, check=False)
-        if done.returncode:
-            self.skipTest(f"mount: {done.stderr.decode().strip()}")
-        self.addCleanup(subprocess.run, ["umount", self.mount], check=True)
-        self.cluster = Cluster(self.directory, 3, [
-            "--set", "log.shards=1", "--set", f"log.journal_bytes_max={16 * MIB}",
-            "--set", f"limits.disk_free_bytes_min={32 * MIB}"])
-        self.addCleanup(self.cluster.close)
-        self.addCleanup(self.tell_logs)
+class FullDisk(SmallDiskTest):
+    free_min = 32 * MIB
 
     def test_leads_nothing_while_it_is_full_and_is_used_again(self):
         one, two = self.cluster[1], self.cluster[2]

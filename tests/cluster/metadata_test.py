@@ -4,14 +4,11 @@ leads, and writes go on wherever they go."""
 
 import json
 import os
-import shutil
 import signal
-import subprocess
-import tempfile
 import threading
 import time
 
-from nodes import Cluster, ClusterTest, DEADLINE, main, wait_until
+from nodes import ClusterTest, DEADLINE, SmallDiskTest, main, wait_until
 from walrus import Native
 
 MIB = 1 << 20
@@ -133,24 +130,8 @@ class Stopped(MetadataTest):
         self.check()
 
 
-class FullDisk(MetadataTest):
-    """Node 2 stands on a small file system of its own (root)."""
-
-    def setUp(self):
-        self.directory = tempfile.mkdtemp(prefix="walrus-cluster-")
-        self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
-        self.mount = self.path("node2")
-        os.mkdir(self.mount)
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={200 * MIB}", "tmpfs",
-                               self.mount], capture_output=True, check=False)
-        if done.returncode:
-            self.skipTest(f"mount: {done.stderr.decode().strip()}")
-        self.addCleanup(subprocess.run, ["umount", self.mount], check=True)
-        self.cluster = Cluster(self.directory, 3, [
-            "--set", "log.shards=1", "--set", f"log.journal_bytes_max={16 * MIB}",
-            "--set", f"limits.disk_free_bytes_min={MIB}"])
-        self.addCleanup(self.cluster.close)
-        self.addCleanup(self.tell_logs)
+class FullDisk(SmallDiskTest, MetadataTest):
+    free_min = MIB
 
     def fill(self):
         """To the last block, whatever the node does meanwhile."""

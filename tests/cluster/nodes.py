@@ -11,6 +11,7 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -169,3 +170,24 @@ class ClusterTest(unittest.TestCase):
 
     def path(self, name):
         return os.path.join(self.directory, name)
+
+
+class SmallDiskTest(ClusterTest):
+    """Node 2 stands on a small file system of its own (root)."""
+    free_min = None  # bytes that are left when it counts as full
+
+    def setUp(self):
+        self.directory = tempfile.mkdtemp(prefix="walrus-cluster-")
+        self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
+        self.mount = self.path("node2")
+        os.mkdir(self.mount)
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={200 << 20}", "tmpfs",
+                               self.mount], capture_output=True, check=False)
+        if done.returncode:
+            self.skipTest(f"mount: {done.stderr.decode().strip()}")
+        self.addCleanup(subprocess.run, ["umount", self.mount], check=True)
+        self.cluster = Cluster(self.directory, 3, [
+            "--set", "log.shards=1", "--set", f"log.journal_bytes_max={16 << 20}",
+            "--set", f"limits.disk_free_bytes_min={self.free_min}"])
+        self.addCleanup(self.cluster.close)
+        self.addCleanup(self.tell_logs)
