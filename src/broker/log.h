@@ -35,6 +35,7 @@ struct AppendRules {
   bool hand_on = false;  // to who leads now, where this node did until a moment ago
   // As of replica::AppendRequest, of a replicated log.
   bool in_sequence = false, follows = false;
+  std::shared_ptr<replica::Pipeline> pipeline{};
 };
 
 // Where records were appended.

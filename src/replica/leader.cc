@@ -66,10 +66,7 @@ Leader::Leader(const Options& options, const Segment& segment,
     begin_without_producers();
     return;
   }
-  // The own copy is the nearest, and whoever led before may be gone.
-  auto own = std::ranges::find(previous->replicas, options.self);
-  if (own != previous->replicas.end())
-    next_source_ = static_cast<std::size_t>(own - previous->replicas.begin());
+  choose_source();
 }
 
 void Leader::step(Instant now, std::span<Event> events, Actions& out) {
@@ -434,6 +431,22 @@ void Leader::begin_without_producers() {
   producers_.encode(bytes);
   opening_ = Payload::copy_of(bytes);
   producers_known_ = true;
+}
+
+// The own copy is the nearest, and whoever led before may be gone.
+void Leader::choose_source() {
+  const auto& replicas = previous_->replicas;
+  auto own = std::ranges::find(replicas, options_.self);
+  next_source_ = own == replicas.end() ? 0 : static_cast<std::size_t>(own - replicas.begin());
+}
+
+void Leader::handle(Before& event) {
+  if (producers_known_) return;
+  if (!event.previous) return begin_without_producers();
+  if (previous_->replicas == event.previous->replicas) return;
+  previous_ = std::move(event.previous);
+  choose_source();
+  fetch_at_ = {};
 }
 
 void Leader::fetch_producers() {

@@ -32,6 +32,13 @@ using Ticket = std::uint64_t;  // the driver's name for what it asked
 
 enum class Acks : std::uint8_t { kNone, kLeader, kAll };
 
+// Appends of one client to a partition that are sent before those in front are answered: once one
+// of them is sent away, and may come again, so is all that comes behind it, to keep their order.
+// Looked at by the thread of the node's loop alone.
+struct Pipeline {
+  bool broken = false;
+};
+
 enum class Refusal : std::uint8_t {  // nodes tell them each other by their numbers
   kNone,
   kNotLeader,      // fenced, sealed, or on the way there: ask metadata who is next
@@ -108,11 +115,12 @@ class Leader {
   // disk up to there, whatever the durability: what is not yet is synced while appends go on.
   struct Close {};
   struct Deposed {};  // metadata says that the segment is not open any more
-  // All records before this segment were deleted, and with them what their producers could send
-  // again: there is no producer state to wait for.
-  struct NothingBefore {};
-  using Event =
-      std::variant<Tick, Receive, Append, Confirm, LogRead, Close, Deposed, NothingBefore>;
+  // Where the producer state is to be had now. Nowhere: all records before this segment were
+  // deleted, and with them what their producers could send again.
+  struct Before {
+    std::optional<Previous> previous{};
+  };
+  using Event = std::variant<Tick, Receive, Append, Confirm, LogRead, Close, Deposed, Before>;
 
   // ---- Actions ----
   struct Appended {
@@ -223,7 +231,7 @@ class Leader {
   void handle(LogRead&);
   void handle(Close&);
   void handle(Deposed&) { depose(); }
-  void handle(NothingBefore&) { begin_without_producers(); }
+  void handle(Before&);
   void on(const Message&, const ReplicateReply&);
   void on(const FetchReply&);
 
@@ -249,6 +257,7 @@ class Leader {
   std::int64_t on_quorum_of_disks() const;
   void trim_window();
   void begin_without_producers();
+  void choose_source();
   void fetch_producers();
   void want_roll();
   void try_close();
@@ -258,7 +267,7 @@ class Leader {
 
   const Options options_;
   const Segment segment_;
-  const std::optional<Previous> previous_;
+  std::optional<Previous> previous_;
   const Lease& lease_;  // the node's, owned by the driver
   Instant now_{};
   Actions* out_ = nullptr;            // of the step that runs

@@ -317,7 +317,7 @@ TEST_F(LeaderTest, waits_for_no_producers_of_records_that_were_all_deleted) {
                 .value();
   append(1);
   EXPECT_EQ(actions_.appended.at(0).refusal, Refusal::kNotReady);
-  step(Leader::NothingBefore{});
+  step(Leader::Before{});
   append(2, 7, 3);
   EXPECT_TRUE(actions_.appended.empty());
   reply(2, 1);

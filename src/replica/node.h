@@ -100,6 +100,7 @@ struct AppendRequest {
   // producer is not judged while one in front of it was, and has not come again (arrears.h).
   bool in_sequence = false;
   bool follows = false;  // likewise: one in front of it was sent away before it got here
+  std::shared_ptr<Pipeline> pipeline{};  // none: it is nobody's concern what is in front of it
 };
 
 // As this node has it: a hint where another one leads.

@@ -13,6 +13,11 @@ constexpr Nanos kFeedAgain = std::chrono::milliseconds(2);
 constexpr Nanos kReadTimeout = std::chrono::seconds(2);
 constexpr int kTrimAttempts = 10;
 
+// Something in front of it was sent away.
+bool is_broken(const AppendRequest& request) {
+  return request.pipeline && request.pipeline->broken;
+}
+
 // What a leader says that does not know yet of a later one may be outdated.
 bool has_to_be_current(Refusal refusal) {
   return refusal == Refusal::kOutOfOrder || refusal == Refusal::kStaleProducer ||
@@ -80,7 +85,7 @@ void NodeState::append(PartitionId id, std::string batch, const AppendRequest& r
   if (request.in_sequence)
     if (auto view = record::BatchView::parse(one.batch)) one.sequence = sequence_of(*view);
   bool gone = stopped_ || stopping_ || (image_ && !partition_of(id));
-  if (gone) return refuse(id, one, Refusal::kNotLeader);
+  if (gone || is_broken(request)) return refuse(id, one, Refusal::kNotLeader);
   if (lacks_room(id)) return refuse(id, one, Refusal::kNoRoom);
   if (waiting_count_ >= options_.limits.waiting_max ||
       waiting_bytes_ + one.batch.size() > options_.limits.waiting_bytes_max)
@@ -111,6 +116,7 @@ void NodeState::refuse(const PartitionId& id, Waiting& one, Refusal why) {
   if (why == Refusal::kOutOfOrder && is_behind(id, one)) why = Refusal::kNotLeader;
   bool again = is_passing(why) || why == Refusal::kUnknown;
   if (one.sequence && again) arrears_.owe(id, *one.sequence, env_.mono());
+  if (one.request.pipeline && again) one.request.pipeline->broken = true;
   calls_.push_back([done = std::move(one.done), why]() mutable { done({why}); });
   post_turn();
 }
@@ -141,6 +147,10 @@ void NodeState::feed(const PartitionId& id, Part& part, Instant now) {
   if (writer && writer->core->role() == Leader::Role::kWriter) {
     while (!part.waiting.empty()) {
       auto one = leave(part);
+      if (is_broken(one.request)) {
+        refuse(id, one, Refusal::kNotLeader);
+        continue;
+      }
       auto ticket = ++last_ticket_;
       Leader::Append append{
           .ticket = ticket, .batch = std::move(one.batch), .acks = one.request.acks};
@@ -252,6 +262,7 @@ void NodeState::ask(WriterCell& writer, Instant until, ConfirmDone done) {
 void NodeState::confirm_refusal(WriterCell& writer, Waiting one, Refusal why) {
   auto until = one.until;
   ask(writer, until, [one = std::move(one), why](Result<Offset> confirmed) mutable {
+    if (!confirmed && one.request.pipeline) one.request.pipeline->broken = true;
     one.done({confirmed ? why : Refusal::kNotLeader});
   });
 }

@@ -14,6 +14,12 @@ constexpr Nanos kStall = std::chrono::seconds(2);  // of a repair: it makes way 
 constexpr Nanos kSurveyTimeout = std::chrono::seconds(2);
 constexpr std::size_t kAuthorBytesMax = 255;
 
+std::optional<Leader::Previous> previous_of(const meta::Partition& partition) {
+  if (partition.sealed.empty()) return std::nullopt;
+  auto last = partition.sealed.last();
+  return Leader::Previous{last.id, std::move(last.replicas)};
+}
+
 }  // namespace
 
 Durability durability_of(const meta::Topic& topic) {
@@ -220,8 +226,8 @@ void NodeState::learn_tail(const PartitionId& id, Part& part, const meta::Partit
     bool open = tail && tail->id == part.writer && tail->state == meta::SegmentState::kOpen;
     auto& writer = writers_.at(part.writer);
     if (!open) push(part.writer, writer, Leader::Deposed{});
-    else if (partition.sealed.empty() && !writer.core->knows_producers())
-      push(part.writer, writer, Leader::NothingBefore{});
+    else if (!writer.core->knows_producers())
+      push(part.writer, writer, Leader::Before{previous_of(partition)});
     if (!tail || tail->id != part.writer) end_writer(std::exchange(part.writer, {}));
   }
   const auto& topic = *image_->topics.find(id.topic);
@@ -283,12 +289,7 @@ void NodeState::open_writer(const PartitionId& id, const meta::Partition& partit
   options.incarnation = options_.incarnation;
   options.records_max = number_setting(topic, "walrus.segment.records", options.records_max);
   options.bytes_max = number_setting(topic, "segment.bytes", options.bytes_max);
-  std::optional<Leader::Previous> previous;
-  if (!partition.sealed.empty()) {
-    auto last = partition.sealed.last();
-    previous = {last.id, last.replicas};
-  }
-  auto leader = Leader::open(options, to_segment(*tail, topic), previous, lease_);
+  auto leader = Leader::open(options, to_segment(*tail, topic), previous_of(partition), lease_);
   if (!leader)
     return log(LogLevel::kError, "segment_not_written", tail->id, leader.error().message);
   auto& cell = writers_[tail->id];

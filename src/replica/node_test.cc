@@ -5,7 +5,6 @@
 #include <gmock/gmock.h>
 
 #include "replica/node_fixture.h"
-#include "replica/retention.h"
 
 namespace walrus::replica {
 namespace {
@@ -131,95 +130,6 @@ TEST_F(NodeTest, answers_a_batch_that_was_sent_again_with_its_offset_also_after_
   EXPECT_EQ(append_at(leads, id, batch_of("mine 3", 77, 3)).first.value, 5);
 }
 
-// ---- An idempotent producer sends on before it is answered ----
-
-// What it gets for batches that it gave a node one after the other, as of an append in sequence.
-struct Sent {
-  std::vector<std::optional<Refusal>> answers{};
-  bool all() const {
-    return std::ranges::all_of(answers, [](const auto& one) { return one.has_value(); });
-  }
-};
-
-// Nobody leads: the first waits for longer than it may, and is sent away. What comes behind it is
-// not out of order for that, whatever the log knows of the producer, but comes again, too.
-TEST_F(NodeTest, what_is_behind_an_append_that_was_sent_away_is_sent_away_too) {
-  begin();
-  PartitionId id{nodes_->create("orders", 1, 3), 0};
-  ASSERT_EQ(append(id, "before"), 0);
-  auto leads = leader(id);
-  std::int64_t known = 77, fresh = 78;
-  ASSERT_TRUE(append_at(leads, id, batch_of("known 0", known, 0)).done());
-  auto at = (leads + 1) % 3;
-  nodes_->paused_controller = true;
-  nodes_->crash(leads, io::CrashKind::kKill);
-  claim(id, at);
-  auto sent = std::make_shared<Sent>();
-  auto give = [&](std::int64_t producer, std::int32_t sequence, io::Nanos wait) {
-    auto place = sent->answers.size();
-    sent->answers.emplace_back();
-    nodes_->node(at).append(id, batch_of("v" + std::to_string(sequence), producer, sequence),
-                            {.wait = wait, .in_sequence = true},
-                            [sent, place](Appended one) { sent->answers[place] = one.refusal; });
-  };
-  give(known, 1, 300ms);
-  give(fresh, 0, 300ms);
-  give(known, 2, 20s);  // in flight as well
-  give(fresh, 1, 20s);
-  EXPECT_TRUE(until([&] { return sent->answers[0] && sent->answers[1]; }));
-  EXPECT_TRUE(is_passing(*sent->answers[0]) && is_passing(*sent->answers[1]));
-  EXPECT_FALSE(sent->answers[2] || sent->answers[3]);
-  recover(id, at, at);
-  EXPECT_TRUE(until([&] { return sent->all(); }));
-  EXPECT_TRUE(nodes_->node(at).leader_of(id).here);
-  EXPECT_EQ(sent->answers[2], Refusal::kNotLeader);
-  EXPECT_EQ(sent->answers[3], Refusal::kNotLeader);
-  // All of them again, in their order.
-  sent->answers.clear();
-  for (auto sequence : {1, 2, 3}) give(known, sequence, 5s);
-  for (auto sequence : {0, 1, 2}) give(fresh, sequence, 5s);
-  EXPECT_TRUE(until([&] { return sent->all(); }));
-  for (const auto& answer : sent->answers) EXPECT_EQ(answer, Refusal::kNone);
-  // A gap that is the producer's own is one still.
-  EXPECT_EQ(append_at(at, id, batch_of("gap", known, 9), {.in_sequence = true}).refusal,
-            Refusal::kOutOfOrder);
-}
-
-// Its outcome is not known; this node leads again, without it in the log.
-TEST_F(NodeTest, what_is_behind_an_append_of_unknown_outcome_is_not_out_of_order) {
-  begin();
-  PartitionId id{nodes_->create("orders", 1, 3), 0};
-  ASSERT_EQ(append(id, "before"), 0);
-  auto at = leader(id);
-  ASSERT_TRUE(append_at(at, id, batch_of("in", 77, 0), {.in_sequence = true}).done());
-  // Nothing that it sends gets to the copies of others, until it is deposed.
-  nodes_->paused_controller = true;
-  nodes_->world().network().isolate(static_cast<int>(at));
-  auto sent = std::make_shared<Sent>();
-  auto give = [&](std::int32_t sequence) {
-    auto place = sent->answers.size();
-    sent->answers.emplace_back();
-    nodes_->node(at).append(id, batch_of("v" + std::to_string(sequence), 77, sequence),
-                            {.wait = 20s, .in_sequence = true},
-                            [sent, place](Appended one) { sent->answers[place] = one.refusal; });
-  };
-  give(1);
-  nodes_->world().run_for(100ms);
-  claim(id, (at + 1) % 3);
-  recover(id, (at + 1) % 3, at);
-  EXPECT_TRUE(until([&] { return sent->answers[0].has_value(); }));
-  EXPECT_EQ(sent->answers[0], Refusal::kUnknown);
-  give(2);
-  nodes_->world().network().heal_all();
-  EXPECT_TRUE(until([&] { return sent->all(); }, 30s));
-  EXPECT_EQ(sent->answers[1], Refusal::kNotLeader);
-  EXPECT_TRUE(nodes_->node(at).leader_of(id).here);
-  sent->answers.clear();
-  for (auto sequence : {1, 2, 3}) give(sequence);
-  EXPECT_TRUE(until([&] { return sent->all(); }));
-  for (const auto& answer : sent->answers) EXPECT_EQ(answer, Refusal::kNone);
-}
-
 TEST_F(NodeTest, a_node_that_was_away_is_made_whole) {
   begin();
   PartitionId id{nodes_->create("orders", 1, 3, {{"walrus.segment.records", "20"}}), 0};
@@ -297,6 +207,31 @@ TEST_F(NodeTest, what_was_deleted_leaves_the_disks) {
   nodes_->change(meta::DeleteTopic{topic, nodes_->state().topics.find(topic)->version});
   EXPECT_TRUE(until([&] { return engine.list(kCopyPrefix).empty(); }));
   EXPECT_EQ(append_at(0, id, batch_of("v1")).refusal, Refusal::kNotLeader);
+}
+
+// Its only copy moves while the next writer asks for the producer state that it has.
+TEST_F(NodeTest, a_writer_follows_the_segment_before_to_where_it_goes) {
+  begin();
+  PartitionId id{nodes_->create("single", 1, 1), 0};
+  ASSERT_EQ(append(id, "before"), 0);
+  auto from = leader(id), next = (from + 1) % 3, heir = (from + 2) % 3;
+  auto& network = nodes_->world().network();
+  network.cut(static_cast<int>(next), static_cast<int>(from));
+  nodes_->paused_controller = true;
+  auto sealed = nodes_->state().partitions.find(id)->tail->id;
+  nodes_->node(from).roll({{.partition = id,
+                            .segment = sealed,
+                            .next = {.leader = NodeId{next + 1}, .replicas = {NodeId{next + 1}}}}});
+  ASSERT_TRUE(until([&] { return nodes_->node(next).leader_of(id).here; }));
+  EXPECT_EQ(append_at(next, id, batch_of("early"), {.wait = 1s}).refusal, Refusal::kNotReady);
+  auto move = [&](std::vector<NodeId> added, std::vector<NodeId> dropped) {
+    auto version = nodes_->state().partitions.find(id)->version;
+    return nodes_->change(meta::MoveCopies{id, version, {{sealed, added, dropped}}}).done();
+  };
+  ASSERT_TRUE(move({NodeId{heir + 1}}, {}));
+  ASSERT_TRUE(until([&] { return has_all_sealed(heir, id); }));
+  ASSERT_TRUE(move({}, {NodeId{from + 1}}));
+  EXPECT_EQ(append_at(next, id, batch_of("after"), {.wait = 5s}).first.value, 1);
 }
 
 TEST_F(NodeTest, trims_whole_segments_below_the_log_start) {
@@ -431,257 +366,6 @@ TEST_F(NodeTest, finds_records_by_time_wherever_they_are) {
     ASSERT_TRUE(found) << found.error().message;
     EXPECT_EQ(found->value, 7) << "node " << place + 1;
   }
-}
-
-// ---- What has outlived its settings ----
-
-Aged aged(std::int64_t end, std::int64_t bytes, std::int64_t newest_ms) {
-  return {Offset{end}, bytes, Time(Millis(newest_ms))};
-}
-
-TEST(Retention, holds_only_where_the_policy_is_to_delete) {
-  meta::Topic topic{.settings = {{"retention.ms", "5000"}}};
-  EXPECT_EQ(retention_of(topic).time, Millis(5000));
-  topic.settings.insert_or_assign("cleanup.policy", "compact,delete");
-  EXPECT_EQ(retention_of(topic).time, Millis(5000));
-  topic.settings.insert_or_assign("cleanup.policy", "compact");
-  EXPECT_FALSE(retention_of(topic).any());
-}
-
-TEST(Retention, by_size_keeps_no_less_than_what_is_asked_for) {
-  std::vector<Aged> sealed(10, Aged{.bytes = 100});
-  for (std::size_t i = 0; i < sealed.size(); ++i)
-    sealed[i].end = Offset{static_cast<std::int64_t>(10 * i + 10)};
-  EXPECT_EQ(first_kept({.bytes = 801}, sealed, {})->value, 10);
-  EXPECT_EQ(first_kept({.bytes = 800}, sealed, {})->value, 20);
-  EXPECT_FALSE(first_kept({.bytes = 1'000}, sealed, {}));
-  EXPECT_FALSE(first_kept({.bytes = 901}, sealed, {}));
-  EXPECT_FALSE(first_kept({}, sealed, {}));
-  EXPECT_FALSE(first_kept({.bytes = 0}, {}, {}));
-}
-
-TEST(Retention, one_pass_drops_a_quarter_at_most_but_for_one_segment) {
-  std::vector<Aged> sealed(8, Aged{.bytes = 100});
-  for (std::size_t i = 0; i < sealed.size(); ++i)
-    sealed[i].end = Offset{static_cast<std::int64_t>(10 * i + 10)};
-  EXPECT_EQ(first_kept({.bytes = 0}, sealed, {})->value, 20);
-  EXPECT_EQ(first_kept({.bytes = 0}, std::vector{aged(7, 1'000, 0)}, {})->value, 7);
-}
-
-TEST(Retention, by_time_stops_at_the_first_segment_with_a_record_that_is_young_enough) {
-  const Time now(Millis(1'000));
-  std::vector sealed{aged(10, 1, 399), aged(20, 1, 400), aged(30, 1, 0), aged(40, 100, 0)};
-  EXPECT_EQ(first_kept({.time = Millis(600)}, sealed, now)->value, 10);
-  EXPECT_EQ(first_kept({.time = Millis(599)}, sealed, now)->value, 30);
-  EXPECT_FALSE(first_kept({.time = Millis(601)}, sealed, now));
-  sealed[0].newest.reset();  // not known here
-  EXPECT_FALSE(first_kept({.time = Millis(0)}, sealed, now));
-}
-
-class RetentionTest : public NodeTest {
- protected:
-  void begin_looking_every_second() {
-    auto options = small_nodes(7);
-    options.node.limits.retain_every = 1s;
-    options.node.limits.trimmed_bytes_max = 1'000;
-    NodeTest::begin(std::move(options));
-  }
-  // With the present time of the cluster, whatever the clock of a node says.
-  std::int64_t append_now(PartitionId id, std::size_t bytes = 100) {
-    Time now{Millis(1'700'000'000'000) + std::chrono::duration_cast<Millis>(nodes_->world().now())};
-    std::string value(bytes, 'v');
-    Record records[] = {{.value = value, .timestamp = now}};
-    auto batch = record::encode(records, {});
-    for (int attempt = 0; attempt < 50; ++attempt) {
-      auto appended = append_at(leader(id), id, batch, {.wait = 500ms});
-      if (appended.done()) return appended.first.value;
-    }
-    ADD_FAILURE() << "not taken";
-    return -1;
-  }
-  std::int64_t log_start(PartitionId id) {
-    return nodes_->state().partitions.find(id)->log_start.value;
-  }
-  std::size_t copies(std::size_t place) {
-    return nodes_->processes()[place].engine->list(kCopyPrefix).size();
-  }
-};
-
-TEST_F(RetentionTest, drops_segments_by_size_on_every_node_and_on_one_that_was_away) {
-  begin_looking_every_second();
-  PartitionId id{nodes_->create("orders", 1, 3,
-                                {{"walrus.segment.records", "10"}, {"retention.bytes", "3000"}}),
-                 0};
-  for (int i = 0; i < 15; ++i) ASSERT_EQ(append_now(id), i);
-  auto away = (leader(id) + 1) % 3;
-  nodes_->crash(away, io::CrashKind::kPowerCut);
-  for (int i = 15; i < 105; ++i) ASSERT_EQ(append_now(id), i);
-  auto kept = [&] {
-    std::int64_t bytes = 0;
-    nodes_->state().partitions.find(id)->sealed.each(
-        [&](const meta::Segment& segment) { bytes += static_cast<std::int64_t>(segment.bytes); });
-    return bytes;
-  };
-  const auto segment = nodes_->state().partitions.find(id)->sealed.last().bytes;
-  EXPECT_TRUE(until(
-      [&] { return kept() >= 3'000 && kept() < 3'000 + static_cast<std::int64_t>(segment); }, 30s));
-  ASSERT_TRUE(nodes_->start(away));
-  auto there = nodes_->state().partitions.find(id)->sealed.size() + 1;
-  for (std::size_t place = 0; place < 3; ++place)
-    EXPECT_TRUE(until([&] { return copies(place) <= there; }, 30s)) << "node " << place + 1;
-  for (std::size_t place = 0; place < 3; ++place) {
-    ASSERT_TRUE(
-        until([&] { return nodes_->node(place).bounds(id)->log_start.value == log_start(id); }));
-    auto below = nodes_->await(place, nodes_->node(place).fetch(id, Offset{0}, {}));
-    ASSERT_FALSE(below);
-    EXPECT_EQ(below.error().code, Code::kOutOfRange);
-  }
-  EXPECT_EQ(append_now(id), 105);
-}
-
-TEST_F(RetentionTest, drops_segments_by_time_also_where_nobody_leads) {
-  begin_looking_every_second();
-  PartitionId id{
-      nodes_->create("orders", 1, 3, {{"walrus.segment.records", "10"}, {"retention.ms", "20000"}}),
-      0};
-  for (int i = 0; i < 20; ++i) ASSERT_EQ(append_now(id), i);
-  nodes_->world().run_for(15s);
-  EXPECT_EQ(log_start(id), 0);
-  ASSERT_EQ(append_now(id), 20);
-  // The segment is sealed, and the next one opened only when somebody appends.
-  for (std::size_t place = 0; place < 3; ++place) nodes_->crash(place, io::CrashKind::kKill);
-  for (std::size_t place = 0; place < 3; ++place) ASSERT_TRUE(nodes_->start(place));
-  EXPECT_TRUE(until([&] { return log_start(id) >= 20; }, 40s));
-  EXPECT_TRUE(until([&] { return log_start(id) == 21; }, 40s));
-  for (std::size_t place = 0; place < 3; ++place)
-    EXPECT_TRUE(until([&] { return copies(place) == 0; }, 30s)) << "node " << place + 1;
-  EXPECT_EQ(append_now(id), 21);
-}
-
-// The clock that ages records gains ten seconds in a second at most.
-TEST_F(RetentionTest, a_wall_clock_that_jumps_deletes_nothing_at_once) {
-  begin_looking_every_second();
-  PartitionId id{nodes_->create("orders", 1, 3,
-                                {{"walrus.segment.records", "10"}, {"retention.ms", "3600000"}}),
-                 0};
-  for (int i = 0; i < 25; ++i) ASSERT_EQ(append_now(id), i);
-  nodes_->world().node(1).jump_wall_clock(std::chrono::hours(24 * 3650));
-  nodes_->world().run_for(60s);
-  EXPECT_EQ(log_start(id), 0);
-}
-
-// All of it was deleted: the segment ends, its copies go, and a producer goes on.
-TEST_F(RetentionTest, an_open_segment_that_was_trimmed_is_ended_and_its_room_given_back) {
-  begin_looking_every_second();
-  PartitionId id{nodes_->create("orders", 1, 3), 0};
-  for (int i = 0; i < 20; ++i)
-    ASSERT_TRUE(
-        append_at(leader(id), id, batch_of(std::string(100, 'v'), 77, i), {.wait = 5s}).done());
-  auto before = nodes_->state().partitions.find(id)->tail->id;
-  auto here = leader(id);
-  ASSERT_TRUE(nodes_->await(here, nodes_->node(here).trim(id, Offset{20})));
-  EXPECT_EQ(nodes_->node(here).bounds(id)->log_start.value, 20);
-  EXPECT_TRUE(until([&] {
-    const auto& tail = nodes_->state().partitions.find(id)->tail;
-    return tail && tail->id != before;
-  }));
-  for (std::size_t place = 0; place < 3; ++place)
-    EXPECT_TRUE(until([&] {
-      return !nodes_->processes()[place].engine->find(copy_stream_name(before));
-    })) << "node "
-        << place + 1;
-  auto next = append_at(leader(id), id, batch_of("next", 77, 20), {.wait = 5s});
-  ASSERT_TRUE(next.done()) << refusal_name(next.refusal);
-  EXPECT_EQ(next.first.value, 20);
-}
-
-TEST_F(RetentionTest, a_loss_below_the_log_start_does_not_hold_up_the_recovery) {
-  begin_looking_every_second();
-  PartitionId id{nodes_->create("orders", 1, 3, {{"walrus.durability", "os"}}), 0};
-  for (int i = 0; i < 10; ++i) ASSERT_EQ(append_now(id), i);
-  auto here = leader(id);
-  ASSERT_TRUE(nodes_->await(here, nodes_->node(here).trim(id, Offset{9})));
-  for (std::size_t place = 0; place < 3; ++place) nodes_->crash(place, io::CrashKind::kPowerCut);
-  for (std::size_t place = 0; place < 3; ++place) ASSERT_TRUE(nodes_->start(place));
-  auto next = append_now(id);
-  EXPECT_GE(next, 9);
-  EXPECT_GE(nodes_->state().partitions.find(id)->losses_total, 1u);
-  EXPECT_EQ(log_start(id), 9);
-}
-
-// ---- Handed on ----
-
-class HandOnTest : public NodeTest {
- protected:
-  // A leader that has rolled its segment to another node, which was told; and that one.
-  std::pair<std::size_t, std::size_t> roll(PartitionId id) {
-    auto from = leader(id), to = (from + 1) % 3;
-    auto tail = *nodes_->state().partitions.find(id)->tail;
-    nodes_->node(from).roll({{.partition = id,
-                              .segment = tail.id,
-                              .next = {.leader = NodeId{to + 1}, .replicas = tail.replicas}}});
-    return {from, to};
-  }
-  bool leads_elsewhere(std::size_t place, PartitionId id) {
-    auto hint = nodes_->node(place).leader_of(id);
-    return hint.leader != NodeId{} && hint.leader != NodeId{place + 1};
-  }
-};
-
-// A producer that sends one batch behind the other and learns nothing of the roll under way.
-TEST_F(HandOnTest, a_roll_to_another_node_costs_a_producer_of_the_old_one_nothing) {
-  begin();
-  PartitionId id{nodes_->create("orders", 1, 3), 0};
-  ASSERT_EQ(append(id, "before"), 0);
-  auto [from, to] = roll(id);
-  std::vector<Refusal> refused;
-  std::vector<std::int64_t> offsets;
-  constexpr int kBatches = 200;
-  for (int i = 0; i < kBatches; ++i)
-    nodes_->world().at(nodes_->world().now() + Millis(2 * i), [&, i, place = from] {
-      nodes_->node(place).append(id, batch_of("value " + std::to_string(i), 77, i),
-                                 {.wait = 5s, .hand_on = true}, [&](Appended appended) {
-                                   if (!appended.done()) refused.push_back(appended.refusal);
-                                   offsets.push_back(appended.first.value);
-                                 });
-    });
-  ASSERT_TRUE(until([&] { return offsets.size() == kBatches; }));
-  EXPECT_TRUE(refused.empty()) << refusal_name(refused.front());
-  for (int i = 0; i < kBatches; ++i) EXPECT_EQ(offsets[static_cast<std::size_t>(i)], i + 1);
-  EXPECT_EQ(leader(id), to);
-  EXPECT_GT(nodes_->node(from).stats().appends_handed_on, 100u);
-}
-
-TEST_F(HandOnTest, is_over_after_a_second) {
-  begin();
-  PartitionId id{nodes_->create("orders", 1, 3), 0};
-  ASSERT_EQ(append(id, "before"), 0);
-  auto [from, to] = roll(id);
-  ASSERT_TRUE(until([&, place = from] { return leads_elsewhere(place, id); }));
-  auto now = nodes_->world().node(static_cast<int>(from)).env().mono();
-  EXPECT_GT(nodes_->node(from).leader_of(id).hands_on_until, now);
-  EXPECT_TRUE(append_at(from, id, batch_of("handed on"), {.hand_on = true}).done());
-  EXPECT_EQ(append_at(from, id, batch_of("not asked to")).refusal, Refusal::kNotLeader);
-  nodes_->world().run_for(1s);
-  EXPECT_EQ(append_at(from, id, batch_of("late"), {.hand_on = true}).refusal, Refusal::kNotLeader);
-  // Another node never led it.
-  auto third = 3 - from - to;
-  EXPECT_EQ(append_at(third, id, batch_of("no"), {.hand_on = true}).refusal, Refusal::kNotLeader);
-}
-
-// Nobody knows what became of what was under way.
-TEST_F(HandOnTest, what_was_given_to_a_node_that_dies_is_unknown) {
-  begin();
-  PartitionId id{nodes_->create("orders", 1, 3), 0};
-  ASSERT_EQ(append(id, "before"), 0);
-  auto [from, to] = roll(id);
-  ASSERT_TRUE(until([&, place = from] { return leads_elsewhere(place, id); }));
-  auto answer = std::make_shared<std::optional<Appended>>();
-  nodes_->world().network().isolate(static_cast<int>(to));
-  nodes_->node(from).append(id, batch_of("lost"), {.hand_on = true},
-                            [answer](Appended appended) { *answer = appended; });
-  ASSERT_TRUE(until([&] { return answer->has_value(); }));
-  EXPECT_EQ((*answer)->refusal, Refusal::kUnknown);
 }
 
 TEST_F(NodeTest, copies_are_synced_as_often_as_their_topic_says) {

@@ -461,5 +461,70 @@ TEST_P(ClusterSeeds, power_cut_of_all_loses_nothing_acknowledged) {
   for (const auto& [offset, value] : records) EXPECT_EQ(value, std::to_string(offset));
 }
 
+class OrderSeeds : public testing::TestWithParam<std::uint64_t> {};
+INSTANTIATE_TEST_SUITE_P(All, OrderSeeds, testing::Values(1, 2, 3, 4, 171));
+
+// Whatever becomes of those who lead: of one connection what was sent later lies behind what was
+// sent before. A connection is over where it is not known what became of a record.
+TEST_P(OrderSeeds, pipelined_appends_keep_their_order_while_leaders_come_and_go) {
+  constexpr int kAtOnce = 3, kRounds = 400;
+  SimCluster cluster(GetParam(), 3);
+  cluster.start();
+  ASSERT_EQ(cluster.client(1).ask("CREATE t replication_factor=3 segment_records_max=40"), "OK");
+  struct Writer {
+    std::unique_ptr<TestClient> client{};
+    int lives = 0, sent = 0;
+    std::size_t open = 0;
+  };
+  std::vector<Writer> writers(3);
+  auto& world = cluster.world();
+  auto& network = world.network();
+  int acknowledged = 0;
+  for (int round = 0; round < kRounds; ++round) {
+    auto dice = world.random() % 60;
+    int one = static_cast<int>(world.random() % 3), two = (one + 1) % 3, three = (one + 2) % 3;
+    if (dice == 0 || dice == 1) network.cut(one, two);
+    if (dice == 0 || dice == 2) network.cut(two, one);
+    if (dice == 0) network.cut(one, three);
+    if (dice < 3) network.reset_connections(one, two);
+    if (dice > 50) network.heal_all();
+    if (dice == 3 || dice == 4)
+      world.node(one).pause(Millis(500 + static_cast<int>(world.random() % 2500)));
+    for (std::size_t n = 1; n <= 3; ++n) {
+      auto& writer = writers[n - 1];
+      if (!writer.client) {
+        writer.client.reset(new TestClient(cluster.client(n)));
+        ++writer.lives;
+      }
+      for (; writer.open < kAtOnce; ++writer.open)
+        ASSERT_TRUE(
+            writer.client
+                ->send_frame(fmt::format("APPEND t {}.{}.{}", n, writer.lives, ++writer.sent))
+                .has_value());
+    }
+    for (auto& writer : writers) {
+      bool known = true;
+      for (; writer.open > 0; --writer.open) {
+        auto reply = writer.client->reply().value_or("");
+        known &= reply.starts_with("OK ") || reply.starts_with("ERR no leader");
+        acknowledged += reply.starts_with("OK ") ? 1 : 0;
+      }
+      if (!known) writer.client.reset();
+    }
+  }
+  network.heal_all();
+  auto reader = cluster.client(1);
+  ASSERT_TRUE(reader.ask("APPEND t 9.9.9").starts_with("OK "));
+  std::map<std::pair<int, int>, int> last;
+  for (const auto& [offset, value] : all_of(reader, "t")) {
+    int writer = 0, life = 0, number = 0;
+    ASSERT_EQ(std::sscanf(value.c_str(), "%d.%d.%d", &writer, &life, &number), 3) << value;
+    auto& before = last[{writer, life}];
+    EXPECT_GT(number, before) << value << " at " << offset;
+    before = number;
+  }
+  EXPECT_GT(acknowledged, kRounds);
+}
+
 }  // namespace
 }  // namespace walrus::server

@@ -10,26 +10,17 @@ import pathlib
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "e2e"))
-from walrus import BINARY, DEADLINE, Server, environment, main, wait_until, walrus  # noqa: E402
+from walrus import (BINARY, DEADLINE, Server, environment, free_ports, main,  # noqa: E402
+                    wait_until, walrus)
 
-__all__ = ["Cluster", "ClusterTest", "BINARY", "DEADLINE", "environment", "main", "walrus",
-           "wait_until"]
-
-
-def free_ports(count):
-    """Ports that are free now, each another one."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
+__all__ = ["Cluster", "ClusterTest", "BINARY", "DEADLINE", "environment", "free_ports", "main",
+           "walrus", "wait_until"]
 
 
 class Node(Server):
@@ -160,9 +151,8 @@ class ClusterTest(unittest.TestCase):
 
     def tell_logs(self):
         """What the nodes logged, where the test has failed."""
-        outcome = self._outcome
-        failed = not getattr(outcome, "success", True)
-        if not failed:
+        result = self._outcome.result
+        if all(test is not self for test, _ in [*result.failures, *result.errors]):
             return
         for node in self.cluster.nodes.values():
             print(f"--- node {node.number}", file=sys.stderr)

@@ -1,8 +1,7 @@
 """The real binary, as the end-to-end tests drive it: a server, the command line, raw frames.
 
-Everything listens on loopback ports that the system chose; every process that is started is ended
-by the test that started it. Waiting is for something to be seen, with a deadline; nothing sleeps
-and hopes.
+Everything listens on loopback ports; every process that is started is ended by the test that
+started it. Waiting is for something to be seen, with a deadline; nothing sleeps and hopes.
 """
 
 import fcntl
@@ -10,6 +9,7 @@ import json
 import os
 import pathlib
 import pty
+import random
 import re
 import select
 import shutil
@@ -44,14 +44,14 @@ def walrus(*arguments, addr=None, input=b"", timeout=DEADLINE, env=None):
 
 
 class Server:
-    """`walrus serve` on ports of the system's choice. A restart keeps its native port."""
+    """`walrus serve`. A restart keeps its native port."""
 
     def __init__(self, directory, *arguments, env=None, binary=BINARY):
         self.binary = binary
         self.directory = str(directory)
         self.arguments = [str(word) for word in arguments]
         self.env = env or environment()
-        self.listen = self.kafka_listen = "127.0.0.1:0"
+        self.listen, self.kafka_listen = f"127.0.0.1:{free_port()}", "127.0.0.1:0"
         self.process = None
         self.errors = tempfile.TemporaryFile()
 
@@ -279,11 +279,32 @@ def wait_until(condition, what, seconds=DEADLINE):
     raise AssertionError(f"not within {seconds} s: {what}")
 
 
+HELD_PORTS = []  # lock files, until the process ends
+
+
+def free_ports(count):
+    """Ports that nobody listens on, and that are this process's until it ends: other tests see
+    their locks, and they lie below those that the system gives to whoever asks for any."""
+    locks = pathlib.Path(tempfile.gettempdir(), f"walrus-test-ports-{os.getuid()}")
+    locks.mkdir(exist_ok=True)
+    ports = []
+    for port in random.sample(range(20_000, 32_000), 2_000):
+        if len(ports) == count:
+            return ports
+        lock = open(locks / str(port), "w")  # noqa: SIM115
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            lock.close()
+            continue
+        HELD_PORTS.append(lock)
+        ports.append(port)
+    raise AssertionError(f"no {count} ports that are free")
+
+
 def free_port():
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return free_ports(1)[0]
 
 
 def main():

@@ -88,7 +88,8 @@ Result<Appending> ReplicatedLog::give(std::string batch, const AppendRules& rule
                                .wait = rules.wait,
                                .hand_on = rules.hand_on,
                                .in_sequence = rules.in_sequence,
-                               .follows = rules.follows},
+                               .follows = rules.follows,
+                               .pipeline = rules.pipeline},
                    .done = std::move(done)});
   return appending;
 }

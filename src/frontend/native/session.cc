@@ -154,7 +154,7 @@ io::Task<void> Session::take_event(FrameSplitter::Event event) {
     co_return Result<void>();
   }
   if (unexecuted_ == 0 && is_append(*request)) {
-    WALRUS_CO_ASSIGN(auto slot, co_await append_request(*request));
+    WALRUS_CO_ASSIGN(auto slot, co_await append_request(*request, {}));
     push(std::move(slot));
     co_return Result<void>();
   }
@@ -329,7 +329,7 @@ io::Task<void> Session::append_run() {
   for (std::size_t i = 0; i < slots_.size() && slots_[i].kind == Slot::kRequest; ++i) {
     auto request = wire::native::parse_request(slots_[i].bytes);
     if (!request || !is_append(*request)) break;
-    WALRUS_CO_ASSIGN(auto appended, co_await append_request(*request));
+    WALRUS_CO_ASSIGN(auto appended, co_await append_request(*request, {}));
     slot_bytes_ = slot_bytes_ - slots_[i].bytes.size() + appended.bytes.size();
     --unexecuted_;
     slots_[i] = std::move(appended);
@@ -382,32 +382,39 @@ bool Session::is_append(const wire::native::Request& request) {
          std::holds_alternative<AppendAt>(request) || std::holds_alternative<Batch>(request);
 }
 
-io::Task<Session::Slot> Session::append_request(const wire::native::Request& request) {
+io::Task<Session::Slot> Session::append_request(const wire::native::Request& request,
+                                                PipelineRef pipeline) {
   using namespace wire::native;
+  broker::AppendRules rules{.pipeline = std::move(pipeline)};
   if (auto* put = std::get_if<Put>(&request))
-    return append(put->target, Shape::kOk, put->payload, {});
+    return append(put->target, Shape::kOk, put->payload, std::move(rules));
   if (auto* plain = std::get_if<Append>(&request))
-    return append(plain->target, Shape::kOffset, plain->payload, {});
-  if (auto* at = std::get_if<AppendAt>(&request))
-    return append(at->target, Shape::kOffset, at->payload, Offset{at->offset});
+    return append(plain->target, Shape::kOffset, plain->payload, std::move(rules));
+  if (auto* at = std::get_if<AppendAt>(&request)) {
+    rules.expected_next = Offset{at->offset};
+    return append(at->target, Shape::kOffset, at->payload, std::move(rules));
+  }
   auto* batch = std::get_if<Batch>(&request);
   CHECK(batch != nullptr);
-  return append_batch(batch->target, batch->batch);
+  rules.in_sequence = true;
+  return append_batch(batch->target, batch->batch, std::move(rules));
 }
 
 io::Task<Session::Slot> Session::append(wire::native::Target target, Shape shape, Bytes payload,
-                                        std::optional<Offset> expected) {
+                                        broker::AppendRules rules) {
   auto topic = local_.find(target.topic, partition_of(target));
   if (!topic) co_return error_slot(topic.error(), name_of(target));
   if (std::ssize(payload) > (*topic)->config.batch_bytes_max)
     co_return error_slot({Code::kTooLarge, "above batch_bytes_max"}, "");
   // An append at an offset that names no partition means partition 0, like READ.
-  auto partition = expected ? partition_of(target).value_or(0)
-                            : broker::Local::put_partition(**topic, partition_of(target));
-  Origin origin{.target = {}, .log = (*topic)->partitions[partition], .expected = expected};
+  auto partition = rules.expected_next
+                       ? partition_of(target).value_or(0)
+                       : broker::Local::put_partition(**topic, partition_of(target));
+  Origin origin{
+      .target = {}, .log = (*topic)->partitions[partition], .expected = rules.expected_next};
   walrus::Record record{.value = payload};
   while (true) {
-    auto appending = local_.append(*origin.log, {&record, 1}, {.expected_next = expected});
+    auto appending = local_.append(*origin.log, {&record, 1}, rules);
     if (appending) {
       if (appending->owed) origin.target = name_of(target);
       co_return appended_slot(std::move(*appending), shape, std::move(origin));
@@ -421,13 +428,14 @@ io::Task<Session::Slot> Session::append(wire::native::Target target, Shape shape
   }
 }
 
-io::Task<Session::Slot> Session::append_batch(wire::native::Target target, Bytes batch) {
+io::Task<Session::Slot> Session::append_batch(wire::native::Target target, Bytes batch,
+                                              broker::AppendRules rules) {
   auto topic = local_.find(target.topic, partition_of(target));
   if (!topic) co_return error_slot(topic.error(), name_of(target));
   auto partition = broker::Local::put_partition(**topic, partition_of(target));
   Origin origin{.target = {}, .log = (*topic)->partitions[partition], .expected = {}};
   while (true) {
-    auto stored = local_.produce(**topic, partition, batch, {.append = {.in_sequence = true}});
+    auto stored = local_.produce(**topic, partition, batch, {.append = rules});
     if (stored) {
       if (stored->appending.owed) origin.target = name_of(target);
       co_return appended_slot(std::move(stored->appending), Shape::kPair, std::move(origin));

@@ -104,9 +104,11 @@ class Session : public std::enable_shared_from_this<Session> {
     std::string log{};  // its name
     bool led = false;   // anybody leads it
   };
+  using PipelineRef = std::shared_ptr<replica::Pipeline>;
   struct Placement {  // of what is unanswered of a partition
     NodeId node{};
     std::size_t unanswered = 0;
+    PipelineRef pipeline{};  // of what is placed here
   };
   struct There {                      // what is unanswered of this connection at another node
     std::shared_ptr<Upstream> way{};  // shared with calls under way
@@ -150,7 +152,8 @@ class Session : public std::enable_shared_from_this<Session> {
   Route route_of(const wire::native::Target&);
   boost::asio::awaitable<void> learn(wire::native::Target);
   io::Task<void> place_appends();
-  io::Task<void> place_here(Slot&, const wire::native::Request&);
+  io::Task<void> place_here(Slot&, const wire::native::Request&, PipelineRef);
+  PipelineRef pipeline_of(const std::string& log) const;
   bool may_place(const Route&);
   bool place_there(std::size_t at, NodeId, std::string& frames);
   void patience(Slot&);
@@ -183,9 +186,9 @@ class Session : public std::enable_shared_from_this<Session> {
 
   static bool is_append(const wire::native::Request&);
   io::Task<void> append_run();
-  io::Task<Slot> append_request(const wire::native::Request&);
-  io::Task<Slot> append(wire::native::Target, Shape, Bytes payload, std::optional<Offset> expected);
-  io::Task<Slot> append_batch(wire::native::Target, Bytes batch);
+  io::Task<Slot> append_request(const wire::native::Request&, PipelineRef);
+  io::Task<Slot> append(wire::native::Target, Shape, Bytes payload, broker::AppendRules);
+  io::Task<Slot> append_batch(wire::native::Target, Bytes batch, broker::AppendRules);
   static Slot appended_slot(broker::Appending, Shape, Origin);
   Slot refusal_slot(const Error&, const Origin&, Shape);
   Slot error_slot(const Error&, Bytes target);

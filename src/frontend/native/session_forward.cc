@@ -196,12 +196,14 @@ io::Task<void> Session::place_appends() {
       first_held = first_held.value_or(at);
       continue;
     }
-    if (route.node == NodeId{}) WALRUS_CO_TRY(co_await place_here(slot, *request));
+    auto pipeline = pipeline_of(route.log);
+    if (route.node == NodeId{}) WALRUS_CO_TRY(co_await place_here(slot, *request, pipeline));
     else if (!place_there(at, route.node, frames[route.node])) break;
     if (slot.kind == Slot::kReply) continue;
     auto& placement = placements_[route.log];
     placement.node = route.node;
     ++placement.unanswered;
+    placement.pipeline = std::move(pipeline);
     slot.log = std::move(route.log);
   }
   placed_ = first_held.value_or(at);
@@ -209,6 +211,13 @@ io::Task<void> Session::place_appends() {
   for (auto& [node, bytes] : frames)
     if (!bytes.empty()) co_await send_to(node, std::move(bytes));
   co_return Result<void>();
+}
+
+// What is unanswered of a partition here is sent away together, if any of it is.
+Session::PipelineRef Session::pipeline_of(const std::string& log) const {
+  auto found = placements_.find(log);
+  return found != placements_.end() ? found->second.pipeline
+                                    : std::make_shared<replica::Pipeline>();
 }
 
 // Not while something of it is unanswered elsewhere; and a node that is out of reach is not tried
@@ -229,9 +238,9 @@ boost::asio::awaitable<void> Session::learn(wire::native::Target target) {
   (void)co_await local_.find_current(target.topic, partition_of(target));
 }
 
-io::Task<void> Session::place_here(Slot& slot, const Request& request) {
+io::Task<void> Session::place_here(Slot& slot, const Request& request, PipelineRef pipeline) {
   patience(slot);
-  WALRUS_CO_ASSIGN(auto appended, co_await append_request(request));
+  WALRUS_CO_ASSIGN(auto appended, co_await append_request(request, std::move(pipeline)));
   --unexecuted_;
   if (appended.kind == Slot::kReply) {
     slot_bytes_ = slot_bytes_ - slot.bytes.size() + appended.bytes.size();
@@ -505,16 +514,29 @@ boost::asio::awaitable<void> Session::settle_here() {
 }
 
 // Nothing more is expected of the node: what it has not answered is placed anew, or refused where
-// that is over. `unknown`: it may have been done.
+// that is over. `unknown`: it may have been done, or still be, once the node goes on; then what is
+// behind it in its partition is refused, which would come before it otherwise.
 boost::asio::awaitable<void> Session::take_back(NodeId node, bool unknown) {
   upstreams_.erase(node);
+  std::set<std::string> lost;  // partitions
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     auto& slot = slots_[i];
-    if (slot.kind != Slot::kForwarded || slot.node != node) continue;
-    answered(slot.log);
+    bool there = slot.kind == Slot::kForwarded && slot.node == node;
+    if (!there && (slot.kind != Slot::kRequest || lost.empty())) continue;
     auto request = wire::native::parse_request(slot.bytes);
-    if (unknown && !(request && repeatable(*request))) answer_slot(slot, text::kTimedOut);
-    else try_again(i);
+    if (!there) {
+      auto* target = request ? append_target(*request) : nullptr;
+      if (target && lost.contains(route_of(*target).log))
+        answer_slot(slot, text::no_leader(name_of(*target)));
+      continue;
+    }
+    answered(slot.log);
+    if (unknown && !(request && repeatable(*request))) {
+      if (!slot.log.empty()) lost.insert(slot.log);
+      answer_slot(slot, text::kTimedOut);
+    } else {
+      try_again(i);
+    }
   }
   co_await local_.loop().sleep(kPause);
 }

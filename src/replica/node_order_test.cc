@@ -1,0 +1,208 @@
+// What keeps the order of those that send on before they are answered.
+
+#include "replica/node.h"
+
+#include <gmock/gmock.h>
+
+#include "replica/node_fixture.h"
+
+namespace walrus::replica {
+namespace {
+
+// ---- A client sends on before it is answered, and its order is kept ----
+
+TEST_F(NodeTest, what_is_pipelined_behind_an_append_that_was_sent_away_is_sent_away_too) {
+  begin();
+  PartitionId id{nodes_->create("orders", 1, 3), 0};
+  ASSERT_EQ(append(id, "before"), 0);
+  auto leads = leader(id), at = (leads + 1) % 3;
+  auto early = std::make_shared<Pipeline>(), late = std::make_shared<Pipeline>();
+  EXPECT_EQ(append_at(at, id, batch_of("0"), {.pipeline = early}).refusal, Refusal::kNotLeader);
+  nodes_->paused_controller = true;
+  nodes_->crash(leads, io::CrashKind::kKill);
+  claim(id, at);
+  std::vector<std::optional<Refusal>> answers(2);
+  auto give = [&](std::size_t place, io::Nanos wait) {
+    nodes_->node(at).append(id, batch_of("1"), {.wait = wait, .pipeline = late},
+                            [&answers, place](Appended one) { answers[place] = one.refusal; });
+  };
+  give(0, 300ms);
+  give(1, 20s);
+  EXPECT_TRUE(until([&] { return answers[0].has_value(); }));
+  EXPECT_FALSE(answers[1]);
+  recover(id, at, at);
+  EXPECT_TRUE(until([&] { return answers[1].has_value(); }));
+  EXPECT_TRUE(nodes_->node(at).leader_of(id).here);
+  EXPECT_EQ(answers[1], Refusal::kNotLeader);
+  EXPECT_EQ(append_at(at, id, batch_of("1"), {.pipeline = early}).refusal, Refusal::kNotLeader);
+  auto again = std::make_shared<Pipeline>();
+  EXPECT_EQ(append_at(at, id, batch_of("0"), {.pipeline = again}).first.value, 1);
+  EXPECT_EQ(append_at(at, id, batch_of("1"), {.pipeline = again}).first.value, 2);
+}
+
+// ---- An idempotent producer sends on before it is answered ----
+
+// What it gets for batches that it gave a node one after the other, as of an append in sequence.
+struct Sent {
+  std::vector<std::optional<Refusal>> answers{};
+  bool all() const {
+    return std::ranges::all_of(answers, [](const auto& one) { return one.has_value(); });
+  }
+};
+
+// Nobody leads: the first waits for longer than it may, and is sent away. What comes behind it is
+// not out of order for that, whatever the log knows of the producer, but comes again, too.
+TEST_F(NodeTest, what_is_behind_an_append_that_was_sent_away_is_sent_away_too) {
+  begin();
+  PartitionId id{nodes_->create("orders", 1, 3), 0};
+  ASSERT_EQ(append(id, "before"), 0);
+  auto leads = leader(id);
+  std::int64_t known = 77, fresh = 78;
+  ASSERT_TRUE(append_at(leads, id, batch_of("known 0", known, 0)).done());
+  auto at = (leads + 1) % 3;
+  nodes_->paused_controller = true;
+  nodes_->crash(leads, io::CrashKind::kKill);
+  claim(id, at);
+  auto sent = std::make_shared<Sent>();
+  auto give = [&](std::int64_t producer, std::int32_t sequence, io::Nanos wait) {
+    auto place = sent->answers.size();
+    sent->answers.emplace_back();
+    nodes_->node(at).append(id, batch_of("v" + std::to_string(sequence), producer, sequence),
+                            {.wait = wait, .in_sequence = true},
+                            [sent, place](Appended one) { sent->answers[place] = one.refusal; });
+  };
+  give(known, 1, 300ms);
+  give(fresh, 0, 300ms);
+  give(known, 2, 20s);  // in flight as well
+  give(fresh, 1, 20s);
+  EXPECT_TRUE(until([&] { return sent->answers[0] && sent->answers[1]; }));
+  EXPECT_TRUE(is_passing(*sent->answers[0]) && is_passing(*sent->answers[1]));
+  EXPECT_FALSE(sent->answers[2] || sent->answers[3]);
+  recover(id, at, at);
+  EXPECT_TRUE(until([&] { return sent->all(); }));
+  EXPECT_TRUE(nodes_->node(at).leader_of(id).here);
+  EXPECT_EQ(sent->answers[2], Refusal::kNotLeader);
+  EXPECT_EQ(sent->answers[3], Refusal::kNotLeader);
+  // All of them again, in their order.
+  sent->answers.clear();
+  for (auto sequence : {1, 2, 3}) give(known, sequence, 5s);
+  for (auto sequence : {0, 1, 2}) give(fresh, sequence, 5s);
+  EXPECT_TRUE(until([&] { return sent->all(); }));
+  for (const auto& answer : sent->answers) EXPECT_EQ(answer, Refusal::kNone);
+  // A gap that is the producer's own is one still.
+  EXPECT_EQ(append_at(at, id, batch_of("gap", known, 9), {.in_sequence = true}).refusal,
+            Refusal::kOutOfOrder);
+}
+
+// Its outcome is not known; this node leads again, without it in the log.
+TEST_F(NodeTest, what_is_behind_an_append_of_unknown_outcome_is_not_out_of_order) {
+  begin();
+  PartitionId id{nodes_->create("orders", 1, 3), 0};
+  ASSERT_EQ(append(id, "before"), 0);
+  auto at = leader(id);
+  ASSERT_TRUE(append_at(at, id, batch_of("in", 77, 0), {.in_sequence = true}).done());
+  // Nothing that it sends gets to the copies of others, until it is deposed.
+  nodes_->paused_controller = true;
+  nodes_->world().network().isolate(static_cast<int>(at));
+  auto sent = std::make_shared<Sent>();
+  auto give = [&](std::int32_t sequence) {
+    auto place = sent->answers.size();
+    sent->answers.emplace_back();
+    nodes_->node(at).append(id, batch_of("v" + std::to_string(sequence), 77, sequence),
+                            {.wait = 20s, .in_sequence = true},
+                            [sent, place](Appended one) { sent->answers[place] = one.refusal; });
+  };
+  give(1);
+  nodes_->world().run_for(100ms);
+  claim(id, (at + 1) % 3);
+  recover(id, (at + 1) % 3, at);
+  EXPECT_TRUE(until([&] { return sent->answers[0].has_value(); }));
+  EXPECT_EQ(sent->answers[0], Refusal::kUnknown);
+  give(2);
+  nodes_->world().network().heal_all();
+  EXPECT_TRUE(until([&] { return sent->all(); }, 30s));
+  EXPECT_EQ(sent->answers[1], Refusal::kNotLeader);
+  EXPECT_TRUE(nodes_->node(at).leader_of(id).here);
+  sent->answers.clear();
+  for (auto sequence : {1, 2, 3}) give(sequence);
+  EXPECT_TRUE(until([&] { return sent->all(); }));
+  for (const auto& answer : sent->answers) EXPECT_EQ(answer, Refusal::kNone);
+}
+
+// ---- Handed on ----
+
+class HandOnTest : public NodeTest {
+ protected:
+  // A leader that has rolled its segment to another node, which was told; and that one.
+  std::pair<std::size_t, std::size_t> roll(PartitionId id) {
+    auto from = leader(id), to = (from + 1) % 3;
+    auto tail = *nodes_->state().partitions.find(id)->tail;
+    nodes_->node(from).roll({{.partition = id,
+                              .segment = tail.id,
+                              .next = {.leader = NodeId{to + 1}, .replicas = tail.replicas}}});
+    return {from, to};
+  }
+  bool leads_elsewhere(std::size_t place, PartitionId id) {
+    auto hint = nodes_->node(place).leader_of(id);
+    return hint.leader != NodeId{} && hint.leader != NodeId{place + 1};
+  }
+};
+
+// A producer that sends one batch behind the other and learns nothing of the roll under way.
+TEST_F(HandOnTest, a_roll_to_another_node_costs_a_producer_of_the_old_one_nothing) {
+  begin();
+  PartitionId id{nodes_->create("orders", 1, 3), 0};
+  ASSERT_EQ(append(id, "before"), 0);
+  auto [from, to] = roll(id);
+  std::vector<Refusal> refused;
+  std::vector<std::int64_t> offsets;
+  constexpr int kBatches = 200;
+  for (int i = 0; i < kBatches; ++i)
+    nodes_->world().at(nodes_->world().now() + Millis(2 * i), [&, i, place = from] {
+      nodes_->node(place).append(id, batch_of("value " + std::to_string(i), 77, i),
+                                 {.wait = 5s, .hand_on = true}, [&](Appended appended) {
+                                   if (!appended.done()) refused.push_back(appended.refusal);
+                                   offsets.push_back(appended.first.value);
+                                 });
+    });
+  ASSERT_TRUE(until([&] { return offsets.size() == kBatches; }));
+  EXPECT_TRUE(refused.empty()) << refusal_name(refused.front());
+  for (int i = 0; i < kBatches; ++i) EXPECT_EQ(offsets[static_cast<std::size_t>(i)], i + 1);
+  EXPECT_EQ(leader(id), to);
+  EXPECT_GT(nodes_->node(from).stats().appends_handed_on, 100u);
+}
+
+TEST_F(HandOnTest, is_over_after_a_second) {
+  begin();
+  PartitionId id{nodes_->create("orders", 1, 3), 0};
+  ASSERT_EQ(append(id, "before"), 0);
+  auto [from, to] = roll(id);
+  ASSERT_TRUE(until([&, place = from] { return leads_elsewhere(place, id); }));
+  auto now = nodes_->world().node(static_cast<int>(from)).env().mono();
+  EXPECT_GT(nodes_->node(from).leader_of(id).hands_on_until, now);
+  EXPECT_TRUE(append_at(from, id, batch_of("handed on"), {.hand_on = true}).done());
+  EXPECT_EQ(append_at(from, id, batch_of("not asked to")).refusal, Refusal::kNotLeader);
+  nodes_->world().run_for(1s);
+  EXPECT_EQ(append_at(from, id, batch_of("late"), {.hand_on = true}).refusal, Refusal::kNotLeader);
+  // Another node never led it.
+  auto third = 3 - from - to;
+  EXPECT_EQ(append_at(third, id, batch_of("no"), {.hand_on = true}).refusal, Refusal::kNotLeader);
+}
+
+// Nobody knows what became of what was under way.
+TEST_F(HandOnTest, what_was_given_to_a_node_that_dies_is_unknown) {
+  begin();
+  PartitionId id{nodes_->create("orders", 1, 3), 0};
+  ASSERT_EQ(append(id, "before"), 0);
+  auto [from, to] = roll(id);
+  ASSERT_TRUE(until([&, place = from] { return leads_elsewhere(place, id); }));
+  auto answer = std::make_shared<std::optional<Appended>>();
+  nodes_->world().network().isolate(static_cast<int>(to));
+  nodes_->node(from).append(id, batch_of("lost"), {.hand_on = true},
+                            [answer](Appended appended) { *answer = appended; });
+  ASSERT_TRUE(until([&] { return answer->has_value(); }));
+  EXPECT_EQ((*answer)->refusal, Refusal::kUnknown);
+}
+
+}  // namespace
+}  // namespace walrus::replica
