@@ -20,6 +20,37 @@ TEST_F(NodeTest, takes_records_and_gives_them_on_every_node) {
   expect_everywhere(id, all);
 }
 
+// What replication adds to an append, where all disks take as long as each other.
+TEST_F(NodeTest, an_append_to_three_takes_a_sync_and_a_round_trip) {
+  begin();
+  constexpr int kCount = 300;
+  auto median = [&](std::uint32_t copies) {
+    PartitionId id{nodes_->create(fmt::format("copies{}", copies), 1, copies), 0};
+    append(id, "first");
+    for (int place = 0; place < 3; ++place)
+      nodes_->world().node(place).disk().options().faults = {
+          .slow_sync = 1, .slow_min = 1ms, .slow_max = 1ms};
+    nodes_->world().run_for(1s);
+    auto at = leader(id);
+    auto took = std::make_shared<std::vector<io::Nanos>>();
+    auto next = nodes_->world().now();
+    for (int i = 0; i < kCount; ++i, next += 2ms + io::Nanos(nodes_->world().random() % 1'000'000))
+      nodes_->world().at(next, [this, id, at, took] {
+        auto begun = nodes_->world().now();
+        nodes_->node(at).append(id, batch_of("value"), {}, [this, took, begun](Appended appended) {
+          if (appended.done()) took->push_back(nodes_->world().now() - begun);
+        });
+      });
+    EXPECT_TRUE(until([&] { return took->size() == kCount; }));
+    std::ranges::sort(*took);
+    return took->empty() ? io::Nanos(0) : (*took)[took->size() / 2];
+  };
+  auto alone = median(1), replicated = median(3);
+  EXPECT_LT(alone, 1200us);
+  const auto& link = nodes_->world().network().link(0, 1);
+  EXPECT_LT(replicated - alone, link.delay_min + link.delay_max + 50us);
+}
+
 // Fencing decides, not the lease: what was acknowledged stays, writing goes on in a next segment.
 TEST_F(NodeTest, goes_on_in_a_next_segment_when_the_leader_is_killed) {
   begin();
