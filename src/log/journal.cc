@@ -444,11 +444,17 @@ Bytes Journal::memory_bytes(Lsn payload, std::size_t length) const {
   return {};
 }
 
+std::optional<Bytes> Journal::mapped(const PayloadRef& from, std::size_t length) {
+  const auto& map = from.file->map;
+  if (map.empty()) return std::nullopt;
+  return Bytes(map.data() + from.position, length);
+}
+
 // A large one is read: what is copied out of the mapping stays in it, a journal's worth in the end.
 Result<void> Journal::copy(const PayloadRef& from, std::size_t length, char* to) {
   constexpr std::size_t kReadBytes = 32 << 10;
-  if (!from.file->map.empty() && length < kReadBytes) {
-    std::copy_n(from.file->map.data() + from.position, length, to);
+  if (auto bytes = mapped(from, length); bytes && length < kReadBytes) {
+    std::ranges::copy(*bytes, to);
     return {};
   }
   WALRUS_ASSIGN(auto size, from.file->file->read(from.position, std::span(to, length)));

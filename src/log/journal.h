@@ -245,6 +245,8 @@ class Journal {
   bool in_memory(Lsn payload) const { return payload >= written_; }
   Bytes memory_bytes(Lsn payload, std::size_t length) const;
   static Result<void> copy(const PayloadRef&, std::size_t length, char* to);
+  // Where it is mapped, while the pin lives; nullopt: the journal is not mapped.
+  static std::optional<Bytes> mapped(const PayloadRef&, std::size_t length);
 
   // Files that a backup must copy to hold [start, synced()].
   std::vector<JournalFileRef> files() const { return active_files_; }

@@ -98,7 +98,9 @@ struct Checkpoint {
   std::vector<Done<void>> waiters;
   std::vector<SegmentStore::Mark> marks;  // of files that it may append to
   std::optional<SegmentStore::Write> write;
-  std::string copied;  // of the piece that is written; kept: its memory is needed again
+  // Of the piece that is written, where the journal is not mapped; kept: its memory is needed
+  // again.
+  std::string copied;
 };
 
 constexpr Bytes kClosedText = "the log is closed";
@@ -107,7 +109,8 @@ constexpr Bytes kClosedText = "the log is closed";
 std::uint64_t pack_start(const JournalStart&);
 JournalStart unpack_start(std::uint64_t sequence, Lsn);
 
-// Whether these bytes are the batch that was written there, and whole.
+// Whether these bytes are the batch that was written there; is_batch_of(): and whole.
+bool has_header_of(const PendingChunk::Entry&, std::int32_t epoch, Bytes);
 bool is_batch_of(const PendingChunk::Entry&, std::int32_t epoch, Bytes);
 
 const std::string& file_name(const FileRef&);
@@ -268,6 +271,7 @@ class Shard {
       std::vector<PendingChunk::Entry> entries;
     };
     std::vector<Run> runs;
+    std::vector<PayloadRef> pins;  // of what `incoming` has views of
     std::int64_t bytes = 0;
     bool full() const;
   };
@@ -304,9 +308,9 @@ class Shard {
   std::size_t settled(const Chain&);
   bool wants_regroup(const StreamState&);
   bool wants_compaction(const StreamState&);
-  Result<void> copy_batches(std::span<const PendingChunk::Entry>, std::int32_t epoch,
-                            std::string& out,
-                            std::vector<Bytes>* views);  // takes the lock to locate
+  Result<void> find_batches(std::span<const PendingChunk::Entry>, std::int32_t epoch,
+                            std::vector<PayloadRef>& pins,
+                            std::vector<Bytes>& batches);  // takes the lock to locate
 
   io::Env& env_;
   ShardOptions options_;

@@ -314,31 +314,31 @@ void Shard::keep_reserve() {
   (void)env_.disk().remove(path);
 }
 
-// Copies batches out of the journal and checks them: what rotted there must not become a segment.
-Result<void> Shard::copy_batches(std::span<const PendingChunk::Entry> entries, std::int32_t epoch,
-                                 std::string& out, std::vector<Bytes>* views) {
-  std::vector<PayloadRef> places;
-  places.reserve(entries.size());
+// The batches as they lie in the journal, or copies of them. That they are whole is checked when
+// they are written: what rotted in the journal must not become a segment.
+Result<void> Shard::find_batches(std::span<const PendingChunk::Entry> entries, std::int32_t epoch,
+                                 std::vector<PayloadRef>& pins, std::vector<Bytes>& batches) {
+  auto& copied = checkpoint_->copied;
+  auto at = pins.size();
   {
     LockGuard guard(lock_);
-    for (const auto& entry : entries) places.push_back(journal_.locate(entry.payload));
+    for (const auto& entry : entries) pins.push_back(journal_.locate(entry.payload));
   }
-  for (std::size_t i = 0; i < entries.size(); ++i) {
-    const auto& entry = entries[i];
-    auto at = out.size();
-    CHECK(out.capacity() >= at + entry.bytes);  // views stay where they are
-    Result<void> copied;
-    out.resize_and_overwrite(at + entry.bytes, [&](char* to, std::size_t size) {
-      copied = Journal::copy(places[i], entry.bytes, to + at);
-      return size;
-    });
-    WALRUS_TRY(std::move(copied));
-    auto batch = Bytes(out).substr(at);
-    if (!is_batch_of(entry, epoch, batch)) {
-      return fail(Code::kCorrupt, "{}: damaged batch at {}", places[i].file->path.string(),
-                  places[i].position);
+  for (const auto& entry : entries) {
+    const auto& place = pins[at++];
+    auto batch = Journal::mapped(place, entry.bytes);
+    if (!batch) {
+      auto begin = copied.size(), end = begin + entry.bytes;
+      CHECK(copied.capacity() >= end);  // views stay where they are
+      copied.resize_and_overwrite(end, [end](char*, std::size_t) { return end; });
+      WALRUS_TRY(Journal::copy(place, entry.bytes, copied.data() + begin));
+      batch = Bytes(copied).substr(begin);
     }
-    views->push_back(batch);
+    if (!has_header_of(entry, epoch, *batch)) {
+      return fail(Code::kCorrupt, "{}: damaged batch at {}", place.file->path.string(),
+                  place.position);
+    }
+    batches.push_back(*batch);
   }
   return {};
 }
@@ -392,7 +392,7 @@ Result<void> Shard::write_piece(Piece& piece) {
   copied.reserve(static_cast<std::size_t>(piece.bytes));
   for (auto& part : piece.runs) {
     auto& run = piece.incoming[part.incoming].runs[part.run];
-    WALRUS_TRY(copy_batches(part.entries, run.epoch, copied, &run.batches));
+    WALRUS_TRY(find_batches(part.entries, run.epoch, piece.pins, run.batches));
   }
   auto& checkpoint = *checkpoint_;
   if (!checkpoint.write) checkpoint.write.emplace(store_, next_file_);

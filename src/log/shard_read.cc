@@ -30,11 +30,14 @@ void cut_at(Fetched& fetched, std::int64_t end) {
 }  // namespace
 
 // The leader epoch, too: no checksum of the batch covers it.
-bool is_batch_of(const PendingChunk::Entry& entry, std::int32_t epoch, Bytes bytes) {
+bool has_header_of(const PendingChunk::Entry& entry, std::int32_t epoch, Bytes bytes) {
   auto batch = record::BatchView::parse(bytes);
   return batch && batch->bytes().size() == entry.bytes && batch->epoch() == epoch &&
-         batch->base_offset() == entry.base_offset && batch->next_offset() == entry.end_offset &&
-         batch->crc_holds();
+         batch->base_offset() == entry.base_offset && batch->next_offset() == entry.end_offset;
+}
+
+bool is_batch_of(const PendingChunk::Entry& entry, std::int32_t epoch, Bytes bytes) {
+  return has_header_of(entry, epoch, bytes) && record::BatchView(bytes).crc_holds();
 }
 
 Result<Fetched> Shard::fetch(StreamState& stream, std::int64_t from, const FetchOptions& options) {
