@@ -112,9 +112,9 @@ SYSTEMS = {"walrus.fsync": Walrus("walrus.fsync", True), "walrus.os": Walrus("wa
 
 
 @contextlib.contextmanager
-def discarding():
+def discarding(partitions=PARTITIONS):
     """The address of the broker that answers and keeps nothing."""
-    process = subprocess.Popen([LOAD, "discard", "--partitions", str(PARTITIONS)],
+    process = subprocess.Popen([LOAD, "discard", "--partitions", str(partitions)],
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         yield process.stdout.readline().split()[1]
@@ -196,11 +196,20 @@ def one_by_one(system, times, found):
         found.add_latency("linger0", system.name, told["latency_us"])
 
 
+def produce_wide(address, name, times, found):
+    told = load("produce", address, "wide", times, partitions=1000, round_robin=True)
+    found.add("wide", name, told["records"] / told["seconds"])
+
+
 def thousand_partitions(system, times, found):
     with system.running() as node:
         system.topic(node, "wide", 1000)
-        told = load("produce", node.kafka, "wide", times, partitions=1000, round_robin=True)
-        found.add("wide", system.name, told["records"] / told["seconds"])
+        produce_wide(node.kafka, system.name, times, found)
+
+
+def wide_ceiling(times, found):
+    with discarding(1000) as address:
+        produce_wide(address, "discard", times, found)
 
 
 def cached(system, times, found):
@@ -327,6 +336,9 @@ SPECS = [
     Spec("produce.1000partitions", "wide", "walrus.fsync", "kafka.flush", "records/s", target=20,
          conditions="one producer, 1,000 partitions in turn, so that batches are small; both "
                     "sync before they answer"),
+    Spec("produce.1000partitions.ceiling", "wide", "walrus.fsync", "discard", "records/s",
+         target=None, conditions="the same against a broker that answers and keeps nothing: what "
+                                 "the load itself can"),
     Spec("consume.cached", "consume", "walrus.os", "kafka.default", "MB/s", target=1,
          conditions="the same records again and again, from memory"),
     Spec("consume.cached.cpu", "consume_cpu", "walrus.os", "kafka.default", "s/GB", "lower",
@@ -352,11 +364,12 @@ DURABLE = ("walrus.fsync", "kafka.flush")
 DEFAULT = ("walrus.os", "kafka.default")
 STEPS = [("throughput", throughput, (*DURABLE, *DEFAULT)), ("ceiling", ceiling, ()),
          ("half_rate", paced, DURABLE), ("linger0", one_by_one, DURABLE),
-         ("wide", thousand_partitions, DURABLE), ("consume", cached, DEFAULT),
+         ("wide", thousand_partitions, DURABLE), ("wide_ceiling", wide_ceiling, ()),
+         ("consume", cached, DEFAULT),
          ("idle", idle_and_start, ("walrus.fsync", "kafka.default")),
          ("perf_test", perf_test, ("walrus.fsync", "kafka.default", "kafka.flush"))]
 NEEDS = {"throughput": {"throughput", "ceiling"}, "cpu": {"throughput"},
-         "half_rate": {"throughput", "half_rate"}, "consume_cpu": {"consume"}, "memory": {"idle"},
+         "half_rate": {"throughput", "half_rate"}, "wide": {"wide", "wide_ceiling"}, "consume_cpu": {"consume"}, "memory": {"idle"},
          "start": {"idle"}}
 
 
