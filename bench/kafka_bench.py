@@ -369,8 +369,8 @@ STEPS = [("throughput", throughput, (*DURABLE, *DEFAULT)), ("ceiling", ceiling, 
          ("idle", idle_and_start, ("walrus.fsync", "kafka.default")),
          ("perf_test", perf_test, ("walrus.fsync", "kafka.default", "kafka.flush"))]
 NEEDS = {"throughput": {"throughput", "ceiling"}, "cpu": {"throughput"},
-         "half_rate": {"throughput", "half_rate"}, "wide": {"wide", "wide_ceiling"}, "consume_cpu": {"consume"}, "memory": {"idle"},
-         "start": {"idle"}}
+         "half_rate": {"throughput", "half_rate"}, "wide": {"wide", "wide_ceiling"},
+         "consume_cpu": {"consume"}, "memory": {"idle"}, "start": {"idle"}}
 
 
 def steps_of(only):
