@@ -322,6 +322,46 @@ TEST_F(ClusterProduceTest, settings_of_a_node_tell_its_rack_and_how_many_copies_
   EXPECT_EQ(value("default.replication.factor"), "3");
 }
 
+// Unset it is a majority of the copies; what the topic says is told and taken.
+TEST_F(ClusterProduceTest, settings_tell_how_many_copies_acknowledge) {
+  start();
+  auto client = connect(other_);
+  auto told = [&](std::int8_t type, const std::string& name) {
+    DescribeConfigsRequest request{.include_synonyms = true};
+    request.resources.push_back({.type = type, .name = name, .keys = {{"min.insync.replicas"}}});
+    auto response = client->ask<DescribeConfigsResponse>(request, 4);
+    EXPECT_TRUE(response.has_value() && response->resources.at(0).configs.size() == 1);
+    const auto& config = response->resources.at(0).configs.at(0);
+    return std::pair(config.value.value_or(""), static_cast<int>(config.source));
+  };
+  auto change = [&](const char* value, std::int8_t operation = 0) {
+    IncrementalAlterConfigsRequest request;
+    request.resources.push_back(
+        {.type = 2,
+         .name = topic_,
+         .configs = {{.name = "min.insync.replicas", .operation = operation, .value = value}}});
+    auto response = client->ask<IncrementalAlterConfigsResponse>(request, 1);
+    return response ? response->resources.at(0).error_code : std::int16_t{-1};
+  };
+  auto least = [&] {
+    return cluster_.server(1).cluster()->image()->find_topic(topic_)->min_copies;
+  };
+  using Told = std::pair<std::string, int>;
+  constexpr int kOfTopic = 1, kDefault = 5;
+  EXPECT_EQ(told(4, std::to_string(other_)), Told("2", 4));  // of the three that topics get
+  EXPECT_EQ(told(2, topic_), Told("2", kDefault));
+  EXPECT_EQ(change("1"), 0);
+  EXPECT_EQ(told(2, topic_), Told("1", kOfTopic));
+  EXPECT_TRUE(cluster_.until([&] { return least() == 1; }));
+  EXPECT_EQ(change("3"), 40);  // there are two
+  EXPECT_EQ(told(2, topic_), Told("1", kOfTopic));
+  EXPECT_EQ(change("2"), 0);
+  EXPECT_EQ(told(2, topic_), Told("2", kOfTopic));
+  EXPECT_EQ(change("", 1), 0);
+  EXPECT_EQ(told(2, topic_), Told("2", kDefault));
+  EXPECT_TRUE(cluster_.until([&] { return least() == 2; }));
+}
+
 // ---- Programs of two releases ----
 
 constexpr auto kOldLevel = meta::kFeatureLevel - 1;
