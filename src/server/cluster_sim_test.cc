@@ -322,6 +322,46 @@ TEST_F(ClusterProduceTest, settings_of_a_node_tell_its_rack_and_how_many_copies_
   EXPECT_EQ(value("default.replication.factor"), "3");
 }
 
+// With one copy nobody takes its place; what is answered is what becomes of it.
+TEST_F(ClusterProduceTest, elections_of_a_partition_whose_leader_is_dead) {
+  start();
+  const auto dead = other_;
+  auto maker = cluster_.client(1);
+  std::string alone;
+  for (int i = 0; alone.empty() && i < 12; ++i) {
+    const auto name = fmt::format("alone{}", i);
+    ASSERT_EQ(maker.ask(fmt::format("CREATE {} replication_factor=1", name)), "OK");
+    if (cluster_.leader(1, name) == dead) alone = name;
+  }
+  ASSERT_FALSE(alone.empty());
+  ASSERT_EQ(maker.ask(fmt::format("APPEND {} x", alone)), "OK 0");
+  auto client = connect(leader_);
+  auto elect = [&](std::int8_t type) {
+    ElectLeadersRequest request{.election_type = type, .timeout_ms = 2'000};
+    request.topics.emplace().push_back({.name = alone, .partitions = {0}});
+    auto response = client->ask<ElectLeadersResponse>(request, 2);
+    EXPECT_TRUE(response.has_value());
+    return response ? response->topics.at(0).partitions.at(0).error_code : std::int16_t{-1};
+  };
+  constexpr std::int8_t kPreferred = 0, kUnclean = 1;
+  EXPECT_EQ(elect(kUnclean), 84);
+  cluster_.kill(dead);
+  ASSERT_TRUE(cluster_.until([&] { return elect(kPreferred) == 80; }, 5s));
+  const auto begun = now();
+  EXPECT_EQ(elect(kUnclean), 83);
+  EXPECT_GE(now() - begun, 2s);
+  // Its node comes back meanwhile: it leads again, in a life that opens the next segment.
+  ElectLeadersRequest request{.election_type = kUnclean, .timeout_ms = 10'000};
+  request.topics.emplace().push_back({.name = alone, .partitions = {0}});
+  ASSERT_TRUE(client->send(request, 2).has_value());
+  cluster_.restart(dead);
+  auto elected = client->receive<ElectLeadersResponse>(2);
+  ASSERT_TRUE(elected.has_value());
+  EXPECT_EQ(elected->topics.at(0).partitions.at(0).error_code, 0);
+  EXPECT_EQ(maker.ask(fmt::format("APPEND {} y", alone)), "OK 1");
+  EXPECT_EQ(elect(kUnclean), 84);
+}
+
 // Unset it is a majority of the copies; what the topic says is told and taken.
 TEST_F(ClusterProduceTest, settings_tell_how_many_copies_acknowledge) {
   start();
