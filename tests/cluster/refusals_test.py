@@ -135,7 +135,7 @@ class Twins(ClusterTest):
         self.cluster[3].start()
         wait_until(lambda: self.cluster.status(one)["nodes"][2]["alive"], "node 3 is back")
         back = time.time()  # lives count with the seconds of the clock, and at least by one
-        wait_until(lambda: time.time() > back + 2, "a life begins that is later than that of node 3")
+        wait_until(lambda: time.time() > back + 2, "a life is later than that of node 3")
         twin = self.twin(3, [1, 2])
         twin.begin()
         self.assertEqual(twin.await_end(), FAILED)
