@@ -159,6 +159,7 @@ io::Task<Identity> find_cluster(io::Env& env, io::Loop& loop, net::Transport& tr
                                         std::min(kAskTimeout, deadline - env.mono()));
       if (!found) {
         last = address + ": " + found.error().message;
+        if (found.error().code == Code::kExists) co_return std::unexpected(found.error());
         continue;
       }
       if (found->node == node)

@@ -202,9 +202,11 @@ void Member::follow(const State& before) {
       return;
     }
     const auto& address = peer_address(node);
-    if (address.empty() || addresses_[id] == address) return;
-    addresses_[id] = address;
-    parts_.rpc.add_peer(id, address);
+    if (!address.empty() && addresses_[id] != address) {
+      addresses_[id] = address;
+      parts_.rpc.add_peer(id, address);
+    }
+    parts_.rpc.registered(id, {node.incarnation});
   };
   const auto changes = image_->changes_since(before.version);
   if (changes.whole) image_->nodes.each(see);

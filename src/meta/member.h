@@ -241,6 +241,10 @@ class Member : public std::enable_shared_from_this<Member> {
   void met(const net::ClusterId& other);
   static Routine leave_group(Self);
   static Task<void> enroll(Self);
+  // A later life of this node is known, or an earlier one goes on: this one has nothing to expect.
+  static bool is_over(const Error& error) {
+    return error.code == Code::kFenced || error.code == Code::kExists;
+  }
   Task<Outcome> register_once();
   Task<void> found();
   bool is_registered() const;

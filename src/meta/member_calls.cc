@@ -218,7 +218,7 @@ io::Task<Message> Member::ask_leader(net::Method method, Message question, Nanos
     if (stopped_) co_return fail(Code::kBusy, "this node stops");
     if (!here) {
       if (hint_ == peer) hint_ = {};
-      if (here.error().code == Code::kFenced) co_return std::unexpected(here.error());
+      if (is_over(here.error())) co_return std::unexpected(here.error());
       co_return fail(Code::kBusy, "node {}: {}", peer.value, here.error().message);
     }
   }
@@ -272,8 +272,7 @@ io::Task<void> Member::find_peers(Self self, Nanos deadline) {
       found = co_await who_is(
           self, address, {{}, NodeId{self->parts_.env.random() | net::kGuestBit}, {1}}, deadline);
     if (self->stopped_) co_return fail(Code::kClosed, "this node stops");
-    // A later life of this node is known there: this one has nothing to expect.
-    if (!found && found.error().code == Code::kFenced) co_return std::unexpected(found.error());
+    if (!found && is_over(found.error())) co_return std::unexpected(found.error());
     if (!found || found->node == me.node) continue;
     // One of an earlier era was left out of a recovery, and has yet to learn of it.
     const auto other = uuid_of_cluster(found->cluster), own = uuid_of_cluster(me.cluster);

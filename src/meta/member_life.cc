@@ -130,7 +130,7 @@ io::Task<void> Member::enroll(Self self) {
       WALRUS_CO_ASSIGN(taken, self->judge_enrolment(*outcome));
     } else if (!taken) {
       auto found = co_await find_peers(self, self->parts_.env.mono() + kJoinAttempt);
-      if (!found && found.error().code == Code::kFenced) co_return found;
+      if (!found && is_over(found.error())) co_return found;
     }
     const auto deadline = self->parts_.env.mono() + patience.next(self->parts_.env);
     const auto asked = self->leader_;

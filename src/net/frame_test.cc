@@ -178,7 +178,7 @@ TEST(PeerMessageTest, bodies_come_back) {
 TEST(PeerMessageTest, values_out_of_range_are_refused) {
   EXPECT_FALSE(parse_hello(std::string(52, '\0')));  // node 0
   EXPECT_FALSE(parse_refusal("\x00why"sv));
-  EXPECT_FALSE(parse_refusal("\x09why"sv));
+  EXPECT_FALSE(parse_refusal("\x0awhy"sv));
   EXPECT_FALSE(parse_error("\x00why"sv));
   EXPECT_FALSE(parse_error("\x11why"sv));
   EXPECT_FALSE(parse_credit("\x03\x01\0\0\0"sv));

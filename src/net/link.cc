@@ -66,6 +66,7 @@ void Link::close(const Error& why, const Refusal* farewell) {
     connection_->close();
   }
   work_->open();
+  for (auto* gate : asking_) gate->open();
   account(-held_);
   waiting_.clear();
   for (auto& answers : answers_) answers.clear();
@@ -147,12 +148,32 @@ Result<void> Link::take(const Frame& frame) {
       pong_id_ = frame.header.id;
       wake();
       return {};
-    case FrameType::kPong: return {};
+    case FrameType::kPong:
+      answered_ = std::max(answered_, std::min(asked_, frame.header.id));
+      for (auto* gate : asking_) gate->open();
+      return {};
     case FrameType::kRefuse: refuse_by_peer(frame); return {};
     case FrameType::kHello:
     case FrameType::kWelcome: break;
   }
   return violation("a second handshake");
+}
+
+io::Task<bool> Link::answers(io::Nanos within) {
+  const auto self = shared_from_this();
+  const auto deadline = moment_after(state_->env.mono(), within);
+  const auto id = ++asked_;
+  const auto gate = state_->loop.make_gate();
+  asking_.push_back(gate.get());
+  ping_owed_ = true;
+  wake();
+  while (!closed_ && answered_ < id) {
+    const auto left = deadline - state_->env.mono();
+    if (left <= io::Nanos(0)) break;
+    co_await gate->wait(left);
+  }
+  std::erase(asking_, gate.get());
+  co_return !closed_ && answered_ >= id;
 }
 
 void Link::refuse_by_peer(const Frame& frame) {

@@ -43,6 +43,10 @@ class Link : public std::enable_shared_from_this<Link> {
   bool closed() const { return closed_; }
   const LinkTerms& terms() const { return terms_; }
 
+  // Whether the peer's process is there: it answers to a ping that is sent now. False: it does not
+  // within this time, or the connection is gone.
+  io::Task<bool> answers(io::Nanos within);
+
   void wake();                                // there may be something to send
   void give_up(std::uint64_t id);             // a call that was sent: nobody waits for it any more
   void release(Priority, std::int64_t cost);  // by Occupied
@@ -129,6 +133,8 @@ class Link : public std::enable_shared_from_this<Link> {
   std::vector<std::uint64_t> given_up_;
   bool ping_owed_ = false, pong_owed_ = false;
   std::uint64_t pong_id_ = 0;
+  std::uint64_t asked_ = 1, answered_ = 0;  // ids of pings: the newest of ours, and of pongs
+  std::vector<io::Gate*> asking_;           // of answers()
 };
 
 }  // namespace walrus::net

@@ -73,7 +73,7 @@ void Link::append(const FrameHeader& header, Bytes body) {
 }
 
 void Link::gather_owed() {
-  if (std::exchange(ping_owed_, false)) append(state_->header(FrameType::kPing, 1), {});
+  if (std::exchange(ping_owed_, false)) append(state_->header(FrameType::kPing, asked_), {});
   if (std::exchange(pong_owed_, false)) append(state_->header(FrameType::kPong, pong_id_), {});
   for (std::size_t i = 0; i < kPriorities; ++i) {
     auto& window = windows_[i];

@@ -84,7 +84,7 @@ Result<Refusal> parse_refusal(Bytes body) {
   Decoder from(body);
   const auto reason = from.le<std::uint8_t>().value_or(0);
   if (reason < static_cast<std::uint8_t>(RefusalReason::kProtocol) ||
-      reason > static_cast<std::uint8_t>(RefusalReason::kStopping))
+      reason > static_cast<std::uint8_t>(RefusalReason::kTaken))
     return bad("refusal");
   return Refusal{RefusalReason(reason), clean(from.rest())};
 }

@@ -54,6 +54,7 @@ enum class RefusalReason : std::uint8_t {
   kSimultaneous,    // both connected at once, and the other connection is kept
   kTooMany,         // connections
   kStopping,
+  kTaken,  // an earlier life of the sender still answers
 };
 
 struct Refusal {

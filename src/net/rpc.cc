@@ -95,6 +95,7 @@ void Rpc::on_foreign_cluster(std::function<void(const ClusterId&)> call) {
 }
 
 void Rpc::add_peer(NodeId id, std::string address) { state_->add_peer(id, std::move(address)); }
+void Rpc::registered(NodeId id, Incarnation life) { state_->registered(id, life); }
 void Rpc::remove_peer(NodeId id) { state_->remove_peer(id); }
 
 Rpc::CallId Rpc::call(NodeId to, Method method, std::string body, const CallOptions& options,

@@ -178,6 +178,9 @@ class Rpc {
 
   // Known from now on; or a new address of it (an established connection stays).
   void add_peer(NodeId, std::string address);
+  // This life of it counts: an earlier one is refused from now on, a later one is believed as long
+  // as it is connected. Without this the latest that was seen counts. Of a node that is known.
+  void registered(NodeId, Incarnation);
   // Its connection is closed, its calls end with kNotFound.
   void remove_peer(NodeId);
 

@@ -10,6 +10,9 @@ namespace {
 
 constexpr std::size_t kGreetingBytesMax = 2 << 10;  // of a body, before the peer is known
 constexpr io::Nanos kRefusalTimeout = std::chrono::seconds(1);
+// Which a life that is to be replaced has to answer in, if it goes on. One that has ended has lost
+// its connection, as a rule, and is not waited for.
+constexpr io::Nanos kAnswerTimeout = std::chrono::milliseconds(400);
 
 struct FirstFrame {
   FrameHeader header;
@@ -48,7 +51,9 @@ bool is_telling(Code code) {
 }
 
 // Waiting does not mend it. (A version that is wrong may be a damaged frame.)
-bool is_final(Code code) { return code == Code::kMismatch || code == Code::kFenced; }
+bool is_final(Code code) {
+  return code == Code::kMismatch || code == Code::kFenced || code == Code::kExists;
+}
 
 }  // namespace
 
@@ -63,6 +68,7 @@ Error refused(const Refusal& refusal) {
       case RefusalReason::kSimultaneous:
       case RefusalReason::kTooMany: return Code::kBusy;
       case RefusalReason::kStopping: return Code::kClosed;
+      case RefusalReason::kTaken: return Code::kExists;
     }
     return Code::kCorrupt;
   };
@@ -245,7 +251,10 @@ io::Task<bool> RpcState::greet_back(std::shared_ptr<RpcState> self,
   if (first && first->header.type == FrameType::kHello) hello = parse_hello(first->body);
   if (!first) refusal = Refusal{reason_of(first.error()), first.error().message};
   else if (!hello) refusal = Refusal{RefusalReason::kProtocol, hello.error().message};
-  else refusal = self->judge(first->header, *hello, channel);
+  else {
+    WALRUS_CO_ASSIGN(refusal, co_await judge_all(self, first->header, *hello, channel));
+    if (self->stopped) co_return false;
+  }
   std::string body, bytes;
   if (refusal) {
     ++self->stats.refused;
@@ -299,11 +308,34 @@ std::optional<Refusal> RpcState::judge(const FrameHeader& header, const Hello& h
     return Refusal{RefusalReason::kProtocol, "windows below two messages"};
   const auto peer = make_peer(hello.from);
   if (!peer) return Refusal{RefusalReason::kTooMany, "too many nodes"};
+  // The life that counts, and a later one is connected that was not registered (yet).
+  const bool counts = peer->registered != Incarnation{} && header.incarnation >= peer->registered;
+  if (header.incarnation < peer->known && counts)
+    return Refusal{RefusalReason::kSimultaneous,
+                   fmt::format("another process of node {} is connected", hello.from.value)};
   if (header.incarnation < peer->known)
     return Refusal{RefusalReason::kOldIncarnation,
                    fmt::format("incarnation {} of node {}, a later one, {}, is known",
                                header.incarnation.value, hello.from.value, peer->known.value)};
   return judge_crossing(*peer, header, hello);
+}
+
+// A directory has one process at a time, so a later life of it comes when the earlier one has
+// ended. If that still answers, who comes is on another directory, and has to go.
+io::Task<std::optional<Refusal>> RpcState::judge_all(std::shared_ptr<RpcState> self,
+                                                     FrameHeader header, Hello hello,
+                                                     const Channel& channel) {
+  auto refusal = self->judge(header, hello, channel);
+  const auto peer = self->make_peer(hello.from);
+  if (refusal || !peer->link || header.incarnation <= peer->known) co_return refusal;
+  const auto link = peer->link;
+  WALRUS_CO_ASSIGN(const auto lives, co_await link->answers(kAnswerTimeout));
+  if (lives)
+    co_return Refusal{RefusalReason::kTaken,
+                      fmt::format("node {} is there already, in another data directory: stop that "
+                                  "process first, or take another node id",
+                                  hello.from.value)};
+  co_return self->judge(header, hello, channel);
 }
 
 // Who connects anew knows that the last connection is gone, unless both connected at once: then the

@@ -180,6 +180,14 @@ void RpcState::add_peer(NodeId id, std::string at) {
   want_connection(known);
 }
 
+void RpcState::registered(NodeId id, Incarnation life) {
+  const auto found = peers_.find(id);
+  if (found == peers_.end()) return;
+  auto& peer = *found->second;
+  peer.registered = std::max(peer.registered, life);
+  peer.known = std::max(peer.known, life);
+}
+
 void RpcState::remove_peer(NodeId id) {
   const auto found = peers_.find(id);
   if (found == peers_.end()) return;
@@ -199,6 +207,7 @@ void RpcState::link_closed(Link& link, const Error& why) {
   const auto found = peers_.find(link.terms().peer);
   if (found == peers_.end() || found->second->link.get() != &link) return;
   found->second->link.reset();
+  if (found->second->registered != Incarnation{}) found->second->known = found->second->registered;
   found->second->last_error = why.message;
   want_connection(found->second);
 }

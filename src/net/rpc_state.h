@@ -31,6 +31,7 @@ struct Peer {
   std::shared_ptr<Link> link{};
   std::uint64_t last_link = 0;  // nonce of the last one that was established
   Incarnation known{};          // the latest life that was seen
+  Incarnation registered{};     // the one that counts, as this side was told; 0: it was not
 
   std::array<std::map<std::uint64_t, Outgoing>, kPriorities> queues{};  // by id: in order
   std::array<std::int64_t, kPriorities> queued{};                       // bytes
@@ -72,6 +73,7 @@ class RpcState : public std::enable_shared_from_this<RpcState> {
 
   void add_peer(NodeId, std::string address);
   void remove_peer(NodeId);
+  void registered(NodeId, Incarnation);
 
   // Used by links.
   struct Pending {
@@ -127,6 +129,9 @@ class RpcState : public std::enable_shared_from_this<RpcState> {
   static io::Task<bool> greet_back(std::shared_ptr<RpcState>, std::unique_ptr<io::Connection>);
   std::optional<Refusal> judge(const FrameHeader&, const Hello&, const Channel&);
   std::optional<Refusal> judge_crossing(Peer&, const FrameHeader&, const Hello&);
+  // The same, and the link that is to be replaced was asked whether its process is gone.
+  static io::Task<std::optional<Refusal>> judge_all(std::shared_ptr<RpcState>, FrameHeader, Hello,
+                                                    const Channel&);
   PeerRef make_peer(NodeId);  // null: there are too many
   void adopt(const PeerRef&, LinkTerms, Channel, FrameSplitter, std::string first_bytes);
   void log(LogLevel, Bytes event, const LinkTerms&, Bytes why);

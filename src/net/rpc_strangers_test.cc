@@ -47,15 +47,15 @@ class Stranger {
     FrameHeader header;
     std::string body;
   };
-  // The next frame that is no credit or ping; none: the end.
-  Awaitable<std::optional<Heard>> hear() {
+  // The next frame that is no credit, and no ping unless those are asked for; none: the end.
+  Awaitable<std::optional<Heard>> hear(bool pings = false) {
     while (true) {
       const auto frame = splitter_.next();
       EXPECT_TRUE(frame);
       if (!frame) co_return std::nullopt;
       if (*frame) {
         const auto type = (*frame)->header.type;
-        if (type == FrameType::kCredit || type == FrameType::kPing) continue;
+        if (type == FrameType::kCredit || (type == FrameType::kPing && !pings)) continue;
         co_return Heard{(*frame)->header, std::string((*frame)->body)};
       }
       const auto size = co_await connection_->read_some(splitter_.space(), 20s);
@@ -189,6 +189,32 @@ TEST_P(StrangersTest, another_cluster_another_node_and_an_old_life_are_refused) 
       (void)co_await stranger->hear_refusal();
     }
     EXPECT_LT(log.lines.size(), 50u);
+    b.reset();
+  }(*this));
+}
+
+TEST_P(StrangersTest, a_life_that_does_not_answer_makes_way_for_a_later_one) {
+  run([](StrangersTest& t) -> Awaitable<void> {
+    auto b = t.start(RpcTest::options_of(2));
+    auto silent = co_await Stranger::come(t, *b);
+    co_await silent->hello(5, {1});
+    EXPECT_EQ((co_await silent->hear())->header.type, FrameType::kWelcome);
+    auto later = co_await Stranger::come(t, *b);
+    co_await later->hello(5, {2});
+    const auto asked = co_await silent->hear(true);
+    EXPECT_EQ(asked->header.type, FrameType::kPing);
+    // The pong of another ping, which it may have sent before it died.
+    co_await silent->say({.type = FrameType::kPong, .id = asked->header.id - 1}, "");
+    EXPECT_EQ((co_await later->hear())->header.type, FrameType::kWelcome);
+    EXPECT_EQ(b->stats().links, 1U);
+    // One that answers stays.
+    auto another = co_await Stranger::come(t, *b);
+    co_await another->hello(5, {3});
+    const auto again = co_await later->hear(true);
+    EXPECT_EQ(again->header.type, FrameType::kPing);
+    co_await later->say({.type = FrameType::kPong, .id = again->header.id, .incarnation = {2}}, "");
+    const auto refusal = co_await another->hear_refusal();
+    EXPECT_EQ(refusal.reason, RefusalReason::kTaken);
     b.reset();
   }(*this));
 }

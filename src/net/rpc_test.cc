@@ -365,10 +365,44 @@ TEST_P(RpcTest, a_later_incarnation_replaces_the_connection_of_the_earlier) {
     options.self.incarnation = {2};
     auto second = t.start(options);
     second->add_peer({2}, b->address());
-    EXPECT_TRUE(co_await second->call({2}, kEcho, ""));
+    // Not while that answers: a directory has one process at a time, so this is another directory.
+    const auto taken = co_await second->call({2}, kEcho, "");
+    EXPECT_EQ(taken.error().code, Code::kExists);
+    EXPECT_THAT(taken.error().message, HasSubstr("node 1 is there already"));
+    EXPECT_EQ(co_await first->call({2}, kEcho, "lives on"), "lives on");
+    EXPECT_EQ(co_await b->call({1}, kEcho, "to the first"), "to the first");
+    first.reset();
+    EXPECT_TRUE(co_await second->call({2}, kEcho, "", {.timeout = 10s}));
     EXPECT_EQ(b->stats().links, 1U);
-    EXPECT_EQ((co_await first->call({2}, kEcho, "")).error().code, Code::kFenced);
     EXPECT_EQ(co_await b->call({1}, kEcho, "to the second"), "to the second");
+    first = t.start(1);
+    first->add_peer({2}, b->address());
+    EXPECT_EQ((co_await first->call({2}, kEcho, "")).error().code, Code::kFenced);
+  }(*this));
+}
+
+TEST_P(RpcTest, a_later_life_that_is_not_registered_is_forgotten_when_it_goes) {
+  run([](RpcTest& t) -> Awaitable<void> {
+    auto b = t.start(2), first = t.start(1);
+    b->add_peer({1}, first->address());
+    b->registered({1}, {1});
+    auto options = RpcTest::options_of(1);
+    options.self.incarnation = {2};
+    auto second = t.start(options);  // b is not connected to the first, and cannot know of it
+    second->add_peer({2}, b->address());
+    EXPECT_TRUE(co_await second->call({2}, kEcho, ""));
+    first->add_peer({2}, b->address());
+    const auto waits = co_await first->call({2}, kEcho, "", {.timeout = 200ms});
+    EXPECT_EQ(waits.error().code, Code::kTimeout);
+    second.reset();
+    EXPECT_EQ(co_await first->call({2}, kEcho, "the one", {.timeout = 10s}), "the one");
+    // Registered, it counts for good.
+    b->registered({1}, {2});
+    first.reset();
+    EXPECT_TRUE(co_await t.until([&] { return !b->connected({1}); }));
+    first = t.start(1);
+    first->add_peer({2}, b->address());
+    EXPECT_EQ((co_await first->call({2}, kEcho, "")).error().code, Code::kFenced);
   }(*this));
 }
 

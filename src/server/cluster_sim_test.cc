@@ -6,6 +6,7 @@
 #include <map>
 #include <sstream>
 
+#include "broker/group/coordinators.h"
 #include "record/batch.h"
 #include "server/kafka_fixture.h"
 #include "server/sim_cluster.h"
@@ -125,6 +126,37 @@ TEST(ClusterSimTest, a_leader_that_is_cut_off_holds_up_nobody_for_long) {
   EXPECT_LT(cluster.world().now() - begun, 2s);
 }
 
+// Likewise what can be asked twice, and was handed on to it before: no connection ends.
+TEST(ClusterSimTest, reads_at_a_leader_that_stands_still_go_to_the_next_one) {
+  for (const char* asked :
+       {"READ t 0", "READBATCH t 0", "STATE t", "GET t", "READ t 3 65536 20000"}) {
+    SCOPED_TRACE(asked);
+    SimCluster cluster(4, 3);
+    cluster.start();
+    auto maker = cluster.client(1);
+    ASSERT_EQ(maker.ask("CREATE t replication_factor=3"), "OK");
+    ASSERT_EQ(maker.ask("APPEND t first"), "OK 0");
+    ASSERT_EQ(maker.ask("APPEND t second"), "OK 1");
+    ASSERT_EQ(maker.ask("GET t"), "OK first");  // the queue has an owner
+    ASSERT_EQ(maker.ask("APPEND t third"), "OK 2");
+    const bool queue = Bytes(asked).starts_with("GET");
+    const auto cursors = static_cast<std::uint32_t>(broker::group_partition("t", 8));
+    const auto still = queue ? cluster.leader(1, "__cursors", cursors) : cluster.leader(1, "t");
+    const auto through = 1 + still % 3;
+    auto client = cluster.client(through), writer = cluster.client(1 + (still + 1) % 3);
+    ASSERT_TRUE(client.ask("STATE t").starts_with("{"));
+    ASSERT_EQ(client.ask("GET t"), "OK second");
+    cluster.world().network().isolate(static_cast<int>(still - 1));
+    const auto begun = cluster.world().now();
+    ASSERT_TRUE(client.send_frame(asked).has_value());
+    EXPECT_EQ(writer.ask("APPEND t fourth"), "OK 3");
+    auto reply = client.reply();
+    ASSERT_TRUE(reply.has_value());
+    EXPECT_TRUE(reply->starts_with(Bytes(asked).starts_with("STATE") ? "{" : "OK")) << *reply;
+    EXPECT_LT(cluster.world().now() - begun, 4s);
+  }
+}
+
 // Who asks it learns within a bounded time that nobody knows what becomes of the record.
 TEST(ClusterSimTest, leader_that_is_cut_off_does_not_leave_its_clients_without_an_answer) {
   SimCluster cluster(5, 3);
@@ -140,8 +172,9 @@ TEST(ClusterSimTest, leader_that_is_cut_off_does_not_leave_its_clients_without_a
     cluster.world().network().cut(static_cast<int>(n - 1), static_cast<int>(leader - 1));
   }
   const auto begun = cluster.world().now();
-  for (int i = 0; i < 2; ++i)
-    ASSERT_TRUE(client.send_frame(fmt::format("APPEND t lost{}", i)).has_value());
+  std::string both;  // at once: what comes while the first one is waited for has its own time
+  for (int i = 0; i < 2; ++i) wire::native::append_frame(both, fmt::format("APPEND t lost{}", i));
+  ASSERT_TRUE(client.send(both).has_value());
   for (int i = 0; i < 2; ++i) EXPECT_EQ(client.reply(), "ERR timed out");
   EXPECT_LT(cluster.world().now() - begun, 20s);
   EXPECT_EQ(client.ask("APPEND t refused"), "ERR no leader for t, try again");
@@ -320,6 +353,86 @@ TEST_F(ClusterProduceTest, settings_of_a_node_tell_its_rack_and_how_many_copies_
   };
   EXPECT_EQ(value("broker.rack"), "east");
   EXPECT_EQ(value("default.replication.factor"), "3");
+}
+
+// With one copy nobody takes its place; what is answered is what becomes of it.
+TEST_F(ClusterProduceTest, elections_of_a_partition_whose_leader_is_dead) {
+  start();
+  const auto dead = other_;
+  auto maker = cluster_.client(1);
+  std::string alone;
+  for (int i = 0; alone.empty() && i < 12; ++i) {
+    const auto name = fmt::format("alone{}", i);
+    ASSERT_EQ(maker.ask(fmt::format("CREATE {} replication_factor=1", name)), "OK");
+    if (cluster_.leader(1, name) == dead) alone = name;
+  }
+  ASSERT_FALSE(alone.empty());
+  ASSERT_EQ(maker.ask(fmt::format("APPEND {} x", alone)), "OK 0");
+  auto client = connect(leader_);
+  auto elect = [&](std::int8_t type) {
+    ElectLeadersRequest request{.election_type = type, .timeout_ms = 2'000};
+    request.topics.emplace().push_back({.name = alone, .partitions = {0}});
+    auto response = client->ask<ElectLeadersResponse>(request, 2);
+    EXPECT_TRUE(response.has_value());
+    return response ? response->topics.at(0).partitions.at(0).error_code : std::int16_t{-1};
+  };
+  constexpr std::int8_t kPreferred = 0, kUnclean = 1;
+  EXPECT_EQ(elect(kUnclean), 84);
+  cluster_.kill(dead);
+  ASSERT_TRUE(cluster_.until([&] { return elect(kPreferred) == 80; }, 5s));
+  const auto begun = now();
+  EXPECT_EQ(elect(kUnclean), 83);
+  EXPECT_GE(now() - begun, 2s);
+  // Its node comes back meanwhile: it leads again, in a life that opens the next segment.
+  ElectLeadersRequest request{.election_type = kUnclean, .timeout_ms = 10'000};
+  request.topics.emplace().push_back({.name = alone, .partitions = {0}});
+  ASSERT_TRUE(client->send(request, 2).has_value());
+  cluster_.restart(dead);
+  auto elected = client->receive<ElectLeadersResponse>(2);
+  ASSERT_TRUE(elected.has_value());
+  EXPECT_EQ(elected->topics.at(0).partitions.at(0).error_code, 0);
+  EXPECT_EQ(maker.ask(fmt::format("APPEND {} y", alone)), "OK 1");
+  EXPECT_EQ(elect(kUnclean), 84);
+}
+
+// Unset it is a majority of the copies; what the topic says is told and taken.
+TEST_F(ClusterProduceTest, settings_tell_how_many_copies_acknowledge) {
+  start();
+  auto client = connect(other_);
+  auto told = [&](std::int8_t type, const std::string& name) {
+    DescribeConfigsRequest request{.include_synonyms = true};
+    request.resources.push_back({.type = type, .name = name, .keys = {{"min.insync.replicas"}}});
+    auto response = client->ask<DescribeConfigsResponse>(request, 4);
+    EXPECT_TRUE(response.has_value() && response->resources.at(0).configs.size() == 1);
+    const auto& config = response->resources.at(0).configs.at(0);
+    return std::pair(config.value.value_or(""), static_cast<int>(config.source));
+  };
+  auto change = [&](const char* value, std::int8_t operation = 0) {
+    IncrementalAlterConfigsRequest request;
+    request.resources.push_back(
+        {.type = 2,
+         .name = topic_,
+         .configs = {{.name = "min.insync.replicas", .operation = operation, .value = value}}});
+    auto response = client->ask<IncrementalAlterConfigsResponse>(request, 1);
+    return response ? response->resources.at(0).error_code : std::int16_t{-1};
+  };
+  auto least = [&] {
+    return cluster_.server(1).cluster()->image()->find_topic(topic_)->min_copies;
+  };
+  using Told = std::pair<std::string, int>;
+  constexpr int kOfTopic = 1, kDefault = 5;
+  EXPECT_EQ(told(4, std::to_string(other_)), Told("2", 4));  // of the three that topics get
+  EXPECT_EQ(told(2, topic_), Told("2", kDefault));
+  EXPECT_EQ(change("1"), 0);
+  EXPECT_EQ(told(2, topic_), Told("1", kOfTopic));
+  EXPECT_TRUE(cluster_.until([&] { return least() == 1; }));
+  EXPECT_EQ(change("3"), 40);  // there are two
+  EXPECT_EQ(told(2, topic_), Told("1", kOfTopic));
+  EXPECT_EQ(change("2"), 0);
+  EXPECT_EQ(told(2, topic_), Told("2", kOfTopic));
+  EXPECT_EQ(change("", 1), 0);
+  EXPECT_EQ(told(2, topic_), Told("2", kDefault));
+  EXPECT_TRUE(cluster_.until([&] { return least() == 2; }));
 }
 
 // ---- Programs of two releases ----

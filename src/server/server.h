@@ -107,7 +107,7 @@ class Server {
   static io::Task<void> compose_cluster(Server*, meta::Identity);
   void route(frontend::native::Forwarding&);
   void add_operations(frontend::kafka::NodeOptions&);
-  static io::Task<std::vector<meta::Copy>> copies_under_way(Server*);
+  static io::Task<meta::Health> ask_health(Server*);
   Result<void> await_registered();
   bool start_given_up() const { return options_.stop != nullptr && options_.stop->load(); }
   net::Transport& transport();

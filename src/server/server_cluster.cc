@@ -106,17 +106,15 @@ void Server::add_operations(frontend::kafka::NodeOptions& node) {
       return broker::accept_any_loss(bridge, id, by);
     });
   };
-  node.copies = [this](io::Loop& here) {
-    return broker::run_on<std::vector<meta::Copy>>(here, *loops_[0],
-                                                   [this] { return copies_under_way(this); });
+  node.health = [this](io::Loop& here) {
+    return broker::run_on<meta::Health>(here, *loops_[0], [this] { return ask_health(this); });
   };
 }
 
-io::Task<std::vector<meta::Copy>> Server::copies_under_way(Server* server) {
+io::Task<meta::Health> Server::ask_health(Server* server) {
   auto member = server->cluster_->member();
   if (!member) co_return fail(Code::kBusy, "not a node of the cluster yet");
-  WALRUS_CO_ASSIGN(auto health, co_await member->health());
-  co_return std::move(health.copies);
+  co_return co_await member->health();
 }
 
 Result<void> Server::await_registered() {

@@ -98,6 +98,57 @@ class Refusals(ClusterTest):
                 self.fails(FAILED, "not a node of a cluster", "cluster", *words, addr=single.addr)
 
 
+class Twins(ClusterTest):
+    def twin(self, number, members):
+        node = Node(self.path(f"twin-of-{number}-by-{members[0]}"), number,
+                    [self.cluster[member].peer for member in members])
+        self.addCleanup(node.close)
+        return node
+
+    def test_an_empty_directory_does_not_take_a_living_nodes_place(self):
+        one = self.cluster[1]
+        one.ok("topic", "create", "held", "--replication-factor", "3")
+        lives = {node.number: node.process.pid for node in self.cluster.alive()}
+        for number in (1, 2, 3):  # who leads the metadata among them
+            others = [other for other in (1, 2, 3) if other != number]
+            for members in (others, others[::-1]):
+                with self.subTest(number=number, members=members):
+                    twin = self.twin(number, members)
+                    twin.begin()
+                    self.assertEqual(twin.await_end(), FAILED)
+                    said = twin.error_text().splitlines()[-1]
+                    self.assertRegex(said, rf"\Awalrus: .*node {number} is there already, in "
+                                           "another data directory: stop that process first, or "
+                                           "take another node id")
+            self.cluster[number].ok("put", "held", f"by {number}")
+        self.assertEqual({node.number: node.process.pid for node in self.cluster.alive()}, lives)
+        nodes = self.cluster.status()["nodes"]
+        self.assertTrue(all(node["alive"] for node in nodes), nodes)
+        done = walrus("cluster", "join", one.peer, "--data-dir", self.path("verb"), "--node-id", 2)
+        self.assertEqual(done.returncode, FAILED)
+        self.assertIn(b"node 2 is there already, in another data directory", done.stderr)
+        # One that joined while node 3 was away, and was not started since, comes too late as well.
+        self.cluster[3].kill9()
+        late = walrus("cluster", "join", one.peer, "--data-dir", self.path("twin-of-3-by-1"),
+                      "--node-id", "3")
+        self.assertEqual(late.returncode, 0, late.stderr)
+        self.cluster[3].start()
+        wait_until(lambda: self.cluster.status(one)["nodes"][2]["alive"], "node 3 is back")
+        back = time.time()  # lives count with the seconds of the clock, and at least by one
+        wait_until(lambda: time.time() > back + 2, "a life is later than that of node 3")
+        twin = self.twin(3, [1, 2])
+        twin.begin()
+        self.assertEqual(twin.await_end(), FAILED)
+        self.assertIn("node 3 is there already", twin.error_text().splitlines()[-1])
+        self.cluster[3].ok("put", "held", "still there")
+        # Its process is dead, and its directory lost: then it is replaced, at once.
+        self.cluster[3].kill9()
+        self.cluster.nodes[3] = self.twin(3, [2, 1])
+        self.cluster[3].start()
+        self.cluster[3].ok("put", "held", "again")
+        self.cluster.await_health()
+
+
 class Joining(ClusterTest):
     nodes = 1
 

@@ -29,6 +29,27 @@ const broker::TopicConfig& defaults(Call call) {
 
 std::int8_t source_number(broker::ConfigSource source) { return static_cast<std::int8_t>(source); }
 
+// Unset, min.insync.replicas is a majority of the copies: of one, one.
+constexpr Bytes kMinInSync = "min.insync.replicas";
+KafkaConfig in_sync_of(KafkaConfig config, const broker::TopicConfig& node, std::uint32_t copies) {
+  config.default_value = std::to_string(copies / 2 + 1);
+  if (!node.given.contains(kMinInSync)) config.node_value = config.default_value;
+  return config;
+}
+
+std::vector<KafkaConfig> topic_configs(Call call, const broker::Topic& topic) {
+  using broker::ConfigSource;
+  auto list = broker::list_kafka_config(topic.config, defaults(call));
+  auto one = std::ranges::find(list, kMinInSync, &KafkaConfig::name);
+  *one = in_sync_of(std::move(*one), defaults(call), topic.replication_factor);
+  const bool own = topic.config.given.contains(kMinInSync) || one->value != one->node_value;
+  if (own) one->source = ConfigSource::kTopic;
+  else
+    one->source =
+        one->node_value != one->default_value ? ConfigSource::kNode : ConfigSource::kDefault;
+  return list;
+}
+
 std::vector<KafkaConfig> node_configs(Call call) {
   auto setting = [](Bytes name, std::string value, ConfigType type) {
     return KafkaConfig{.name = std::string(name), .value = std::move(value), .type = type};
@@ -45,9 +66,13 @@ std::vector<KafkaConfig> node_configs(Call call) {
       setting("num.partitions", std::to_string(node.partitions_default), ConfigType::kInt)};
   if (!node.rack.empty()) list.push_back(setting("broker.rack", node.rack, ConfigType::kString));
   if (node.settings) list.insert(list.end(), node.settings->begin(), node.settings->end());
-  for (const auto& one : broker::list_kafka_config(defaults(call), defaults(call)))
-    if (auto name = broker::node_setting_name(one.name); !name.empty())
-      list.push_back(setting(name, one.value, one.type));
+  for (auto& one : broker::list_kafka_config(defaults(call), defaults(call))) {
+    auto name = broker::node_setting_name(one.name);
+    if (name.empty()) continue;
+    if (name == kMinInSync)
+      one = in_sync_of(std::move(one), defaults(call), node.replication_factor);
+    list.push_back(setting(name, one.node_value, one.type));
+  }
   std::ranges::sort(list, {}, &KafkaConfig::name);
   return list;
 }
@@ -91,7 +116,7 @@ DescribeConfigsResponse::Resource describe_resource(Call call,
   if (asked.type == kTopic) {
     auto topic = find_topic(call.local, asked.name);
     if (!topic) return refuse(unknown_topic(asked.name, topic.error()), topic.error().message);
-    list = broker::list_kafka_config((*topic)->config, defaults(call));
+    list = topic_configs(call, **topic);
   } else if (asked.type == kBroker) {
     if (!asked.name.empty() && asked.name != std::to_string(call.node.node_id))
       return refuse(ErrorCode::kInvalidRequest,
@@ -135,7 +160,9 @@ io::Task<Answer> change(Call call, std::int8_t type, Bytes name, bool validate_o
   }
   if (validate_only) co_return to;
   auto done = co_await call.local.configure(to.name, std::move(change));
-  if (!done) refuse(partition_error(done.error()), done.error().message);
+  if (!done && done.error().code == Code::kInvalid)  // more than there are copies
+    refuse(ErrorCode::kInvalidConfig, done.error().message);
+  else if (!done) refuse(partition_error(done.error()), done.error().message);
   co_return to;
 }
 

@@ -15,7 +15,7 @@
 #include "broker/group/coordinators.h"
 #include "frontend/kafka/errors.h"
 #include "frontend/kafka/fetch_session.h"
-#include "meta/planner.h"
+#include "meta/message.h"
 #include "replica/arrears.h"
 #include "wire/kafka/api.h"
 #include "wire/kafka/cluster.h"
@@ -56,9 +56,10 @@ struct NodeOptions {
   // Likewise: who leads the metadata, as of a moment ago; 0: nobody is known.
   std::function<NodeId()> leads_metadata{};
   // Likewise: a partition that waits for an operator's word goes on without what is lost
-  // (broker::accept_any_loss); which copies are being made.
+  // (broker::accept_any_loss); who is alive and which copies are being made, as the controller has
+  // it.
   std::function<io::Task<void>(io::Loop& here, PartitionId, std::string by)> accept_loss{};
-  std::function<io::Task<std::vector<meta::Copy>>(io::Loop& here)> copies{};
+  std::function<io::Task<meta::Health>(io::Loop& here)> health{};
 };
 
 // Requests and responses of all sessions, taken together. One request at a time may go beyond the

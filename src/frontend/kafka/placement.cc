@@ -91,35 +91,65 @@ io::Task<DescribeLogDirsResponse> describe_log_dirs(Call call, DescribeLogDirsRe
 namespace {
 
 constexpr std::int8_t kUnclean = 1;
+constexpr io::Nanos kElectMax = std::chrono::seconds(10);  // whatever a client would wait
+constexpr io::Nanos kElectAgain = std::chrono::milliseconds(50);
 
-// Who leads is chosen by load and changes by itself: there is nobody preferred. Without a leader an
-// unclean election is an operator's word that what is lost is lost.
-boost::asio::awaitable<Judgement> elect(Call call, std::int8_t type, broker::TopicRef topic,
+struct Election {
+  bool unclean = false;
+  io::Nanos deadline{};
+};
+
+// Whether the life of a node that is to write the partition is there.
+boost::asio::awaitable<bool> is_led(Call call, const broker::Log& log, PartitionId id) {
+  if (!call.node.image || !call.node.health) {  // a single server
+    auto bounds = log.bounds();
+    co_return bounds && bounds->leader != NodeId{};
+  }
+  const auto image = call.node.image();
+  const auto* partition = image->partitions.find(id);
+  if (!partition || !partition->tail || partition->tail->state != meta::SegmentState::kOpen)
+    co_return false;
+  auto health = co_await call.node.health(call.local.loop());
+  if (!health) co_return false;
+  const auto& tail = *partition->tail;
+  co_return std::ranges::any_of(health->nodes, [&](const meta::Sight& sight) {
+    return sight.node == tail.leader && sight.alive && sight.incarnation == tail.leader_incarnation;
+  });
+}
+
+// Who leads is chosen by load and changes by itself: there is nobody preferred. Without a leader
+// one is asked for, and an unclean election is an operator's word that what is lost is lost.
+boost::asio::awaitable<Judgement> elect(Call call, Election election, broker::TopicRef topic,
                                         std::int32_t index) {
-  const auto& log = topic->partitions[static_cast<std::size_t>(index)];
-  auto bounds = log->bounds();
-  if (!bounds || bounds->leader != NodeId{})
+  const auto log = topic->partitions[static_cast<std::size_t>(index)];
+  const PartitionId id{topic->id, static_cast<std::uint32_t>(index)};
+  if (!log->bounds() || co_await is_led(call, *log, id))
     co_return Judgement{index, ErrorCode::kElectionNotNeeded, "it has a leader"};
-  if (type != kUnclean || !call.node.accept_loss)
+  if (!election.unclean || !call.node.accept_loss)
     co_return Judgement{index, ErrorCode::kPreferredLeaderNotAvailable,
                         "a leader comes with the next record, or when its nodes are back"};
-  const PartitionId id{topic->id, static_cast<std::uint32_t>(index)};
+  auto& env = call.local.engine().env();
   auto by = call.user.empty() ? call.client_host : call.user + " at " + call.client_host;
-  auto done = co_await call.node.accept_loss(call.local.loop(), id, by);
-  if (!done)
-    co_return Judgement{index, ErrorCode::kEligibleLeadersNotAvailable,
-                        "it does not wait for this, or some of its nodes have not answered"};
-  if (call.node.want) call.node.want(id);
-  co_return Judgement{index};
+  while (true) {
+    // Refused where it does not wait for this, or some of its nodes have not answered (yet).
+    (void)co_await call.node.accept_loss(call.local.loop(), id, by);
+    if (call.node.want) call.node.want(id);
+    if (co_await is_led(call, *log, id)) co_return Judgement{index};
+    if (env.mono() >= election.deadline) break;
+    co_await call.local.loop().sleep(kElectAgain);
+  }
+  co_return Judgement{index, ErrorCode::kEligibleLeadersNotAvailable,
+                      "no node that is there may lead it: it does not wait for this, or some of "
+                      "its nodes have not answered"};
 }
 
 boost::asio::awaitable<ElectLeadersResponse::Topic> elect_some(
-    Call call, std::int8_t type, std::string name, std::vector<std::int32_t> partitions) {
+    Call call, Election election, std::string name, std::vector<std::int32_t> partitions) {
   ElectLeadersResponse::Topic to{.name = name};
   auto topic = find_topic(call.local, name);
   for (auto index : partitions) {
     Judgement judgement{index, ErrorCode::kUnknownTopicOrPartition, "unknown topic or partition"};
-    if (find_partition(topic, index)) judgement = co_await elect(call, type, *topic, index);
+    if (find_partition(topic, index)) judgement = co_await elect(call, election, *topic, index);
     auto& one = to.partitions.emplace_back();
     one.index = index;
     one.error_code = number(judgement.code);
@@ -138,15 +168,19 @@ std::vector<std::int32_t> all_of(const broker::Topic& topic) {
 
 io::Task<ElectLeadersResponse> elect_leaders(Call call, ElectLeadersRequest request) {
   ElectLeadersResponse response;
+  // One time for all of them.
+  const auto wait = std::clamp(io::Nanos(Millis(request.timeout_ms)), io::Nanos(0), kElectMax);
+  const Election election{.unclean = request.election_type == kUnclean,
+                          .deadline = call.local.engine().env().mono() + wait};
   if (request.topics) {
     for (const auto& asked : *request.topics)
-      response.topics.push_back(co_await elect_some(call, request.election_type,
-                                                    std::string(asked.name), asked.partitions));
+      response.topics.push_back(
+          co_await elect_some(call, election, std::string(asked.name), asked.partitions));
     co_return response;
   }
   // All: told are those of which something became.
   for (const auto& topic : call.local.list_topics()) {
-    auto elected = co_await elect_some(call, request.election_type, topic->name, all_of(*topic));
+    auto elected = co_await elect_some(call, election, topic->name, all_of(*topic));
     std::erase_if(elected.partitions, [](const auto& one) {
       return one.error_code == number(ErrorCode::kElectionNotNeeded);
     });
@@ -229,15 +263,15 @@ void add_copy(const meta::State& image, const meta::Copy& copy,
 io::Task<ListPartitionReassignmentsResponse> list_partition_reassignments(
     Call call, ListPartitionReassignmentsRequest request) {
   ListPartitionReassignmentsResponse response;
-  if (!call.node.copies || !call.node.image) co_return response;
-  auto copies = co_await call.node.copies(call.local.loop());
-  if (!copies) {
+  if (!call.node.health || !call.node.image) co_return response;
+  auto health = co_await call.node.health(call.local.loop());
+  if (!health) {
     response.error_code = number(ErrorCode::kRequestTimedOut);
     response.error_message = "no controller answers";
     co_return response;
   }
   auto image = call.node.image();
-  for (const auto& copy : *copies) {
+  for (const auto& copy : health->copies) {
     const auto* topic = image->topics.find(copy.partition.topic);
     bool told = topic && !topic->internal &&
                 asked_for(request, topic->name, static_cast<std::int32_t>(copy.partition.index));

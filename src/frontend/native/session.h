@@ -148,7 +148,7 @@ class Session : public std::enable_shared_from_this<Session> {
   bool clustered() const { return options_.forwarding.rpc != nullptr; }
   void push_clustered(wire::native::Request, Bytes body);
   bool name_partition(wire::native::Request&);
-  bool leads_still(const wire::native::Request&, NodeId given);
+  io::Task<bool> serves_still(const wire::native::Request&, NodeId given);
   Route route_of(const wire::native::Target&);
   boost::asio::awaitable<void> learn(wire::native::Target);
   io::Task<void> place_appends();

@@ -36,7 +36,10 @@ constexpr std::size_t kForwardedMax = 1'024;
 constexpr std::size_t kForwardedBytesMax = 1 << 20;
 constexpr Bytes kNoLeader = "ERR no leader for ";
 
-wire::native::Target* append_target(Request& request) {
+// Of an append; none: it is another request. Const as the request is.
+template <class OfRequest>
+auto append_target(OfRequest& request)
+    -> decltype(&std::get_if<wire::native::Put>(&request)->target) {
   using namespace wire::native;
   if (auto* put = std::get_if<Put>(&request)) return &put->target;
   if (auto* plain = std::get_if<Append>(&request)) return &plain->target;
@@ -104,8 +107,7 @@ std::string refused_target(const Request& request) {
   if (auto read = read_target(request)) return name_of(*read);
   if (auto queue = queue_target(request)) return name_of(*queue);
   if (auto group = group_of(request)) return fmt::format("group {}", *group);
-  auto copy = request;
-  auto* target = append_target(copy);
+  const auto* target = append_target(request);
   return target ? name_of(*target) : "";
 }
 
@@ -160,11 +162,13 @@ Session::Route Session::route_of(const wire::native::Target& target) {
   return route;
 }
 
-// Whether the node that was given an append leads its partition still.
-bool Session::leads_still(const Request& request, NodeId given) {
-  auto copy = request;
-  const auto* target = append_target(copy);
-  return target == nullptr || route_of(*target).node == given;
+// Whether the node that was given a request would be given it now.
+io::Task<bool> Session::serves_still(const Request& request, NodeId given) {
+  if (const auto* target = append_target(request)) co_return route_of(*target).node == given;
+  if (const auto target = read_target(request)) co_return route_of(*target).node == given;
+  if (!repeatable(request)) co_return true;
+  const auto serves = co_await server_of(request);
+  co_return serves && *serves == given;
 }
 
 // A partition that cannot be placed now holds up what is behind it of its own, and nothing else; a
@@ -379,9 +383,14 @@ io::Task<void> Session::answer_forwarded() {
   auto left = kReplyTimeout + (request ? waits(*request) : io::Nanos(0));
   auto reply = co_await way->reply(std::min(left, kReplySlice));
   // It may stand still, or be cut off, long before its connection ends. What it does not lead any
-  // more it acknowledges no more; and nobody else leads it before somebody asks for that.
-  while (!reply && reply.error().code == Code::kTimeout && left > kReplySlice &&
-         (!request || leads_still(*request, node))) {
+  // more it acknowledges no more, and what it has read may be old by now; and nobody else leads it
+  // before somebody asks for that.
+  while (!reply && reply.error().code == Code::kTimeout && left > kReplySlice) {
+    const auto still = request ? co_await serves_still(*request, node) : Result<bool>(true);
+    if (!still || !*still) {
+      if (request && !is_append(*request)) slot.give_up = local_.engine().env().mono() + kPatience;
+      break;
+    }
     left -= kReplySlice;
     reply = co_await way->reply(std::min(left, kReplySlice));
   }
