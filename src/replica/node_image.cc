@@ -625,9 +625,10 @@ bool NodeState::is_whole(SegmentId copy, Offset end) const {
          store_->end(copy) == end.value;
 }
 
-// What this node is to write itself it does not fetch.
+// What this node is to write itself it does not fetch, as long as nobody else has it.
 void NodeState::learn_sealed(const PartitionId& id, SegmentId copy, const Copied& of) {
-  if (of.pending && of.sources.front() == options_.self) return;
+  bool writes = of.pending && of.sources.front() == options_.self;
+  if (writes && of.sources.size() == 1) return;
   auto cell = copies_.find(copy);
   if (cell != copies_.end()) {
     push(copy, cell->second, Follower::Sealed{of.segment.end.value, of.sources});
