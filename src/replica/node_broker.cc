@@ -114,11 +114,15 @@ bool NodeState::lacks_room(const PartitionId& id) const {
 void NodeState::refuse(const PartitionId& id, Waiting& one, Refusal why) {
   ++stats_.appends_refused;
   if (why == Refusal::kOutOfOrder && is_behind(id, one)) why = Refusal::kNotLeader;
-  bool again = is_passing(why) || why == Refusal::kUnknown;
-  if (one.sequence && again) arrears_.owe(id, *one.sequence, env_.mono());
-  if (one.request.pipeline && again) one.request.pipeline->broken = true;
+  if (is_passing(why) || why == Refusal::kUnknown) send_away(id, one);
+  else if (why == Refusal::kNoRoom && one.sequence) arrears_.owe(id, *one.sequence, env_.mono());
   calls_.push_back([done = std::move(one.done), why]() mutable { done({why}); });
   post_turn();
+}
+
+void NodeState::send_away(const PartitionId& id, const Waiting& one) {
+  if (one.sequence) arrears_.owe(id, *one.sequence, env_.mono());
+  if (one.request.pipeline) one.request.pipeline->broken = true;
 }
 
 bool NodeState::is_behind(const PartitionId& id, const Waiting& one) const {
@@ -261,10 +265,11 @@ void NodeState::ask(WriterCell& writer, Instant until, ConfirmDone done) {
 
 void NodeState::confirm_refusal(WriterCell& writer, Waiting one, Refusal why) {
   auto until = one.until;
-  ask(writer, until, [one = std::move(one), why](Result<Offset> confirmed) mutable {
-    if (!confirmed && one.request.pipeline) one.request.pipeline->broken = true;
-    one.done({confirmed ? why : Refusal::kNotLeader});
-  });
+  ask(writer, until,
+      [this, id = writer.partition, one = std::move(one), why](Result<Offset> confirmed) mutable {
+        if (!confirmed) send_away(id, one);
+        one.done({confirmed ? why : Refusal::kNotLeader});
+      });
 }
 
 void NodeState::lease_granted(Nanos asked_at) {

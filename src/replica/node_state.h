@@ -290,6 +290,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   void expire(const PartitionId&, Part&, Instant now);
   bool lacks_room(const PartitionId&) const;
   void refuse(const PartitionId&, Waiting&, Refusal);
+  void send_away(const PartitionId&, const Waiting&);
   bool is_behind(const PartitionId&, const Waiting&) const;
   Waiting leave(Part&);
   void ask(WriterCell&, Instant until, ConfirmDone);
