@@ -167,7 +167,8 @@ void NodeState::feed(const PartitionId& id, Part& part, Instant now) {
   } else {
     const auto* partition = partition_of(id);
     bool open = partition && partition->tail && partition->tail->state == meta::SegmentState::kOpen;
-    if (open && partition->tail->leader != options_.self)
+    bool elsewhere = open && partition->tail->leader != options_.self;
+    if (elsewhere && !out_of_reach_.contains(partition->tail->leader))
       hand_on(id, part, partition->tail->leader, now);
     bool coming = open && partition->tail->leader_incarnation == options_.incarnation;
     want_now_ |= !part.waiting.empty() && !coming && !part.wants;
@@ -386,7 +387,8 @@ LeaderHint NodeState::leader_of(PartitionId id) const {
   const auto* node = image_->find_node(partition->tail->leader);
   bool gone = partition->tail->leader == options_.self
                   ? writer == nullptr
-                  : !node || node->incarnation != partition->tail->leader_incarnation;
+                  : !node || node->incarnation != partition->tail->leader_incarnation ||
+                        out_of_reach_.contains(partition->tail->leader);
   if (gone) return {};  // a life that is over leads nothing (R42)
   LeaderHint hint{.leader = partition->tail->leader,
                   .epoch = partition->tail->epoch,

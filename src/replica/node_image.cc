@@ -9,6 +9,7 @@
 namespace walrus::replica {
 namespace {
 
+constexpr Nanos kWrittenLately = std::chrono::seconds(2);
 constexpr Nanos kClaimAgain = std::chrono::milliseconds(300);
 constexpr Nanos kStall = std::chrono::seconds(2);  // of a repair: it makes way for others
 constexpr Nanos kSurveyTimeout = std::chrono::seconds(2);
@@ -204,6 +205,7 @@ void NodeState::learn_partition(const PartitionId& id) {
   if (std::ranges::any_of(part.mine, is_fresh)) learn_fresh(id, *partition, is_fresh);
   learn_compaction(id, *partition);
   open_writer(id, *partition);
+  want_next(part, *partition);
   if (!part.waiting.empty()) mark(id, part);
   wake_readers(id, part);
 }
@@ -247,6 +249,16 @@ void NodeState::learn_tail(const PartitionId& id, Part& part, const meta::Partit
     claimed_at_.erase(segment);
     accepted_.erase(segment);
   }
+}
+
+// Of a segment whose writer is gone: whoever wrote to it a moment ago goes on, and need not come
+// first to find that nothing is open.
+void NodeState::want_next(const Part& part, const meta::Partition& partition) {
+  const auto& tail = partition.tail;
+  if (!tail || tail->state != meta::SegmentState::kSealing) return;
+  auto copy = copies_.find(part.tail);
+  if (copy == copies_.end() || env_.mono() - copy->second.written_at > kWrittenLately) return;
+  wanted_next_.push_back(tails_.at(part.tail));
 }
 
 void NodeState::forget_partition(const PartitionId& id) {
