@@ -220,6 +220,25 @@ TEST_F(CompactionTest, who_wrote_the_new_copy_and_was_off_the_segment_since_has_
     EXPECT_EQ(stored(place, partition().sealed.first()), stored(0, partition().sealed.first()));
 }
 
+// It waits for no copy that nobody gives it.
+TEST_F(CompactionTest, who_is_taken_off_the_segment_before_it_has_the_new_copy_removes_its_own) {
+  begin(3);
+  append("a", "1");
+  auto off = (leader() + 1) % 3;
+  for (auto value : {"2", "3", "4"}) append("a", value);  // sealed, with a copy on all three
+  ASSERT_TRUE(until([&] { return partition().sealed.size() == 1; }));
+  nodes_->world().network().isolate(static_cast<int>(off));
+  for (int i = 0; i < 6; ++i) append("b", std::to_string(i));
+  ASSERT_TRUE(until([&] { return partition().compaction.has_value(); }));
+  auto work = *partition().compaction;
+  auto& engine = *nodes_->processes()[off].engine;
+  ASSERT_TRUE(until([&] { return engine.find(copy_stream_name(work.copy)).has_value(); }));
+  nodes_->paused_controller = true;
+  meta::MoveCopies move{id, partition().version, {{work.segment, {}, {NodeId{off + 1}}}}};
+  ASSERT_TRUE(nodes_->change(move).done());
+  EXPECT_TRUE(until([&] { return !engine.find(copy_stream_name(work.copy)); }));
+}
+
 TEST_F(CompactionTest, goes_on_at_another_node_when_the_first_one_dies) {
   begin(4);
   fill();

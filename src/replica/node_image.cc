@@ -736,11 +736,11 @@ void NodeState::finish_repair(SegmentId id) {
   auto found = partition ? find_copied(*partition, id) : std::nullopt;
   if (!found) return give_up_repair(id);
   const auto* segment = &found->segment;
+  bool mine = meta::is_replica(*segment, options_.self);
+  if (!repair.order && !mine) return give_up_repair(id);  // it was placed elsewhere meanwhile
   auto cell = copies_.find(id);
   if (cell == copies_.end() || !cell->second.core->complete() || !cell->second.core->idle()) return;
-  bool mine = meta::is_replica(*segment, options_.self);
   bool told = mine && image_->intact(*segment, options_.self);
-  if (!repair.order && !mine) return give_up_repair(id);  // it was placed elsewhere meanwhile
   if (!repair.order || told) return end_repair(id);
   if (repair.proposed || env_.mono() < repair.again) return;
   repair.proposed = true;
