@@ -403,8 +403,7 @@ void NodeState::learn_compaction(const PartitionId& id, const meta::Partition& p
   if (lacks) learn_sealed(id, work->copy, *of);
   auto written = written_.find(id);
   if (written != written_.end() && (!work || work->copy != written->second)) {
-    if (!std::ranges::binary_search(parts_[id].mine, written->second))
-      orphans_.insert(written->second);
+    if (!std::ranges::binary_search(parts_[id].mine, written->second)) orphan(written->second);
     written_.erase(written);
   }
   if (compacting_ == id) compact_gate_->open();

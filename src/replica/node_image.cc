@@ -135,7 +135,7 @@ void NodeState::apply(ImageRef image) {
     std::set<SegmentId> mine;
     for (const auto& [id, part] : parts_) mine.insert(part.mine.begin(), part.mine.end());
     for (auto segment : store_->segments())
-      if (!mine.contains(segment) && !repairs_.contains(segment)) orphans_.insert(segment);
+      if (!mine.contains(segment) && !repairs_.contains(segment)) orphan(segment);
   }
   judge_ahead();
   post_turn();
@@ -150,7 +150,7 @@ void NodeState::judge_ahead() {
     bool mine = std::ranges::any_of(parts_, [segment](const auto& one) {
       return std::ranges::binary_search(one.second.mine, segment);
     });
-    if (!mine && !repairs_.contains(segment)) orphans_.insert(segment);
+    if (!mine && !repairs_.contains(segment)) orphan(segment);
   }
 }
 
@@ -196,7 +196,7 @@ void NodeState::learn_partition(const PartitionId& id) {
   auto old = std::exchange(part.mine, std::move(mine));
   auto was_tail = part.tail;
   for (auto segment : old)
-    if (!std::ranges::binary_search(part.mine, segment)) orphans_.insert(segment);
+    if (!std::ranges::binary_search(part.mine, segment)) orphan(segment);
   for (auto segment : part.mine) orphans_.erase(segment);
   learn_tail(id, part, *partition);
   auto is_fresh = [&](SegmentId copy) {
@@ -269,10 +269,10 @@ void NodeState::forget_partition(const PartitionId& id) {
   hungry_.erase(id);
   compactions_.erase(id);
   compaction_since_.erase(id);
-  if (auto written = written_.extract(id)) orphans_.insert(written.mapped());
+  if (auto written = written_.extract(id)) orphan(written.mapped());
   tails_.erase(part.tail);
   if (part.writer != SegmentId{}) end_writer(part.writer);
-  orphans_.insert(part.mine.begin(), part.mine.end());
+  for (auto segment : part.mine) orphan(segment);
   std::erase_if(repairs_, [&](const auto& one) { return one.second.partition == id; });
   for (auto& one : part.handed) refuse(id, one, Refusal::kUnknown);
   while (!part.waiting.empty()) {
@@ -727,7 +727,7 @@ void NodeState::work_on_repairs(Instant now) {
 // Metadata does not know the segment any more, or not here.
 void NodeState::give_up_repair(SegmentId id) {
   repairs_.erase(id);
-  orphans_.insert(id);
+  orphan(id);
 }
 
 void NodeState::finish_repair(SegmentId id) {
@@ -757,7 +757,7 @@ void NodeState::finish_repair(SegmentId id) {
             if (again) return refresh();
             repairs_.erase(found);
             // There may be enough without it; or it is ours, and gone before an image told so.
-            orphans_.insert(id);
+            orphan(id);
           });
 }
 
@@ -774,11 +774,12 @@ boost::asio::awaitable<void> NodeState::sweep(std::shared_ptr<NodeState> self) {
     auto mine = self->find_mine(partition);
     kept.insert(mine.begin(), mine.end());
   });
-  for (auto segment : candidates) {
-    // What came back meanwhile is none any more, also if it has gone again since.
-    if (self->orphans_.erase(segment) == 0 || kept.contains(segment) ||
-        self->repairs_.contains(segment))
-      continue;
+  for (auto [segment, number] : candidates) {
+    // What came back meanwhile is none any more; if it has gone again since, the next sweep asks.
+    auto found = self->orphans_.find(segment);
+    if (found == self->orphans_.end() || found->second != number) continue;
+    self->orphans_.erase(found);
+    if (kept.contains(segment) || self->repairs_.contains(segment)) continue;
     self->close_copy(segment);
     if (!self->store_->has(segment)) continue;
     self->store_->remove(segment);

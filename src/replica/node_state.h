@@ -214,6 +214,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
     return image_ ? image_->partitions.find(id) : nullptr;
   }
   Error unknown_partition() const;
+  void orphan(SegmentId id) { orphans_.try_emplace(id, ++last_orphan_); }
   static boost::asio::awaitable<void> sweep(std::shared_ptr<NodeState>);
   Result<SealSurvey> survey_here(SegmentId) const;
   Result<void> accept_here(SegmentId, AcceptedEnd);
@@ -362,10 +363,11 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   std::map<PartitionId, Instant> compactions_{};  // this node is to hold the new copy; asked again
   // Something is to be compacted, or does not come further: which copy, since when.
   std::map<PartitionId, std::pair<SegmentId, Instant>> compaction_since_{};
-  std::map<PartitionId, SegmentId> written_{};  // the newest copy that a pass of this node wrote
-  std::optional<PartitionId> compacting_{};     // a pass of this node's runs
-  SegmentId writing_{};                         // and writes this copy
-  std::set<SegmentId> orphans_{};
+  std::map<PartitionId, SegmentId> written_{};    // the newest copy that a pass of this node wrote
+  std::optional<PartitionId> compacting_{};       // a pass of this node's runs
+  SegmentId writing_{};                           // and writes this copy
+  std::map<SegmentId, std::uint64_t> orphans_{};  // each time that it becomes one, another number
+  std::uint64_t last_orphan_ = 0;
   std::set<SegmentId> ahead_{};  // copies begun before an image told of their segments
   std::map<SegmentId, meta::Recover> recoveries_{};
   std::map<SegmentId, Epoch> used_{};  // recovery epochs that were used, or are of an earlier life
