@@ -390,6 +390,7 @@ MetaModel::Answer MetaModel::change(const MoveCopies& change) {
   auto* partition = partition_of(change.partition, change.expected);
   if (!partition || change.moves.empty()) return {};
   auto segments = partition->segments;
+  auto compaction = partition->compaction;
   SegmentId last{};
   for (const auto& move : change.moves) {
     if (move.segment <= last) return {};
@@ -403,6 +404,8 @@ MetaModel::Answer MetaModel::change(const MoveCopies& change) {
       if (!among(at->replicas, node) || std::ranges::count(move.dropped, node) > 1) return {};
     for (auto node : intact)
       if (!among(move.dropped, node)) left.push_back(node);
+    if (compaction && compaction->segment == at->id)
+      std::erase_if(compaction->holders, [&](NodeId node) { return !among(left, node); });
     for (auto node : move.added) {
       auto known = nodes.find(node);
       if (known == nodes.end() || known->second.state != NodeState::kActive ||
@@ -417,6 +420,7 @@ MetaModel::Answer MetaModel::change(const MoveCopies& change) {
     at->lost.clear();
   }
   partition->segments = segments;
+  partition->compaction = compaction;
   return done(partition->version = ++version);
 }
 

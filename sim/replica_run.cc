@@ -167,8 +167,8 @@ void ReplicaRun::create_topics() {
       for (auto producers = 1 + draw(2); producers > 0; --producers)
         producers_.push_back({.partition = partitions_.back(),
                               .id = static_cast<std::int64_t>(producers_.size()) + 1,
-                              .target = draw(nodes_->processes().size()),
-                              .keys = keys});
+                              .keys = keys,
+                              .target = draw(nodes_->processes().size())});
     }
   }
 }
@@ -356,8 +356,8 @@ bool ReplicaRun::is_whole(std::size_t place, SegmentId copy, std::int64_t end) {
   return stored_end(place, copy) == end;
 }
 
-// What metadata counts on is not removed (R32). A writer that does not know yet that its segment
-// was sealed has more.
+// What metadata counts on is not removed (R32), but for what is mended, from the damage on. A
+// writer that does not know yet that its segment was sealed has more.
 void ReplicaRun::look_at_copies() {
   const auto& id = partitions_[draw(partitions_.size())];
   nodes_->state().partitions.find(id)->sealed.each([&](const meta::Segment& segment) {
@@ -365,7 +365,7 @@ void ReplicaRun::look_at_copies() {
       const auto& process = nodes_->processes()[replica.value - 1];
       bool counts = up(process.place) && process.engine->failure() &&
                     nodes_->state().intact(segment, replica);
-      if (!counts) continue;
+      if (!counts || process.node->stats().damaged > 0) continue;
       auto copy = meta::copy_of(segment);
       auto& held_by = held_[{process.place, copy}];
       bool there = stored_end(process.place, copy) >= segment.end.value;

@@ -243,6 +243,9 @@ Outcome Applier::change(const MoveCopies& change) {
     std::erase_if(segment.replicas, [&](NodeId node) {
       return !state_.intact(segment, node) || contains(move.dropped, node);
     });
+    // Who leaves the segment removes its new copy, too, also if it comes back to it.
+    if (auto& work = partition.compaction; work && work->segment == segment.id)
+      std::erase_if(work->holders, [&](NodeId node) { return !is_replica(segment, node); });
     segment.replicas.insert(segment.replicas.end(), move.added.begin(), move.added.end());
     segment.copied = SegmentId{state_.next_segment.value - 1};
     count(segment, true);

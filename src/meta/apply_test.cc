@@ -556,6 +556,20 @@ TEST_F(Compactions, copy_that_was_held_before_a_loss_does_not_count_after_a_repa
   EXPECT_GT(begin(segments[0], 2), copy);  // somebody begins anew
 }
 
+// It was taken off the segment, has removed its copies, and fetches them anew.
+TEST_F(Compactions, copy_that_was_held_does_not_count_after_its_node_was_away_from_the_segment) {
+  auto copy = begin(segments[0]);
+  cluster.done(hold(copy, 3));
+  cluster.done(hold(copy, 1));
+  cluster.done(MoveCopies{id, cluster.version(id), {{segments[0], {NodeId{4}}, {NodeId{3}}}}});
+  EXPECT_EQ(cluster.partition(id).compaction->holders, std::vector{NodeId{1}});
+  cluster.done(MoveCopies{id, cluster.version(id), {{segments[0], {NodeId{3}}, {NodeId{4}}}}});
+  EXPECT_EQ(cluster.done(hold(copy, 2)).value, 0u);
+  EXPECT_EQ(copy_of(first()), segments[0]);
+  EXPECT_EQ(cluster.done(hold(copy, 3)).value, 1u);
+  EXPECT_EQ(copy_of(first()), copy);
+}
+
 TEST_F(Compactions, last_sealed_segment_stays_for_its_producers) {
   cluster.refused(Refusal::kState,
                   BeginCompaction{id, cluster.version(id), segments[2], NodeId{1}});

@@ -140,7 +140,7 @@ struct Compaction {
   SegmentId segment{};            // of the chain, not its last one
   SegmentId copy{};               // the id of the new copies; never that of a segment
   NodeId by{};                    // who writes the first one
-  std::vector<NodeId> holders{};  // who has all of it on the disk
+  std::vector<NodeId> holders{};  // replicas of the segment that have all of it on the disk
   bool operator==(const Compaction&) const = default;
 };
 

@@ -193,6 +193,52 @@ TEST_F(CompactionTest, waits_for_a_replica_that_is_away) {
   EXPECT_EQ(shown(away).front(), "3 a=4");
 }
 
+// What it had written is gone, also for metadata; it fetches it from those who have it.
+TEST_F(CompactionTest, who_wrote_the_new_copy_and_was_off_the_segment_since_has_to_get_it_again) {
+  begin(3);
+  append("a", "1");
+  auto away = (leader() + 1) % 3;
+  for (auto value : {"2", "3", "4"}) append("a", value);  // sealed, with a copy on all three
+  ASSERT_TRUE(until([&] { return partition().sealed.size() == 1; }));
+  nodes_->crash(away, io::CrashKind::kPowerCut);
+  for (int i = 0; i < 6; ++i) append("b", std::to_string(i));
+  ASSERT_TRUE(
+      until([&] { return partition().compaction && partition().compaction->holders.size() == 2; }));
+  auto work = *partition().compaction;
+  auto& engine = *nodes_->processes()[work.by.value - 1].engine;
+  nodes_->paused_controller = true;
+  auto move = [&](std::vector<NodeId> added, std::vector<NodeId> dropped) {
+    auto version = partition().version;
+    return nodes_->change(meta::MoveCopies{id, version, {{work.segment, added, dropped}}}).done();
+  };
+  ASSERT_TRUE(move({}, {work.by}));
+  ASSERT_TRUE(until([&] { return !engine.find(copy_stream_name(work.copy)); }));
+  ASSERT_TRUE(move({work.by}, {}));
+  ASSERT_TRUE(nodes_->start(away));
+  ASSERT_TRUE(until([&] { return partition().sealed.first().compacted == work.copy; }));
+  for (std::size_t place = 0; place < 3; ++place)
+    EXPECT_EQ(stored(place, partition().sealed.first()), stored(0, partition().sealed.first()));
+}
+
+// It waits for no copy that nobody gives it.
+TEST_F(CompactionTest, who_is_taken_off_the_segment_before_it_has_the_new_copy_removes_its_own) {
+  begin(3);
+  append("a", "1");
+  auto off = (leader() + 1) % 3;
+  for (auto value : {"2", "3", "4"}) append("a", value);  // sealed, with a copy on all three
+  ASSERT_TRUE(until([&] { return partition().sealed.size() == 1; }));
+  nodes_->world().network().isolate(static_cast<int>(off));
+  for (int i = 0; i < 6; ++i) append("b", std::to_string(i));
+  ASSERT_TRUE(until([&] { return partition().compaction.has_value(); }));
+  auto work = *partition().compaction;
+  auto& engine = *nodes_->processes()[off].engine;
+  ASSERT_TRUE(until([&] { return engine.find(copy_stream_name(work.copy)).has_value(); }));
+  nodes_->paused_controller = true;
+  meta::MoveCopies move{id, partition().version, {{work.segment, {}, {NodeId{off + 1}}}}};
+  ASSERT_TRUE(nodes_->change(move).done());
+  EXPECT_TRUE(until([&] { return !engine.find(copy_stream_name(work.copy)); }));
+}
+
 TEST_F(CompactionTest, goes_on_at_another_node_when_the_first_one_dies) {
   begin(4);
   fill();

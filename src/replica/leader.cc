@@ -1,10 +1,27 @@
 #include "replica/leader.h"
 
 #include <algorithm>
+#include <ranges>
 
 #include "base/check.h"
 
 namespace walrus::replica {
+namespace {
+
+// The most that `quorum` of them have.
+template <class Replicas, class Of>
+auto on_quorum(const Replicas& replicas, std::size_t quorum, const Of& of) {
+  auto most = std::ranges::min(replicas | std::views::transform(of));
+  for (const auto& one : replicas) {
+    auto value = of(one);
+    auto have =
+        std::ranges::count_if(replicas, [&](const auto& other) { return of(other) >= value; });
+    if (value > most && std::cmp_greater_equal(have, quorum)) most = value;
+  }
+  return most;
+}
+
+}  // namespace
 
 const char* refusal_name(Refusal refusal) {
   switch (refusal) {
@@ -168,11 +185,7 @@ void Leader::wait(Waiting one) {
 
 // What Qa replicas hold durably.
 std::int64_t Leader::quorum_match() const {
-  std::vector<std::int64_t> matches;
-  for (const auto& replica : replicas_) matches.push_back(replica.match);
-  auto nth = matches.begin() + static_cast<std::ptrdiff_t>(segment_.ack_quorum - 1);
-  std::ranges::nth_element(matches, nth, std::greater());
-  return *nth;
+  return on_quorum(replicas_, segment_.ack_quorum, [](const Replica& one) { return one.match; });
 }
 
 // The lease is looked at here, after the I/O, and not only when a batch is taken: a process that
@@ -214,11 +227,9 @@ void Leader::handle(Confirm& confirm) {
 
 void Leader::answer_confirms() {
   if (asking_.empty()) return;
-  std::vector<std::uint64_t> rounds;
-  for (const auto& replica : replicas_) rounds.push_back(replica.round);
-  auto nth = rounds.begin() + static_cast<std::ptrdiff_t>(segment_.ack_quorum - 1);
-  std::ranges::nth_element(rounds, nth, std::greater());
-  while (!asking_.empty() && asking_.front().round <= *nth) {
+  auto round =
+      on_quorum(replicas_, segment_.ack_quorum, [](const Replica& one) { return one.round; });
+  while (!asking_.empty() && asking_.front().round <= round) {
     out_->confirmed.push_back({asking_.front().ticket, Refusal::kNone, watermark_});
     asking_.pop_front();
   }
@@ -477,13 +488,10 @@ void Leader::handle(Close&) {
 // What Qa copies hold on the disk that are what they were. What a lost one held counts for what was
 // acknowledged then, not for an end that nobody can take back.
 std::int64_t Leader::on_quorum_of_disks() const {
-  bool fsync = segment_.durability == Durability::kFsync;
-  std::vector<std::int64_t> held;
-  for (const auto& replica : replicas_)
-    held.push_back(replica.lost ? segment_.start : fsync ? replica.match : replica.synced);
-  auto nth = held.begin() + static_cast<std::ptrdiff_t>(segment_.ack_quorum - 1);
-  std::ranges::nth_element(held, nth, std::greater());
-  return *nth;
+  return on_quorum(replicas_, segment_.ack_quorum, [this](const Replica& one) {
+    if (one.lost) return segment_.start;
+    return segment_.durability == Durability::kFsync ? one.match : one.synced;
+  });
 }
 
 void Leader::try_close() {

@@ -58,6 +58,10 @@ io::Task<void> Node::trim(PartitionId id, Offset first_kept) {
   return NodeState::trim(state_, id, first_kept);
 }
 LeaderHint Node::leader_of(PartitionId id) const { return state_->leader_of(id); }
+void Node::check_reach() { state_->check_reach(); }
+void Node::on_reach(std::function<void(const std::set<NodeId>&)> call) {
+  state_->on_reach(std::move(call));
+}
 std::pair<Epoch, Offset> Node::end_of_epoch(PartitionId id, Epoch epoch) const {
   return state_->end_of_epoch(id, epoch);
 }

@@ -105,7 +105,7 @@ struct AppendRequest {
 
 // As this node has it: a hint where another one leads.
 struct LeaderHint {
-  NodeId leader{};  // none: nobody for now
+  NodeId leader{};  // none: nobody for now, or who does is out of this node's reach
   Epoch epoch{};
   bool here = false;       // this life of this node takes appends
   Nanos hands_on_until{};  // by Env::mono(): until then append() may be asked to hand on
@@ -220,6 +220,11 @@ class Node {
   // watermark.
   io::Task<void> trim(PartitionId, Offset first_kept);
   LeaderHint leader_of(PartitionId) const;
+  // Looks who is within reach, as it does all the time by itself.
+  void check_reach();
+  // Called with the nodes that are out of reach now, or there again: leader_of() tells something
+  // else of what they lead.
+  void on_reach(std::function<void(const std::set<NodeId>&)>);
   // The end offset of the last segment whose epoch is not above (R38), and that epoch.
   std::pair<Epoch, Offset> end_of_epoch(PartitionId, Epoch) const;
 

@@ -114,11 +114,15 @@ bool NodeState::lacks_room(const PartitionId& id) const {
 void NodeState::refuse(const PartitionId& id, Waiting& one, Refusal why) {
   ++stats_.appends_refused;
   if (why == Refusal::kOutOfOrder && is_behind(id, one)) why = Refusal::kNotLeader;
-  bool again = is_passing(why) || why == Refusal::kUnknown;
-  if (one.sequence && again) arrears_.owe(id, *one.sequence, env_.mono());
-  if (one.request.pipeline && again) one.request.pipeline->broken = true;
+  if (is_passing(why) || why == Refusal::kUnknown) send_away(id, one);
+  else if (why == Refusal::kNoRoom && one.sequence) arrears_.owe(id, *one.sequence, env_.mono());
   calls_.push_back([done = std::move(one.done), why]() mutable { done({why}); });
   post_turn();
+}
+
+void NodeState::send_away(const PartitionId& id, const Waiting& one) {
+  if (one.sequence) arrears_.owe(id, *one.sequence, env_.mono());
+  if (one.request.pipeline) one.request.pipeline->broken = true;
 }
 
 bool NodeState::is_behind(const PartitionId& id, const Waiting& one) const {
@@ -163,7 +167,8 @@ void NodeState::feed(const PartitionId& id, Part& part, Instant now) {
   } else {
     const auto* partition = partition_of(id);
     bool open = partition && partition->tail && partition->tail->state == meta::SegmentState::kOpen;
-    if (open && partition->tail->leader != options_.self)
+    bool elsewhere = open && partition->tail->leader != options_.self;
+    if (elsewhere && !out_of_reach_.contains(partition->tail->leader))
       hand_on(id, part, partition->tail->leader, now);
     bool coming = open && partition->tail->leader_incarnation == options_.incarnation;
     want_now_ |= !part.waiting.empty() && !coming && !part.wants;
@@ -261,10 +266,11 @@ void NodeState::ask(WriterCell& writer, Instant until, ConfirmDone done) {
 
 void NodeState::confirm_refusal(WriterCell& writer, Waiting one, Refusal why) {
   auto until = one.until;
-  ask(writer, until, [one = std::move(one), why](Result<Offset> confirmed) mutable {
-    if (!confirmed && one.request.pipeline) one.request.pipeline->broken = true;
-    one.done({confirmed ? why : Refusal::kNotLeader});
-  });
+  ask(writer, until,
+      [this, id = writer.partition, one = std::move(one), why](Result<Offset> confirmed) mutable {
+        if (!confirmed) send_away(id, one);
+        one.done({confirmed ? why : Refusal::kNotLeader});
+      });
 }
 
 void NodeState::lease_granted(Nanos asked_at) {
@@ -381,7 +387,8 @@ LeaderHint NodeState::leader_of(PartitionId id) const {
   const auto* node = image_->find_node(partition->tail->leader);
   bool gone = partition->tail->leader == options_.self
                   ? writer == nullptr
-                  : !node || node->incarnation != partition->tail->leader_incarnation;
+                  : !node || node->incarnation != partition->tail->leader_incarnation ||
+                        out_of_reach_.contains(partition->tail->leader);
   if (gone) return {};  // a life that is over leads nothing (R42)
   LeaderHint hint{.leader = partition->tail->leader,
                   .epoch = partition->tail->epoch,

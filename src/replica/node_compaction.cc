@@ -18,6 +18,10 @@ constexpr std::int64_t kCompactedPiece = 1 << 20;
 constexpr Nanos kCompactionLook = std::chrono::milliseconds(100);
 constexpr int kCompactionTries = 10;
 
+bool is_holder(const meta::Compaction& work, NodeId node) {
+  return std::ranges::find(work.holders, node) != work.holders.end();
+}
+
 // Calls back for each batch that begins below `end`, until it says no.
 template <class Visit>
 Result<void> each_batch_below(Bytes bytes, std::int64_t end, const Visit& visit) {
@@ -63,7 +67,7 @@ bool can_end(const meta::State& image, const meta::Partition& partition, bool wh
   for (auto node : segment.replicas) {
     if (!image.intact(segment, node)) continue;
     if (!image.intact(made, node)) return false;
-    somebody |= std::ranges::find(work.holders, node) != work.holders.end();
+    somebody |= is_holder(work, node);
   }
   return somebody;
 }
@@ -372,8 +376,7 @@ void NodeState::tell_compacted(Instant now) {
     if (now < again || !partition || !partition->compaction) continue;
     const auto& work = *partition->compaction;
     auto segment = *partition->sealed.find(work.segment);
-    bool told = std::ranges::find(work.holders, options_.self) != work.holders.end();
-    if (told && !image_->compacted_everywhere(*partition)) continue;
+    if (is_holder(work, options_.self) && !image_->compacted_everywhere(*partition)) continue;
     if (!holds(work.copy, segment.end)) continue;
     again = now + options_.limits.metadata_retry;
     auto bytes = static_cast<std::uint64_t>(store_->bytes(work.copy));
@@ -395,10 +398,12 @@ void NodeState::learn_compaction(const PartitionId& id, const meta::Partition& p
   auto cell = mine && work->by != options_.self ? copies_.find(work->copy) : copies_.end();
   if (cell != copies_.end() && !cell->second.core->complete())
     push(work->copy, cell->second, Follower::Sealed{of->segment.end.value, of->sources});
+  // It has left the segment since, and has come back: it removed what it had written.
+  bool lacks = mine && work->by == options_.self && !is_holder(*work, options_.self);
+  if (lacks) learn_sealed(id, work->copy, *of);
   auto written = written_.find(id);
   if (written != written_.end() && (!work || work->copy != written->second)) {
-    if (!std::ranges::binary_search(parts_[id].mine, written->second))
-      orphans_.insert(written->second);
+    if (!std::ranges::binary_search(parts_[id].mine, written->second)) orphan(written->second);
     written_.erase(written);
   }
   if (compacting_ == id) compact_gate_->open();

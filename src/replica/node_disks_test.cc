@@ -183,6 +183,28 @@ TEST_F(NodeDisksTest, where_too_few_have_room_appends_are_refused_and_reads_go_o
   EXPECT_EQ(append(id, "after"), end);
 }
 
+// It comes again, and what its producer had sent behind it does not come before.
+TEST_F(NodeDisksTest, what_is_behind_an_append_that_found_no_room_is_not_out_of_order) {
+  begin(options());
+  PartitionId id{nodes_->create("orders", 1, 3), 0};
+  fill(id, 10);
+  auto leads = leader(id);
+  auto give = [&](std::int32_t sequence) {
+    return append_at(leads, id, batch_of("v" + std::to_string(sequence), 77, sequence),
+                     {.wait = 5s, .in_sequence = true})
+        .refusal;
+  };
+  ASSERT_EQ(give(0), Refusal::kNone);
+  for (std::size_t place = 0; place < 3; ++place)
+    if (place != leads) set_room(place, 64 << 10);
+  nodes_->world().run_for(300ms);
+  EXPECT_EQ(give(1), Refusal::kNoRoom);
+  for (std::size_t place = 0; place < 3; ++place) set_room(place, 1 << 30);
+  nodes_->world().run_for(300ms);
+  EXPECT_EQ(give(2), Refusal::kNotLeader);
+  for (auto sequence : {1, 2}) EXPECT_EQ(give(sequence), Refusal::kNone);
+}
+
 TEST_F(NodeDisksTest, a_follower_that_is_slow_for_long_is_replaced) {
   auto four = options(4);
   four.node.leader.slow_after = 2s;

@@ -9,6 +9,7 @@
 namespace walrus::replica {
 namespace {
 
+constexpr Nanos kWrittenLately = std::chrono::seconds(2);
 constexpr Nanos kClaimAgain = std::chrono::milliseconds(300);
 constexpr Nanos kStall = std::chrono::seconds(2);  // of a repair: it makes way for others
 constexpr Nanos kSurveyTimeout = std::chrono::seconds(2);
@@ -134,7 +135,7 @@ void NodeState::apply(ImageRef image) {
     std::set<SegmentId> mine;
     for (const auto& [id, part] : parts_) mine.insert(part.mine.begin(), part.mine.end());
     for (auto segment : store_->segments())
-      if (!mine.contains(segment) && !repairs_.contains(segment)) orphans_.insert(segment);
+      if (!mine.contains(segment) && !repairs_.contains(segment)) orphan(segment);
   }
   judge_ahead();
   post_turn();
@@ -149,7 +150,7 @@ void NodeState::judge_ahead() {
     bool mine = std::ranges::any_of(parts_, [segment](const auto& one) {
       return std::ranges::binary_search(one.second.mine, segment);
     });
-    if (!mine && !repairs_.contains(segment)) orphans_.insert(segment);
+    if (!mine && !repairs_.contains(segment)) orphan(segment);
   }
 }
 
@@ -195,7 +196,7 @@ void NodeState::learn_partition(const PartitionId& id) {
   auto old = std::exchange(part.mine, std::move(mine));
   auto was_tail = part.tail;
   for (auto segment : old)
-    if (!std::ranges::binary_search(part.mine, segment)) orphans_.insert(segment);
+    if (!std::ranges::binary_search(part.mine, segment)) orphan(segment);
   for (auto segment : part.mine) orphans_.erase(segment);
   learn_tail(id, part, *partition);
   auto is_fresh = [&](SegmentId copy) {
@@ -204,6 +205,7 @@ void NodeState::learn_partition(const PartitionId& id) {
   if (std::ranges::any_of(part.mine, is_fresh)) learn_fresh(id, *partition, is_fresh);
   learn_compaction(id, *partition);
   open_writer(id, *partition);
+  want_next(part, *partition);
   if (!part.waiting.empty()) mark(id, part);
   wake_readers(id, part);
 }
@@ -249,6 +251,16 @@ void NodeState::learn_tail(const PartitionId& id, Part& part, const meta::Partit
   }
 }
 
+// Of a segment whose writer is gone: whoever wrote to it a moment ago goes on, and need not come
+// first to find that nothing is open.
+void NodeState::want_next(const Part& part, const meta::Partition& partition) {
+  const auto& tail = partition.tail;
+  if (!tail || tail->state != meta::SegmentState::kSealing) return;
+  auto copy = copies_.find(part.tail);
+  if (copy == copies_.end() || env_.mono() - copy->second.written_at > kWrittenLately) return;
+  wanted_next_.push_back(tails_.at(part.tail));
+}
+
 void NodeState::forget_partition(const PartitionId& id) {
   auto found = parts_.find(id);
   if (found == parts_.end()) return;
@@ -257,10 +269,10 @@ void NodeState::forget_partition(const PartitionId& id) {
   hungry_.erase(id);
   compactions_.erase(id);
   compaction_since_.erase(id);
-  if (auto written = written_.extract(id)) orphans_.insert(written.mapped());
+  if (auto written = written_.extract(id)) orphan(written.mapped());
   tails_.erase(part.tail);
   if (part.writer != SegmentId{}) end_writer(part.writer);
-  orphans_.insert(part.mine.begin(), part.mine.end());
+  for (auto segment : part.mine) orphan(segment);
   std::erase_if(repairs_, [&](const auto& one) { return one.second.partition == id; });
   for (auto& one : part.handed) refuse(id, one, Refusal::kUnknown);
   while (!part.waiting.empty()) {
@@ -625,9 +637,10 @@ bool NodeState::is_whole(SegmentId copy, Offset end) const {
          store_->end(copy) == end.value;
 }
 
-// What this node is to write itself it does not fetch.
+// What this node is to write itself it does not fetch, as long as nobody else has it.
 void NodeState::learn_sealed(const PartitionId& id, SegmentId copy, const Copied& of) {
-  if (of.pending && of.sources.front() == options_.self) return;
+  bool writes = of.pending && of.sources.front() == options_.self;
+  if (writes && of.sources.size() == 1) return;
   auto cell = copies_.find(copy);
   if (cell != copies_.end()) {
     push(copy, cell->second, Follower::Sealed{of.segment.end.value, of.sources});
@@ -714,7 +727,7 @@ void NodeState::work_on_repairs(Instant now) {
 // Metadata does not know the segment any more, or not here.
 void NodeState::give_up_repair(SegmentId id) {
   repairs_.erase(id);
-  orphans_.insert(id);
+  orphan(id);
 }
 
 void NodeState::finish_repair(SegmentId id) {
@@ -723,11 +736,11 @@ void NodeState::finish_repair(SegmentId id) {
   auto found = partition ? find_copied(*partition, id) : std::nullopt;
   if (!found) return give_up_repair(id);
   const auto* segment = &found->segment;
+  bool mine = meta::is_replica(*segment, options_.self);
+  if (!repair.order && !mine) return give_up_repair(id);  // it was placed elsewhere meanwhile
   auto cell = copies_.find(id);
   if (cell == copies_.end() || !cell->second.core->complete() || !cell->second.core->idle()) return;
-  bool mine = meta::is_replica(*segment, options_.self);
   bool told = mine && image_->intact(*segment, options_.self);
-  if (!repair.order && !mine) return give_up_repair(id);  // it was placed elsewhere meanwhile
   if (!repair.order || told) return end_repair(id);
   if (repair.proposed || env_.mono() < repair.again) return;
   repair.proposed = true;
@@ -744,7 +757,7 @@ void NodeState::finish_repair(SegmentId id) {
             if (again) return refresh();
             repairs_.erase(found);
             // There may be enough without it; or it is ours, and gone before an image told so.
-            orphans_.insert(id);
+            orphan(id);
           });
 }
 
@@ -761,11 +774,12 @@ boost::asio::awaitable<void> NodeState::sweep(std::shared_ptr<NodeState> self) {
     auto mine = self->find_mine(partition);
     kept.insert(mine.begin(), mine.end());
   });
-  for (auto segment : candidates) {
-    // What came back meanwhile is none any more, also if it has gone again since.
-    if (self->orphans_.erase(segment) == 0 || kept.contains(segment) ||
-        self->repairs_.contains(segment))
-      continue;
+  for (auto [segment, number] : candidates) {
+    // What came back meanwhile is none any more; if it has gone again since, the next sweep asks.
+    auto found = self->orphans_.find(segment);
+    if (found == self->orphans_.end() || found->second != number) continue;
+    self->orphans_.erase(found);
+    if (kept.contains(segment) || self->repairs_.contains(segment)) continue;
     self->close_copy(segment);
     if (!self->store_->has(segment)) continue;
     self->store_->remove(segment);

@@ -11,6 +11,7 @@
 //                   waits u8 | epoch | start | end | known | count, uvarint, and for each copy
 //                   node uvarint | flags u8 (1 answered, 2 removed) | knowledge u8 | end uvarint
 //   kSegmentAccept  call: segment | epoch | end, uvarint | by whom, string; the reply is empty
+//   kSegmentKnock   one way, empty: there is to be a connection again
 
 #include <algorithm>
 
@@ -25,6 +26,7 @@ constexpr net::Method kSegmentFind{0x312};
 constexpr net::Method kHandedAppends{0x313};
 constexpr net::Method kSegmentSurvey{0x314};
 constexpr net::Method kSegmentAccept{0x315};
+constexpr net::Method kSegmentKnock{0x316};
 
 std::string encode(const SealSurvey&);
 Result<SealSurvey> parse_survey(Bytes);  // kCorrupt

@@ -129,6 +129,41 @@ TEST_F(NodeTest, what_is_behind_an_append_of_unknown_outcome_is_not_out_of_order
   for (const auto& answer : sent->answers) EXPECT_EQ(answer, Refusal::kNone);
 }
 
+// Whoever led before judged it without what the next one had taken; and leads again.
+TEST_F(NodeTest, what_is_behind_an_append_that_a_leader_of_before_judged_is_not_out_of_order) {
+  begin();
+  PartitionId id{nodes_->create("orders", 1, 3), 0};
+  ASSERT_EQ(append(id, "before"), 0);
+  auto at = leader(id), next = (at + 1) % 3;
+  AppendRequest request{.wait = 5s, .in_sequence = true};
+  auto give = [&](std::size_t place, std::int32_t sequence) {
+    return append_at(place, id, batch_of("v" + std::to_string(sequence), 77, sequence), request);
+  };
+  ASSERT_TRUE(give(at, 0).done());
+  nodes_->paused_controller = true;
+  auto& process = nodes_->processes()[at];
+  process.deaf = true;
+  nodes_->world().network().isolate(static_cast<int>(at));
+  claim(id, next);
+  recover(id, next, next);
+  ASSERT_TRUE(until([&] { return nodes_->node(next).leader_of(id).here; }));
+  ASSERT_TRUE(give(next, 1).done());
+  std::optional<Refusal> judged;
+  nodes_->node(at).append(id, batch_of("v2", 77, 2), request,
+                          [&judged](Appended one) { judged = one.refusal; });
+  nodes_->world().run_for(20ms);
+  ASSERT_FALSE(judged);
+  nodes_->world().network().heal_all();
+  process.deaf = false;
+  claim(id, next);
+  recover(id, next, at);
+  ASSERT_TRUE(until([&] { return nodes_->node(at).leader_of(id).here; }));
+  EXPECT_EQ(judged, Refusal::kNotLeader);
+  EXPECT_EQ(give(at, 3).refusal, Refusal::kNotLeader);
+  EXPECT_TRUE(give(at, 2).done());
+  EXPECT_TRUE(give(at, 3).done());
+}
+
 // ---- Handed on ----
 
 class HandOnTest : public NodeTest {

@@ -13,6 +13,7 @@ namespace {
 constexpr Nanos kLook = std::chrono::milliseconds(50);
 constexpr Nanos kSurvey = std::chrono::seconds(1);  // of all that is here, which may be much
 constexpr Nanos kSendTimeout = std::chrono::seconds(2);
+constexpr Nanos kKnockAgain = std::chrono::seconds(1);
 constexpr Nanos kCopyIdle = std::chrono::seconds(5);  // then its core goes from memory
 constexpr Nanos kLags = std::chrono::seconds(1);      // without progress: a copy that is told of
 constexpr int kRounds = 32;                           // of one turn
@@ -75,6 +76,7 @@ Result<void> NodeState::start() {
   rpc_.handle_send(kSegmentParcel, [self](net::Request request) {
     if (auto node = self.lock(); node && !node->stopped_) node->receive(std::move(request));
   });
+  rpc_.handle_send(kSegmentKnock, [](const net::Request&) {});
   rpc_.handle(kSegmentRead, [self](net::Request request) -> io::Task<std::string> {
     return serve_read(self.lock(), std::move(request));
   });
@@ -196,6 +198,7 @@ void NodeState::turn() {
   if (stopped_) return;
   if (busy() || !calls_.empty()) post_turn();
   if (std::exchange(want_now_, false)) metadata_.want(wanted());
+  if (!wanted_next_.empty()) metadata_.want(std::exchange(wanted_next_, {}));
   if (next_wake() < armed_) timer_->open();
 }
 
@@ -210,6 +213,7 @@ void NodeState::step_copy(SegmentId segment) {
   cell.used_at = env_.mono();
   Follower::Actions actions;
   cell.core->step(cell.used_at, events, actions);
+  if (!actions.write.batches.empty()) cell.written_at = cell.used_at;
   take_copy(segment, cell, actions);
 }
 
@@ -217,8 +221,10 @@ void NodeState::take_copy(SegmentId segment, CopyCell& cell, Follower::Actions& 
   if (actions.write.id > 0) store_->write(segment, cell.attributes, std::move(actions.write));
   for (auto& outgoing : actions.messages) answer(std::move(outgoing));
   set_wake(Kind::kCopy, segment, cell, actions.wake_at);
-  if (auto tail = tails_.find(segment); tail != tails_.end())
-    wake_readers(tail->second, parts_[tail->second]);
+  if (auto readable = cell.core->readable(); std::exchange(cell.told, readable) != readable) {
+    if (auto tail = tails_.find(segment); tail != tails_.end())
+      wake_readers(tail->second, parts_[tail->second]);
+  }
   if (repairs_.contains(segment)) finish_repair(segment);
   if (segment == writing_) compact_gate_->open();
 }
@@ -239,6 +245,9 @@ void NodeState::take_writer(SegmentId segment, WriterCell& cell, Leader::Actions
   for (auto& message : actions.messages) send(std::move(message));
   for (const auto& request : actions.log_requests)
     loop_.spawn(read_log(shared_from_this(), segment, request, store_->stream(segment)));
+  auto watermark = cell.core->watermark();
+  if (std::exchange(cell.told, watermark) != watermark)
+    wake_readers(cell.partition, parts_[cell.partition]);
   take_answers(cell, actions, events);
   if (actions.close_at) {
     cell.close_at = *actions.close_at;
@@ -253,8 +262,6 @@ void NodeState::take_writer(SegmentId segment, WriterCell& cell, Leader::Actions
   }
   if (actions.roll == Leader::Roll::kQuorumLost) recover_own(segment, cell.partition);
   set_wake(Kind::kWriter, segment, cell, actions.wake_at);
-  auto& part = parts_[cell.partition];
-  wake_readers(cell.partition, part);
 }
 
 void NodeState::step_sealer() {
@@ -318,6 +325,7 @@ void NodeState::look_around(Instant now) {
   look_at_ = now + kLook;
   store_->poll();
   if (!begun_) return;
+  check_reach();
   for (auto& id : std::set<PartitionId>(hungry_)) {
     auto& part = parts_[id];
     expire(id, part, now);
@@ -369,37 +377,37 @@ void NodeState::survey(Instant now) {
 // ---- Messages ----
 
 void NodeState::send(Message message) {
-  if (message.to == options_.self) own_.push_back(std::move(message));
-  else outbox_[message.to].push_back(std::move(message));
+  if (message.to == options_.self) {
+    own_.push_back(std::move(message));
+  } else {
+    auto& out = outbox_[message.to];
+    (payload_bytes(message) == 0 ? out.light : out.heavy).push_back(std::move(message));
+  }
   post_turn();
 }
 
 // What has bytes of records to carry goes as bulk; answers and questions go before it.
 void NodeState::flush() {
-  for (auto& [to, messages] : std::exchange(outbox_, {})) {
-    std::vector<Message> light, heavy;
-    std::size_t light_bytes = 0, heavy_bytes = 0;
-    auto put = [&](std::vector<Message>& into, std::size_t& bytes, std::size_t limit,
-                   net::Priority priority, Message message) {
-      auto size = payload_bytes(message) + kMessageBytes;
-      if (!into.empty() && bytes + size > limit) {
-        send_parcel(to, into, priority);
-        into.clear();
-        bytes = 0;
-      }
-      bytes += size;
-      into.push_back(std::move(message));
-    };
-    for (auto& message : messages) {
-      if (payload_bytes(message) == 0)
-        put(light, light_bytes, kControlParcelBytes, net::Priority::kControl, std::move(message));
-      else
-        put(heavy, heavy_bytes, options_.limits.parcel_bytes_max, net::Priority::kBulk,
-            std::move(message));
-    }
-    if (!light.empty()) send_parcel(to, light, net::Priority::kControl);
-    if (!heavy.empty()) send_parcel(to, heavy, net::Priority::kBulk);
+  for (auto& [to, out] : outbox_) {
+    send_parcels(to, out.light, kControlParcelBytes, net::Priority::kControl);
+    send_parcels(to, out.heavy, options_.limits.parcel_bytes_max, net::Priority::kBulk);
   }
+}
+
+void NodeState::send_parcels(NodeId to, std::vector<Message>& messages, std::size_t bytes_max,
+                             net::Priority priority) {
+  std::size_t first = 0, bytes = 0;
+  for (std::size_t i = 0; i < messages.size(); ++i) {
+    auto size = payload_bytes(messages[i]) + kMessageBytes;
+    if (i > first && bytes + size > bytes_max) {
+      send_parcel(to, std::span(messages).subspan(first, i - first), priority);
+      first = i;
+      bytes = 0;
+    }
+    bytes += size;
+  }
+  if (first < messages.size()) send_parcel(to, std::span(messages).subspan(first), priority);
+  messages.clear();
 }
 
 // What cannot be sent is lost: the cores send again.
@@ -411,6 +419,41 @@ void NodeState::send_parcel(NodeId to, std::span<const Message> messages, net::P
   if (!sent) return void(++stats_.parcels_refused);
   ++stats_.parcels_sent;
   stats_.messages_sent += messages.size();
+}
+
+// Who was there and is not leads nothing for now: clients wait for the next one, or for this one's
+// return, instead of going where nobody answers. Unless it is this node that is cut off, which
+// clients may not be.
+void NodeState::check_reach() {
+  if (!begun_ || stopped_) return;
+  std::set<NodeId> gone;
+  std::size_t all = 0;
+  image_->nodes.each([&](NodeId id, const meta::Node& node) {
+    if (node.state == meta::NodeState::kRemoved) return;
+    ++all;
+    if (id == options_.self) return;
+    if (rpc_.connected(id)) return void(met_[id] = {});
+    auto known = met_.find(id);
+    if (known == met_.end()) return;
+    gone.insert(id);
+    knock(id, known->second);
+  });
+  if (2 * gone.size() >= all) gone.clear();
+  auto changed = std::exchange(out_of_reach_, std::move(gone));
+  if (changed == out_of_reach_) return;
+  for (const auto& id : hungry_) mark(id, parts_[id]);
+  changed.insert(out_of_reach_.begin(), out_of_reach_.end());
+  if (on_reach_) on_reach_(changed);
+}
+
+// A connection is made again only for what is to be sent, and that may be nothing any more: clients
+// are told of no such leader, and what they send waits here.
+void NodeState::knock(NodeId id, Instant& again) {
+  auto now = env_.mono();
+  if (now < again) return;
+  again = now + kKnockAgain;
+  (void)rpc_.send(id, kSegmentKnock, {},
+                  {.timeout = kKnockAgain, .priority = net::Priority::kControl});
 }
 
 // The bytes stay where they came, and occupy the sender's window, as long as a batch is in memory.

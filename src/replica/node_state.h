@@ -60,6 +60,9 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   void cancel(std::uint64_t id);
   static io::Task<void> trim(std::shared_ptr<NodeState>, PartitionId, Offset);
   LeaderHint leader_of(PartitionId) const;
+  void check_reach();
+  void knock(NodeId, Instant& again);
+  void on_reach(std::function<void(const std::set<NodeId>&)> call) { on_reach_ = std::move(call); }
   std::pair<Epoch, Offset> end_of_epoch(PartitionId, Epoch) const;
   NodeStats stats() const;
 
@@ -74,12 +77,14 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
     CopyAttributes attributes{};
     std::unique_ptr<Follower> core{};
     std::vector<Follower::Event> events{};
-    Instant used_at{};
+    Instant used_at{}, written_at{};  // written: records
+    std::int64_t told = 0;            // to readers: up to where it is readable
   };
   struct WriterCell : Timed {
     PartitionId partition{};
     std::unique_ptr<Leader> core{};
     std::vector<Leader::Event> events{};
+    std::int64_t told = 0;  // to readers: up to where it is acknowledged
     std::optional<std::int64_t> close_at{};
     std::optional<meta::Placement> next{};  // of the segment that is to follow
     bool closing = false;                   // a proposal is under way
@@ -168,6 +173,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   void push(Sealer::Event);
   void send(Message);
   void flush();
+  void send_parcels(NodeId to, std::vector<Message>&, std::size_t bytes_max, net::Priority);
   void send_parcel(NodeId to, std::span<const Message>, net::Priority);
   void receive(net::Request);
   void route(Message&&);
@@ -190,6 +196,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   void judge_ahead();
   void tell_removed();
   void learn_partition(const PartitionId&);
+  void want_next(const Part&, const meta::Partition&);
   void forget_partition(const PartitionId&);
   void learn_tail(const PartitionId&, Part&, const meta::Partition&);
   void learn_fresh(const PartitionId&, const meta::Partition&,
@@ -207,6 +214,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
     return image_ ? image_->partitions.find(id) : nullptr;
   }
   Error unknown_partition() const;
+  void orphan(SegmentId id) { orphans_.try_emplace(id, ++last_orphan_); }
   static boost::asio::awaitable<void> sweep(std::shared_ptr<NodeState>);
   Result<SealSurvey> survey_here(SegmentId) const;
   Result<void> accept_here(SegmentId, AcceptedEnd);
@@ -290,6 +298,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   void expire(const PartitionId&, Part&, Instant now);
   bool lacks_room(const PartitionId&) const;
   void refuse(const PartitionId&, Waiting&, Refusal);
+  void send_away(const PartitionId&, const Waiting&);
   bool is_behind(const PartitionId&, const Waiting&) const;
   Waiting leave(Part&);
   void ask(WriterCell&, Instant until, ConfirmDone);
@@ -346,14 +355,19 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   std::map<SegmentId, Damage> damaged_{};
   std::set<SegmentId> suspects_{};  // sealed, and a read has met damage
   std::unique_ptr<io::Gate> scrub_gate_{};
-  std::set<NodeId> full_{};                       // their disks
+  std::set<NodeId> full_{};          // their disks
+  std::map<NodeId, Instant> met_{};  // who was connected once; when to knock again if it is not
+  std::set<NodeId> out_of_reach_{};  // of them, who is not now, and so is no leader here
+  std::function<void(const std::set<NodeId>&)> on_reach_{};
+  std::vector<PartitionId> wanted_next_{};        // to be told to metadata at the end of the turn
   std::map<PartitionId, Instant> compactions_{};  // this node is to hold the new copy; asked again
   // Something is to be compacted, or does not come further: which copy, since when.
   std::map<PartitionId, std::pair<SegmentId, Instant>> compaction_since_{};
-  std::map<PartitionId, SegmentId> written_{};  // the newest copy that a pass of this node wrote
-  std::optional<PartitionId> compacting_{};     // a pass of this node's runs
-  SegmentId writing_{};                         // and writes this copy
-  std::set<SegmentId> orphans_{};
+  std::map<PartitionId, SegmentId> written_{};    // the newest copy that a pass of this node wrote
+  std::optional<PartitionId> compacting_{};       // a pass of this node's runs
+  SegmentId writing_{};                           // and writes this copy
+  std::map<SegmentId, std::uint64_t> orphans_{};  // each time that it becomes one, another number
+  std::uint64_t last_orphan_ = 0;
   std::set<SegmentId> ahead_{};  // copies begun before an image told of their segments
   std::map<SegmentId, meta::Recover> recoveries_{};
   std::map<SegmentId, Epoch> used_{};  // recovery epochs that were used, or are of an earlier life
@@ -365,8 +379,11 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   std::set<Wake> wakes_{};
   std::vector<std::pair<Kind, SegmentId>> marked_{};
   std::vector<PartitionId> marked_parts_{};
-  std::map<NodeId, std::vector<Message>> outbox_{};
-  std::deque<Message> own_{};  // to this node
+  struct Outbox {
+    std::vector<Message> light{}, heavy{};  // heavy: with records
+  };
+  std::map<NodeId, Outbox> outbox_{};
+  std::vector<Message> own_{};  // to this node
   std::vector<Proposal> proposals_{};
   std::vector<std::move_only_function<void()>> calls_{};
   std::unordered_map<Ticket, std::pair<PartitionId, AppendDone>> appends_{};

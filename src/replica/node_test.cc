@@ -377,6 +377,45 @@ TEST_F(NodeTest, many_partitions_go_on_together_when_a_node_dies) {
   for (std::uint32_t i = 0; i < kPartitions; ++i) expect_everywhere({topic, i}, {"a", "b", "c"});
 }
 
+TEST_F(NodeTest, what_was_written_to_a_moment_ago_is_opened_again_before_anybody_asks) {
+  begin();
+  auto topic = nodes_->create("orders", 12, 3);
+  auto tail = [&](std::uint32_t i) {
+    return nodes_->state().partitions.find(PartitionId{topic, i})->tail;
+  };
+  for (std::uint32_t i = 0; i < 12; ++i) ASSERT_EQ(append({topic, i}, "old"), 0);
+  nodes_->world().run_for(3s);
+  for (std::uint32_t i = 0; i < 12; i += 2) ASSERT_EQ(append({topic, i}, "new"), 1);
+  nodes_->crash(0, io::CrashKind::kKill);
+  auto goes_on = [&](std::uint32_t i) { return tail(i) && tail(i)->leader != NodeId{1}; };
+  for (std::uint32_t i = 0; i < 12; i += 2) EXPECT_TRUE(until([&] { return goes_on(i); }, 500ms));
+  // What is idle costs nothing (R42).
+  for (std::uint32_t i = 1; i < 12; i += 2)
+    EXPECT_TRUE(goes_on(i) || until([&] { return !tail(i); }, 500ms));
+}
+
+// Nothing else is to be sent to it: whoever asks is told of no leader.
+TEST_F(NodeTest, a_connection_to_a_leader_that_broke_is_made_again_by_itself) {
+  begin(1, 4);
+  PartitionId id{nodes_->create("orders", 1, 1), 0};
+  ASSERT_EQ(append(id, "first"), 0);
+  auto leads = leader(id), other = (leads + 1) % 4;
+  auto names_it = [&] { return nodes_->node(other).leader_of(id).leader == NodeId{leads + 1}; };
+  ASSERT_TRUE(nodes_->processes()[other].rpc->send(NodeId{leads + 1}, kSegmentKnock, {}));
+  nodes_->world().run_for(100ms);  // they have met
+  ASSERT_TRUE(names_it());
+  auto& network = nodes_->world().network();
+  auto from = static_cast<int>(other), to = static_cast<int>(leads);
+  network.cut(from, to);
+  network.cut(to, from);
+  network.reset_connections(from, to);
+  EXPECT_TRUE(until([&] { return !names_it(); }, 1s));
+  nodes_->world().run_for(2s);
+  EXPECT_FALSE(names_it());
+  network.heal_all();
+  EXPECT_TRUE(until(names_it, 5s));
+}
+
 TEST_F(NodeTest, finds_records_by_time_wherever_they_are) {
   begin(5, 4);
   PartitionId id{nodes_->create("orders", 1, 2, {{"walrus.segment.records", "5"}}), 0};

@@ -18,6 +18,15 @@ std::string engine_metrics(const std::map<std::string, double>& values) {
   return text;
 }
 
+constexpr io::Nanos kCatchUp = std::chrono::milliseconds(2);
+
+// On the loop of the connections: what came before is handled meanwhile.
+io::Task<void> catch_up(io::Loop& loop, std::shared_ptr<broker::Bridge> bridge) {
+  co_await loop.sleep(kCatchUp);
+  if (auto node = bridge->node()) (*node)->check_reach();
+  co_return Result<void>();
+}
+
 }  // namespace
 
 Server::Server(io::Env& env, const ServerOptions& options, LogSink& log)
@@ -150,6 +159,9 @@ Result<void> Server::bind_kafka() {
     node.image = [cluster = cluster_.get()] { return cluster->image(); };
     node.want = [this](const PartitionId& partition) {
       loops_[0]->post([this, partition] { cluster_->metadata().want({partition}); });
+    };
+    node.caught_up = [&loop = *loops_[0], bridge = bridge_](io::Loop& here) {
+      return broker::run_on<void>(here, loop, [&loop, bridge] { return catch_up(loop, bridge); });
     };
     node.leads_metadata = [cluster = cluster_.get()] { return cluster->leads_metadata(); };
     add_operations(node);

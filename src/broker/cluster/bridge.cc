@@ -14,6 +14,11 @@ bool has_copy(const meta::Partition& partition, NodeId self) {
 
 }  // namespace
 
+void PartitionView::advance(Offset high_watermark, Offset log_end) {
+  log_end_.store(log_end.value, std::memory_order_release);
+  high_watermark_.store(high_watermark.value, std::memory_order_release);
+}
+
 Result<Bounds> PartitionView::load() const {
   if (gone_.load(std::memory_order_acquire))
     return fail(Code::kNotFound, "the partition was removed");
@@ -47,7 +52,26 @@ std::shared_ptr<Bridge> Bridge::make(const BridgeParts& parts) {
         if (auto self = weak.lock()) self->take(std::move(append));
         else append.done(stopped());
       });
+  parts.node.on_reach([weak = std::weak_ptr(bridge)](const std::set<NodeId>& nodes) {
+    if (auto self = weak.lock()) self->reach_changed(nodes);
+  });
   return bridge;
+}
+
+// Who leads these partitions is another now, or nobody.
+void Bridge::reach_changed(const std::set<NodeId>& nodes) {
+  if (stopped_) return;
+  auto image = this->image();
+  std::vector<ViewRef> views;
+  {
+    LockGuard guard(lock_);
+    for (const auto& [id, view] : views_) {
+      const auto* partition = image->partitions.find(id);
+      bool led = partition && partition->tail && nodes.contains(partition->tail->leader);
+      if (auto held = led ? view.lock() : nullptr) views.push_back(std::move(held));
+    }
+  }
+  for (const auto& view : views) refresh(*view);
 }
 
 // The first image of a partition is what metadata says of it; the rest follows from the node.
@@ -79,6 +103,10 @@ ViewRef Bridge::view(const PartitionId& id) {
 void Bridge::follow(const ViewRef& view) {
   if (stopped_) return;
   refresh(*view);
+  watch(view);
+}
+
+void Bridge::watch(const ViewRef& view) {
   auto bounds = view->load();
   if (!bounds || view->followed) return;
   view->followed = true;
@@ -87,10 +115,19 @@ void Bridge::follow(const ViewRef& view) {
     auto seen = to.lock();
     if (!self || !seen) return;
     seen->followed = false;
-    if (readable) self->follow(seen);
+    if (self->stopped_) return;
+    if (!readable) return self->refresh(*seen);
+    if (seen->known) self->advance(*seen);
     else self->refresh(*seen);
+    self->watch(seen);
   };
   parts_.node.when_readable(view->id(), bounds->high_watermark, std::move(call));
+}
+
+// All else of a view follows from images.
+void Bridge::advance(PartitionView& view) {
+  if (auto bounds = parts_.node.bounds(view.id()))
+    view.advance(bounds->high_watermark, bounds->log_end);
 }
 
 void Bridge::refresh(PartitionView& view) {
@@ -103,6 +140,7 @@ void Bridge::refresh(PartitionView& view) {
     return;
   }
   auto leader = parts_.node.leader_of(view.id());
+  view.known = true;
   view.store({.log_start = bounds->log_start,
               .high_watermark = bounds->high_watermark,
               .log_end = bounds->log_end,
@@ -190,7 +228,8 @@ void Bridge::take(OutwardAppend&& append) {
   auto records = std::int64_t{record::BatchView(append.batch).last_offset_delta()} + 1;
   auto call = [weak = weak_from_this(), view = append.view, records,
                done = std::move(append.done)](replica::Appended appended) mutable {
-    if (auto self = weak.lock(); self && !self->stopped_) self->refresh(*view);
+    bool shown = appended.done() && view->high_watermark().value >= appended.first.value + records;
+    if (auto self = weak.lock(); self && !self->stopped_ && !shown) self->refresh(*view);
     done(placed_of(appended, records));
   };
   parts_.node.append(append.view->id(), std::move(append.batch), append.request, std::move(call));

@@ -14,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -43,10 +44,13 @@ class PartitionView {
   const PartitionId& id() const { return id_; }
   // kNotFound: it was removed.
   Result<Bounds> load() const;
+  Offset high_watermark() const { return Offset{high_watermark_.load(std::memory_order_acquire)}; }
   void store(const Bounds&);
+  void advance(Offset high_watermark, Offset log_end);
   void set_gone() { gone_.store(true, std::memory_order_release); }
 
-  bool followed = false;  // on the cluster's loop: the node tells when more is readable
+  // On the cluster's loop: the node tells when more is readable; it has told of the partition.
+  bool followed = false, known = false;
 
  private:
   const PartitionId id_;
@@ -104,6 +108,9 @@ class Bridge : public std::enable_shared_from_this<Bridge> {
   explicit Bridge(const BridgeParts& parts) : parts_(parts) {}
   void take(OutwardAppend&&);
   void follow(const ViewRef&);
+  void watch(const ViewRef&);
+  void advance(PartitionView&);
+  void reach_changed(const std::set<NodeId>&);
 
   const BridgeParts parts_;
   bool stopped_ = false;

@@ -191,6 +191,41 @@ TEST_F(ClusterTest, record_is_acknowledged_with_its_offset_and_read_on_every_nod
   }
 }
 
+// Before metadata says anything of it.
+TEST_F(ClusterTest, a_leader_whose_connection_broke_is_named_to_nobody) {
+  create({.name = "orders"});
+  append_somewhere("orders", "first");
+  auto gone = find_leader("orders"), other = (gone + 1) % 3;
+  ASSERT_TRUE(until([&] { return leader(other, "orders") == gone; }));
+  nodes_->world().run_for(100ms);  // they have met
+  nodes_->paused_controller = true;
+  nodes_->crash(gone, io::CrashKind::kKill);
+  EXPECT_TRUE(until([&] { return !leader(other, "orders"); }, 1s));
+  // What comes now waits for the next one.
+  walrus::Record record{.value = "second"};
+  auto waits = local(other).append(*log(other, "orders"), {&record, 1}, {});
+  ASSERT_TRUE(waits.has_value());
+  nodes_->world().run_for(300ms);
+  EXPECT_FALSE(waits->owed->settled());
+  nodes_->paused_controller = false;
+  EXPECT_TRUE(until([&] { return waits->owed->settled(); }));
+  EXPECT_TRUE(until([&] { return leader(other, "orders").value_or(gone) != gone; }, 1s));
+}
+
+// Its clients may reach them.
+TEST_F(ClusterTest, a_node_that_is_cut_off_goes_on_naming_the_others) {
+  create({.name = "orders"});
+  append_somewhere("orders", "first");
+  auto leads = find_leader("orders"), cut = (leads + 1) % 3;
+  ASSERT_TRUE(until([&] { return leader(cut, "orders") == leads; }));
+  nodes_->paused_controller = true;
+  nodes_->processes()[cut].deaf = true;
+  nodes_->world().network().isolate(static_cast<int>(cut));
+  auto& rpc = *nodes_->processes()[cut].rpc;
+  ASSERT_TRUE(until([&] { return rpc.stats().links == 0; }));
+  EXPECT_EQ(leader(cut, "orders"), leads);
+}
+
 TEST_F(ClusterTest, run_of_appends_stays_in_order_and_is_waited_for_together) {
   create({.name = "orders"});
   auto at = find_leader("orders");

@@ -67,8 +67,11 @@ MetadataResponse::Topic describe_id(Call call, const Uuid& id) {
 
 }  // namespace
 
+// A client whose leader has died asks at once who leads now. Told the dead one again, it would ask
+// no more for a second; so its end, which this node hears of in the same moment, is waited for.
 io::Task<MetadataResponse> metadata(Call call, MetadataRequest request) {
   MetadataResponse response;
+  if (call.node.caught_up) WALRUS_CO_TRY(co_await call.node.caught_up(call.local.loop()));
   for (auto& one : brokers(call.node))
     response.brokers.push_back({.node_id = one.id,
                                 .host = std::move(one.host),
