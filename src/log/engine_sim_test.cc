@@ -226,6 +226,37 @@ TEST_P(EngineSimTest, reads_what_was_acknowledged_before_a_stronger_durability) 
   EXPECT_EQ(engine_->info(stream)->high_watermark.value, 1);
 }
 
+// A producer that is faster than the segment writer leaves no moment without a checkpoint due.
+TEST_P(EngineSimTest, retention_goes_on_while_checkpoints_follow_each_other) {
+  options_.user.background_bytes_per_s = 1 << 20;
+  options_.maintenance_interval = milliseconds(50);
+  ASSERT_TRUE(succeeds(engine_->close()));
+  open(world_.node(0).restart());
+  auto stream = create("a", {.segment_records_max = 10, .retention_bytes = 100'000});
+  std::int64_t most = 0;
+  for (int i = 0; i < 2'000; ++i) {
+    do world_.run_for(milliseconds(1));
+    while (!append(stream, std::string(8'000, 'x')));
+    most = std::max(most, engine_->info(stream)->bytes);
+  }
+  EXPECT_GT(engine_->info(stream)->reclaimed_bytes, 10'000'000);
+  EXPECT_LT(most, 6'000'000);
+}
+
+TEST_P(EngineSimTest, a_full_disk_takes_appends_again_when_retention_is_due) {
+  options_.maintenance_interval = std::chrono::minutes(1);
+  ASSERT_TRUE(succeeds(engine_->close()));
+  open(world_.node(0).restart());
+  auto kept = create("kept"),
+       big = create("big", {.segment_records_max = 20, .retention_bytes = 100'000});
+  auto& disk = world_.node(0).disk();
+  disk.options().capacity_bytes = disk.used_bytes() + (4 << 20);
+  ASSERT_GT(fill(big), 100);
+  ASSERT_FALSE(append(kept, "no room"));
+  EXPECT_TRUE(append_succeeds_within(kept, std::chrono::minutes(3)));
+  EXPECT_GT(engine_->info(big)->reclaimed_bytes, 1'000'000);
+}
+
 TEST_P(EngineSimTest, a_full_disk_takes_appends_again_after_a_removal) {
   auto kept = create("kept"), big = create("big");
   auto& disk = world_.node(0).disk();

@@ -288,7 +288,8 @@ class Shard {
   io::Path reserve_path() const { return directory_ / "reserve"; }
   io::Nanos throttle(std::int64_t bytes);
   io::Nanos pace(std::int64_t bytes) const;
-  io::Nanos maintain();  // no lock
+  io::Nanos maintain();                 // no lock
+  io::Nanos retain_all(io::Nanos now);  // no lock
   void retain(StreamState&, std::int64_t now_ms);
   void drop_extents(StreamState&);
   io::Nanos begin_release();  // no lock

@@ -150,6 +150,9 @@ io::Nanos Shard::background_step() {
     }
   }
   auto now = env_.mono();
+  // Comes before the next checkpoint: where one follows the other, or each fails for want of room,
+  // there is no other time for it, and it is what makes room.
+  bool retains = now >= next_maintenance_;
   std::vector<FileRef> doomed;
   bool release = false;
   {
@@ -158,7 +161,7 @@ io::Nanos Shard::background_step() {
     doomed.swap(doomed_);
     bool ready = doomed.empty() && now >= retry_at_;
     release = ready && out_of_space_ && manifest_stale_;
-    if (ready && !release && checkpoint_due(now)) {
+    if (ready && !release && !retains && checkpoint_due(now)) {
       begin_checkpoint();
       return io::Nanos(0);
     }
@@ -175,6 +178,7 @@ io::Nanos Shard::background_step() {
     return io::Nanos(0);
   }
   store_.close_unreadable();
+  if (retains) return retain_all(now);
   return rewriting_ ? rewrite_step() : maintain();
 }
 
@@ -642,18 +646,20 @@ io::Nanos Shard::maintain() {
     return begin_rewrite(stream, false, true);
   }
   auto now = env_.mono();
-  if (now < next_maintenance_) {
-    LockGuard guard(lock_);
-    auto wake = next_maintenance_ - now;
-    if (journal_.end() > checkpointed_) {
-      wake = std::min(wake, std::max(io::Nanos(1'000'000),
-                                     last_checkpoint_ + options_.engine.checkpoint_interval - now));
-      // Appends do not wake this worker: it looks often enough to start in time.
-      wake = std::min<io::Nanos>(wake, std::chrono::milliseconds(50));
-    }
-    return std::min<io::Nanos>(wake, std::chrono::milliseconds(250));
+  LockGuard guard(lock_);
+  auto wake = std::max(io::Nanos(0), next_maintenance_ - now);
+  if (journal_.end() > checkpointed_) {
+    wake = std::min(wake, std::max(io::Nanos(1'000'000),
+                                   last_checkpoint_ + options_.engine.checkpoint_interval - now));
+    // Appends do not wake this worker: it looks often enough to start in time.
+    wake = std::min<io::Nanos>(wake, std::chrono::milliseconds(50));
   }
+  return std::min<io::Nanos>(wake, std::chrono::milliseconds(250));
+}
+
+io::Nanos Shard::retain_all(io::Nanos now) {
   next_maintenance_ = now + options_.engine.maintenance_interval;
+  bool rewrites = rewrites_.empty() && !rewriting_;  // else those that were found before
   {
     LockGuard guard(lock_);
     auto now_ms = trusted_now_ms();
@@ -662,10 +668,11 @@ io::Nanos Shard::maintain() {
     for (auto& [id, stream] : streams_) {
       retain(*stream, now_ms);
       stream->producers.expire(now_ms - kProducerIdleMs);
-      if (wants_compaction(*stream) || wants_regroup(*stream)) rewrites_.push_back(stream);
+      if (rewrites && (wants_compaction(*stream) || wants_regroup(*stream)))
+        rewrites_.push_back(stream);
     }
   }
-  std::ranges::sort(rewrites_, {}, &StreamState::id);
+  if (rewrites) std::ranges::sort(rewrites_, {}, &StreamState::id);
   return io::Nanos(0);
 }
 
