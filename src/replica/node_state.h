@@ -61,7 +61,6 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   static io::Task<void> trim(std::shared_ptr<NodeState>, PartitionId, Offset);
   LeaderHint leader_of(PartitionId) const;
   void check_reach();
-  void knock(NodeId, Instant& again);
   void on_reach(std::function<void(const std::set<NodeId>&)> call) { on_reach_ = std::move(call); }
   std::pair<Epoch, Offset> end_of_epoch(PartitionId, Epoch) const;
   NodeStats stats() const;
@@ -214,6 +213,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
     return image_ ? image_->partitions.find(id) : nullptr;
   }
   Error unknown_partition() const;
+  void knock(NodeId, Instant& again);
   void orphan(SegmentId id) { orphans_.try_emplace(id, ++last_orphan_); }
   static boost::asio::awaitable<void> sweep(std::shared_ptr<NodeState>);
   Result<SealSurvey> survey_here(SegmentId) const;

@@ -200,9 +200,13 @@ io::Task<void> Session::place_appends() {
       first_held = first_held.value_or(at);
       continue;
     }
-    auto pipeline = pipeline_of(route.log);
-    if (route.node == NodeId{}) WALRUS_CO_TRY(co_await place_here(slot, *request, pipeline));
-    else if (!place_there(at, route.node, frames[route.node])) break;
+    PipelineRef pipeline;
+    if (route.node == NodeId{}) {
+      pipeline = pipeline_of(route.log);
+      WALRUS_CO_TRY(co_await place_here(slot, *request, pipeline));
+    } else if (!place_there(at, route.node, frames[route.node])) {
+      break;
+    }
     if (slot.kind == Slot::kReply) continue;
     auto& placement = placements_[route.log];
     placement.node = route.node;
