@@ -46,6 +46,9 @@ class File {
   // Lives as long as this File. One mapping per File.
   virtual Result<std::span<char>> map() = 0;
   virtual void populate(std::int64_t from, std::int64_t to) = 0;  // a hint: fault in for writing
+  // A hint: the mapping lets go of its pages there, which come back when they are looked at. The
+  // bytes stay.
+  virtual void let_go(std::int64_t from, std::int64_t to) = 0;
   // write() of bulk that is not read soon: past the page cache where the file system can, so that
   // it costs no copy and drives nothing out. Position, size and address are multiples of
   // kDirectBytes.

@@ -159,6 +159,21 @@ TEST_P(EnvTest, mapping_opened_for_reading_shows_what_another_file_writes) {
 
 TEST_P(EnvTest, an_empty_file_has_an_empty_mapping) { EXPECT_EQ(make("a")->map()->size(), 0u); }
 
+TEST_P(EnvTest, what_a_mapping_lets_go_of_comes_back_as_it_was) {
+  auto file = make("a", std::string(20'000, 'x'));
+  auto mapping = *file->map();
+  mapping[5000] = 'y';
+  file->let_go(0, 20'000);
+  file->let_go(-5, 1 << 30);
+  EXPECT_EQ(mapping[5000], 'y');
+  EXPECT_EQ(mapping[19'999], 'x');
+  ASSERT_TRUE(file->sync_range(0, 20'000));
+  file->let_go(7000, 7001);
+  std::string read(1, ' ');
+  ASSERT_TRUE(file->read(5000, read));
+  EXPECT_EQ(read, "y");
+}
+
 TEST_P(EnvTest, syncs_of_any_range_succeed) {
   auto file = make("a", std::string(20'000, 'x'));
   EXPECT_TRUE(file->sync());

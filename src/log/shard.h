@@ -272,8 +272,17 @@ class Shard {
     };
     std::vector<Run> runs;
     std::vector<PayloadRef> pins;  // of what `incoming` has views of
+    // Where those lie, a range of each file. What was synced was unmapped by that, and is mapped
+    // again because it was looked at.
+    struct Seen {
+      JournalFileRef file;
+      std::int64_t from = 0, to = 0;
+    };
+    std::vector<Seen> seen;
+    bool synced = true;
     std::int64_t bytes = 0;
     bool full() const;
+    void saw(const PayloadRef&, std::size_t bytes);
   };
   static Piece take_piece(Checkpoint&);
   static void take_stream(Checkpoint::Captured&, Checkpoint&, Piece&);
@@ -309,8 +318,7 @@ class Shard {
   std::size_t settled(const Chain&);
   bool wants_regroup(const StreamState&);
   bool wants_compaction(const StreamState&);
-  Result<void> find_batches(std::span<const PendingChunk::Entry>, std::int32_t epoch,
-                            std::vector<PayloadRef>& pins,
+  Result<void> find_batches(const Piece::Run&, std::int32_t epoch, Piece&,
                             std::vector<Bytes>& batches);  // takes the lock to locate
 
   io::Env& env_;

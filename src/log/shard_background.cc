@@ -320,18 +320,24 @@ void Shard::keep_reserve() {
 
 // The batches as they lie in the journal, or copies of them. That they are whole is checked when
 // they are written: what rotted in the journal must not become a segment.
-Result<void> Shard::find_batches(std::span<const PendingChunk::Entry> entries, std::int32_t epoch,
-                                 std::vector<PayloadRef>& pins, std::vector<Bytes>& batches) {
+Result<void> Shard::find_batches(const Piece::Run& part, std::int32_t epoch, Piece& piece,
+                                 std::vector<Bytes>& batches) {
   auto& copied = checkpoint_->copied;
+  auto& pins = piece.pins;
   auto at = pins.size();
   {
     LockGuard guard(lock_);
-    for (const auto& entry : entries) pins.push_back(journal_.locate(entry.payload));
+    for (const auto& entry : part.entries) {
+      pins.push_back(journal_.locate(entry.payload));
+      piece.synced &= entry.payload < journal_.synced();
+    }
   }
-  for (const auto& entry : entries) {
+  for (const auto& entry : part.entries) {
     const auto& place = pins[at++];
     auto batch = Journal::mapped(place, entry.bytes);
-    if (!batch) {
+    if (batch) {
+      piece.saw(place, entry.bytes);
+    } else {
       auto begin = copied.size(), end = begin + entry.bytes;
       CHECK(copied.capacity() >= end);  // views stay where they are
       copied.resize_and_overwrite(end, [end](char*, std::size_t) { return end; });
@@ -390,13 +396,21 @@ void Shard::take_stream(Checkpoint::Captured& captured, Checkpoint& checkpoint, 
   piece.incoming.push_back(std::move(one));
 }
 
+void Shard::Piece::saw(const PayloadRef& place, std::size_t bytes) {
+  auto end = place.position + static_cast<std::int64_t>(bytes);
+  if (seen.empty() || seen.back().file != place.file)
+    seen.push_back({place.file, place.position, place.position});
+  seen.back().from = std::min(seen.back().from, place.position);
+  seen.back().to = std::max(seen.back().to, end);
+}
+
 Result<void> Shard::write_piece(Piece& piece) {
   auto& copied = checkpoint_->copied;
   copied.clear();
   copied.reserve(static_cast<std::size_t>(piece.bytes));
   for (auto& part : piece.runs) {
     auto& run = piece.incoming[part.incoming].runs[part.run];
-    WALRUS_TRY(find_batches(part.entries, run.epoch, piece.pins, run.batches));
+    WALRUS_TRY(find_batches(part, run.epoch, piece, run.batches));
   }
   auto& checkpoint = *checkpoint_;
   if (!checkpoint.write) checkpoint.write.emplace(store_, next_file_);
@@ -404,6 +418,8 @@ Result<void> Shard::write_piece(Piece& piece) {
   for (std::size_t i = 0; i < piece.taken.size(); ++i) {
     checkpoint.manifest.streams[piece.taken[i]->snapshot].chain = chains[i];
   }
+  if (!piece.synced) return {};  // those pages are mapped until they are appended to again
+  for (const auto& seen : piece.seen) seen.file->file->let_go(seen.from, seen.to);
   return {};
 }
 

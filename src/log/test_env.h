@@ -81,6 +81,7 @@ class MemoryFile final : public io::File {
   Result<void> preallocate(std::int64_t size) override { return truncate(size); }
   Result<std::span<char>> map() override { return std::span<char>(inode_->bytes); }
   void populate(std::int64_t, std::int64_t) override {}
+  void let_go(std::int64_t, std::int64_t) override {}
   Result<void> write_direct(std::int64_t position, Bytes bytes) override {
     return write(position, bytes);
   }

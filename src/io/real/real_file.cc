@@ -133,6 +133,11 @@ void RealFile::populate(std::int64_t from, std::int64_t to) {
   ::madvise(pages.data(), pages.size(), MADV_POPULATE_WRITE);  // a hint: what it says is ignored
 }
 
+void RealFile::let_go(std::int64_t from, std::int64_t to) {
+  const auto pages = mapped_pages(from, to);
+  if (!pages.empty()) ::madvise(pages.data(), pages.size(), MADV_DONTNEED);
+}
+
 int RealFile::direct_descriptor() {
   std::call_once(direct_once_, [&] {
     // Opened anew, because the flag would hold for every user of the first descriptor.

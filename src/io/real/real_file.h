@@ -39,6 +39,7 @@ class RealFile final : public File {
   Result<void> preallocate(std::int64_t size) override;
   Result<std::span<char>> map() override;
   void populate(std::int64_t from, std::int64_t to) override;
+  void let_go(std::int64_t from, std::int64_t to) override;
   Result<void> write_direct(std::int64_t position, Bytes) override;
 
  private:

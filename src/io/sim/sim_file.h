@@ -47,6 +47,7 @@ class SimFile final : public File {
   Result<void> preallocate(std::int64_t size) override;
   Result<std::span<char>> map() override;
   void populate(std::int64_t from, std::int64_t to) override;
+  void let_go(std::int64_t, std::int64_t) override {}
   // Whether an unsynced sector survives is the seed's choice anyway.
   Result<void> write_direct(std::int64_t position, Bytes) override;
 
