@@ -160,11 +160,7 @@ void Member::changed(const raft::NodeStatus& status) {
     controller_.reset();
   }
   if (status.core.leader != NodeId{}) hint_ = {};
-  if (std::exchange(leader_, status.core.leader) != status.core.leader) {
-    if (leader_ != NodeId{} && !leads && watches_.insert(leader_).second)
-      parts_.loop.spawn(watch_leader(shared_from_this(), leader_));
-    wake();
-  }
+  if (std::exchange(leader_, status.core.leader) != status.core.leader) wake();
   if (!status.failure.empty()) give_up({Code::kIo, status.failure});
 }
 

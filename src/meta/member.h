@@ -176,9 +176,9 @@ class Member : public std::enable_shared_from_this<Member> {
   // A coroutine's: woken each time that something may have changed.
   struct Waiting {
     explicit Waiting(Member& member) : of(member), gate(member.parts_.loop.make_gate()) {
-      of.waiting_.insert(gate.get());
+      of.waiting_.push_back(gate.get());
     }
-    ~Waiting() { of.waiting_.erase(gate.get()); }
+    ~Waiting() { std::erase(of.waiting_, gate.get()); }
     Waiting(const Waiting&) = delete;
     Member& of;
     std::unique_ptr<io::Gate> gate;
@@ -250,7 +250,6 @@ class Member : public std::enable_shared_from_this<Member> {
   bool is_registered() const;
   Result<bool> judge_enrolment(const Outcome&);
   Task<void> keep_identity();
-  static Routine watch_leader(Self, NodeId);
   Task<void> write_down();
   static Routine beat_on(Self);
   static Routine beat_here(Self, Heartbeat, Nanos asked_at);
@@ -269,8 +268,7 @@ class Member : public std::enable_shared_from_this<Member> {
   std::shared_ptr<Controller> controller_{};  // while this node leads
   NodeId leader_{}, hint_{};  // hint: who is said to lead, while the group here does not know
   std::size_t next_peer_ = 0;
-  std::set<NodeId> peers_{};    // that were found behind addresses to join at
-  std::set<NodeId> watches_{};  // who led, as this node knew, and is connected since
+  std::set<NodeId> peers_{};  // that were found behind addresses to join at
   bool stopped_ = false, leaving_ = false, leaves_soon_ = false, registered_ = false;
   std::optional<Error> failure_{};
 
@@ -279,8 +277,8 @@ class Member : public std::enable_shared_from_this<Member> {
   std::map<NodeId, std::string> addresses_{};  // as they were told to the Rpc
   std::map<Subscription, std::function<void(std::shared_ptr<const State>)>> subscribers_{};
   Subscription last_subscription_ = 0;
-  std::set<io::Gate*> waiting_{};  // on coroutines
-  std::vector<Handout> early_{};   // of images that are not here yet
+  std::vector<io::Gate*> waiting_{};  // on coroutines; in the order in which they came
+  std::vector<Handout> early_{};      // of images that are not here yet
 
   const std::unique_ptr<io::Gate> beat_gate_;
   std::size_t beats_under_way_ = 0;

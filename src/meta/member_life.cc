@@ -14,8 +14,6 @@ constexpr Nanos kJoinAttempt = std::chrono::seconds(3);
 constexpr Nanos kJoinAgainMin = std::chrono::milliseconds(20),
                 kJoinAgainMax = std::chrono::milliseconds(500);
 constexpr std::size_t kBeatsMax = 8;  // under way at once
-constexpr Nanos kLeaderWatch = std::chrono::hours(1), kLeaderProbe = std::chrono::milliseconds(500),
-                kLeaderWatchAgain = std::chrono::milliseconds(200);
 constexpr std::size_t kSecretBytes = 32;
 constexpr Nanos kConditionEvery = std::chrono::seconds(1);
 
@@ -261,29 +259,6 @@ void Member::give_up(Error why) {
   log_line(parts_.log, LogLevel::kError, "node_gives_up", {{"why", why}});
   failure_ = std::move(why);
   wake();
-}
-
-// ---- Who leads ----
-
-// A question that is answered by nobody ends with the connection. Where nobody can be connected to
-// any more either, the process is gone: the group need not wait until its leader is missed. What
-// only stands still, or is cut off, it does miss.
-boost::asio::awaitable<void> Member::watch_leader(Self self, NodeId leader) {
-  const auto over = [&] {
-    return self->stopped_ || self->node_ == nullptr || self->leader_ != leader;
-  };
-  while (!over()) {
-    (void)co_await self->parts_.rpc.call(leader, kWatchMethod, encode(Message(Done{})),
-                                         {.timeout = kLeaderWatch});
-    if (over()) break;
-    const auto here = co_await self->parts_.rpc.call(
-        leader, kProbeMethod, encode(Message(Done{})),
-        {.timeout = kLeaderProbe, .priority = net::Priority::kControl, .only_if_there = true});
-    if (over()) break;
-    if (!here && here.error().code == Code::kIo) self->node_->leader_is_gone(leader);
-    co_await self->parts_.loop.sleep(kLeaderWatchAgain);
-  }
-  self->watches_.erase(leader);
 }
 
 // ---- Heartbeats ----

@@ -105,7 +105,6 @@ io::Task<void> Node::transfer(NodeId to, Nanos timeout) {
   return answer_of<Result<void>>(
       state_->loop(), [&](Done done) { state_->transfer(to, timeout, std::move(done)); });
 }
-void Node::leader_is_gone(NodeId node) { state_->push(LeaderGone{node}); }
 void Node::take_snapshot() { state_->take_snapshot(); }
 void Node::at_machine(std::move_only_function<void(Machine&)> call) {
   state_->at_machine(std::move(call));

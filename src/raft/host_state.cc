@@ -16,6 +16,8 @@ constexpr std::size_t kMessageOverheadMax = 24 << 10;
 constexpr std::size_t kControlBundleBytes = 32 << 10;
 constexpr auto kGroupOf = &std::pair<GroupId, NodeState*>::first;
 constexpr std::size_t kStoredOverhead = 4 << 10;  // of a record batch with one record
+constexpr io::Nanos kThereTimeout = std::chrono::milliseconds(500),
+                    kThereAgain = std::chrono::milliseconds(200);
 
 std::size_t place_of(net::Priority priority) { return priority == net::Priority::kBulk ? 0 : 1; }
 
@@ -53,6 +55,8 @@ Result<void> HostState::start() {
   rpc.handle_send(net::Method{wire::peer::kRaftBundleMethod}, [self](net::Request request) {
     if (auto host = self.lock(); host && !host->stopped) host->take_bundle(std::move(request));
   });
+  rpc.handle(net::Method{wire::peer::kRaftThereMethod},
+             [](const net::Request&) -> io::Task<std::string> { co_return std::string(); });
   rpc.handle(net::Method{wire::peer::kRaftReadIndexMethod},
              [self](net::Request request) -> io::Task<std::string> {
                return answer_read_index(self.lock(), std::move(request));
@@ -64,8 +68,11 @@ Result<void> HostState::start() {
 void HostState::shut() {
   if (stopped) return;
   stopped = true;
-  for (const auto& look : std::exchange(looks_, {}))
-    if (look.node) look.node->shut();
+  for (auto& look : std::exchange(looks_, {})) {
+    if (!look.node) continue;
+    look.node->shut();
+    if (turn_runs_) left_.push_back(std::move(look.node));
+  }
   mailbox_.close();
   writer_.reset();
   files_.reset();
@@ -85,9 +92,11 @@ void HostState::enter(const std::shared_ptr<NodeState>& state) {
   by_group_.insert(std::ranges::lower_bound(by_group_, state->group(), {}, kGroupOf),
                    {state->group(), state.get()});
   look_at(*state);
+  if (std::exchange(state->marked, false)) mark(*state);  // by its start
 }
 
 void HostState::leave(NodeState& state) {
+  if (turn_runs_) left_.push_back(looks_[state.slot].node);
   looks_[state.slot] = {};
   by_group_.erase(std::ranges::lower_bound(by_group_, state.group(), {}, kGroupOf));
 }
@@ -108,7 +117,8 @@ void HostState::look_at(NodeState& state) {
 // ---- Turns ----
 
 void HostState::mark(NodeState& node) {
-  if (!std::exchange(node.marked, true)) marked_.push_back(node.shared_from_this());
+  if (std::exchange(node.marked, true) || node.slot == SIZE_MAX) return;
+  marked_.push_back(node.slot);
   post_turn();
 }
 
@@ -129,13 +139,15 @@ void HostState::post_turn() {
 void HostState::turn() {
   turn_runs_ = true;
   auto now = env.mono();
-  const auto nodes = std::exchange(marked_, {});
-  for (std::size_t i = 0; i < nodes.size(); ++i) {
-    if (i + 1 < nodes.size()) nodes[i + 1]->fetch_ahead();
-    nodes[i]->marked = false;
+  const auto slots = std::exchange(marked_, {});
+  for (std::size_t i = 0; i < slots.size(); ++i) {
+    if (i + 1 < slots.size())
+      if (const auto* next = looks_[slots[i + 1]].node.get()) next->fetch_ahead();
+    auto* node = looks_[slots[i]].node.get();
+    if (!node || !std::exchange(node->marked, false)) continue;  // it has left since
     ++stats.steps;
-    nodes[i]->step(now, actions_);
-    if (stopped) return;
+    node->step(now, actions_);
+    if (stopped) return left_.clear();
   }
   for (auto& [to, outbox] : outboxes_)
     for (auto priority : {net::Priority::kControl, net::Priority::kBulk})
@@ -145,6 +157,7 @@ void HostState::turn() {
     writer_->submit(std::exchange(orders_, {}));
   }
   turn_runs_ = false;
+  left_.clear();
   if (!marked_.empty() || !orders_.empty()) post_turn();
 }
 
@@ -161,6 +174,7 @@ boost::asio::awaitable<void> HostState::run_ticks(std::shared_ptr<HostState> sel
     co_await self->ticking_->wait((now / tick + 1) * tick - now);
     if (self->stopped) co_return;
     now = self->env.mono();
+    self->look_for_peers();
     // What a tick calls may open and close groups.
     for (std::size_t i = 0; i < self->looks_.size(); ++i) {
       if (self->looks_[i].at > now) continue;
@@ -168,6 +182,40 @@ boost::asio::awaitable<void> HostState::run_ticks(std::shared_ptr<HostState> sel
       node->tick(now);
     }
   }
+}
+
+// ---- Who is there ----
+
+// A connection that breaks where nobody can be connected to any more says that the process is gone:
+// its groups need not wait until their leader is missed. What only stands still, or is cut off,
+// they do miss.
+void HostState::look_for_peers() {
+  for (auto& [id, peer] : peers_) {
+    bool lost = std::exchange(peer.connected, rpc.connected(id)) && !peer.connected;
+    if (lost && !std::exchange(peer.asked, true))
+      loop.spawn(ask_whether_there(shared_from_this(), id));
+  }
+}
+
+std::vector<NodeState*> HostState::led_by(NodeId id) const {
+  std::vector<NodeState*> led;
+  for (const auto& [group, node] : by_group_)
+    if (node->core()->leader() == id) led.push_back(node);
+  return led;
+}
+
+boost::asio::awaitable<void> HostState::ask_whether_there(std::shared_ptr<HostState> self,
+                                                          NodeId id) {
+  while (!self->stopped && !self->rpc.connected(id) && !self->led_by(id).empty()) {
+    auto there = co_await self->rpc.call(
+        id, net::Method{wire::peer::kRaftThereMethod}, {},
+        {.timeout = kThereTimeout, .priority = net::Priority::kControl, .only_if_there = true});
+    if (self->stopped) co_return;
+    if (!there && there.error().code == Code::kIo)
+      for (auto* node : self->led_by(id)) node->push(LeaderGone{id});
+    co_await self->loop.sleep(kThereAgain);
+  }
+  if (auto peer = self->peers_.find(id); peer != self->peers_.end()) peer->second.asked = false;
 }
 
 // ---- Out ----
@@ -211,7 +259,7 @@ void HostState::flush(NodeId to, Outbox& outbox, net::Priority priority) {
 void HostState::learn(const Membership& membership) {
   for (const auto& member : membership.members) {
     if (member.id == options.self || member.address.empty()) continue;
-    auto& known = addresses_[member.id];
+    auto& known = peers_[member.id].address;
     if (known == member.address) continue;
     known = member.address;
     rpc.add_peer(member.id, member.address);

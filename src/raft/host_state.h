@@ -64,6 +64,11 @@ class HostState : public std::enable_shared_from_this<HostState> {
   struct Outbox {
     std::string bundles[2]{};  // by priority
   };
+  struct Peer {
+    std::string address{};
+    bool connected = true;  // as last looked at; at first as if it had been
+    bool asked = false;     // whether it is there
+  };
 
   Result<void> check(const NodeOptions&) const;
   NodeOptions complete(NodeOptions, GroupId);
@@ -79,6 +84,9 @@ class HostState : public std::enable_shared_from_this<HostState> {
   void take_message(NodeId from, NodeState*, Bytes, const std::shared_ptr<const std::string>& body);
   static io::Task<std::string> answer_read_index(std::shared_ptr<HostState>, net::Request);
   static boost::asio::awaitable<void> run_ticks(std::shared_ptr<HostState>);
+  void look_for_peers();
+  static boost::asio::awaitable<void> ask_whether_there(std::shared_ptr<HostState>, NodeId);
+  std::vector<NodeState*> led_by(NodeId) const;
   std::size_t limit_of(net::Priority) const;
 
   Mailbox mailbox_;
@@ -89,12 +97,14 @@ class HostState : public std::enable_shared_from_this<HostState> {
   std::vector<std::pair<GroupId, NodeState*>> by_group_{};
   std::vector<Look> looks_{};
   std::set<GroupId> opening_{};
-  std::vector<std::shared_ptr<NodeState>> marked_{};
+  std::vector<std::size_t> marked_{};  // slots of looks_, whose nodes have something to do
+  // Those that leave while a turn runs, which may be stepping them; until it ends.
+  std::vector<std::shared_ptr<NodeState>> left_{};
   bool turn_posted_ = false, turn_runs_ = false;
   Actions actions_{};  // of the step that runs; its memory is used again
   std::vector<Writer::Order> orders_{};
   std::map<NodeId, Outbox> outboxes_{};
-  std::map<NodeId, std::string> addresses_{};
+  std::map<NodeId, Peer> peers_{};
   std::unique_ptr<io::Gate> ticking_{};
 };
 

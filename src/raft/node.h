@@ -119,9 +119,6 @@ class Node {
   void transfer(NodeId to, Nanos timeout, Done);
   io::Task<void> transfer(NodeId to, Nanos timeout);
 
-  // The process of that node is gone (LeaderGone).
-  void leader_is_gone(NodeId);
-
   // Takes a snapshot as soon as possible, whatever the log's size.
   void take_snapshot();
 

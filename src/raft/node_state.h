@@ -44,8 +44,8 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   // It will be looked at soon.
   void fetch_ahead() const;
   void fetch_for_push() const { __builtin_prefetch(this); }
-  bool marked = false;   // it is among those that the Host's turn steps
-  std::size_t slot = 0;  // of the Host's list of who is looked at when
+  bool marked = false;          // it is among those that the Host's turn steps
+  std::size_t slot = SIZE_MAX;  // of the Host's list of who is looked at when; none before enter()
 
   // ---- What its user does ----
   void propose(std::string, Nanos timeout, Node::ProposalDone);

@@ -95,6 +95,34 @@ TEST_F(NodeTest, a_proposal_that_another_entry_replaced_is_lost) {
   EXPECT_EQ(lines(old), (Lines{"instead"}));
 }
 
+// Its connections broke, and nobody lets anyone in there: nobody waits until it is missed.
+TEST_F(NodeTest, the_next_leader_comes_at_once_when_the_process_of_one_ends) {
+  found(3);
+  auto old = leader();
+  ASSERT_EQ(propose(old, "a").end, End::kApplied);
+  world_.node(static_cast<int>(old)).crash(io::CrashKind::kKill);
+  end(old);
+  auto begun = world_.now();
+  auto leads = leader();
+  EXPECT_NE(leads, old);
+  EXPECT_LT(world_.now() - begun, 400ms);  // a vote that was split included
+  ASSERT_EQ(propose(leads, "b").end, End::kApplied);
+}
+
+// One that is cut off may be alive: its connections are no sign of anything.
+TEST_F(NodeTest, a_leader_that_is_cut_off_is_missed_after_an_election_timeout) {
+  found(3);
+  auto old = leader();
+  world_.network().isolate(static_cast<int>(old));
+  auto begun = world_.now();
+  ASSERT_TRUE(until([&] {
+    for (std::size_t i = 0; i < 3; ++i)
+      if (i != old && node(i)->status().core.role == Role::kLeader) return true;
+    return false;
+  }));
+  EXPECT_GE(world_.now() - begun, 400ms);
+}
+
 TEST_F(NodeTest, leadership_goes_where_it_is_told) {
   found(3);
   auto leads = leader();

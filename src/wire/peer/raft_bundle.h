@@ -17,7 +17,8 @@
 
 namespace walrus::wire::peer {
 
-constexpr std::uint16_t kRaftBundleMethod = 256, kRaftReadIndexMethod = 257;
+constexpr std::uint16_t kRaftBundleMethod = 256, kRaftReadIndexMethod = 257,
+                        kRaftThereMethod = 258;      // is answered with nothing
 constexpr std::size_t kBundledOverheadMax = 8 + 10;  // of a message in a bundle
 
 void begin_bundle(std::string& to);
