@@ -103,8 +103,8 @@ void Follower::on(const Message& message, Replicate& body) {
   reply_.to = message.from;
   reply_.epoch = message.epoch;
   reply_.round = std::max(reply_.round, body.round);
-  reply_.due = true;
-  if (accepted_ == before) reply_.at_once = true;
+  reply_.due |= !body.quiet;
+  if (accepted_ == before) reply_.at_once |= !body.quiet;
   if (!fits) refuse(message, reply_.round, Answer::kGap);
 }
 

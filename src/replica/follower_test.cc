@@ -152,6 +152,23 @@ TEST(Follower, readers_see_what_is_acknowledged_and_durable_only) {
   EXPECT_EQ(copy.core->readable(), 2);
 }
 
+TEST(Follower, a_quiet_message_is_believed_and_not_answered) {
+  OneCopy copy;
+  copy.replicate(1, 0, 3);
+  copy.receive({1}, Replicate{.quiet = true, .watermark = 1, .round = 7});
+  EXPECT_TRUE(copy.actions.messages.empty());
+  copy.sync();
+  EXPECT_EQ(copy.core->readable(), 1);
+  ASSERT_NE(copy.said<ReplicateReply>(), nullptr);  // to the batches
+  EXPECT_EQ(copy.said<ReplicateReply>()->round, 7u);
+  copy.receive({1}, Replicate{.quiet = true, .watermark = 3, .round = 8});
+  EXPECT_EQ(copy.core->readable(), 3);
+  EXPECT_TRUE(copy.actions.messages.empty());
+  copy.receive({1}, Replicate{.watermark = 3, .round = 9});
+  ASSERT_NE(copy.said<ReplicateReply>(), nullptr);
+  EXPECT_EQ(copy.said<ReplicateReply>()->round, 9u);
+}
+
 TEST(Follower, a_copy_found_after_a_crash_shows_what_was_acknowledged_and_no_more) {
   OneCopy copy(Copy{.end = 3, .watermark = 2});
   copy.now = 1'000'000'000;

@@ -326,7 +326,9 @@ void Leader::replicate_to(Replica& replica) {
     replica.in_flight_bytes = 0;
     replica.next = replica.match;
   }
-  if (!send_batches(replica) && empty_is_due(replica)) send(replica, {.from = segment_.start});
+  if (send_batches(replica)) return;
+  auto due = empty_due(replica);
+  if (due != Empty::kNo) send(replica, {.from = segment_.start}, due == Empty::kQuiet);
 }
 
 Instant Leader::retry_at(const Replica& replica) const {
@@ -358,13 +360,17 @@ bool Leader::send_batches(Replica& replica) {
   return sent;
 }
 
-bool Leader::empty_is_due(const Replica& replica) const {
-  if (sync_is_due(replica)) return true;
+// The watermark is told at once, and again, to be answered, if no later message was answered since:
+// mostly the next batches go first.
+Leader::Empty Leader::empty_due(const Replica& replica) const {
+  if (sync_is_due(replica)) return Empty::kAsking;
   bool stale = now_ - replica.sent_at >= options_.retry;
   bool asks = !asking_.empty() && replica.round < asking_.back().round;
-  if (asks && (replica.sent_round < asking_.back().round || stale)) return true;
-  if (now_ >= replica.watermark_due) return true;
-  return replica.watermark_told < watermark_ && replica.watermark_sent == watermark_ && stale;
+  if (asks && (replica.sent_round < asking_.back().round || stale)) return Empty::kAsking;
+  if (replica.watermark_told < watermark_ && replica.watermark_sent == watermark_ && stale)
+    return Empty::kAsking;
+  if (now_ < replica.watermark_due) return Empty::kNo;
+  return asks ? Empty::kAsking : Empty::kQuiet;
 }
 
 bool Leader::wants_synced(const Replica& replica) const {
@@ -378,7 +384,7 @@ bool Leader::sync_is_due(const Replica& replica) const {
          (replica.sync_asked < replica.match || now_ - replica.sync_asked_at >= options_.retry);
 }
 
-void Leader::send(Replica& replica, Run run) {
+void Leader::send(Replica& replica, Run run, bool quiet) {
   bool sync = sync_is_due(replica);
   if (sync) {
     replica.sync_asked = replica.match;
@@ -398,6 +404,7 @@ void Leader::send(Replica& replica, Run run) {
   replica.watermark_due = Instant::max();
   out_->messages.push_back({options_.self, replica.id, segment_.id, segment_.epoch,
                             Replicate{.sync = sync,
+                                      .quiet = quiet,
                                       .durability = segment_.durability,
                                       .start = segment_.start,
                                       .watermark = watermark_,

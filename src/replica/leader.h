@@ -249,10 +249,11 @@ class Leader {
   void replicate_to(Replica&);
   Instant retry_at(const Replica&) const;
   bool send_batches(Replica&);
-  bool empty_is_due(const Replica&) const;
+  enum class Empty : std::uint8_t { kNo, kQuiet, kAsking };  // a message without batches
+  Empty empty_due(const Replica&) const;
   bool wants_synced(const Replica&) const;
   bool sync_is_due(const Replica&) const;
-  void send(Replica&, Run);
+  void send(Replica&, Run, bool quiet = false);
   std::int64_t quorum_match() const;
   std::int64_t on_quorum_of_disks() const;
   void trim_window();

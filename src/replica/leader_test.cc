@@ -258,6 +258,47 @@ TEST_F(LeaderTest, tells_the_watermark_within_5_ms_without_a_further_append) {
   step(Leader::Tick{});
   ASSERT_EQ(actions_.messages.size(), 3u);
   EXPECT_EQ(std::get<Replicate>(actions_.messages[0].body).watermark, 1);
+  EXPECT_TRUE(std::get<Replicate>(actions_.messages[0].body).quiet);
+}
+
+// Nobody answers a quiet message: that the watermark is known follows from a later answer, which
+// is asked for when none comes by itself.
+TEST_F(LeaderTest, asks_once_whether_the_watermark_came) {
+  append(1);
+  reply(1, 1);
+  reply(2, 1);
+  reply(3, 1);
+  now_ = actions_.wake_at;
+  step(Leader::Tick{});
+  ASSERT_EQ(actions_.messages.size(), 3u);
+  now_ = actions_.wake_at;
+  step(Leader::Tick{});
+  ASSERT_EQ(actions_.messages.size(), 3u);
+  std::vector<std::pair<NodeId, std::uint64_t>> asked;
+  for (const auto& message : actions_.messages) {
+    const auto& body = std::get<Replicate>(message.body);
+    EXPECT_FALSE(body.quiet);
+    EXPECT_EQ(body.watermark, 1);
+    asked.emplace_back(message.to, body.round);
+  }
+  for (auto [from, round] : asked) reply(from.value, 1, Answer::kOk, round);
+  now_ += std::chrono::seconds(2);
+  step(Leader::Tick{});
+  EXPECT_TRUE(actions_.messages.empty());
+}
+
+TEST_F(LeaderTest, an_answer_to_later_batches_says_that_the_watermark_came) {
+  append(1);
+  reply(2, 1);
+  reply(3, 1);
+  now_ = actions_.wake_at;
+  step(Leader::Tick{});
+  append(2);
+  for (const auto& message : std::vector(actions_.messages)) {
+    const auto& body = std::get<Replicate>(message.body);
+    EXPECT_FALSE(body.quiet);
+    EXPECT_EQ(body.watermark, 1);
+  }
 }
 
 TEST_F(LeaderTest, a_batch_sent_again_waits_for_the_first_one) {

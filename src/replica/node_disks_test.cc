@@ -34,6 +34,8 @@ class NodeDisksTest : public NodeTest {
       return false;
     };
     ASSERT_TRUE(until(find)) << value << " is in no segment file";
+    nodes_->world().run_for(100ms);  // until a manifest names the file: it is read from there
+    ASSERT_TRUE(find());
     ASSERT_TRUE(disk(place).rot(path, static_cast<std::int64_t>(at), 1, 1));
   }
   bool has_all_batches(std::size_t place, PartitionId id) {

@@ -32,7 +32,7 @@ void append_run(std::string& to, const Run& run) {
 }
 
 void append_body(std::string& to, const Replicate& body) {
-  append_byte(to, (body.recovery ? 1u : 0u) | (body.sync ? 2u : 0u));
+  append_byte(to, (body.recovery ? 1u : 0u) | (body.sync ? 2u : 0u) | (body.quiet ? 4u : 0u));
   append_enum(to, body.durability);
   append_offset(to, body.start);
   append_offset(to, body.watermark);
@@ -112,9 +112,10 @@ Answer answer_of(Parser& from) { return static_cast<Answer>(from.byte(5)); }
 
 Replicate parse_replicate(Parser& from) {
   Replicate body;
-  auto flags = from.byte(3);
+  auto flags = from.byte(7);
   body.recovery = (flags & 1) != 0;
   body.sync = (flags & 2) != 0;
+  body.quiet = (flags & 4) != 0;
   body.durability = durability_of(from);
   body.start = from.offset();
   body.watermark = from.offset();

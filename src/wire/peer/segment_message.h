@@ -8,11 +8,14 @@
 //
 //   parcel     version u8 = 1 | from | to | count | message * count
 //   message    kind u8 | segment | epoch | body by kind
-//     1 replicate        flags u8 (1 recovery, 2 sync) | durability u8 | start | watermark | round
-//     | run 2 replicate reply  answer u8 | promised | round | durable | accepted 3 fence durability
-//     u8 | start | from | bytes_max 4 fence reply      answer u8 | promised | knowledge u8 |
-//     watermark | durable | run 5 fetch            from | bytes_max 6 fetch reply      answer u8 |
-//     run
+//     1 replicate        flags u8 (1 recovery, 2 sync, 4 quiet) | durability u8 | start | watermark
+//     |
+//                        round | run
+//     2 replicate reply  answer u8 | promised | round | durable | accepted
+//     3 fence            durability u8 | start | from | bytes_max
+//     4 fence reply      answer u8 | promised | knowledge u8 | watermark | durable | run
+//     5 fetch            from | bytes_max
+//     6 fetch reply      answer u8 | run
 //   run        from | flags u8 (1 producers) | producers: size | bytes | size | record batch *
 //   durability 0 fsync, 1 interval, 2 os
 //
@@ -72,7 +75,8 @@ enum class Answer : std::uint8_t {
 // the watermark, or the question whether the epoch still holds.
 struct Replicate {
   bool recovery = false;
-  bool sync = false;  // bring to the disk what was taken, and say so by kSynced
+  bool sync = false;   // bring to the disk what was taken, and say so by kSynced
+  bool quiet = false;  // it tells the watermark, and nobody waits for an answer
   Durability::Kind durability = Durability::kFsync;
   std::int64_t start = 0;      // of the segment
   std::int64_t watermark = 0;  // everything below is acknowledged (R6)

@@ -41,7 +41,9 @@ std::vector<SegmentMessage> all_messages() {
                         .watermark = 150,
                         .round = 10,
                         .run = {.from = 100}}),
-      message(ReplicateReply{.answer = Answer::kSynced, .durable = 200, .accepted = 202})};
+      message(ReplicateReply{.answer = Answer::kSynced, .durable = 200, .accepted = 202}),
+      message(Replicate{
+          .quiet = true, .start = 100, .watermark = 150, .round = 11, .run = {.from = 100}})};
 }
 
 std::string parcel_of(std::span<const SegmentMessage> messages) {
