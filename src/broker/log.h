@@ -87,11 +87,12 @@ class AppendRun {
 // little later. Log::confirm() asks.
 struct Bounds {
   Offset log_start{}, high_watermark{}, log_end{};
-  std::int32_t epoch = 0;      // of the segment that is written: Kafka's leader epoch
-  NodeId leader{};             // that writes it; 0: nobody does at the moment
-  bool here = true;            // this node has a copy of it, or nothing is being written
-  Offset sealed_end{};         // what lies below changes no more, and any node may read it
-  io::Nanos hands_on_until{};  // by Env::mono(): appends may be given to this node to hand on
+  std::int32_t epoch = 0;        // of the segment that is written: Kafka's leader epoch
+  NodeId leader{};               // that writes it; 0: nobody does at the moment
+  bool here = true;              // this node has a copy of it, or nothing is being written
+  Offset sealed_end{};           // what lies below changes no more, and any node may read it
+  io::Nanos hands_on_until{};    // by Env::mono(): appends may be given to this node to hand on
+  io::Nanos leaderless_since{};  // likewise, as this node saw it; where there is a leader it is 0
 };
 
 struct LogInfo {

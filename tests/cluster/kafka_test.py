@@ -2,9 +2,15 @@
 """Kafka clients of a cluster: any node to begin with, the right one from then on."""
 
 import json
+import pathlib
 import subprocess
+import sys
+import time
 
 from nodes import ClusterTest, DEADLINE, environment, main
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "conformance"))
+import raw_socket  # noqa: E402
 
 
 def kcat(*words, input=b""):
@@ -42,6 +48,25 @@ class Kafka(ClusterTest):
             out = kcat("-C", "-b", other.kafka, "-t", topic, "-o", "beginning", "-e", "-q")
             self.assertEqual(out, lines)
             self.assertEqual(self.cluster.any().ok("consume", topic, "--format", "%s\\n"), lines)
+
+    def test_who_asks_when_a_leader_died_is_told_of_the_next(self):
+        """Told that nobody leads, clients pause; so that answer is not given at once."""
+        partitions = 30
+        self.cluster[1].ok("topic", "create", "t", "--partitions", str(partitions))
+        for partition in range(partitions):
+            self.cluster[1].ok("put", f"t/{partition}", "x")
+        dead = self.cluster.leader("t")
+        asked = next(node for node in self.cluster.nodes.values() if node.number != dead)
+        with raw_socket.connect(asked.kafka) as connection:
+            raw_socket.partitions(connection, "t")
+            self.cluster[dead].kill9()
+            begin = time.monotonic()
+            leaders = [leader for leader, _ in raw_socket.partitions(connection, "t").values()]
+            took = time.monotonic() - begin
+        print(f"after {took:.3f} s {leaders.count(-1)} of {partitions} without a leader", flush=True)
+        self.assertNotIn(dead, leaders)
+        if -1 in leaders:  # a busy machine: it was waited for
+            self.assertGreater(took, 0.15)
 
     def test_group_reads_all_and_goes_on_where_it_was(self):
         self.cluster[1].ok("topic", "create", "t", "--partitions", "3")

@@ -28,6 +28,7 @@ Result<Bounds> PartitionView::load() const {
   bounds.here = here_.load(std::memory_order_acquire);
   bounds.sealed_end = Offset{sealed_end_.load(std::memory_order_acquire)};
   bounds.hands_on_until = io::Nanos(hands_on_until_.load(std::memory_order_acquire));
+  bounds.leaderless_since = io::Nanos(leaderless_since_.load(std::memory_order_acquire));
   bounds.log_start = Offset{log_start_.load(std::memory_order_acquire)};
   bounds.high_watermark = Offset{high_watermark_.load(std::memory_order_acquire)};
   bounds.log_end = Offset{log_end_.load(std::memory_order_acquire)};
@@ -39,6 +40,7 @@ void PartitionView::store(const Bounds& bounds) {
   high_watermark_.store(bounds.high_watermark.value, std::memory_order_release);
   log_start_.store(bounds.log_start.value, std::memory_order_release);
   sealed_end_.store(bounds.sealed_end.value, std::memory_order_release);
+  leaderless_since_.store(bounds.leaderless_since.count(), std::memory_order_release);
   hands_on_until_.store(bounds.hands_on_until.count(), std::memory_order_release);
   here_.store(bounds.here, std::memory_order_release);
   leader_.store(bounds.leader.value, std::memory_order_release);
@@ -90,6 +92,7 @@ ViewRef Bridge::view(const PartitionId& id) {
       bounds.leader = partition->tail->leader;
     bounds.here = has_copy(*partition, parts_.self);
     bounds.sealed_end = partition->sealed_end;
+    if (bounds.leader == NodeId{}) bounds.leaderless_since = parts_.env.mono();
     view->store(bounds);
   }
   known = view;
@@ -140,6 +143,12 @@ void Bridge::refresh(PartitionView& view) {
     return;
   }
   auto leader = parts_.node.leader_of(view.id());
+  auto before = view.load();
+  io::Nanos leaderless_since{};
+  if (leader.leader == NodeId{}) {
+    bool already = before && before->leaderless_since > io::Nanos(0);
+    leaderless_since = already ? before->leaderless_since : parts_.env.mono();
+  }
   view.known = true;
   view.store({.log_start = bounds->log_start,
               .high_watermark = bounds->high_watermark,
@@ -148,7 +157,8 @@ void Bridge::refresh(PartitionView& view) {
               .leader = leader.leader,
               .here = has_copy(*partition, parts_.self),
               .sealed_end = partition->sealed_end,
-              .hands_on_until = leader.hands_on_until});
+              .hands_on_until = leader.hands_on_until,
+              .leaderless_since = leaderless_since});
 }
 
 void Bridge::learned(ImageRef image) {

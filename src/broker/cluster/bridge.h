@@ -61,7 +61,7 @@ class PartitionView {
   std::atomic<std::int32_t> epoch_{0};
   std::atomic<std::uint64_t> leader_{0};
   std::atomic<bool> here_{false};
-  std::atomic<std::int64_t> sealed_end_{0}, hands_on_until_{0};
+  std::atomic<std::int64_t> sealed_end_{0}, hands_on_until_{0}, leaderless_since_{0};
 };
 using ViewRef = std::shared_ptr<PartitionView>;  // shared between the loops
 

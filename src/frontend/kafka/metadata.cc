@@ -12,6 +12,9 @@ namespace {
 
 using namespace wire::kafka;
 
+constexpr io::Nanos kLeaderlessMax = std::chrono::milliseconds(200),
+                    kLookAgain = std::chrono::milliseconds(10);
+
 // Of Metadata, or of DescribeTopicPartitions.
 template <class Partition>
 Partition describe_partition(Call call, const broker::Topic& topic, std::size_t number_of) {
@@ -65,13 +68,34 @@ MetadataResponse::Topic describe_id(Call call, const Uuid& id) {
   return {.error_code = number(ErrorCode::kUnknownTopicId), .id = id};
 }
 
+// Whether a partition that is asked for lost its leader a moment ago, and the next is on its way.
+bool between_leaders(Call call, const MetadataRequest& request, io::Nanos now) {
+  auto lacks = [now](const std::shared_ptr<broker::Log>& log) {
+    auto bounds = log->bounds();
+    return bounds && bounds->leader == NodeId{} && now - bounds->leaderless_since < kLeaderlessMax;
+  };
+  return std::ranges::any_of(*request.topics, [&](const MetadataRequest::Topic& asked) {
+    bool named = asked.name && asked.id.is_zero();
+    auto topic = named ? find_topic(call.local, *asked.name) : find_topic(call, asked.id);
+    return topic && std::ranges::any_of((*topic)->partitions, lacks);
+  });
+}
+
 }  // namespace
 
 // A client whose leader has died asks at once who leads now. Told the dead one again, it would ask
 // no more for a second; so its end, which this node hears of in the same moment, is waited for.
+// Told that nobody does, it would pause for longer than it takes until somebody does: so that is
+// waited for, too, but not for long, because other partitions' answers wait behind this one.
 io::Task<MetadataResponse> metadata(Call call, MetadataRequest request) {
   MetadataResponse response;
   if (call.node.caught_up) WALRUS_CO_TRY(co_await call.node.caught_up(call.local.loop()));
+  if (call.node.image && request.topics) {
+    auto& env = call.local.engine().env();
+    auto until = env.mono() + kLeaderlessMax;
+    while (env.mono() < until && between_leaders(call, request, env.mono()))
+      co_await call.local.loop().sleep(kLookAgain);
+  }
   for (auto& one : brokers(call.node))
     response.brokers.push_back({.node_id = one.id,
                                 .host = std::move(one.host),
