@@ -127,10 +127,10 @@ SECONDS, MILLIS = 1e-6, 1e-3  # of microseconds
 
 EACH = ("{t.partitions}", "{t.partition_rate:g}")
 OUTAGE = ("{} partitions, RF 3, fsync; of each partition that the node led, from the last "
-          "acknowledgement before to the first after it; a client writes {} records/s to each "
-          "partition, so that the time between two of them is part of it; {}")
-KILL = OUTAGE.format(*EACH, "kill -9, {t.kills} a round, each third one of the "
-                     "leader of metadata")
+          "acknowledgement before to the first after it; each client alone, it writes {} records/s "
+          "to each partition, so that the time between two of them is part of it; {}")
+KILL = OUTAGE.format(*EACH, "kill -9, {t.kills} a round and client, each third one of "
+                     "the leader of metadata")
 SILENT = ("; clients give up a silent server after 1 s (librdkafka: socket.timeout.ms, its default "
           "is 60 s)")
 STOP = OUTAGE.format(*EACH, "SIGSTOP, {t.stops} a round" + SILENT)
@@ -251,8 +251,8 @@ def estimate(names, times):
     """Minutes, from what a run and a start take."""
     incident = 20  # until the leaders of a node that came back are back
     seconds = {
-        "kill": times.kills * incident, "kill_kafka": times.kafka_kills * 40,
-        "stop": times.stops * incident, "partition": times.cuts * incident,
+        "kill": 2 * times.kills * 10, "kill_kafka": times.kafka_kills * 40,
+        "stop": 2 * times.stops * incident, "partition": 2 * times.cuts * incident,
         "replica_failure": times.failures * (incident + times.replica_window),
         "rollover": times.run, "restart": times.restarts * 40, "slow_disk": times.run,
         "one": 2.5 * (times.run + times.warm), "wide": 2.5 * (times.run + times.warm),

@@ -26,9 +26,10 @@ def main():
     import systems
     import trials
     times = types.SimpleNamespace(partitions=int(sys.argv[3]), partition_rate=float(sys.argv[4]))
+    samples = {}
     with running(systems, network.Network(systems.COPIES)) as cluster:
         cluster.create_topic(trials.TOPIC, times.partitions)
-        with trials.both_watching(cluster, times, trials.SILENCE_MS) as watches:
+        for watches in trials.clients_in_turn(cluster, times, trials.SILENCE_MS):
             incidents = trials.Incidents(cluster, watches)
             for cut in range(int(sys.argv[2])):
                 cluster.await_balance(trials.TOPIC)
@@ -36,7 +37,8 @@ def main():
                 cluster.heal()
                 cluster.await_settled()
             trials.end_of(watches, incidents.errors)
-    pathlib.Path(sys.argv[1]).write_text(json.dumps(incidents.samples))
+            samples |= incidents.samples
+    pathlib.Path(sys.argv[1]).write_text(json.dumps(samples))
 
 
 @contextlib.contextmanager
