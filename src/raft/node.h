@@ -45,7 +45,9 @@ const char* end_name(Proposal::End);
 
 enum class ReadLevel : std::uint8_t {
   kLinearizable,  // everything acknowledged anywhere before the call is seen
-  kLease,         // the same, if no clock runs faster than Options::clock_drift_ppm_max says
+  // The same, if no clock runs faster than Options::clock_drift_ppm_max says, and a port refuses
+  // connections only where the process is gone.
+  kLease,
   kLocal,         // what this node has applied: may be old
 };
 
