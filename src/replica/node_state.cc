@@ -18,6 +18,7 @@ constexpr Nanos kCopyIdle = std::chrono::seconds(5);  // then its core goes from
 constexpr Nanos kLags = std::chrono::seconds(1);      // without progress: a copy that is told of
 constexpr int kRounds = 32;                           // of one turn
 constexpr std::size_t kControlParcelBytes = 32 << 10;
+constexpr std::uint32_t kQuietLevel = 3;  // of metadata: nodes know Replicate::quiet
 constexpr std::size_t kMessageBytes = 96;  // of a message without a run, at most
 
 const Run* run_of(const Message& message) {
@@ -242,7 +243,11 @@ void NodeState::step_writer(SegmentId segment) {
 
 void NodeState::take_writer(SegmentId segment, WriterCell& cell, Leader::Actions& actions,
                             std::span<Leader::Event> events) {
-  for (auto& message : actions.messages) send(std::move(message));
+  for (auto& message : actions.messages) {
+    auto* told = std::get_if<Replicate>(&message.body);
+    if (told && image_->cluster.feature_level < kQuietLevel) told->quiet = false;
+    send(std::move(message));
+  }
   for (const auto& request : actions.log_requests)
     loop_.spawn(read_log(shared_from_this(), segment, request, store_->stream(segment)));
   auto watermark = cell.core->watermark();
