@@ -64,7 +64,11 @@ void catalog_entries(Inputs& inputs) {
   auto bad = log::encode_catalog_entry({.id = 5});
   entry = {.id = 7, .attributes = "attributes"};
   inputs.add_three("catalog_attributes", kCatalog, log::encode_catalog_entry(entry));
-  for (char version : {0, 2, 127}) {
+  entry.options.compaction_lag_min = Millis(5);
+  inputs.add("catalog_lag_min", kCatalog, log::encode_catalog_entry(entry));
+  entry.options.compaction_lag_max = Millis(INT64_MAX);
+  inputs.add_three("catalog_lags", kCatalog, log::encode_catalog_entry(entry));
+  for (char version : {0, 2, 3, 127}) {
     bad[0] = version;
     inputs.add("catalog_version_" + std::to_string(version), kCatalog, bad);
   }

@@ -322,6 +322,17 @@ TEST(Checker, flags_a_tombstone_dropped_too_early) {
   EXPECT_EQ(rule(one.model.check_read(0, 1, {}, kNow + 100)), "none");
 }
 
+TEST(Checker, flags_compaction_of_what_is_too_young) {
+  auto options = with(Durability::kFsync);
+  options.compact = true;
+  options.compaction_lag_min = Millis(100);
+  Fixture one(options);
+  one.model.acknowledge(one.append({record("a", "k")}), kNow);
+  one.model.acknowledge(one.append({record("b", "k")}), kNow);
+  EXPECT_EQ(rule(one.model.check_read(0, 2, {shown(1, "b", "k")}, kNow + 99)), "read");
+  EXPECT_EQ(rule(one.model.check_read(0, 2, {shown(1, "b", "k")}, kNow + 100)), "none");
+}
+
 TEST(Checker, flags_a_superseded_value_that_outlives_its_tombstone) {
   auto options = with(Durability::kFsync);
   options.compact = true;

@@ -122,6 +122,8 @@ void StreamHistory::set_options(const StreamOptions& options) {
     narrow(may_retain_time_, retention_ms_min_, options.retention_time->count());
   }
   if (options.compact) {
+    bool before = may_compact_;
+    narrow(before, compaction_lag_ms_min_, options.compaction_lag_min.count());
     narrow(may_compact_, tombstone_ms_min_, options.tombstone_retention.count());
   }
 }
@@ -273,6 +275,7 @@ bool StreamHistory::may_be_compacted(const StreamState& state, std::size_t place
   const auto& record = *state.entries[place].record;
   if (!record.key) return false;
   auto age_ms = now_ms + clock_lead_ms_ - record.appended_ms;
+  if (age_ms < compaction_lag_ms_min_) return false;
   if (!record.value && age_ms >= tombstone_ms_min_) return true;
   for (auto later = place + 1; later < state.entries.size(); ++later) {
     if (state.entries[later].record->key == record.key) return true;

@@ -179,7 +179,8 @@ class StreamHistory {
   StreamOptions options_;
   bool may_retain_bytes_ = false, may_retain_time_ = false, may_compact_ = false;
   std::int64_t clock_lead_ms_ = 0, truncated_bytes_ = 0;
-  std::int64_t retention_bytes_min_ = 0, retention_ms_min_ = 0, tombstone_ms_min_ = 0;
+  std::int64_t retention_bytes_min_ = 0, retention_ms_min_ = 0, tombstone_ms_min_ = 0,
+               compaction_lag_ms_min_ = 0;
   StreamState base_, now_;
   std::deque<Mutation> mutations_;
   std::uint64_t folded_ = 0;     // mutations before the first of mutations_

@@ -41,6 +41,11 @@ Result<std::vector<ObservedRecord>> decode(Bytes bytes, std::int64_t from) {
   return records;
 }
 
+std::string lag_of(const StreamOptions& options) {
+  return fmt::format(" {} to {} ms old", options.compaction_lag_min.count(),
+                     options.compaction_lag_max.value_or(Millis(-1)).count());
+}
+
 }  // namespace
 
 StreamOptions LogRun::draw_options() {
@@ -61,6 +66,9 @@ StreamOptions LogRun::draw_options() {
   if (random_.chance(0.25)) {
     options.compact = true;
     options.tombstone_retention = Millis(random_.between(10, 5'000));
+    if (random_.chance(0.4)) options.compaction_lag_min = Millis(random_.between(1, 10'000));
+    if (random_.chance(0.4))
+      options.compaction_lag_max = options.compaction_lag_min + Millis(random_.between(1, 2'000));
   }
   return options;
 }
@@ -87,11 +95,12 @@ void LogRun::create(Name& name) {
                   name.id, static_cast<int>(options.durability.kind),
                   options.durability.interval.count(), options.retention_bytes.value_or(-1),
                   options.retention_time.value_or(Millis(-1)).count(),
-                  options.compact ? ", compact" : ""));
+                  options.compact ? ", compact" + lag_of(options) : ""));
   if (name.streams.contains(name.id)) {
     return flag("stream-id-reused", fmt::format("{}: id {}", name.name, name.id));
   }
   if (!name.streams.empty()) ++tally_.hits["recreated"];
+  if (options.compact && options.compaction_lag_min.count() > 0) ++tally_.hits["compaction_lag"];
   name.streams.emplace(name.id, StreamHistory(name.id, options));
   auto number = name.naming.add({.kind = Naming::kCreate, .id = name.id, .options = options});
   auto place = static_cast<std::size_t>(&name - names_.data());
@@ -138,10 +147,10 @@ void LogRun::alter(Name& name) {
   }
   if (before && !crashed()) return flag("lives-after-failure", "a stream was altered");
   model.set_options(options);
-  say(fmt::format("alter {} = {}: durability {} {} ms, retention {} bytes {} ms", name.name,
+  say(fmt::format("alter {} = {}: durability {} {} ms, retention {} bytes {} ms{}", name.name,
                   name.id, static_cast<int>(options.durability.kind),
                   options.durability.interval.count(), options.retention_bytes.value_or(-1),
-                  options.retention_time.value_or(Millis(-1)).count()));
+                  options.retention_time.value_or(Millis(-1)).count(), lag_of(options)));
   auto number = name.naming.add({.kind = Naming::kAlter, .id = name.id, .options = options});
   if (crashed()) return;
   auto place = static_cast<std::size_t>(&name - names_.data());

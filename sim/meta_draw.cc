@@ -77,7 +77,8 @@ Change MetaRun::draw_user() {
 }
 
 RegisterNode MetaRun::draw_life(NodeId id, const ModelNode* known) {
-  RegisterNode life{.node = id, .feature_level_max = 1 + static_cast<std::uint32_t>(below(3))};
+  RegisterNode life{.node = id,
+                    .feature_level_max = kFeatureLevel - 1 + static_cast<std::uint32_t>(below(3))};
   life.directory = known ? known->directory : draw_uuid();
   life.incarnation = known ? known->incarnation + 1 + below(3) : 1 + below(100);
   life.listeners = {{"peer", "node" + std::to_string(id.value) + ":9093"}};

@@ -25,7 +25,9 @@ bool same_options(const StreamOptions& a, const StreamOptions& b) {
          a.segment_records_max == b.segment_records_max &&
          a.segment_bytes_max == b.segment_bytes_max && a.segment_time_max == b.segment_time_max &&
          a.retention_bytes == b.retention_bytes && a.retention_time == b.retention_time &&
-         a.compact == b.compact && a.tombstone_retention == b.tombstone_retention;
+         a.compact == b.compact && a.tombstone_retention == b.tombstone_retention &&
+         a.compaction_lag_min == b.compaction_lag_min &&
+         a.compaction_lag_max == b.compaction_lag_max;
 }
 
 std::uint64_t NameHistory::add(Naming naming) {

@@ -160,6 +160,9 @@ void ReplicaRun::create_topics() {
       keys = draw(4) == 0 ? 80 : 2 + draw(8);
       settings["cleanup.policy"] = draw(2) == 0 ? "compact" : "compact,delete";
       if (draw(3) > 0) settings["delete.retention.ms"] = std::to_string(draw(3) * 700);
+      auto lag = draw(3) == 0 ? 1 + draw(3'000) : 0;
+      if (lag > 0) settings["min.compaction.lag.ms"] = std::to_string(lag);
+      if (draw(3) == 0) settings["max.compaction.lag.ms"] = std::to_string(lag + 500 + draw(3'000));
     }
     auto id = nodes_->create("topic" + std::to_string(i), parts, copies, settings);
     for (std::uint32_t part = 0; part < parts; ++part) {

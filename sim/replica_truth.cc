@@ -181,7 +181,16 @@ void ReplicaTruth::check_keys(const PartitionId& id, const std::set<std::int64_t
   if (!compacts(id)) return;
   auto kept = *replica::compaction_of(*state_.topics.find(id.topic));
   const auto& records = partitions_[id].records;
+  auto lag = replica::compaction_lag_of(*state_.topics.find(id.topic)).min;
   std::map<std::string, std::int64_t> newest;
+  for (const auto& [offset, record] : records) {
+    bool there = offset >= bounds.log_start.value && offset < bounds.high_watermark.value;
+    if (there && record.acknowledged && !shown.contains(offset) && record.at &&
+        *record.at + lag > now)
+      return flag(
+          "what is too young for it is not compacted",
+          fmt::format("partition {} offset {}: {:.40}", id.index, offset, record.is.text()));
+  }
   for (const auto& [offset, record] : records)
     if (record.is.key && offset >= bounds.log_start.value && offset < bounds.high_watermark.value &&
         (record.acknowledged || shown.contains(offset)))

@@ -9,7 +9,9 @@
 //   I10 below it there are records
 //   R32 the log start rises as far as somebody asked for, or by whole segments that have outlived
 //       the settings of their topic, a quarter of the partition at a time
-//   newest of a key  where a topic is compacted it is there, unless it is a tombstone that was kept
+//   too young        where a topic is compacted, what came within its min.compaction.lag.ms is
+//   there newest of a key  where a topic is compacted it is there, unless it is a tombstone that
+//   was kept
 //       for as long as it has to be; where that has gone, nothing older of the key comes back
 // and that each record is there once, wherever its append was sent again.
 //

@@ -139,6 +139,9 @@ typedef struct walrus_stream_options {
   int64_t retention_time_ms;
   bool compact;
   int64_t tombstone_retention_ms;
+  int64_t compaction_lag_min_ms;
+  bool has_compaction_lag_max;
+  int64_t compaction_lag_max_ms;
 } walrus_stream_options;
 
 typedef struct walrus_append_options {

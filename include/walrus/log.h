@@ -111,6 +111,11 @@ struct StreamOptions {
   std::optional<Millis> retention_time{};         // by the records' timestamps; none = keep all
   bool compact = false;                           // keep the last record of each key
   Millis tombstone_retention = std::chrono::hours(24);  // so long a tombstone stays, if compacted
+  // By the records' timestamps: what is younger than the first is not compacted yet, nor is what
+  // lies behind it; what is older than the second waits no longer until it is worth it (none = it
+  // does).
+  Millis compaction_lag_min{0};
+  std::optional<Millis> compaction_lag_max{};
 };
 
 struct Options {

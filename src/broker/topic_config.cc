@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <ranges>
 #include <utility>
 
 #include "base/coding.h"
@@ -13,6 +14,7 @@ namespace {
 constexpr std::uint8_t kAttributesVersion = 1;
 constexpr std::size_t kValueBytesMax = 1024;  // all settings fit into the attributes of a stream
 constexpr std::int64_t kBatchBytesMax = std::numeric_limits<std::int32_t>::max();
+constexpr std::int64_t kNoLag = std::numeric_limits<std::int64_t>::max();  // as Kafka has it
 
 std::unexpected<Error> invalid(Bytes name, Bytes value, Bytes expected) {
   return fail(Code::kInvalid, "{} = {}: expected {}", name, value, expected);
@@ -67,12 +69,25 @@ Result<void> set_durability(TopicConfig& config, Bytes name, Bytes value) {
   return {};
 }
 
+Bytes trimmed(Bytes value) {
+  constexpr Bytes kBlank = " \t\r\n";
+  auto from = std::min(value.find_first_not_of(kBlank), value.size());
+  return value.substr(from, value.find_last_not_of(kBlank) + 1 - from);
+}
+
 Result<void> set_compact(TopicConfig& config, Bytes name, Bytes value) {
-  bool both = value == "compact,delete" || value == "delete,compact";
-  if (value == "true" || value == "compact" || both) config.stream.compact = true;
-  else if (value == "false" || value == "delete") config.stream.compact = false;
-  else return invalid(name, value, "true, false, compact, delete or both");
-  config.compact_and_delete = both;
+  bool compacts = value == "true", deletes = value == "false";
+  if (!compacts && !deletes) {
+    for (auto part : std::views::split(value, ',')) {
+      auto item = trimmed(Bytes(part.begin(), part.end()));
+      if (item != "compact" && item != "delete")
+        return invalid(name, value, "true, false, compact, delete or both");
+      (item == "compact" ? compacts : deletes) = true;
+    }
+    if (!compacts && !deletes) return invalid(name, value, "true, false, compact, delete or both");
+  }
+  config.stream.compact = compacts;
+  config.compact_and_delete = compacts && deletes;
   return {};
 }
 
@@ -179,6 +194,25 @@ constexpr std::array kEntries{
           },
           copy<&Options::tombstone_retention>,
           [](const Config& c) { return std::to_string(c.stream.tombstone_retention.count()); }},
+    Entry{"compaction_lag_min_ms", "min.compaction.lag.ms", ConfigType::kLong,
+          [](Config& c, Bytes name, Bytes value) -> Result<void> {
+            WALRUS_ASSIGN(auto parsed, number(name, value, 0));
+            c.stream.compaction_lag_min = Millis(parsed);
+            return {};
+          },
+          copy<&Options::compaction_lag_min>,
+          [](const Config& c) { return std::to_string(c.stream.compaction_lag_min.count()); }},
+    Entry{"compaction_lag_max_ms", "max.compaction.lag.ms", ConfigType::kLong,
+          [](Config& c, Bytes name, Bytes value) -> Result<void> {
+            WALRUS_ASSIGN(auto parsed, number(name, value, 1));
+            c.stream.compaction_lag_max.reset();
+            if (parsed != kNoLag) c.stream.compaction_lag_max = Millis(parsed);
+            return {};
+          },
+          copy<&Options::compaction_lag_max>,
+          [](const Config& c) {
+            return std::to_string(c.stream.compaction_lag_max.value_or(Millis(kNoLag)).count());
+          }},
     number_entry<&Config::batch_bytes_max>("batch_bytes_max", "max.message.bytes", ConfigType::kInt,
                                            [](Config& c, Bytes name, Bytes value) {
                                              return set_number(c.batch_bytes_max, name, value, 0,
@@ -268,6 +302,15 @@ Result<void> set_config(TopicConfig& config, Bytes name, Bytes value) {
   return {};
 }
 
+Result<void> check_config(const TopicConfig& config) {
+  auto least = config.stream.compaction_lag_min;
+  auto most = config.stream.compaction_lag_max;
+  if (!most || least <= *most) return {};
+  return fail(Code::kInvalid,
+              "min.compaction.lag.ms = {}: above max.compaction.lag.ms, which is {}", least.count(),
+              most->count());
+}
+
 Result<void> unset_config(TopicConfig& config, const TopicConfig& defaults, Bytes name) {
   const auto* entry = find(name);
   if (entry == nullptr) return unknown(name);
@@ -282,7 +325,8 @@ namespace {
 struct Other {
   Bytes name, value;
   ConfigType type;
-  bool fixed = false;  // the value says what is done here; without it, none can matter
+  bool fixed = false;    // the value says what is done here; without it, none can matter
+  std::int64_t min = 0;  // of a number
 };
 constexpr Bytes kMax = "9223372036854775807";
 constexpr Other kOthers[] = {
@@ -292,16 +336,14 @@ constexpr Other kOthers[] = {
     {"follower.replication.throttled.replicas", "", ConfigType::kList},
     {"index.interval.bytes", "4096", ConfigType::kInt},
     {"leader.replication.throttled.replicas", "", ConfigType::kList},
-    {"local.retention.bytes", "-2", ConfigType::kLong, true},
-    {"local.retention.ms", "-2", ConfigType::kLong, true},
-    {"max.compaction.lag.ms", kMax, ConfigType::kLong, true},
+    {"local.retention.bytes", "-2", ConfigType::kLong, true, -2},
+    {"local.retention.ms", "-2", ConfigType::kLong, true, -2},
     {"min.cleanable.dirty.ratio", "0.5", ConfigType::kDouble},
-    {"min.compaction.lag.ms", "0", ConfigType::kLong, true},
     {"preallocate", "false", ConfigType::kBoolean},
     {"remote.log.copy.disable", "false", ConfigType::kBoolean, true},
     {"remote.log.delete.on.disable", "false", ConfigType::kBoolean, true},
     {"remote.storage.enable", "false", ConfigType::kBoolean, true},
-    {"segment.index.bytes", "10485760", ConfigType::kInt},
+    {"segment.index.bytes", "10485760", ConfigType::kInt, false, 4},
     {"segment.jitter.ms", "0", ConfigType::kLong},
     {"unclean.leader.election.enable", "false", ConfigType::kBoolean},
 };
@@ -313,23 +355,25 @@ const Other* find_other(Bytes name) {
 
 // What Kafka would not take either.
 Result<void> check_type(const Other& other, Bytes value) {
-  auto parses = [value](auto number) {
+  auto parses = [&](auto number, auto... max) {
     auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
-    return error == std::errc() && end == value.data() + value.size();
+    bool whole = error == std::errc() && end == value.data() + value.size();
+    return whole && number >= static_cast<decltype(number)>(other.min) && (... && (number <= max));
   };
+  auto expected = fmt::format("a number from {}", other.min);
   switch (other.type) {
     case ConfigType::kBoolean:
       if (value == "true" || value == "false") return {};
       return invalid(other.name, value, "true or false");
     case ConfigType::kInt:
       if (parses(std::int32_t{})) return {};
-      return invalid(other.name, value, "a number");
+      return invalid(other.name, value, expected);
     case ConfigType::kLong:
       if (parses(std::int64_t{})) return {};
-      return invalid(other.name, value, "a number");
+      return invalid(other.name, value, expected);
     case ConfigType::kDouble:
-      if (parses(double{})) return {};
-      return invalid(other.name, value, "a number");
+      if (parses(double{}, 1.0)) return {};
+      return invalid(other.name, value, "a number from 0 to 1");
     default: return {};
   }
 }
@@ -337,6 +381,7 @@ Result<void> check_type(const Other& other, Bytes value) {
 }  // namespace
 
 Result<void> set_kafka_config(TopicConfig& config, Bytes name, Bytes value) {
+  value = trimmed(value);  // as Kafka does
   const auto* other = find_other(name);
   if (other == nullptr) return set_config(config, name, value);
   if (value.size() > kValueBytesMax)
@@ -355,6 +400,7 @@ Result<void> unset_kafka_config(TopicConfig& config, const TopicConfig& defaults
 }
 
 Result<void> change_kafka_list(TopicConfig& config, Bytes name, Bytes item, bool add) {
+  item = trimmed(item);
   if (const auto* other = find_other(name); other != nullptr && other->type == ConfigType::kList)
     return {};  // of no consequence here
   if (name != "cleanup.policy") return fail(Code::kInvalid, "{} is not a list", name);

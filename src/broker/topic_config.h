@@ -28,6 +28,8 @@ namespace walrus::broker {
 // retention_bytes          retention.bytes                   likewise
 // compact                  cleanup.policy                    true | false; delete | compact | both
 // tombstone_ms             delete.retention.ms               0..
+// compaction_lag_min_ms    min.compaction.lag.ms             0..
+// compaction_lag_max_ms    max.compaction.lag.ms             1.., not below the other
 // batch_bytes_max          max.message.bytes                 0.., of a record batch as stored
 // compression              compression.type                  producer | uncompressed, or a codec's
 //                                                            name: gzip | snappy | lz4 | zstd
@@ -53,6 +55,8 @@ struct TopicConfig {
 StreamOptions stream_options(const TopicConfig&);
 // Errors: kInvalid, the message names the setting; nothing is changed then.
 Result<void> set_config(TopicConfig&, Bytes name, Bytes value);
+// What settings may not be together, once all of a change are made. kInvalid.
+Result<void> check_config(const TopicConfig&);
 // Puts one setting back to what `defaults` says.
 Result<void> unset_config(TopicConfig&, const TopicConfig& defaults, Bytes name);
 // The same for Kafka's settings: also those beyond the table above. One is kept and told where the

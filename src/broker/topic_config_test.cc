@@ -17,6 +17,8 @@ TEST(TopicConfigTest, both_names_of_a_setting_mean_the_same) {
       {"retention_bytes", "retention.bytes"},
       {"compact", "cleanup.policy"},
       {"tombstone_ms", "delete.retention.ms"},
+      {"compaction_lag_min_ms", "min.compaction.lag.ms"},
+      {"compaction_lag_max_ms", "max.compaction.lag.ms"},
       {"batch_bytes_max", "max.message.bytes"},
       {"compression", "compression.type"},
       {"timestamps", "message.timestamp.type"},
@@ -43,7 +45,9 @@ TEST(TopicConfigTest, what_is_listed_can_be_set) {
   TopicConfig options{.stream = {.durability = {Durability::kInterval, Millis(200)},
                                  .segment_time_max = Millis(5),
                                  .retention_bytes = 7,
-                                 .compact = true},
+                                 .compact = true,
+                                 .compaction_lag_min = Millis(6),
+                                 .compaction_lag_max = Millis(9)},
                       .codec = record::Codec::kLz4,
                       .log_append_time = true,
                       .timestamp_before_max_ms = 8,
@@ -73,6 +77,8 @@ TEST(TopicConfigTest, bad_values_are_refused_and_change_nothing) {
                                          {"compact", "yes"},
                                          {"segment_ms", "5s"},
                                          {"tombstone_ms", ""},
+                                         {"compaction_lag_min_ms", "-1"},
+                                         {"compaction_lag_max_ms", "0"},
                                          {"compression", "brotli"},
                                          {"timestamps", "Never"},
                                          {"timestamp_after_max_ms", "-1"},
@@ -132,6 +138,33 @@ TEST(TopicConfigTest, retention_holds_only_where_the_policy_is_to_delete) {
   EXPECT_EQ(stream_options(*again).retention_bytes, 70000);
 }
 
+TEST(TopicConfigTest, lags_of_compaction_are_told_and_checked_together) {
+  TopicConfig config;
+  auto told = [&](Bytes name) {
+    auto list = list_kafka_config(config, {});
+    return *std::ranges::find(list, name, &KafkaConfig::name);
+  };
+  EXPECT_EQ(told("min.compaction.lag.ms").value, "0");
+  EXPECT_EQ(told("max.compaction.lag.ms").value, "9223372036854775807");
+  EXPECT_EQ(told("max.compaction.lag.ms").source, ConfigSource::kDefault);
+  EXPECT_TRUE(set_kafka_config(config, "min.compaction.lag.ms", "8").has_value());
+  EXPECT_TRUE(set_kafka_config(config, "max.compaction.lag.ms", "7").has_value());
+  EXPECT_EQ(check_config(config).error().code, Code::kInvalid);
+  EXPECT_EQ(check_config(config).error().message,
+            "min.compaction.lag.ms = 8: above max.compaction.lag.ms, which is 7");
+  EXPECT_TRUE(set_kafka_config(config, "max.compaction.lag.ms", "8").has_value());
+  EXPECT_TRUE(check_config(config).has_value());
+  auto again = decode_attributes(encode_attributes(config), stream_options(config), {});
+  ASSERT_TRUE(again.has_value());
+  config = *again;
+  EXPECT_EQ(config.stream.compaction_lag_min, Millis(8));
+  EXPECT_EQ(config.stream.compaction_lag_max, Millis(8));
+  EXPECT_EQ(told("max.compaction.lag.ms").value, "8");
+  EXPECT_EQ(told("max.compaction.lag.ms").source, ConfigSource::kTopic);
+  EXPECT_TRUE(set_kafka_config(config, "max.compaction.lag.ms", "9223372036854775807").has_value());
+  EXPECT_FALSE(config.stream.compaction_lag_max);
+}
+
 TEST(TopicConfigTest, attributes_have_golden_bytes) {
   TopicConfig config;
   EXPECT_TRUE(set_config(config, "timestamps", "LogAppendTime").has_value());
@@ -164,7 +197,11 @@ TEST(TopicConfigTest, kafka_settings_are_checked_by_their_type) {
   const std::pair<Bytes, Bytes> bad[] = {{"flush.ms", "soon"},
                                          {"preallocate", "maybe"},
                                          {"min.cleanable.dirty.ratio", "half"},
-                                         {"min.compaction.lag.ms", "5"},
+                                         {"min.cleanable.dirty.ratio", "1.01"},
+                                         {"min.cleanable.dirty.ratio", "-0.01"},
+                                         {"min.cleanable.dirty.ratio", "nan"},
+                                         {"segment.index.bytes", "3"},
+                                         {"flush.messages", "-1"},
                                          {"compression.gzip.level", "0"},
                                          {"leader.replication.throttled.replicas", long_text},
                                          {"message.timestamp.difference.max.ms", "1"}};
@@ -172,6 +209,70 @@ TEST(TopicConfigTest, kafka_settings_are_checked_by_their_type) {
     TopicConfig config;
     EXPECT_FALSE(set_kafka_config(config, name, value).has_value()) << name;
     EXPECT_TRUE(config.given.empty());
+  }
+}
+
+TEST(TopicConfigTest, blanks_around_a_value_of_kafka_and_its_items_mean_nothing) {
+  TopicConfig config;
+  EXPECT_TRUE(set_kafka_config(config, "cleanup.policy", " compact , delete").has_value());
+  EXPECT_TRUE(set_kafka_config(config, "retention.ms", "\t5000 ").has_value());
+  EXPECT_TRUE(set_kafka_config(config, "preallocate", "true\n").has_value());
+  EXPECT_EQ(config.given["cleanup.policy"], "compact,delete");
+  EXPECT_EQ(config.given["retention.ms"], "5000");
+  EXPECT_EQ(config.given["preallocate"], "true");
+  EXPECT_TRUE(change_kafka_list(config, "cleanup.policy", " delete ", false).has_value());
+  EXPECT_EQ(config.given["cleanup.policy"], "compact");
+  for (Bytes bad : {"", " ", "compact,", "compact,never", "compact delete"})
+    EXPECT_FALSE(set_kafka_config(config, "cleanup.policy", bad).has_value()) << bad;
+  EXPECT_FALSE(set_kafka_config(config, "retention.ms", "5 000").has_value());
+  EXPECT_FALSE(set_kafka_config(config, "retention.ms", " ").has_value());
+}
+
+// Connect, Streams, MirrorMaker and schema registries make their topics with these, and copy what
+// they find on others.
+TEST(TopicConfigTest, takes_what_tools_give_and_tells_it_as_the_topics_own) {
+  const std::pair<Bytes, Bytes> given[] = {
+      {"cleanup.policy", "compact"},
+      {"compression.type", "producer"},
+      {"delete.retention.ms", "86400000"},
+      {"file.delete.delay.ms", "60000"},
+      {"flush.messages", "1"},
+      {"flush.ms", "1000"},
+      {"follower.replication.throttled.replicas", "*"},
+      {"index.interval.bytes", "4096"},
+      {"leader.replication.throttled.replicas", "0:1,1:2"},
+      {"local.retention.bytes", "-2"},
+      {"local.retention.ms", "-2"},
+      {"max.compaction.lag.ms", "9223372036854775807"},
+      {"max.message.bytes", "1048588"},
+      {"message.timestamp.after.max.ms", "3600000"},
+      {"message.timestamp.before.max.ms", "9223372036854775807"},
+      {"message.timestamp.type", "CreateTime"},
+      {"min.cleanable.dirty.ratio", "0.01"},
+      {"min.compaction.lag.ms", "0"},
+      {"min.insync.replicas", "1"},
+      {"preallocate", "false"},
+      {"remote.log.copy.disable", "false"},
+      {"remote.log.delete.on.disable", "false"},
+      {"remote.storage.enable", "false"},
+      {"retention.bytes", "-1"},
+      {"retention.ms", "-1"},
+      {"segment.bytes", "52428800"},
+      {"segment.index.bytes", "10485760"},
+      {"segment.jitter.ms", "100"},
+      {"segment.ms", "604800000"},
+      {"unclean.leader.election.enable", "true"}};
+  TopicConfig config;
+  for (const auto& [name, value] : given) {
+    auto set = set_kafka_config(config, name, value);
+    EXPECT_TRUE(set.has_value()) << set.error().message;
+  }
+  auto list = list_kafka_config(config, {});
+  for (const auto& [name, value] : given) {
+    auto told = std::ranges::find(list, name, &KafkaConfig::name);
+    ASSERT_NE(told, list.end()) << name;
+    EXPECT_EQ(told->value, value) << name;
+    EXPECT_EQ(told->source, ConfigSource::kTopic) << name;
   }
 }
 

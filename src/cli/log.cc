@@ -54,10 +54,14 @@ Json json_of_options(const StreamOptions& options) {
             {"retention_bytes", nullptr},
             {"retention_time_ms", nullptr},
             {"compact", options.compact},
-            {"tombstone_retention_ms", options.tombstone_retention.count()}};
+            {"tombstone_retention_ms", options.tombstone_retention.count()},
+            {"compaction_lag_min_ms", options.compaction_lag_min.count()},
+            {"compaction_lag_max_ms", nullptr}};
   if (options.segment_time_max) json["segment_time_max_ms"] = options.segment_time_max->count();
   if (options.retention_bytes) json["retention_bytes"] = *options.retention_bytes;
   if (options.retention_time) json["retention_time_ms"] = options.retention_time->count();
+  if (options.compaction_lag_max)
+    json["compaction_lag_max_ms"] = options.compaction_lag_max->count();
   return json;
 }
 

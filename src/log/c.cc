@@ -194,6 +194,8 @@ Result<walrus::StreamOptions> stream_options(const walrus_stream_options* from) 
   if (options.has_retention_time) to.retention_time = Millis(options.retention_time_ms);
   to.compact = options.compact;
   to.tombstone_retention = Millis(options.tombstone_retention_ms);
+  to.compaction_lag_min = Millis(options.compaction_lag_min_ms);
+  if (options.has_compaction_lag_max) to.compaction_lag_max = Millis(options.compaction_lag_max_ms);
   return to;
 }
 
@@ -211,6 +213,9 @@ walrus_stream_options view(const walrus::StreamOptions& from) {
   to.retention_time_ms = from.retention_time.value_or(Millis(0)).count();
   to.compact = from.compact;
   to.tombstone_retention_ms = from.tombstone_retention.count();
+  to.compaction_lag_min_ms = from.compaction_lag_min.count();
+  to.has_compaction_lag_max = from.compaction_lag_max.has_value();
+  to.compaction_lag_max_ms = from.compaction_lag_max.value_or(Millis(0)).count();
   return to;
 }
 

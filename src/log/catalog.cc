@@ -3,8 +3,7 @@
 namespace walrus::log {
 namespace {
 
-// 2 has attributes behind what 1 has; without any, 1 is written, which older releases read.
-constexpr std::uint8_t kPlainVersion = 1, kVersion = 2;
+constexpr std::uint8_t kPlainVersion = 1, kAttributesVersion = 2, kVersion = 3;
 constexpr std::size_t kNameBytesMax = 255, kAttributesBytesMax = 64 << 10;
 
 void append_optional(std::string& to, std::optional<std::int64_t> value) {
@@ -24,12 +23,17 @@ std::optional<std::int64_t> count_of(std::optional<Millis> time) {
   return time->count();
 }
 
+bool has_lag(const StreamOptions& options) {
+  return options.compaction_lag_min.count() != 0 || options.compaction_lag_max;
+}
+
 }  // namespace
 
 std::string encode_catalog_entry(const CatalogEntry& entry) {
   const auto& options = entry.options;
-  bool plain = entry.attributes.empty();
-  std::string bytes(1, static_cast<char>(plain ? kPlainVersion : kVersion));
+  auto version = entry.attributes.empty() ? kPlainVersion : kAttributesVersion;
+  if (has_lag(options)) version = kVersion;
+  std::string bytes(1, static_cast<char>(version));
   append_uvarint(bytes, entry.id);
   bytes.push_back(static_cast<char>(options.durability.kind));
   append_uvarint(bytes, zigzag(options.durability.interval.count()));
@@ -40,7 +44,10 @@ std::string encode_catalog_entry(const CatalogEntry& entry) {
   append_optional(bytes, count_of(options.retention_time));
   bytes.push_back(options.compact ? 1 : 0);
   append_uvarint(bytes, zigzag(options.tombstone_retention.count()));
-  if (!plain) append_string(bytes, entry.attributes);
+  if (version >= kAttributesVersion) append_string(bytes, entry.attributes);
+  if (version < kVersion) return bytes;
+  append_uvarint(bytes, zigzag(options.compaction_lag_min.count()));
+  append_optional(bytes, count_of(options.compaction_lag_max));
   return bytes;
 }
 
@@ -63,8 +70,13 @@ Result<CatalogEntry> decode_catalog_entry(Bytes bytes) {
   if (auto value = take_optional(in)) options.retention_time = Millis(*value);
   options.compact = in.le<std::uint8_t>().value_or(0) != 0;
   options.tombstone_retention = Millis(in.varint().value_or(0));
-  if (version == kVersion) entry.attributes = in.string().value_or(Bytes());
-  bool hollow = version == kVersion && entry.attributes.empty();
+  if (version >= kAttributesVersion) entry.attributes = in.string().value_or(Bytes());
+  bool hollow = version == kAttributesVersion && entry.attributes.empty();
+  if (version == kVersion) {
+    options.compaction_lag_min = Millis(in.varint().value_or(0));
+    if (auto value = take_optional(in)) options.compaction_lag_max = Millis(*value);
+    hollow = !has_lag(options);
+  }
   if (hollow || !in.ok() || !in.at_end() || kind > Durability::kOs || entry.id == 0) {
     return fail(Code::kCorrupt, "a catalogue entry that cannot be read");
   }
@@ -102,6 +114,15 @@ Result<void> check_stream_options(const StreamOptions& options) {
   }
   if (options.tombstone_retention.count() < 0) {
     return bad("tombstone_retention must not be negative");
+  }
+  if (options.compaction_lag_min.count() < 0) {
+    return bad("compaction_lag_min must not be negative");
+  }
+  if (options.compaction_lag_max && *options.compaction_lag_max < Millis(1)) {
+    return bad("compaction_lag_max must be at least 1 ms");
+  }
+  if (options.compaction_lag_max && *options.compaction_lag_max < options.compaction_lag_min) {
+    return bad("compaction_lag_max must not be below compaction_lag_min");
   }
   bool interval = options.durability.kind == Durability::kInterval;
   if (interval &&

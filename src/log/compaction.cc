@@ -78,7 +78,15 @@ Compactor::Compactor(const std::optional<CompactPolicy>& policy, Sink sink)
   if (policy_) keys_.emplace(policy_->map_bytes_max);
 }
 
+bool Compactor::is_young(const BatchView& batch) const {
+  return policy_->lag_ms > 0 && batch.max_timestamp() > policy_->now_ms - policy_->lag_ms;
+}
+
 bool Compactor::note(const BatchView& batch) {
+  if (is_young(batch)) {
+    young_ = {batch.base_offset(), batch.max_timestamp()};
+    return false;
+  }
   if (!keys_->has_room(batch.count())) return false;
   noted_end_ = batch.next_offset();
   if (batch.count() == 0) return true;
@@ -108,11 +116,12 @@ bool Compactor::is_wanted(const RecordView& record) const {
   return record.value || record.timestamp_ms > tombstones_before_ms_;
 }
 
-// What may hold something that nobody can tell: tombstones behind it stay.
+// What may hold something that nobody can tell, or that stays for its age: tombstones behind it
+// stay.
 std::optional<std::vector<RecordView>> Compactor::decode(const BatchView& batch,
                                                          Result<RecordIterator>& from) {
   std::optional<std::vector<RecordView>> records;
-  if (!is_opaque(batch)) records = decode_all(from);
+  if (!is_opaque(batch) && !is_young(batch)) records = decode_all(from);
   if (!records) tombstones_before_ms_ = INT64_MIN;
   return records;
 }

@@ -10,6 +10,10 @@
 // Batches that are transactional, control batches, or not decodable are opaque: handed on bit by
 // bit. Their keys supersede nothing, since nothing is known of the transaction's outcome.
 //
+// A batch with a record that is younger than the policy's lag is handed on bit by bit too, and so
+// is everything behind the first of them that note() is shown: of what came in within that time a
+// reader misses nothing.
+//
 // Pure; not thread-safe.
 
 #include <functional>
@@ -25,6 +29,7 @@ namespace walrus::log {
 struct CompactPolicy {
   std::int64_t now_ms = 0, tombstone_retention_ms = 0;
   std::int64_t map_bytes_max = 64 << 20;  // memory for the key map
+  std::int64_t lag_ms = 0;  // what is younger stays as it is; 0: nothing does for that
 };
 
 class Compactor {
@@ -34,9 +39,13 @@ class Compactor {
   Compactor(const std::optional<CompactPolicy>&, Sink);
 
   // ---- First pass, in the order of offsets ----
-  // False: the map is full, and nothing of this batch or behind it is noted. What was not noted
-  // stays, but for what a noted record supersedes.
+  // False: the map is full, or the batch too young, and nothing of it or behind it is noted. What
+  // was not noted stays, but for what a noted record supersedes.
   bool note(const record::BatchView&);
+  struct Young {
+    std::int64_t offset = 0, timestamp_ms = 0;  // of the batch; of its newest record
+  };
+  const std::optional<Young>& young() const { return young_; }  // what ended the noting
   // `hides_all`: nothing lies before what copy() is shown that is older than a tombstone of it and
   // that it has to hide. Otherwise tombstones stay, as they do beside opaque batches.
   void end_noting(bool hides_all);
@@ -54,6 +63,7 @@ class Compactor {
   std::int64_t dropped() const { return dropped_; }  // records
 
  private:
+  bool is_young(const record::BatchView&) const;
   bool is_wanted(const record::RecordView&) const;
   Result<void> keep(std::string batch, bool elastic);
   Result<void> flush(std::int64_t next);
@@ -65,6 +75,7 @@ class Compactor {
   const Sink sink_;
   std::optional<KeyMap> keys_{};  // none: everything stays
   std::int64_t noted_end_ = 0;
+  std::optional<Young> young_{};
   bool saw_opaque_ = false;
   std::int64_t tombstones_before_ms_ = INT64_MIN;
   std::int64_t covered_ = 0, dropped_ = 0;

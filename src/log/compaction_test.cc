@@ -32,9 +32,9 @@ class CompactorTest : public ::testing::Test {
   // "offset key=value", of what is handed on; checks that offsets have no gap.
   std::vector<std::string> compact(const std::vector<std::string>& noted,
                                    const std::vector<std::string>& batches, bool hides_all = true,
-                                   std::int64_t map_bytes_max = 1 << 20) {
+                                   std::int64_t map_bytes_max = 1 << 20, std::int64_t lag_ms = 0) {
     std::string out;
-    Compactor compactor(CompactPolicy{kNow, kRetention, map_bytes_max},
+    Compactor compactor(CompactPolicy{kNow, kRetention, map_bytes_max, lag_ms},
                         [&](const std::string& batch) -> Result<void> {
                           out += batch;
                           return {};
@@ -43,6 +43,7 @@ class CompactorTest : public ::testing::Test {
       if (!compactor.note(BatchView(batch))) break;
     compactor.end_noting(hides_all);
     noted_end = compactor.noted_end();
+    young = compactor.young();
     auto begin = BatchView(batches.front()).base_offset();
     auto end = BatchView(batches.back()).next_offset();
     compactor.begin(begin, 3);
@@ -71,6 +72,7 @@ class CompactorTest : public ::testing::Test {
   }
   using Seen = std::vector<std::string>;
   std::int64_t noted_end = 0;
+  std::optional<Compactor::Young> young{};
 };
 
 // What lies below the noted part has one record a key: it goes where a newer one was noted.
@@ -102,6 +104,31 @@ TEST_F(CompactorTest, what_nobody_can_read_keeps_the_tombstones_behind_it) {
   store_be(opaque.data() + 17, crc32c(Bytes(opaque).substr(21)));
   auto old = keyed_batch(1, {{"a"}}), more = keyed_batch(2, {{"b", "1"}, {"b", "2"}});
   EXPECT_EQ(compact({more}, {opaque, old, more}), (Seen{"0 a=1", "1 a=", "3 b=2"}));
+}
+
+// Neither does a young record go, nor does it supersede an older one.
+TEST_F(CompactorTest, what_is_too_young_stays_and_all_behind_it) {
+  constexpr std::int64_t kLag = 500, kOld = kNow - kLag;
+  auto old = keyed_batch(0, {{"a", "1"}, {"a", "2"}, {"b", "1"}}, kOld);
+  auto fresh = keyed_batch(3, {{"a", "3"}, {"a", "4"}, {"b", "2"}}, kOld + 1);
+  auto behind = keyed_batch(6, {{"b", "3"}, {"b", "4"}}, kOld);
+  auto left = Seen{"1 a=2", "2 b=1", "3 a=3", "4 a=4", "5 b=2", "6 b=3", "7 b=4"};
+  EXPECT_EQ(compact({old, fresh, behind}, {old, fresh, behind}, true, 1 << 20, kLag), left);
+  ASSERT_TRUE(young.has_value());
+  EXPECT_EQ(young->offset, 3);
+  EXPECT_EQ(young->timestamp_ms, kOld + 1);
+  EXPECT_EQ(noted_end, 3);
+  EXPECT_EQ(compact({old, fresh, behind}, {old, fresh, behind}, true, 1 << 20, kLag - 1),
+            (Seen{"4 a=4", "7 b=4"}));
+  EXPECT_FALSE(young.has_value());
+}
+
+// As when the lag was made longer: below what is noted there is something that is too young now.
+TEST_F(CompactorTest, tombstones_behind_what_is_too_young_stay) {
+  auto value = keyed_batch(0, {{"a", "1"}}, kNow), gone = keyed_batch(1, {{"a"}});
+  auto more = keyed_batch(2, {{"a"}, {"b", "1"}, {"b", "2"}});
+  EXPECT_EQ(compact({more}, {value, gone, more}, true, 1 << 20, 500),
+            (Seen{"0 a=1", "2 a=", "4 b=2"}));
 }
 
 TEST_F(CompactorTest, what_the_map_has_no_room_for_stays) {

@@ -390,6 +390,147 @@ TEST_P(EngineSimTest, compacts_beside_appends_and_checkpoints) {
   EXPECT_LT(seen, kRecords / 2);
 }
 
+// Small records of one key, and what compaction leaves of them.
+class CompactionLagTest : public EngineSimTest {
+ protected:
+  void put(int count, std::size_t bytes = 10) {
+    const std::string text(bytes, 'v');
+    Record record{.key = "key", .value = text};
+    while (count > 0) {
+      auto appended = engine_->append(stream_, {&record, 1}, {});
+      if (appended) {
+        --count;
+        ASSERT_TRUE(succeeds(engine_->wait(appended->pending)));
+      } else {
+        ASSERT_TRUE(fails_with(appended, Code::kBusy));
+        world_.run_for(milliseconds(10));
+      }
+    }
+  }
+  void restart() {
+    world_.node(0).crash(io::CrashKind::kKill);
+    open(world_.node(0).restart());
+    stream_ = *engine_->find("table");
+  }
+  std::vector<std::int64_t> left() {
+    std::vector<std::int64_t> offsets;
+    auto end = engine_->info(stream_)->log_end.value;
+    for (std::int64_t at = 0; at < end;) {
+      auto fetched = engine_->fetch(stream_, {at}, {.up_to = UpTo::kAppended});
+      EXPECT_TRUE(succeeds(fetched));
+      if (!fetched) break;
+      for (Bytes rest = fetched->bytes; !rest.empty();) {
+        auto batch = record::BatchView::parse(rest).value();
+        rest.remove_prefix(batch.bytes().size());
+        auto records = record::RecordIterator::open(batch).value();
+        for (auto one = records.next(); one && *one; one = records.next())
+          offsets.push_back((*one)->offset);
+      }
+      at = fetched->next.value;
+    }
+    return offsets;
+  }
+  static std::vector<std::int64_t> range(std::int64_t from, std::int64_t to) {
+    std::vector<std::int64_t> offsets;
+    for (auto at = from; at < to; ++at) offsets.push_back(at);
+    return offsets;
+  }
+
+  StreamRef stream_;
+};
+INSTANTIATE_TEST_SUITE_P(Journal, CompactionLagTest, ::testing::Bool());
+
+// More than it takes to be worth it, twice.
+TEST_P(CompactionLagTest, the_young_stay_beside_the_old_and_a_clock_that_jumps_makes_nothing_old) {
+  stream_ = create(
+      "table",
+      {.segment_records_max = 20, .compact = true, .compaction_lag_min = std::chrono::hours(1)});
+  put(40, 8'000);
+  world_.run_for(std::chrono::minutes(50));
+  EXPECT_EQ(left(), range(0, 40));
+  put(40, 8'000);
+  world_.run_for(std::chrono::minutes(15));
+  EXPECT_EQ(left(), range(39, 80));
+  world_.node(0).jump_wall_clock(std::chrono::hours(24 * 365));
+  world_.run_for(std::chrono::minutes(1));
+  EXPECT_EQ(left(), range(39, 80));
+  restart();
+  world_.run_for(std::chrono::minutes(1));
+  EXPECT_EQ(left(), range(39, 80));
+  world_.node(0).jump_wall_clock(-std::chrono::hours(24 * 365));
+  ASSERT_TRUE(succeeds(engine_->compact(stream_)));  // asked for, it goes by the same
+  EXPECT_EQ(left(), range(39, 80));
+  world_.run_for(std::chrono::hours(1));
+  ASSERT_TRUE(succeeds(engine_->compact(stream_)));
+  EXPECT_EQ(left(), range(79, 80));
+}
+
+// A stream that always grows a little: its extents are regrouped, and never all old.
+TEST_P(CompactionLagTest, what_grows_all_the_time_is_compacted_up_to_the_young) {
+  stream_ = create("table", {.compact = true, .compaction_lag_min = std::chrono::minutes(2)});
+  for (int i = 0; i < 120; ++i) {
+    put(1, 2'000);
+    world_.run_for(seconds(5));
+  }
+  auto offsets = left();
+  EXPECT_EQ(std::vector(offsets.end() - 24, offsets.end()), range(96, 120));
+  EXPECT_LT(offsets.size(), 80U);
+}
+
+TEST_P(CompactionLagTest, the_late_are_compacted_however_little_it_is) {
+  stream_ = create("table", {.compact = true, .compaction_lag_max = std::chrono::minutes(1)});
+  put(5);
+  world_.run_for(seconds(45));
+  EXPECT_EQ(left(), range(0, 5));
+  world_.run_for(seconds(30));
+  EXPECT_EQ(left(), range(4, 5));
+  put(3);
+  world_.run_for(seconds(30));
+  EXPECT_EQ(left(), range(4, 8));
+  restart();
+  world_.run_for(seconds(60));
+  EXPECT_EQ(left(), range(7, 8));
+  // Nothing is late any more, and nothing is written.
+  auto written = engine_->metrics()["walrus_log_background_bytes_total"];
+  world_.run_for(std::chrono::minutes(10));
+  EXPECT_EQ(engine_->metrics()["walrus_log_background_bytes_total"], written);
+}
+
+// In the file of the open segment, which has to end for it.
+TEST_P(CompactionLagTest, the_late_are_compacted_in_the_open_segment) {
+  stream_ = create("table", {.compact = true, .compaction_lag_max = std::chrono::minutes(1)});
+  put(20, 8'000);
+  world_.run_for(seconds(45));
+  EXPECT_EQ(left(), range(0, 20));
+  EXPECT_EQ(engine_->info(stream_)->segments, 1);
+  world_.run_for(seconds(30));
+  EXPECT_EQ(left(), range(19, 20));
+  put(20, 8'000);
+  EXPECT_EQ(engine_->info(stream_)->segments, 2);
+  world_.run_for(seconds(75));
+  EXPECT_EQ(left(), range(39, 40));
+}
+
+TEST_P(CompactionLagTest, the_late_are_compacted_while_more_comes_in) {
+  stream_ = create("table", {.compact = true, .compaction_lag_max = seconds(20)});
+  std::size_t most = 0;
+  for (int i = 0; i < 300; ++i) {
+    put(1);
+    world_.run_for(seconds(1));
+    most = std::max(most, left().size());
+  }
+  EXPECT_LT(most, 60U);
+}
+
+TEST_P(CompactionLagTest, a_clock_that_jumps_makes_nothing_late) {
+  stream_ = create("table", {.compact = true, .compaction_lag_max = std::chrono::hours(1)});
+  put(5);
+  world_.run_for(seconds(30));
+  world_.node(0).jump_wall_clock(std::chrono::hours(24 * 365));
+  world_.run_for(std::chrono::minutes(1));
+  EXPECT_EQ(left(), range(0, 5));
+}
+
 // Its files are unlinked and its part of the journal is used again before it has read anything.
 TEST_P(EngineSimTest, a_reader_keeps_its_view_whatever_the_writer_does_meanwhile) {
   constexpr std::int64_t kStored = 40, kRecords = 45, kTrimmed = 7;

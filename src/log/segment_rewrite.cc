@@ -37,7 +37,18 @@ struct SegmentStore::Rewrite::Work {
 
   Chain take() { return std::move(chain_); }
 
+  Compacted compacted() const {
+    Compacted to{.end = compacted_end(), .bytes = compacted_bytes_};
+    if (const auto& young = compactor_.young()) to.young_ms = young->timestamp_ms;
+    return to;
+  }
+
  private:
+  std::int64_t compacted_end() const {
+    const auto& young = compactor_.young();
+    return young ? young->offset : extents_.back().end_offset;
+  }
+
   void give_up() {
     if (done_) return;
     for (SegmentWriter& writer : written_) {
@@ -63,7 +74,7 @@ struct SegmentStore::Rewrite::Work {
       if (!noting_) {
         WALRUS_TRY(compactor_.copy(*batch));
       } else if (!compactor_.note(*batch)) {
-        end_noting();  // the map is full: what follows is kept as it is
+        end_noting();  // the map is full, or it is too young: what follows is kept as it is
       }
     }
     return false;
@@ -112,6 +123,7 @@ struct SegmentStore::Rewrite::Work {
 
   Result<void> write(const std::string& bytes) {
     BatchView batch{Bytes(bytes)};
+    if (batch.base_offset() < compacted_end()) compacted_bytes_ += std::ssize(bytes);
     return written_.back().add(batch, segment_base_, store_.options.index_interval_bytes, chain_);
   }
 
@@ -157,6 +169,7 @@ struct SegmentStore::Rewrite::Work {
   Compactor compactor_;                 // without a policy: regroup only
   std::vector<SegmentWriter> written_;  // the last one is being written
   Chain chain_;
+  std::int64_t compacted_bytes_ = 0;
   std::int64_t segment_base_ = 0;
   std::int32_t epoch_ = 0;
 };
@@ -167,5 +180,8 @@ SegmentStore::Rewrite::~Rewrite() = default;
 
 Result<bool> SegmentStore::Rewrite::step(std::int64_t bytes_max) { return work_->step(bytes_max); }
 Chain SegmentStore::Rewrite::take() { return work_->take(); }
+SegmentStore::Rewrite::Compacted SegmentStore::Rewrite::compacted() const {
+  return work_->compacted();
+}
 
 }  // namespace walrus::log

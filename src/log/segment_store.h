@@ -131,6 +131,12 @@ class SegmentStore {
     // Reads or copies about `bytes_max`. True: done, and on the disk. Not called after an error.
     Result<bool> step(std::int64_t bytes_max);
     Chain take();  // the replacement, once done
+    // With a policy, once done. What lies behind it was too young, from this timestamp on.
+    struct Compacted {
+      std::int64_t end = 0, bytes = 0;  // offset; what is left below it
+      std::optional<std::int64_t> young_ms{};
+    };
+    Compacted compacted() const;
 
    private:
     struct Work;

@@ -247,6 +247,7 @@ void Shard::add_pending(StreamState& stream, const PendingChunk::Entry& entry,
 bool Shard::roll_due(const StreamState& stream, std::int64_t records, std::int64_t bytes,
                      std::int64_t newest_ms) const {
   if (stream.segment_records == 0) return false;
+  if (stream.roll_wanted) return true;
   const auto& options = stream.options;
   return stream.segment_records + records > options.segment_records_max ||
          stream.segment_bytes + bytes > options.segment_bytes_max ||
@@ -259,6 +260,7 @@ void Shard::open_segment(StreamState& stream, std::int32_t epoch, std::int64_t n
   stream.segment_base = stream.log_end;
   stream.segment_records = stream.segment_bytes = 0;
   stream.segment_started_ms = now_ms;
+  stream.roll_wanted = false;
 }
 
 void Shard::touch(StreamState& stream) {
@@ -525,6 +527,8 @@ void Shard::apply_truncate(StreamState& stream, std::int64_t first_dropped, std:
   stream.syncing_end = std::min(stream.syncing_end, first_dropped);
   stream.written_end = std::min(stream.written_end, first_dropped);
   stream.producers.truncate(first_dropped);
+  stream.compacted_end = std::min(stream.compacted_end, first_dropped);
+  stream.young_ms = 0;
   open_segment(stream, epoch, ms(env_.wall()));
 }
 

@@ -317,7 +317,9 @@ class Shard {
   void rewrite_ended(const Result<void>&, Ready&);
   std::size_t settled(const Chain&);
   bool wants_regroup(const StreamState&);
-  bool wants_compaction(const StreamState&);
+  std::size_t compactable(const StreamState&, std::int64_t now_ms);
+  bool wants_compaction(const StreamState&, std::int64_t now_ms);
+  static bool overdue(const StreamState&, std::int64_t now_ms);
   Result<void> find_batches(const Piece::Run&, std::int32_t epoch, Piece&,
                             std::vector<Bytes>& batches);  // takes the lock to locate
 

@@ -684,7 +684,8 @@ io::Nanos Shard::retain_all(io::Nanos now) {
     for (auto& [id, stream] : streams_) {
       retain(*stream, now_ms);
       stream->producers.expire(now_ms - kProducerIdleMs);
-      if (rewrites && (wants_compaction(*stream) || wants_regroup(*stream)))
+      if (rewrites &&
+          (wants_compaction(*stream, now_ms) || overdue(*stream, now_ms) || wants_regroup(*stream)))
         rewrites_.push_back(stream);
     }
   }

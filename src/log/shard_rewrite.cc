@@ -33,11 +33,37 @@ bool Shard::wants_regroup(const StreamState& stream) {
   return static_cast<std::size_t>(packs) > kPackExtentsMax;
 }
 
-bool Shard::wants_compaction(const StreamState& stream) {
+// Settled extents up to the first one that has a record too young to be compacted.
+std::size_t Shard::compactable(const StreamState& stream, std::int64_t now_ms) {
+  auto extents = std::span(*stream.chain).first(settled(*stream.chain));
+  auto lag = stream.options.compaction_lag_min.count();
+  auto young = std::ranges::find_if(extents, [&](const Extent& extent) {
+    return lag > 0 && extent.max_timestamp_ms > now_ms - lag;
+  });
+  return static_cast<std::size_t>(young - extents.begin());
+}
+
+bool Shard::wants_compaction(const StreamState& stream, std::int64_t now_ms) {
   if (stream.removed || !stream.options.compact || !stream.chain) return false;
-  auto bytes = total_bytes(std::span(*stream.chain).first(settled(*stream.chain)));
+  auto bytes = total_bytes(std::span(*stream.chain).first(compactable(stream, now_ms)));
   auto dirty = bytes - stream.compacted_bytes;
   return dirty > std::max(stream.compacted_bytes, options_.engine.pack_bytes_max);
+}
+
+// Something that was never compacted is older than it may get, however little it is. The clock is
+// that of retention: one that jumps makes nothing late at once. After a restart nobody knows what
+// was compacted, and all of it counts.
+bool Shard::overdue(const StreamState& stream, std::int64_t now_ms) {
+  const auto& lag = stream.options.compaction_lag_max;
+  if (stream.removed || !stream.options.compact || !lag || !stream.chain) return false;
+  auto oldest = stream.young_ms > 0 ? stream.young_ms : INT64_MAX;
+  for (const auto& extent : *stream.chain) {
+    if (stream.young_ms > 0 || extent.end_offset <= stream.compacted_end) continue;
+    // A record without a timestamp has no age; others of its extent may.
+    auto at = extent.min_timestamp_ms > 0 ? extent.min_timestamp_ms : extent.max_timestamp_ms;
+    if (at > 0) oldest = std::min(oldest, at);
+  }
+  return oldest < now_ms && now_ms - oldest > lag->count();
 }
 
 io::Nanos Shard::begin_rewrite(const StreamRef& stream, bool asked, bool settled_only) {
@@ -45,9 +71,21 @@ io::Nanos Shard::begin_rewrite(const StreamRef& stream, bool asked, bool settled
   {
     LockGuard guard(lock_);
     auto answer = usable(*stream);
+    auto now_ms = trusted_now_ms();
+    const auto& options = stream->options;
     auto chain = stream->chain ? *stream->chain : Chain();
-    if (settled_only) chain.resize(settled(chain));
-    bool compacts = stream->options.compact && (asked || wants_compaction(*stream));
+    bool late = !asked && overdue(*stream, now_ms);
+    bool due = !asked && wants_compaction(*stream, now_ms);
+    auto reach = due && !late ? compactable(*stream, now_ms) : settled(chain);
+    if (late && (reach == 0 || chain[reach - 1].end_offset <= stream->compacted_end)) {
+      // It lies in the file of the open segment, which must not grow meanwhile.
+      stream->roll_wanted = true;
+      settled_only = false;
+    }
+    if (settled_only) chain.resize(reach);
+    // What is regrouped gets smaller where that may be: its extents are as young as their youngest.
+    bool compacts =
+        options.compact && (asked || late || due || options.compaction_lag_min.count() > 0);
     if (!answer || chain.empty()) {
       rewrite_ended(answer, ready);
     } else {
@@ -59,8 +97,9 @@ io::Nanos Shard::begin_rewrite(const StreamRef& stream, bool asked, bool settled
                                                          .end = chain.back().end_offset});
       SegmentStore::Rewrite::Plan plan{.stream = stream->id, .extents = std::move(chain)};
       if (compacts) {
-        plan.policy = {.now_ms = trusted_now_ms(),
-                       .tombstone_retention_ms = stream->options.tombstone_retention.count()};
+        plan.policy = {.now_ms = now_ms,
+                       .tombstone_retention_ms = options.tombstone_retention.count(),
+                       .lag_ms = options.compaction_lag_min.count()};
       }
       rewriting_->work = std::make_unique<SegmentStore::Rewrite>(store_, plan, next_file_);
     }
@@ -110,7 +149,12 @@ bool Shard::install(Rewriting& rewriting) {
     auto after = total_bytes(made);
     background_bytes_ += static_cast<std::uint64_t>(after);
     stream.reclaimed_bytes += std::max<std::int64_t>(0, before - after);
-    if (rewriting.compacts) stream.compacted_bytes = after;
+    if (rewriting.compacts) {
+      auto compacted = rewriting.work->compacted();
+      stream.compacted_bytes = compacted.bytes;
+      stream.compacted_end = compacted.end;
+      stream.young_ms = compacted.young_ms.value_or(0);
+    }
     auto chain = made;
     chain.insert(chain.end(), rest, live.end());
     stream.chain = std::make_shared<const Chain>(std::move(chain));

@@ -64,7 +64,10 @@ struct StreamState {
   ChainRef chain;  // stored: [log_start or below, chain_end()); null = nothing
   std::vector<PendingChunkRef> pending;  // [chain_end(), log_end)
   std::uint32_t truncations = 0;         // tells a checkpoint that what it captured is outdated
-  std::int64_t compacted_bytes = 0;      // size after the last compaction
+  // Of the last compaction: what it left, below where; of what it found too young behind that, the
+  // timestamp (0: it found none).
+  std::int64_t compacted_bytes = 0, compacted_end = 0, young_ms = 0;
+  bool roll_wanted = false;  // the next append opens a segment, so that this one can be compacted
 
   ProducerTable producers;
   std::unique_ptr<std::vector<ReadWaiter>> waiters;

@@ -27,7 +27,9 @@ namespace walrus::meta {
 // What this program knows. A command or a field that came later belongs to a higher level, and is
 // not used before all nodes know it.
 //   2  compaction of segments
-constexpr std::uint32_t kFeatureLevel = 2;
+//   3  the settings min.compaction.lag.ms and max.compaction.lag.ms of topics; messages of a
+//      segment's writer that nobody answers (Replicate::quiet)
+constexpr std::uint32_t kFeatureLevel = 3;
 
 constexpr std::size_t kNodesMax = 1'000;  // also those that were removed
 constexpr std::size_t kTopicsMax = 100'000;

@@ -26,6 +26,18 @@ TEST(CompactionOf, follows_the_policy_but_of_internal_topics) {
   EXPECT_FALSE(compaction_of(topic_with({{"cleanup.policy", "compact"}}, true)));
 }
 
+TEST(CompactionLagOf, follows_the_settings) {
+  auto none = compaction_lag_of(topic_with({}));
+  EXPECT_EQ(none.min, Millis(0));
+  EXPECT_FALSE(none.max);
+  auto lag = compaction_lag_of(
+      topic_with({{"min.compaction.lag.ms", "5"}, {"max.compaction.lag.ms", "7"}}));
+  EXPECT_EQ(lag.min, Millis(5));
+  EXPECT_EQ(lag.max, Millis(7));
+  EXPECT_FALSE(
+      compaction_lag_of(topic_with({{"max.compaction.lag.ms", "9223372036854775807"}})).max);
+}
+
 // Sealed segments of 1000 bytes and 100 records each.
 class WantsCompaction : public ::testing::Test {
  protected:
@@ -48,6 +60,8 @@ TEST_F(WantsCompaction, when_the_new_outweighs_the_old_and_the_last_one_does_not
   EXPECT_FALSE(wants(1'000));
   seal(1);
   EXPECT_TRUE(wants(1'999));
+  EXPECT_FALSE(wants_compaction(cluster.partition(id), 1'000, Offset{199}));
+  EXPECT_TRUE(wants_compaction(cluster.partition(id), 999, Offset{199}));
   cluster.done(meta::EndCompaction{id, cluster.version(id), Offset{200}});
   EXPECT_FALSE(wants(0));
   seal(2);  // 2000 bytes below, 2000 above
@@ -58,18 +72,20 @@ TEST_F(WantsCompaction, when_the_new_outweighs_the_old_and_the_last_one_does_not
 
 class CompactionTest : public NodeTest {
  protected:
-  void begin(std::uint64_t seed = 1) {
+  void begin(std::uint64_t seed = 1, const meta::Settings& more = {},
+             std::int64_t compact_bytes_min = 1) {
     auto options = small_nodes(seed);
     options.node.limits.retain_every = 200ms;
-    options.node.limits.compact_bytes_min = 1;
+    options.node.limits.compact_bytes_min = compact_bytes_min;
     options.node.limits.compaction_stalls = 5s;
     NodeTest::begin(std::move(options));
-    id = {nodes_->create("t", 1, 3,
-                         {{"cleanup.policy", "compact"},
-                          {"delete.retention.ms", "0"},
-                          {"walrus.segment.records", "4"}}),
-          0};
+    meta::Settings settings{{"cleanup.policy", "compact"},
+                            {"delete.retention.ms", "0"},
+                            {"walrus.segment.records", "4"}};
+    for (const auto& [name, value] : more) settings[name] = value;
+    id = {nodes_->create("t", 1, 3, settings), 0};
   }
+  Time now() { return nodes_->world().node(0).env().wall(); }
   bool until(const std::function<bool()>& done, io::Nanos timeout = 30s) {
     return NodeTest::until(done, timeout);
   }
@@ -87,7 +103,8 @@ class CompactionTest : public NodeTest {
   }
   // none: a tombstone
   void append(const std::string& key, const std::optional<std::string>& value) {
-    Record records[] = {{.key = key, .value = value, .timestamp = Time(Millis(1'000 + ++at_))}};
+    auto at = fresh_ ? now() : Time(Millis(1'000 + ++at_));
+    Record records[] = {{.key = key, .value = value, .timestamp = at}};
     auto batch = record::encode(records, {});
     for (int attempt = 0; attempt < 50; ++attempt) {
       if (append_at(leader(), id, batch, {.wait = 500ms}).done()) return;
@@ -129,6 +146,7 @@ class CompactionTest : public NodeTest {
 
   PartitionId id{};
   std::int64_t at_ = 0;
+  bool fresh_ = false;  // records have the time of now, not one of long ago
 };
 
 TEST_F(CompactionTest, leaves_the_newest_record_of_each_key_and_every_replica_has_the_same) {
@@ -152,6 +170,56 @@ TEST_F(CompactionTest, leaves_the_newest_record_of_each_key_and_every_replica_ha
       EXPECT_EQ(stored(place, segment), stored(0, segment)) << segment.id.value;
   });
   EXPECT_EQ(compacted, 2);
+}
+
+TEST_F(CompactionTest, leaves_what_is_too_young_until_it_is_old_enough) {
+  begin(6, {{"min.compaction.lag.ms", "60000"}});
+  fresh_ = true;
+  fill();
+  for (int round = 0; round < 10; ++round) {
+    nodes_->world().run_for(4s);
+    EXPECT_EQ(partition().compacted_to, Offset{});
+    EXPECT_FALSE(partition().compaction);
+    EXPECT_EQ(shown(leader()).size(), 13U);
+  }
+  ASSERT_TRUE(until([&] { return partition().compacted_to == Offset{8}; }));
+  EXPECT_EQ(shown(leader()), left_);
+}
+
+// Segments are compacted whole. One that is half young waits; what is below it does not.
+TEST_F(CompactionTest, goes_as_far_as_all_is_old_enough) {
+  begin(7, {{"min.compaction.lag.ms", "60000"}});
+  for (auto value : {"1", "2", "3", "4"}) append("a", value);  // sealed
+  append("a", "5");
+  fresh_ = true;
+  for (auto value : {"6", "7", "8"}) append("a", value);  // sealed
+  for (int i = 0; i < 5; ++i) append("e", std::to_string(i));
+  ASSERT_TRUE(until([&] { return partition().compacted_to == Offset{4}; }));
+  nodes_->world().run_for(5s);
+  EXPECT_EQ(partition().compacted_to, Offset{4});
+  EXPECT_EQ(shown(leader()).front(), "4 a=5");
+  EXPECT_EQ(shown(leader()).size(), 9U);
+  ASSERT_TRUE(until([&] { return partition().compacted_to == Offset{8}; }, 90s));
+  EXPECT_EQ(shown(leader()).front(), "7 a=8");
+}
+
+// A record waits no longer than that, however little there is, while more comes in.
+TEST_F(CompactionTest, the_late_are_compacted_although_it_is_not_worth_it) {
+  begin(8, {{"max.compaction.lag.ms", "20000"}, {"walrus.segment.records", "1000"}}, 1 << 30);
+  fresh_ = true;
+  for (int i = 0; i < 15; ++i) {
+    append("a", std::to_string(i));
+    nodes_->world().run_for(1s);
+  }
+  EXPECT_EQ(shown(leader()).size(), 15U);
+  std::size_t most = 0;
+  for (int i = 15; i < 80; ++i) {
+    append("a", std::to_string(i));
+    nodes_->world().run_for(1s);
+    most = std::max(most, shown(leader()).size());
+  }
+  EXPECT_LT(most, 45U);
+  EXPECT_GT(partition().compacted_to, Offset{30});
 }
 
 TEST_F(CompactionTest, survives_a_power_cut_of_all_nodes) {

@@ -46,15 +46,22 @@ std::optional<Millis> compaction_of(const meta::Topic& topic) {
   return Millis(std::max<std::int64_t>(number_setting(topic, "delete.retention.ms", kDay), 0));
 }
 
-bool wants_compaction(const meta::Partition& partition, std::int64_t bytes_min) {
+CompactionLag compaction_lag_of(const meta::Topic& topic) {
+  CompactionLag lag{
+      .min = Millis(std::max<std::int64_t>(number_setting(topic, "min.compaction.lag.ms", 0), 0))};
+  auto max = number_setting(topic, "max.compaction.lag.ms", INT64_MAX);
+  if (max > 0 && max < INT64_MAX) lag.max = Millis(max);
+  return lag;
+}
+
+bool wants_compaction(const meta::Partition& partition, std::int64_t bytes_min, Offset ripe_end) {
   if (partition.sealed.size() < 2) return false;
-  std::uint64_t clean = 0, dirty = 0, last = 0;
+  ripe_end = std::min(ripe_end, partition.sealed.last().base);  // that one waits for its successor
+  std::uint64_t clean = 0, dirty = 0;
   partition.sealed.each([&](const meta::Segment& segment) {
-    bool below = segment.end <= partition.compacted_to;
-    (below ? clean : dirty) += segment.bytes;
-    last = below ? 0 : segment.bytes;
+    if (segment.end <= partition.compacted_to) clean += segment.bytes;
+    else if (segment.end <= ripe_end) dirty += segment.bytes;
   });
-  dirty -= last;  // the last one waits for its successor
   return dirty > std::max(clean, static_cast<std::uint64_t>(bytes_min));
 }
 
@@ -93,7 +100,7 @@ void NodeState::plan_compactions(Instant now) {
     const auto* partition = partition_of(id);
     if (!partition || part.mine.empty() || partition->sealed.empty()) continue;
     if (!compaction_of(*image_->topics.find(id.topic))) continue;
-    auto wait = compaction_due(*partition);
+    auto wait = compaction_due(*partition, *image_->topics.find(id.topic));
     if (!wait) {
       compaction_since_.erase(id);
       continue;
@@ -110,7 +117,8 @@ void NodeState::plan_compactions(Instant now) {
 
 // How long this node leaves it to others; none: nothing is to be done by it. The first intact
 // replica of the oldest segment begins; who does not come further is relieved.
-std::optional<Nanos> NodeState::compaction_due(const meta::Partition& partition) const {
+std::optional<Nanos> NodeState::compaction_due(const meta::Partition& partition,
+                                               const meta::Topic& topic) const {
   auto first = partition.sealed.first();
   if (partition.compaction) first = *partition.sealed.find(partition.compaction->segment);
   std::int64_t rank = 0;
@@ -124,12 +132,36 @@ std::optional<Nanos> NodeState::compaction_due(const meta::Partition& partition)
   if (!mine && !replica) return std::nullopt;
   const auto stall = options_.limits.compaction_stalls;
   if (!partition.compaction) {
-    if (!wants_compaction(partition, options_.limits.compact_bytes_min)) return std::nullopt;
+    auto ripe = find_ripe(partition, compaction_lag_of(topic));
+    if (!ripe.late && !wants_compaction(partition, options_.limits.compact_bytes_min, ripe.end))
+      return std::nullopt;
     return stall * rank;
   }
   bool whole = mine && holds(partition.compaction->copy, first.end);
   if (can_end(*image_, partition, whole)) return std::nullopt;
   return mine ? Nanos(0) : stall * (rank + 1);
+}
+
+// By the segments that are whole here. Of others no age is known: a pass that reads them finds out.
+NodeState::Ripe NodeState::find_ripe(const meta::Partition& partition,
+                                     const CompactionLag& lag) const {
+  Ripe ripe{.end = partition.sealed.last().base};
+  bool any = lag.min.count() > 0 || lag.max;
+  const Time now{Millis(engine_.trusted_ms())};
+  auto look = [&](const meta::Segment& segment) {
+    if (segment.end <= partition.compacted_to) return true;
+    if (segment.end > ripe.end) return false;
+    auto newest = lag.min.count() > 0 ? newest_of(segment) : std::nullopt;
+    if (newest && *newest > now - lag.min) {
+      ripe.end = segment.base;
+      return false;
+    }
+    auto oldest = lag.max ? oldest_of(segment) : std::nullopt;
+    ripe.late |= oldest && *oldest > Time{} && now - *oldest > *lag.max;
+    return true;
+  };
+  if (any) partition.sealed.scan({}, look);
+  return ripe;
 }
 
 // ---- A pass ----
@@ -146,15 +178,27 @@ boost::asio::awaitable<void> NodeState::run_compaction(std::shared_ptr<NodeState
 io::Task<void> NodeState::compact(std::shared_ptr<NodeState> self, PartitionId id) {
   const auto* partition = self->partition_of(id);
   if (!partition || partition->sealed.empty()) co_return Result<void>();
-  auto retention = compaction_of(*self->image_->topics.find(id.topic));
+  const auto& topic = *self->image_->topics.find(id.topic);
+  auto retention = compaction_of(topic);
   if (!retention) co_return Result<void>();
-  auto pass = std::make_shared<Pass>(
-      id, log::CompactPolicy{.now_ms = self->engine_.trusted_ms(),
-                             .tombstone_retention_ms = retention->count(),
-                             .map_bytes_max = self->options_.limits.compact_map_bytes_max});
+  const log::CompactPolicy policy{.now_ms = self->engine_.trusted_ms(),
+                                  .tombstone_retention_ms = retention->count(),
+                                  .map_bytes_max = self->options_.limits.compact_map_bytes_max,
+                                  .lag_ms = compaction_lag_of(topic).min.count()};
+  auto pass = std::make_shared<Pass>(id, policy);
   auto clean = partition->compacted_to.value, end = partition->sealed_end.value;
   pass->until = partition->sealed.last().base.value;
   WALRUS_CO_TRY(co_await note_keys(self, pass, clean, end));
+  if (const auto& young = pass->compactor.young(); young && pass->until <= clean) {
+    // Nothing whole is old enough. It was not known before, so the next look waits until it is.
+    const auto& limits = self->options_.limits;
+    const auto old = policy.now_ms - policy.lag_ms;
+    const auto most = std::chrono::duration_cast<Millis>(limits.compaction_stalls);
+    auto wait = young->timestamp_ms < old + most.count() ? Millis(young->timestamp_ms - old) : most;
+    self->compaction_since_[id] = {SegmentId{},
+                                   self->env_.mono() + std::max<Nanos>(wait, limits.retain_every)};
+    co_return Result<void>();
+  }
   for (std::int64_t at = 0; at < pass->until;) {
     partition = self->partition_of(id);
     if (!partition) co_return Result<void>();
@@ -175,8 +219,8 @@ io::Task<void> NodeState::compact(std::shared_ptr<NodeState> self, PartitionId i
 // The keys of [from, end), as far as there is memory for them.
 io::Task<void> NodeState::note_keys(std::shared_ptr<NodeState> self, std::shared_ptr<Pass> pass,
                                     std::int64_t from, std::int64_t end) {
-  bool full = false;
-  for (auto at = from; at < end && !full;) {
+  bool ended = false;
+  for (auto at = from; at < end && !ended;) {
     WALRUS_CO_ASSIGN(auto read, co_await read_on(self, pass->partition, at, end));
     at = read.next.value;
     auto note = [pass, bytes = std::move(read.bytes), end]() -> Result<bool> {
@@ -186,9 +230,16 @@ io::Task<void> NodeState::note_keys(std::shared_ptr<NodeState> self, std::shared
       }));
       return !room;
     };
-    WALRUS_CO_ASSIGN(full, co_await self->files_->run<bool>(std::move(note)));
+    WALRUS_CO_ASSIGN(ended, co_await self->files_->run<bool>(std::move(note)));
   }
-  if (full) pass->until = std::min(pass->until, pass->compactor.noted_end());
+  if (const auto& young = pass->compactor.young()) {
+    // A segment is compacted once all of it is old enough, and not again as it grows older.
+    const auto* partition = self->partition_of(pass->partition);
+    auto segment = partition ? partition->sealed.find(Offset{young->offset}) : std::nullopt;
+    pass->until = std::min(pass->until, segment ? segment->base.value : from);
+  } else if (ended) {
+    pass->until = std::min(pass->until, pass->compactor.noted_end());
+  }
   // All segments before the one at work have been gone through by this pass or an earlier one.
   pass->compactor.end_noting(true);
   co_return Result<void>();

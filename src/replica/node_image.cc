@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "replica/compaction.h"
 #include "replica/node_methods.h"
 #include "replica/node_state.h"
 
@@ -19,6 +20,17 @@ std::optional<Leader::Previous> previous_of(const meta::Partition& partition) {
   if (partition.sealed.empty()) return std::nullopt;
   auto last = partition.sealed.last();
   return Leader::Previous{last.id, std::move(last.replicas)};
+}
+
+// Half of the time that a record may wait until it is compacted: a segment is compacted when its
+// successor ends.
+std::optional<Millis> segment_age_max(const meta::Topic& topic) {
+  constexpr std::int64_t kYears = 50LL * 365 * 86'400'000;  // as good as never
+  auto ms = number_setting(topic, "segment.ms", -1);
+  auto age = ms > 0 ? std::optional(Millis(std::min(ms, kYears))) : std::nullopt;
+  auto lag = compaction_of(topic) ? compaction_lag_of(topic).max : std::nullopt;
+  if (lag) age = std::min(age.value_or(Millis(kYears)), std::max(*lag / 2, Millis(1)));
+  return age;
 }
 
 }  // namespace
@@ -307,8 +319,7 @@ void NodeState::open_writer(const PartitionId& id, const meta::Partition& partit
   auto& cell = writers_[tail->id];
   cell.partition = id;
   cell.core = *std::move(leader);
-  if (auto ms = number_setting(topic, "segment.ms", -1); ms > 0)
-    cell.roll_at = env_.mono() + Millis(ms);
+  if (auto age = segment_age_max(topic)) cell.roll_at = env_.mono() + *age;
   parts_[id].writer = tail->id;
   push(tail->id, cell, Leader::Tick{});
 }

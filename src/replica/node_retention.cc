@@ -79,6 +79,13 @@ std::optional<Time> NodeState::newest_of(const meta::Segment& segment) const {
   return info ? info->newest : std::nullopt;
 }
 
+std::optional<Time> NodeState::oldest_of(const meta::Segment& segment) const {
+  auto copy = meta::copy_of(segment);
+  if (!is_whole(copy, segment.end)) return std::nullopt;
+  auto info = engine_.info(store_->stream(copy));
+  return info ? info->oldest : std::nullopt;
+}
+
 // Copies go whole: an open segment of which the half was trimmed ends, so that it can go.
 void NodeState::roll_trimmed(const Part& part, const meta::Partition& partition) {
   if (part.writer == SegmentId{}) return;

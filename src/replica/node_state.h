@@ -12,6 +12,7 @@
 
 #include "net/file_worker.h"
 #include "replica/arrears.h"
+#include "replica/compaction.h"
 #include "replica/copy_store.h"
 #include "replica/node.h"
 #include "replica/sealer.h"
@@ -235,7 +236,12 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
 
   // node_compaction.cc
   void plan_compactions(Instant now);
-  std::optional<Nanos> compaction_due(const meta::Partition&) const;
+  std::optional<Nanos> compaction_due(const meta::Partition&, const meta::Topic&) const;
+  struct Ripe {
+    Offset end{};       // segments below it are old enough to be compacted
+    bool late = false;  // one of them is older than it may get
+  };
+  Ripe find_ripe(const meta::Partition&, const CompactionLag&) const;
   bool holds(SegmentId copy, Offset end) const;
   void tell_compacted(Instant now);
   void learn_compaction(const PartitionId&, const meta::Partition&);
@@ -263,6 +269,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   void retain(Instant now);
   std::optional<Offset> find_outlived(const meta::Partition&, const meta::Topic&, Time) const;
   std::optional<Time> newest_of(const meta::Segment&) const;
+  std::optional<Time> oldest_of(const meta::Segment&) const;
   void roll_trimmed(const Part&, const meta::Partition&);
 
   // node_scrub.cc: damage that nobody reads

@@ -437,7 +437,7 @@ TEST_F(ClusterProduceTest, settings_tell_how_many_copies_acknowledge) {
 
 // ---- Programs of two releases ----
 
-constexpr auto kOldLevel = meta::kFeatureLevel - 1;
+constexpr std::uint32_t kOldLevel = 1;  // before compaction
 
 class MixedTest : public testing::Test {
  protected:
@@ -478,13 +478,15 @@ class MixedTest : public testing::Test {
     EXPECT_GE(partition(asked).sealed.size(), 3u);
     auto refused = cluster_.client(asked).ask("CLUSTER replace 2 3");
     EXPECT_TRUE(refused.starts_with("ERR the cluster is of feature level 1,")) << refused;
+    auto lag = cluster_.client(asked).ask("CONFIG t compaction_lag_min_ms=5");
+    EXPECT_TRUE(lag.contains("feature level 3, the cluster is of 1:")) << lag;
   }
   void expect_refused(std::size_t n) {
     auto started = cluster_.try_start(n);
     ASSERT_FALSE(started.has_value());
-    EXPECT_TRUE(
-        started.error().message.contains("the cluster is of feature level 2, this program "
-                                         "knows 1"))
+    EXPECT_TRUE(started.error().message.contains(
+        fmt::format("the cluster is of feature level {}, this program knows {}",
+                    meta::kFeatureLevel, kOldLevel)))
         << started.error().message;
   }
 
@@ -511,6 +513,8 @@ TEST_F(MixedTest, nothing_new_is_written_before_the_last_old_program_is_gone) {
     EXPECT_TRUE(cluster_.until([&] { return level(n) == meta::kFeatureLevel; })) << n;
   write(3);
   EXPECT_TRUE(cluster_.until([&] { return partition(2).compacted_to > Offset{32}; }));
+  auto lag = cluster_.client(2).ask("CONFIG t compaction_lag_min_ms=5");
+  EXPECT_TRUE(lag.contains(R"("compaction_lag_min_ms":"5")")) << lag;
   // From now on an old one is no part of it: neither one that was there, nor a newcomer.
   cluster_.stop(2);
   cluster_.options(2).cluster.feature_level = kOldLevel;

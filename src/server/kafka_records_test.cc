@@ -226,6 +226,8 @@ TEST_F(KafkaRecordsTest, settings_that_were_given_are_told_as_the_topics_own) {
   make("t", 1,
        {{.name = "retention.ms", .value = "-1"},
         {.name = "preallocate", .value = "true"},
+        {.name = "min.compaction.lag.ms", .value = "7"},
+        {.name = "max.compaction.lag.ms", .value = "8"},
         {.name = "compression.type", .value = "lz4"}});
   auto config = [&](Bytes name) {
     DescribeConfigsRequest request{.include_synonyms = true};
@@ -241,6 +243,9 @@ TEST_F(KafkaRecordsTest, settings_that_were_given_are_told_as_the_topics_own) {
     EXPECT_EQ(config("preallocate").value, "true");
     EXPECT_EQ(config("preallocate").source, 1);
     EXPECT_EQ(config("compression.type").value, "lz4");
+    EXPECT_EQ(config("min.compaction.lag.ms").value, "7");
+    EXPECT_EQ(config("max.compaction.lag.ms").value, "8");
+    EXPECT_EQ(config("max.compaction.lag.ms").source, 1);
     EXPECT_EQ(config("segment.bytes").source, 5);
     EXPECT_EQ(config("max.message.bytes").synonyms.at(0).name, "message.max.bytes");
     EXPECT_EQ(config("message.timestamp.after.max.ms").value, "3600000");

@@ -304,8 +304,16 @@ TEST_F(KafkaTest, settings_are_told_and_changed) {
   EXPECT_EQ(find(describe(2, "t"), "retention.ms").value, "-1");
   EXPECT_EQ(alter("retention.ms", 0, "60000"), 0);
   EXPECT_EQ(alter("cleanup.policy", 2, "compact"), 0);
-  EXPECT_EQ(alter("flush.ms", 0, "1"), 0);                // cannot matter here
-  EXPECT_EQ(alter("min.compaction.lag.ms", 0, "2"), 40);  // would be ignored
+  EXPECT_EQ(alter("flush.ms", 0, "1"), 0);                   // cannot matter here
+  EXPECT_EQ(alter("remote.storage.enable", 0, "true"), 40);  // would be ignored
+  EXPECT_EQ(find(fresh, "min.compaction.lag.ms").value, "0");
+  EXPECT_EQ(find(fresh, "max.compaction.lag.ms").value, "9223372036854775807");
+  EXPECT_EQ(find(fresh, "max.compaction.lag.ms").source, 5);
+  EXPECT_EQ(alter("min.compaction.lag.ms", 0, "-1"), 40);
+  EXPECT_EQ(alter("min.compaction.lag.ms", 0, "2000"), 0);
+  EXPECT_EQ(alter("max.compaction.lag.ms", 0, "1999"), 40);
+  EXPECT_EQ(alter("max.compaction.lag.ms", 0, "1999", true), 40);
+  EXPECT_EQ(alter("max.compaction.lag.ms", 0, "2000"), 0);
   EXPECT_EQ(alter("no.such.thing", 0, "1"), 40);
   EXPECT_EQ(alter("retention.ms", 0, std::nullopt), 42);
   EXPECT_EQ(alter("retention.ms", 2, "1"), 40);
@@ -315,6 +323,9 @@ TEST_F(KafkaTest, settings_are_told_and_changed) {
   EXPECT_EQ(find(changed, "retention.ms").synonyms.size(), 2u);
   EXPECT_EQ(find(changed, "cleanup.policy").value, "compact,delete");
   EXPECT_EQ(find(changed, "flush.ms").value, "1");
+  EXPECT_EQ(find(changed, "min.compaction.lag.ms").value, "2000");
+  EXPECT_EQ(find(changed, "min.compaction.lag.ms").source, 1);
+  EXPECT_EQ(find(changed, "max.compaction.lag.ms").value, "2000");
   EXPECT_EQ(alter("retention.ms", 1, std::nullopt), 0);
   EXPECT_EQ(alter("cleanup.policy", 3, "compact"), 0);
   EXPECT_EQ(find(describe(2, "t"), "retention.ms").value, "-1");

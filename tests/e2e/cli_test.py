@@ -105,6 +105,13 @@ class Topics(ServerTest):
                        "segment_records_max")
         config = json.loads(self.server.ok("topic", "config", "b", "--json"))
         self.assertEqual(config["retention_ms"], "5")
+        self.assertEqual(config["compaction_lag_min_ms"], "0")
+        self.assertEqual(config["compaction_lag_max_ms"], "9223372036854775807")
+        self.server.ok("topic", "config", "b", "--set", "compaction_lag_max_ms=7", "--set",
+                       "compaction_lag_min_ms=7")
+        self.assertIn(b"compaction_lag_min_ms = 7", self.server.ok("topic", "describe", "b"))
+        self.assertIn("min.compaction.lag.ms = 8: above max.compaction.lag.ms, which is 7",
+                      self.fails(1, "topic", "config", "b", "--set", "compaction_lag_min_ms=8"))
         self.assertEqual(config["segment_records_max"], "1000000")
         self.assertEqual(self.server.ok("topic", "delete", "a", "--yes"), b"deleted a\n")
         self.assertEqual(self.server.ok("--quiet", "topic", "list"), b"b\n")

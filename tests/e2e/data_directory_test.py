@@ -47,7 +47,8 @@ class DataDirectory(ServerTest):
                          {"durability": "fsync", "segment_records_max": 5000,
                           "segment_bytes_max": 1 << 30, "segment_time_max_ms": None,
                           "retention_bytes": None, "retention_time_ms": None, "compact": False,
-                          "tombstone_retention_ms": 86_400_000})
+                          "tombstone_retention_ms": 86_400_000, "compaction_lag_min_ms": 0,
+                          "compaction_lag_max_ms": None})
         stored = {"segment": set(), "pack": set()}
         for file in document["files"]:
             self.assertEqual(list(file), ["path", "kind", "bytes", "streams"])

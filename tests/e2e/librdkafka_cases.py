@@ -195,9 +195,20 @@ def compaction():
     make("remembering", **settings, retention_ms="1")  # retention holds for what is deleted only
     # Records of an hour ago.
     make("aging", **{**settings, "cleanup_policy": "compact,delete"}, retention_ms="60000")
-    for name in ("min.compaction.lag.ms", "max.compaction.lag.ms"):
-        refused(KafkaError.INVALID_CONFIG, ADMIN.create_topics(
-            [NewTopic("late", 1, 1, config={"cleanup.policy": "compact", name: "1000"})])["late"])
+    make("young", **settings, min_compaction_lag_ms="3600000")
+    make("late", cleanup_policy="compact", max_compaction_lag_ms="500")
+    lags = {"min.compaction.lag.ms": "1001", "max.compaction.lag.ms": "1000"}
+    refused(KafkaError.INVALID_CONFIG, ADMIN.create_topics(
+        [NewTopic("wrong", 1, 1, config={"cleanup.policy": "compact", **lags})])["wrong"])
+    topic = ConfigResource(ConfigResource.Type.TOPIC, "young")
+    told = ADMIN.describe_configs([topic])[topic].result(SECONDS)
+    equal([told[name].value for name in lags], ["3600000", "9223372036854775807"])
+    fill("young", 15)
+    # Too little to be worth it, in a segment that has not ended.
+    producer = Producer({"bootstrap.servers": ADDRESS})
+    for number in range(10):
+        producer.produce("late", key=b"key", value=b"%d" % number, partition=0)
+    equal(producer.flush(SECONDS), 0, "records in flight")
     fill("forgetting", 15, [b"key0", b"key1"])
     fill("remembering", 15, [b"key0"])
     old = int(time.time() * 1000) - 3_600_000
@@ -218,6 +229,8 @@ def compaction():
         return True
     until(lambda: compacted("forgetting", {b"key0", b"key1"}, set()), "compacted, tombstones gone")
     until(lambda: compacted("remembering", set(), {b"key0"}), "compacted, tombstones kept")
+    until(lambda: newest_by_key("late")[0] == {b"key": [b"9"]}, "compacted for its age")
+    equal(len(newest_by_key("young")[0][b"key0"]), 15, "values that are too young to go")
     until(lambda: newest_by_key("aging")[1] > 300, "deleted by age")
     met, low, high = newest_by_key("aging")
     equal([key for key in met if key.startswith(b"key")], [], "keys of ended segments")

@@ -37,6 +37,16 @@ Result<std::uint32_t> min_copies_of(const TopicConfig& config, std::uint32_t fac
   return copies;
 }
 
+// A program that knows a lower level would compact what they protect.
+Result<void> check_level(const TopicConfig& config, const meta::State& state) {
+  bool lags = config.stream.compaction_lag_min.count() > 0 || config.stream.compaction_lag_max;
+  if (!lags || state.cluster.feature_level >= 3) return {};
+  return fail(Code::kInvalid,
+              "min.compaction.lag.ms and max.compaction.lag.ms are of feature level 3, the cluster "
+              "is of {}: a node runs an earlier program",
+              state.cluster.feature_level);
+}
+
 }  // namespace
 
 meta::Settings settings_of(const TopicConfig& config) {
@@ -145,6 +155,7 @@ Result<meta::CreateTopic> ClusterCatalogue::plan_topic(const NewTopic& topic,
   else if (factor > most)
     return fail(Code::kInvalid, "replication factor {}: nodes are {}", factor, most);
   WALRUS_ASSIGN(auto min_copies, min_copies_of(topic.config, factor));
+  WALRUS_TRY(check_level(topic.config, state));
   meta::CreateTopic change{.name = topic.name,
                            .internal = topic.internal,
                            .partitions = static_cast<std::uint32_t>(topic.partitions),
@@ -257,6 +268,7 @@ io::Task<TopicConfig> ClusterCatalogue::configure_here(std::string name, Change 
     auto config = config_of(*topic);
     WALRUS_TRY(change(config));
     WALRUS_ASSIGN(auto min_copies, min_copies_of(config, topic->replication_factor));
+    WALRUS_TRY(check_level(config, state));
     config.in_sync_min = static_cast<std::int32_t>(min_copies);
     *result = config;
     meta::AlterTopic alter{.topic = *id, .expected = topic->version};

@@ -201,6 +201,7 @@ broker::Local::Change steps_of(Call call, std::vector<Step> steps, bool anew) {
           anew](broker::TopicConfig& config) -> Result<void> {
     auto changed = anew ? defaults : config;
     for (const auto& step : steps) WALRUS_TRY(take_step(changed, defaults, step));
+    WALRUS_TRY(broker::check_config(changed));
     config = changed;
     return {};
   };

@@ -67,6 +67,8 @@ Refusal plan_topic(Call call, const CreateTopicsRequest::Topic& topic, broker::N
     auto set = broker::set_kafka_config(to.config, config.name, *config.value);
     if (!set) return {ErrorCode::kInvalidConfig, set.error().message};
   }
+  if (auto fits = broker::check_config(to.config); !fits)
+    return {ErrorCode::kInvalidConfig, fits.error().message};
   return {};
 }
 

@@ -42,6 +42,9 @@ Result<broker::NewTopic> new_topic(const wire::native::Create& request, broker::
       return fail(Code::kInvalid, "{}",
                   text::with_detail(text::kInvalidConfig, set.error().message));
   }
+  if (auto fits = broker::check_config(topic.config); !fits)
+    return fail(Code::kInvalid, "{}",
+                text::with_detail(text::kInvalidConfig, fits.error().message));
   return topic;
 }
 
@@ -137,6 +140,9 @@ struct Session::Executor {
               return fail(Code::kInvalid, "{}",
                           text::with_detail(text::kInvalidConfig, set.error().message));
           }
+          if (auto fits = broker::check_config(to); !fits)
+            return fail(Code::kInvalid, "{}",
+                        text::with_detail(text::kInvalidConfig, fits.error().message));
           return {};
         });
     if (!config) co_return refuse(config.error(), request.topic);
