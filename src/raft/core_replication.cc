@@ -179,6 +179,8 @@ void Core::on(NodeId from, Append& append) {
                          append.entries.begin() + static_cast<std::ptrdiff_t>(known));
     reply_previous_ = append.previous.index;
     if (last_new > commit_) append.previous = log_.id_of(commit_);
+    // What is left has to follow on what is there.
+    if (!append.entries.empty() && append.entries.front().term < append.previous.term) return;
   } else if (!log_.holds(append.previous)) {
     reject_append(from, append);
     return;

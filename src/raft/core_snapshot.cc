@@ -116,6 +116,7 @@ void Core::on(NodeId from, SnapshotReply& reply) {
 
 // ---- The receiver ----
 
+// Terms never fall along a log: what ends in an older one than is committed no leader sends.
 void Core::on(NodeId from, SnapshotChunk& chunk) {
   auto last = chunk.meta.last;
   bool sound = last.index <= kIndexMax && is_sound(chunk.meta.membership);
@@ -125,7 +126,8 @@ void Core::on(NodeId from, SnapshotChunk& chunk) {
     owes_reply_ = true;
     return;
   }
-  if (last.term > hard_.term || out_->writes.install) return;  // broken; or one thing at a time
+  bool follows = last.term <= hard_.term && last.term >= log_.term_at(commit_);
+  if (!follows || out_->writes.install) return;  // broken; or one thing at a time
   take_piece(from, chunk);
 }
 

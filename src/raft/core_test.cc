@@ -741,5 +741,31 @@ TEST(CoreTest, messages_that_no_core_sends_change_nothing) {
   EXPECT_EQ(group.core(2).term(), 1u);
 }
 
+TEST(CoreTest, what_would_let_terms_fall_behind_the_commit_index_is_not_taken) {
+  TestGroup group(3);
+  group.elect(1);
+  group.propose(1, "a");
+  group.elect(2);
+  group.pass(milliseconds(200));
+  auto last = group.core(3).log().last();
+  ASSERT_EQ(group.leader(), 2);
+  ASSERT_EQ(last.term, 2u);
+  ASSERT_EQ(group.core(3).commit(), last.index);
+  auto from_leader = [&](wire::peer::RaftBody body) {
+    return Message{
+        .from = TestGroup::id(2), .to = TestGroup::id(3), .term = 2, .body = std::move(body)};
+  };
+  const Entry older{.kind = EntryKind::kNoop, .term = 1};
+  auto before = group.core(3).log().id_of(last.index - 1);
+  group.deliver(from_leader(Append{.previous = before, .entries = {older, older}}));
+  SnapshotMeta snapshot{.last = {1, last.index + 5}, .membership = group.core(3).membership()};
+  group.deliver(from_leader(SnapshotChunk{.meta = snapshot}));
+  group.settle();
+  EXPECT_EQ(group.core(3).log().last(), last);
+  EXPECT_EQ(group.core(3).snapshot().last.index, 0u);
+  group.propose(2, "b");
+  EXPECT_EQ(group.core(3).log().last(), (EntryId{2, last.index + 1}));
+}
+
 }  // namespace
 }  // namespace walrus::raft

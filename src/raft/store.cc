@@ -13,6 +13,7 @@ constexpr std::int64_t kLogSegmentBytes = 64 << 20;  // what is trimmed goes in 
 constexpr std::uint64_t kBatchBytes = 1 << 20;       // of entries in one record batch
 constexpr std::size_t kBatchEntries = 1024;
 constexpr std::int64_t kFetchBytes = 1 << 20;
+constexpr std::int64_t kPieceOverhead = 1 << 10;  // of a record batch with one piece
 
 enum Step : std::size_t {
   kHardState,
@@ -177,7 +178,7 @@ Result<void> Store::load_snapshots(Durable& durable, const StoredInstall& instal
 
 // Same id, same bytes: pieces of several senders have to be of one snapshot.
 bool Store::is_what_arrived(const SnapshotMeta& meta) const {
-  return snapshot_id(meta, incoming_->crc()) == meta.id;
+  return snapshot_id(meta, incoming_ ? incoming_->crc() : 0) == meta.id;
 }
 
 Result<std::vector<log::Pending>> Store::remove(log::Engine& engine, GroupId group) {
@@ -259,12 +260,19 @@ Result<bool> Store::step(StoreJob& job) {
 
 Result<bool> Store::put_piece(StoreJob& job) {
   const auto& piece = job.writes.pieces[job.done_of_step];
-  bool begins =
-      piece.position == 0 && (!incoming_ || incoming_->size() > 0 || incoming_meta_ != piece.meta);
+  bool begins = piece.position == 0 && job.done_of_piece == 0 &&
+                (!incoming_ || incoming_->size() > 0 || incoming_meta_ != piece.meta);
   if (begins) WALRUS_TRY(begin_pieces(job, piece.meta));
-  CHECK(incoming_ && incoming_meta_ == piece.meta && incoming_->size() == piece.position);
-  WALRUS_TRY(incoming_->append(piece.bytes.bytes()));
+  CHECK(incoming_ && incoming_meta_ == piece.meta &&
+        incoming_->size() == piece.position + job.done_of_piece);
+  // Its sender may have larger batches than this node.
+  auto limit = std::max<std::int64_t>(1, engine_.options().user.batch_bytes_max - kPieceOverhead);
+  auto part = piece.bytes.bytes().substr(job.done_of_piece, static_cast<std::size_t>(limit));
+  WALRUS_TRY(incoming_->append(part));
   for (const auto& place : incoming_->pending()) wait_for(job.pending, place);
+  job.done_of_piece += part.size();
+  if (job.done_of_piece < piece.bytes.size()) return true;
+  job.done_of_piece = 0;
   ++job.done_of_step;
   return true;
 }
@@ -306,11 +314,13 @@ Result<bool> Store::install(StoreJob& job) {
   } else {
     CHECK(incoming_ && incoming_meta_ == meta && incoming_->size() == meta.size);
     if (!pieces_are_durable()) return false;
-    if (!is_what_arrived(meta)) {
-      WALRUS_TRY(drop_incoming(job));
-      return fail(Code::kCorrupt, "the snapshot at {} that arrived is not what its id names",
-                  meta.last.index);
-    }
+  }
+  if (!is_what_arrived(meta)) {
+    WALRUS_TRY(drop_incoming(job));
+    return fail(Code::kCorrupt, "the snapshot at {} that arrived is not what its id names",
+                meta.last.index);
+  }
+  if (meta.size > 0) {
     stored->number = incoming_number_;
     stored->stream = incoming_->stream();
   }

@@ -28,7 +28,7 @@ struct StoreJob {
   std::uint64_t bytes = 0;             // of payloads, for limits
 
   // How far advance() has come.
-  std::size_t step = 0, done_of_step = 0;
+  std::size_t step = 0, done_of_step = 0, done_of_piece = 0;  // the last in bytes
   std::vector<log::Pending> pending{};     // durable when these are; at most one a shard
   SnapshotRef installed{};                 // the received snapshot that `writes` installed
   std::optional<std::int64_t> may_trim{};  // once it is durable

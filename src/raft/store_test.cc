@@ -223,6 +223,42 @@ TEST_P(StoreTest, pieces_that_are_not_what_the_id_names_are_refused_and_dropped)
   EXPECT_FALSE(loaded_.durable.unfinished);
 }
 
+TEST_P(StoreTest, a_snapshot_of_no_bytes_is_refused_if_its_id_names_some) {
+  auto meta = meta_of({2, 9}, "");
+  meta.id ^= 1;
+  Writes writes;
+  writes.install = meta;
+  auto done = run({.writes = writes});
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code, Code::kCorrupt);
+  cut_power();
+  EXPECT_EQ(loaded_.durable.snapshot.last.index, 0);
+  meta.id ^= 1;
+  writes.install = meta;
+  write(writes);
+  cut_power();
+  EXPECT_EQ(loaded_.durable.snapshot, meta);
+}
+
+TEST_P(StoreTest, a_piece_that_is_larger_than_a_batch_becomes_several) {
+  const std::string bytes(2'500'000, 'x');
+  auto meta = meta_of({2, 9}, bytes + "end");
+  piece(meta, 0, bytes, false);
+  cut_power();
+  ASSERT_TRUE(loaded_.durable.unfinished);
+  EXPECT_EQ(loaded_.durable.unfinished->received, bytes.size());
+  ASSERT_TRUE(piece(meta, bytes.size(), "end", true).installed);
+  cut_power();
+  EXPECT_EQ(loaded_.durable.snapshot, meta);
+  auto stored = *loaded_.snapshot;
+  SnapshotReader reader(*engine_, loaded_.snapshot);
+  auto starts = reader.finish();
+  ASSERT_TRUE(starts) << starts.error().message;
+  EXPECT_EQ(starts->size(), 4u);
+  stored.starts = *starts;
+  EXPECT_EQ(read_range(*engine_, stored, bytes.size() - 1, 4)->bytes(), "xend");
+}
+
 TEST_P(StoreTest, an_own_snapshot_does_not_replace_a_newer_one) {
   auto newer = meta_of({2, 9}, "newer");
   piece(newer, 0, "newer", true);

@@ -38,8 +38,7 @@ struct ClusterOptions {
   std::int64_t scrub_bytes_per_s = 4 << 20;  // 0: sealed copies are not read for damage
   io::Nanos scrub_every = std::chrono::hours(24);
   io::Nanos stop_timeout = std::chrono::seconds(10);
-  std::uint32_t feature_level =
-      meta::kFeatureLevel;  // that the program knows; another one in tests
+  std::uint32_t feature_level = meta::kFeatureLevel;  // that the node says it knows; at most that
 };
 
 struct ClusterParts {

@@ -214,6 +214,22 @@ TEST(ConfigTest, voters_are_one_three_or_five) {
             "more failures than the odd one below it");
 }
 
+TEST(ConfigTest, the_feature_level_is_that_of_the_program_or_held_below_it) {
+  auto level = [](const std::string& text) {
+    auto config = Config::load(file(text));
+    EXPECT_TRUE(config.has_value()) << config.error().message;
+    return server_options(*config, 1).cluster.feature_level;
+  };
+  EXPECT_EQ(level(""), meta::kFeatureLevel);
+  EXPECT_EQ(level("[cluster]\nfeature_level_max = 0\n"), meta::kFeatureLevel);
+  EXPECT_EQ(level("[cluster]\nfeature_level_max = 1\n"), 1u);
+  const auto above = meta::kFeatureLevel + 1;
+  EXPECT_EQ(error(file(fmt::format("[cluster]\nfeature_level_max = {}\n", above))),
+            fmt::format("walrus.toml:2: cluster.feature_level_max = {}: expected a whole number "
+                        "from 0 to {}",
+                        above, meta::kFeatureLevel));
+}
+
 TEST(ConfigTest, members_to_join_are_addresses) {
   auto config = Config::load(file("[cluster]\njoin = [\"127.0.0.1:9093\", \"[::1]:9093\"]\n"));
   ASSERT_TRUE(config.has_value()) << config.error().message;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "meta/state.h"
+
 namespace walrus::server {
 namespace {
 
@@ -81,6 +83,10 @@ constexpr Option kOptions[] = {
      "copies; 0 = only what somebody reads is checked."},
     {"cluster.scrub_interval_ms", kInteger, "86400000", 100, 365 * kDayMs,
      "So long after one round of that has ended the next one begins."},
+    {"cluster.feature_level_max", kInteger, "0", 0, meta::kFeatureLevel,
+     "The node says that it knows no higher feature level; 0 = that of its program. For the time "
+     "of an upgrade: while one node has it, the cluster's level does not rise above it, and the "
+     "way back to the release before stays open."},
 
     {"log.shards", kInteger, "0", 0, 1024,
      "Journals, and loops that serve connections; 0 = the number of cores. May change between "

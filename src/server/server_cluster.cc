@@ -15,6 +15,14 @@ namespace {
 constexpr io::Nanos kFindTimeout = std::chrono::seconds(60);
 constexpr io::Nanos kWaitSlice = std::chrono::seconds(1);
 
+// Why the cluster has it not, with what its operator may have forgotten.
+std::unexpected<Error> is_no_node(Error why, std::uint32_t level) {
+  if (level < meta::kFeatureLevel)
+    why.message += fmt::format(" (cluster.feature_level_max = {}, its program knows {})", level,
+                               meta::kFeatureLevel);
+  return std::unexpected(std::move(why));
+}
+
 }  // namespace
 
 net::Transport& Server::transport() {
@@ -28,6 +36,9 @@ Result<void> Server::open_cluster() {
                   net::TlsTransport::open(env_, tcp_, log_, metrics_,
                                           {.files = options_.security.tls.files, .self = self}));
   }
+  if (options_.cluster.feature_level < meta::kFeatureLevel)
+    log_line(log_, LogLevel::kWarning, "feature_level_held",
+             {{"level", options_.cluster.feature_level}, {"program_knows", meta::kFeatureLevel}});
   run_loops();
   WALRUS_ASSIGN(auto identity, find_identity(self));
   return gateway_->run<void>(
@@ -121,10 +132,11 @@ Result<void> Server::await_registered() {
   bool told = false;
   while (true) {
     auto registered = gateway_->run<void>([this] { return cluster_->registered(kWaitSlice); });
-    if (registered || registered.error().code != Code::kTimeout) return registered;
-    if (start_given_up()) return registered;
+    if (registered || start_given_up()) return registered;
     WALRUS_TRY(engine_->failure());
-    WALRUS_TRY(cluster_->failure());
+    auto failed = cluster_->failure();
+    if (registered.error().code != Code::kTimeout) failed = registered;
+    if (!failed) return is_no_node(failed.error(), options_.cluster.feature_level);
     if (!std::exchange(told, true))
       log_line(log_, LogLevel::kWarning, "waiting_for_cluster", {{"error", registered.error()}});
   }

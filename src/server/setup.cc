@@ -75,6 +75,8 @@ ClusterOptions cluster_options(const Config& config) {
       static_cast<std::uint32_t>(config.integer("topic.replication_factor"));
   cluster.scrub_bytes_per_s = config.integer("cluster.scrub_bytes_per_s");
   cluster.scrub_every = Millis(config.integer("cluster.scrub_interval_ms"));
+  if (auto level = config.integer("cluster.feature_level_max"); level > 0)
+    cluster.feature_level = static_cast<std::uint32_t>(level);
   return cluster;
 }
 

@@ -175,6 +175,8 @@ Result<std::unique_ptr<raft::Frozen>> Fold::freeze() {
 Result<void> Fold::restore(raft::EntryId last, raft::SnapshotSource& source) {
   Reader from(source);
   WALRUS_ASSIGN(auto table, read_table(from));
+  if (table.newest() > last.index)
+    return fail(Code::kCorrupt, "session {} in a snapshot at {}", table.newest(), last.index);
   WALRUS_TRY(flat("restore()", guarded("restore()", [&] { return user_->restore(from); })));
   sessions_ = std::move(table);
   reached(last.index);

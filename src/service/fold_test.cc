@@ -134,6 +134,19 @@ TEST_F(FoldTest, a_snapshot_that_is_cut_or_damaged_is_refused) {
   }
 }
 
+TEST_F(FoldTest, a_snapshot_has_no_session_that_is_yet_to_be_opened) {
+  auto fold = make();
+  ASSERT_EQ(open(*fold), 1u);
+  const auto session = open(*fold);
+  Bag bag;
+  ASSERT_TRUE((*fold->freeze())->write(bag));
+  auto early = bag;
+  const auto refused = make()->restore({2, session - 1}, early);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::kCorrupt);
+  EXPECT_TRUE(make()->restore({2, session}, bag));
+}
+
 TEST_F(FoldTest, the_sinks_error_is_what_a_snapshot_ends_with) {
   auto fold = make();
   const auto session = open(*fold);

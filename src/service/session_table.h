@@ -67,6 +67,7 @@ class SessionTable {
   // The last sequence that was applied; none: no such session.
   std::optional<std::uint64_t> last_sequence(std::uint64_t session) const;
   std::size_t size() const { return sessions_.size(); }
+  std::uint64_t newest() const { return sessions_.empty() ? 0 : sessions_.rbegin()->first; }
   std::uint64_t outcome_bytes() const { return outcome_bytes_; }
 
   std::string encode() const;

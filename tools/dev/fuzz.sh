@@ -42,10 +42,11 @@ fuzz() {
   done
 }
 
-# For how many seconds ./dev test fuzzes a target: longest what reads files and the simple protocol.
+# For how many seconds ./dev test fuzzes a target: longest what reads files, the simple protocol and
+# whole transfers.
 moment_of() {
   case $1 in
-    record_* | journal | manifest | segment_footer | state_values | native_*) echo 5 ;;
+    record_* | journal | manifest | segment_footer | state_values | native_* | *_stream) echo 5 ;;
     config | http | texts) echo 5 ;;
     *) echo 2 ;;
   esac
