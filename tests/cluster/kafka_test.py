@@ -63,7 +63,7 @@ class Kafka(ClusterTest):
             begin = time.monotonic()
             leaders = [leader for leader, _ in raw_socket.partitions(connection, "t").values()]
             took = time.monotonic() - begin
-        print(f"after {took:.3f} s {leaders.count(-1)} of {partitions} without a leader", flush=True)
+        print(f"after {took:.3f} s {leaders.count(-1)} of {partitions} lack one", flush=True)
         self.assertNotIn(dead, leaders)
         if -1 in leaders:  # a busy machine: it was waited for
             self.assertGreater(took, 0.15)
