@@ -48,7 +48,7 @@ enum class ReadLevel : std::uint8_t {
   // The same, if no clock runs faster than Options::clock_drift_ppm_max says, and a port refuses
   // connections only where the process is gone.
   kLease,
-  kLocal,         // what this node has applied: may be old
+  kLocal,  // what this node has applied: may be old
 };
 
 // Where the Machine's calls run.

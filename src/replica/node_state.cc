@@ -18,7 +18,7 @@ constexpr Nanos kCopyIdle = std::chrono::seconds(5);  // then its core goes from
 constexpr Nanos kLags = std::chrono::seconds(1);      // without progress: a copy that is told of
 constexpr int kRounds = 32;                           // of one turn
 constexpr std::size_t kControlParcelBytes = 32 << 10;
-constexpr std::uint32_t kQuietLevel = 3;  // of metadata: nodes know Replicate::quiet
+constexpr std::uint32_t kQuietLevel = 3;   // of metadata: nodes know Replicate::quiet
 constexpr std::size_t kMessageBytes = 96;  // of a message without a run, at most
 
 const Run* run_of(const Message& message) {
