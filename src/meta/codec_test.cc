@@ -92,7 +92,7 @@ State full_state() {
 
 // Which the snapshot of an older program could not have.
 State compacting_state() {
-  TestCluster cluster(3);
+  TestCluster cluster(3, 0, 2);  // the level that it came with
   PartitionId id{cluster.create(1), 0};
   std::vector<SegmentId> segments;
   for (int i = 1; i <= 3; ++i) {
@@ -210,7 +210,7 @@ TEST(MetaSnapshot, of_a_compaction_is_the_golden_bytes) {
 }
 
 TEST(MetaSnapshot, with_recoveries_is_the_golden_bytes) {
-  TestCluster cluster(1);
+  TestCluster cluster(1, 0, 2);
   cluster.done(RecoverMetadata{uuid_of(0xcc), uuid_of(0xcd), NodeId{1}, 7, 100});
   cluster.done(RecoverMetadata{uuid_of(0xcd), uuid_of(0xce), NodeId{1}, 9, 300});
   const auto bytes = bytes_of(cluster.state);

@@ -112,7 +112,7 @@ class SimRun {
 
   void propose(Client& client) {
     const auto next = client.session->next_sequence();
-    if (next == 0) return client.session.reset();  // its node has crashed
+    if (next == 0) return leave(client);  // its node has crashed
     client.place.next_sequence = next;
     client.waits = true;
     client.session->propose_async("add n 1", world_.within(2s), [&](Result<std::string> reply) {
@@ -127,9 +127,14 @@ class SimRun {
       EXPECT_TRUE(timeout || reply.error().code == Code::kClosed) << reply.error().message;
       if (timeout || client.in_doubt) ++client.unknown;
       if (timeout) client.in_doubt = true;
-      else if (std::exchange(client.in_doubt, false)) client.place = {};
-      if (!timeout) client.session.reset();
+      else leave(client);
     });
+  }
+
+  // Where commands have no answer, the session's next one is not known either: with another one.
+  static void leave(Client& client) {
+    if (std::exchange(client.in_doubt, false)) client.place = {};
+    client.session.reset();
   }
 
   std::int64_t now_ms() const {
