@@ -15,6 +15,7 @@
 #include "net/rpc.h"
 #include "raft/host.h"
 #include "snapshot_form.h"
+#include "steps.h"
 #include "wire/peer/raft_bundle.h"
 
 namespace {
@@ -527,15 +528,5 @@ void Run::heal() {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  Bytes input(reinterpret_cast<const char*>(data), size);
-  if (input.empty()) return 0;
-  Run run(static_cast<unsigned char>(input[0]));
-  input.remove_prefix(1);
-  for (std::size_t steps = 0; steps < kStepsMax; ++steps) {
-    auto step = fuzz::take_step(input);
-    if (!step) break;
-    run.take(*step);
-  }
-  run.heal();
-  return 0;
+  return fuzz::run_steps<Run>(data, size, kStepsMax, fuzz::take_step);
 }

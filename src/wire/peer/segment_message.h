@@ -8,9 +8,8 @@
 //
 //   parcel     version u8 = 1 | from | to | count | message * count
 //   message    kind u8 | segment | epoch | body by kind
-//     1 replicate        flags u8 (1 recovery, 2 sync, 4 quiet) | durability u8 | start | watermark
-//     |
-//                        round | run
+//     1 replicate        flags u8 (1 recovery, 2 sync, 4 quiet) | durability u8 | start
+//                        | watermark | round | run
 //     2 replicate reply  answer u8 | promised | round | durable | accepted
 //     3 fence            durability u8 | start | from | bytes_max
 //     4 fence reply      answer u8 | promised | knowledge u8 | watermark | durable | run
