@@ -13,7 +13,7 @@
 namespace walrus::log {
 namespace {
 
-constexpr int kAttempts = 100;
+constexpr int kCopyAttempts = 100;
 constexpr std::int64_t kPieceBytes = 1 << 20;
 
 class Copy {
@@ -41,7 +41,7 @@ class Copy {
     WALRUS_TRY(env_.disk().make_directory(target));
     touch(target);
     Error last{Code::kBusy, "the directory changes faster than it can be copied"};
-    for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    for (int attempt = 0; attempt < kCopyAttempts; ++attempt) {
       WALRUS_ASSIGN(auto before, load_manifest(env_, source, identity_.layout));
       if (!before) return fail(Code::kCorrupt, "{}: no manifest", source.string());
       auto copied = copy_state(*before, source, target);

@@ -27,7 +27,7 @@ const std::string kPlain(
     "\x00\x00\x01\xd0\x0f"
     "\x01\x0e",
     18);
-const std::string kLag("\x90\x03\x01\xd0\x0f", 5);  // 200 ms, 1 s
+const std::string kLags("\x90\x03\x01\xd0\x0f", 5);  // 200 ms, 1 s
 
 std::string bytes_of(char version, const std::string& rest) { return version + rest; }
 
@@ -38,7 +38,7 @@ TEST(CatalogEntryTest, has_golden_bytes_of_the_lowest_version_that_holds_it) {
   EXPECT_EQ(encode_catalog_entry(entry), bytes_of(2, kPlain + "\x04mine"));
   entry.options.compaction_lag_min = Millis(200);
   entry.options.compaction_lag_max = Millis(1'000);
-  EXPECT_EQ(encode_catalog_entry(entry), bytes_of(3, kPlain + "\x04mine" + kLag));
+  EXPECT_EQ(encode_catalog_entry(entry), bytes_of(3, kPlain + "\x04mine" + kLags));
   entry.attributes = "";
   entry.options.compaction_lag_max.reset();
   EXPECT_EQ(encode_catalog_entry(entry), bytes_of(3, kPlain + std::string("\0\x90\x03\0\0", 5)));
@@ -48,7 +48,7 @@ TEST(CatalogEntryTest, of_every_version_is_read) {
   for (char version : {1, 2, 3}) {
     auto rest = kPlain;
     if (version > 1) rest += "\x04mine";
-    if (version > 2) rest += kLag;
+    if (version > 2) rest += kLags;
     auto entry = decode_catalog_entry(bytes_of(version, rest));
     ASSERT_TRUE(entry.has_value()) << entry.error().message;
     EXPECT_EQ(entry->id, 300U);

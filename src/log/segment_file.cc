@@ -9,7 +9,7 @@
 namespace walrus::log {
 namespace {
 
-constexpr std::size_t kBufferBytes = 1 << 20;
+constexpr std::size_t kBufferBytes = 512 << 10;
 static_assert(kSegmentBlockBytes == io::kDirectBytes);  // where a piece begins, a write may
 
 // Whether nothing but the padding of a piece can lie between an extent and a position behind it.

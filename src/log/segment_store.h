@@ -85,8 +85,8 @@ class SegmentStore {
     Write(SegmentStore&, std::uint64_t& next_file);
     ~Write();  // what is not synced is given up: new files are removed, grown ones cut
     // Returns for each Incoming the chain that it now has (old extents kept or grown, new ones
-    // added). Streams with less than pack_bytes_max that have no own open file share one new pack
-    // file. On an error nothing that a manifest names has changed (bytes beyond its ends do not
+    // added). Streams with less than pack_bytes_max that have no own open file share new pack
+    // files. On an error nothing that a manifest names has changed (bytes beyond its ends do not
     // count), and what was added since the last sync is given up: no call follows.
     Result<std::vector<ChainRef>> add(std::span<const Incoming>);
     std::int64_t unsynced_bytes() const;

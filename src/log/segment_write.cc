@@ -63,6 +63,8 @@ namespace {
 
 // Descriptors that a sync may wait for; a file beyond is synced at once.
 constexpr std::size_t kOpenMax = 64;
+// A pack file is not continued beyond it.
+constexpr std::int64_t kPackFileBytes = 8 << 20;
 
 std::int64_t run_bytes(const Incoming::Run& run) {
   std::int64_t bytes = 0;
@@ -100,12 +102,13 @@ struct SegmentStore::Write::Work {
       WALRUS_ASSIGN(auto chain, stream(incoming));
       chains.push_back(std::move(chain));
     }
-    WALRUS_TRY(set_aside(pack_));
+    if (pack_ && pack_->end() >= kPackFileBytes) WALRUS_TRY(set_aside(pack_));
     return chains;
   }
 
   Result<void> sync_all() {
     WALRUS_TRY(set_aside(own_));
+    WALRUS_TRY(set_aside(pack_));
     for (SegmentWriter& writer : written_) {
       if (writer.open()) WALRUS_TRY(writer.finish(store_.env));
     }

@@ -280,11 +280,10 @@ class Shard {
     };
     std::vector<Seen> seen;
     bool synced = true;
-    std::int64_t bytes = 0;
-    bool full() const;
-    void saw(const PayloadRef&, std::size_t bytes);
+    std::int64_t bytes = 0, bytes_max = 0;
+    void saw(const PayloadRef&, std::size_t size);
   };
-  static Piece take_piece(Checkpoint&);
+  Piece take_piece(Checkpoint&, std::int64_t bytes_max) const;
   static void take_stream(Checkpoint::Captured&, Checkpoint&, Piece&);
   Result<void> write_piece(Piece&);  // no lock
   io::Nanos checkpoint_begin();      // no lock
@@ -295,7 +294,7 @@ class Shard {
   void checkpoint_failed(const Error&);  // no lock
   void give_up_checkpoint();             // no lock
   io::Path reserve_path() const { return directory_ / "reserve"; }
-  io::Nanos throttle(std::int64_t bytes);
+  bool has_time();
   io::Nanos pace(std::int64_t bytes) const;
   io::Nanos maintain();                 // no lock
   io::Nanos retain_all(io::Nanos now);  // no lock

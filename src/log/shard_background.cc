@@ -11,7 +11,9 @@ namespace walrus::log {
 namespace {
 
 constexpr io::Nanos kRetry = std::chrono::milliseconds(500);
-constexpr std::int64_t kCopyPieceBytes = 8 << 20;  // written, then paced
+// Written at once. Whoever waits for a sync meanwhile waits for it too, so it is little where there
+// is time: a disk takes a MiB in one or two milliseconds.
+constexpr std::int64_t kCopyPieceBytes = 8 << 20, kPacedCopyBytes = 512 << 10;
 constexpr std::size_t kPieceStreams = 16'384;
 constexpr std::int64_t kUnsyncedBytes = 64 << 20;  // of segment files, before they are synced
 constexpr std::int64_t kClockRate = 10;            // trusted time gains on the wall clock's jumps
@@ -353,13 +355,14 @@ Result<void> Shard::find_batches(const Piece::Run& part, std::int32_t epoch, Pie
   return {};
 }
 
-bool Shard::Piece::full() const {
-  return bytes >= kCopyPieceBytes || incoming.size() >= kPieceStreams;
-}
-
-Shard::Piece Shard::take_piece(Checkpoint& checkpoint) {
-  Piece piece;
-  while (checkpoint.next < checkpoint.streams.size() && !piece.full()) {
+Shard::Piece Shard::take_piece(Checkpoint& checkpoint, std::int64_t bytes_max) const {
+  Piece piece{.bytes_max = bytes_max};
+  // A stream begins where what would fit of it could have a file of its own.
+  auto full = [&] {
+    return piece.bytes + options_.engine.pack_bytes_max > bytes_max ||
+           piece.incoming.size() >= kPieceStreams;
+  };
+  while (checkpoint.next < checkpoint.streams.size() && (piece.incoming.empty() || !full())) {
     auto& captured = checkpoint.streams[checkpoint.next];
     take_stream(captured, checkpoint, piece);
     if (captured.finished()) ++checkpoint.next;
@@ -373,7 +376,7 @@ void Shard::take_stream(Checkpoint::Captured& captured, Checkpoint& checkpoint, 
   bool stored = snapshot.chain && !snapshot.chain->empty();
   auto segment_base = stored ? snapshot.chain->back().segment_base : std::int64_t{-1};
   auto epoch = stored ? snapshot.chain->back().epoch : std::int32_t{0};
-  while (!captured.finished() && piece.bytes < kCopyPieceBytes) {
+  while (!captured.finished() && piece.bytes < piece.bytes_max) {
     auto& [chunk, count] = captured.chunks[captured.chunk];
     bool changes = segment_base != chunk->segment_base || epoch != chunk->epoch;
     if (one.runs.empty() || changes) {
@@ -382,7 +385,7 @@ void Shard::take_stream(Checkpoint::Captured& captured, Checkpoint& checkpoint, 
       segment_base = chunk->segment_base;
       epoch = chunk->epoch;
     }
-    while (captured.entry < count && piece.bytes < kCopyPieceBytes) {
+    while (captured.entry < count && piece.bytes < piece.bytes_max) {
       const auto& entry = chunk->entries[captured.entry++];
       piece.runs.back().entries.push_back(entry);
       piece.bytes += entry.bytes;
@@ -396,8 +399,8 @@ void Shard::take_stream(Checkpoint::Captured& captured, Checkpoint& checkpoint, 
   piece.incoming.push_back(std::move(one));
 }
 
-void Shard::Piece::saw(const PayloadRef& place, std::size_t bytes) {
-  auto end = place.position + static_cast<std::int64_t>(bytes);
+void Shard::Piece::saw(const PayloadRef& place, std::size_t size) {
+  auto end = place.position + static_cast<std::int64_t>(size);
   if (seen.empty() || seen.back().file != place.file)
     seen.push_back({place.file, place.position, place.position});
   seen.back().from = std::min(seen.back().from, place.position);
@@ -424,7 +427,8 @@ Result<void> Shard::write_piece(Piece& piece) {
 }
 
 io::Nanos Shard::checkpoint_write() {
-  auto piece = take_piece(*checkpoint_);
+  bool paced = has_time();
+  auto piece = take_piece(*checkpoint_, paced ? kPacedCopyBytes : kCopyPieceBytes);
   if (auto written = write_piece(piece); !written) {
     checkpoint_failed(written.error());
     return kRetry;
@@ -434,7 +438,7 @@ io::Nanos Shard::checkpoint_write() {
   if (last || checkpoint_->write->unsynced_bytes() >= kUnsyncedBytes) {
     checkpoint_->phase = Checkpoint::Phase::kSyncingFiles;
   }
-  return throttle(piece.bytes);
+  return paced ? pace(piece.bytes) : io::Nanos(0);
 }
 
 io::Nanos Shard::checkpoint_sync() {
@@ -448,12 +452,10 @@ io::Nanos Shard::checkpoint_sync() {
 }
 
 // Paced while there is room; at full speed once the journal fills, because producers wait then.
-io::Nanos Shard::throttle(std::int64_t bytes) {
+bool Shard::has_time() {
   LockGuard guard(lock_);
-  bool pressed = journal_.used_bytes() * 4 > options_.engine.user.journal_bytes_max ||
-                 journal_.spares() < 2 || !checkpoint_->waiters.empty() ||
-                 !checkpoint_waiters_next_.empty();
-  return pressed ? io::Nanos(0) : pace(bytes);
+  return journal_.used_bytes() * 4 <= options_.engine.user.journal_bytes_max &&
+         journal_.spares() >= 2 && checkpoint_->waiters.empty() && checkpoint_waiters_next_.empty();
 }
 
 io::Nanos Shard::pace(std::int64_t bytes) const {
