@@ -12,7 +12,7 @@ static_assert(kFirstGroup % kBlockBytes == 0 && kJournalHeaderBytes <= kBlockByt
 
 namespace {
 
-constexpr std::int64_t kPopulateBytes = 8 << 20;
+constexpr std::int64_t kPopulateBytes = 8 << 20, kPopulateStep = 512 << 10;
 
 }  // namespace
 
@@ -270,7 +270,7 @@ bool Journal::plan_populate(PopulatePlan& plan) {
   if (!wants_populate()) return false;
   auto from = std::max(populated_, position_ / kBlockBytes * kBlockBytes);
   auto to = std::min(position_ + kPopulateBytes, active_->size);
-  populate_at_ = to == active_->size ? INT64_MAX : to - kPopulateBytes / 2;
+  populate_at_ = to == active_->size ? INT64_MAX : to - kPopulateBytes + kPopulateStep;
   if (from >= to) return false;
   populated_ = to;
   plan = {active_, from, to};

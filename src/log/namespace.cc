@@ -16,11 +16,11 @@ bool stands_for_itself(char byte) {
 }
 
 void escape_byte(std::string& to, char byte) {
-  constexpr char kDigits[] = "0123456789ABCDEF";
+  constexpr char kHexDigits[] = "0123456789ABCDEF";
   auto value = static_cast<unsigned char>(byte);
   to += '%';
-  to += kDigits[value >> 4];
-  to += kDigits[value & 15];
+  to += kHexDigits[value >> 4];
+  to += kHexDigits[value & 15];
 }
 
 std::string escape(Bytes key) {

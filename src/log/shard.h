@@ -294,7 +294,7 @@ class Shard {
   void checkpoint_failed(const Error&);  // no lock
   void give_up_checkpoint();             // no lock
   io::Path reserve_path() const { return directory_ / "reserve"; }
-  bool has_time();
+  double leisure();
   io::Nanos pace(std::int64_t bytes) const;
   io::Nanos maintain();                 // no lock
   io::Nanos retain_all(io::Nanos now);  // no lock

@@ -11,9 +11,9 @@ namespace walrus::log {
 namespace {
 
 constexpr io::Nanos kRetry = std::chrono::milliseconds(500);
-// Written at once. Whoever waits for a sync meanwhile waits for it too, so it is little where there
-// is time: a disk takes a MiB in one or two milliseconds.
-constexpr std::int64_t kCopyPieceBytes = 8 << 20, kPacedCopyBytes = 512 << 10;
+// Written between pauses. Whoever waits for a sync waits for it too, so it is little where there is
+// time; docs/adr/0007.
+constexpr std::int64_t kCopyPieceBytes = 8 << 20, kPacedCopyBytes = 2 << 20;
 constexpr std::size_t kPieceStreams = 16'384;
 constexpr std::int64_t kUnsyncedBytes = 64 << 20;  // of segment files, before they are synced
 constexpr std::int64_t kClockRate = 10;            // trusted time gains on the wall clock's jumps
@@ -427,8 +427,8 @@ Result<void> Shard::write_piece(Piece& piece) {
 }
 
 io::Nanos Shard::checkpoint_write() {
-  bool paced = has_time();
-  auto piece = take_piece(*checkpoint_, paced ? kPacedCopyBytes : kCopyPieceBytes);
+  auto share = leisure();
+  auto piece = take_piece(*checkpoint_, share > 0 ? kPacedCopyBytes : kCopyPieceBytes);
   if (auto written = write_piece(piece); !written) {
     checkpoint_failed(written.error());
     return kRetry;
@@ -438,7 +438,7 @@ io::Nanos Shard::checkpoint_write() {
   if (last || checkpoint_->write->unsynced_bytes() >= kUnsyncedBytes) {
     checkpoint_->phase = Checkpoint::Phase::kSyncingFiles;
   }
-  return paced ? pace(piece.bytes) : io::Nanos(0);
+  return pace(static_cast<std::int64_t>(share * static_cast<double>(piece.bytes)));
 }
 
 io::Nanos Shard::checkpoint_sync() {
@@ -451,11 +451,15 @@ io::Nanos Shard::checkpoint_sync() {
   return io::Nanos(0);
 }
 
-// Paced while there is room; at full speed once the journal fills, because producers wait then.
-bool Shard::has_time() {
+// How much of its pauses a checkpoint keeps to: all of them while a quarter of the journal is used,
+// less the more it fills, and none from a half on, because producers would come to wait. In between
+// it goes as fast as they do.
+double Shard::leisure() {
   LockGuard guard(lock_);
-  return journal_.used_bytes() * 4 <= options_.engine.user.journal_bytes_max &&
-         journal_.spares() >= 2 && checkpoint_->waiters.empty() && checkpoint_waiters_next_.empty();
+  if (journal_.spares() < 2 || !checkpoint_->waiters.empty() || !checkpoint_waiters_next_.empty())
+    return 0;
+  auto max = static_cast<double>(options_.engine.user.journal_bytes_max);
+  return std::clamp(2 - 4 * static_cast<double>(journal_.used_bytes()) / max, 0.0, 1.0);
 }
 
 io::Nanos Shard::pace(std::int64_t bytes) const {

@@ -5,12 +5,17 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 
 namespace walrus::io {
 namespace {
 
-constexpr std::int64_t kPieceBytes = 32 << 20, kLargeBytes = 2 * kPieceBytes;
+using Clock = std::chrono::steady_clock;
+
+constexpr std::int64_t kPieceBytes = 2 << 20, kLargeBytes = 4 * kPieceBytes;
 constexpr std::size_t kFilesMax = 16;  // descriptors that wait; beyond them files go at once
+constexpr std::size_t kFilesFew = 4;   // up to them there is time for pauses
+constexpr int kPauses = 3;             // as long as a piece took, so often
 
 // The kernel grants a lease for writing only to the one who alone has the file open. It is given
 // back: without a name nobody can come after.
@@ -53,6 +58,7 @@ void Reclaimer::run() {
     if (stopping_) return;
     const int file = files_.front().get();
     lock.unlock();
+    const auto begin = Clock::now();
     struct stat status{};
     bool more = ::fstat(file, &status) == 0 && status.st_size > 0;
     if (more) {
@@ -62,6 +68,9 @@ void Reclaimer::run() {
     }
     lock.lock();
     if (!more) files_.pop_front();
+    if (files_.size() > kFilesFew) continue;
+    const auto now = Clock::now();
+    changed_.wait_until(lock, now + kPauses * (now - begin), [this] { return stopping_; });
   }
 }
 
