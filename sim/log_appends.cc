@@ -182,6 +182,39 @@ void LogRun::append_evenly(Name& name, std::int64_t count) {
   nobody_waits_ = false;
 }
 
+// Nobody asks whether these appends are durable before a checkpoint has come: unless it has seen to
+// that itself, what it has stored is not to be read yet.
+void LogRun::append_unasked(Name& name) {
+  asks_later_ = true;
+  for (auto count = random_.between(1, 4); count > 0 && !violation_ && !crashed(); --count) {
+    append(name);
+  }
+  asks_later_ = false;
+  if (!violation_ && !crashed()) read_stored(name);
+  auto unasked = std::exchange(unasked_, {});
+  if (violation_ || crashed()) return;
+  for (auto& [pending, then] : unasked) engine_->when_done(pending, answer(std::move(then)));
+}
+
+// What can be read, right after a checkpoint.
+void LogRun::read_stored(Name& name) {
+  auto before = engine_->info(name.stream);
+  if (!before || crashed()) return;
+  if (random_.chance(0.7)) {
+    checkpoint();
+  } else {
+    pass(io::Nanos(random_.between(0, plan_.engine.checkpoint_interval.count())));
+  }
+  if (violation_ || crashed() || engine_failed()) return;
+  auto info = engine_->info(name.stream);
+  if (!info || crashed()) return;
+  check_bounds(name, info->log_start, info->high_watermark, info->log_end);
+  auto low = info->log_start.value, end = info->high_watermark.value;
+  if (violation_ || low >= end) return;
+  if (before->high_watermark < before->log_end) ++tally_.hits["stored_unasked"];
+  read_from(name, std::max(low, end - random_.between(1, 5)), {.bytes_max = 8'000});
+}
+
 // While a reader waits: enough to fill journal files and to use again those that it found.
 void LogRun::append_meanwhile() {
   slow_read_ = false;

@@ -229,17 +229,26 @@ Result<std::vector<ObservedRecord>> LogRun::fetch(log::Engine& engine, const log
   WALRUS_ASSIGN(fetched, engine.fetch(ref, {from}, options));
   auto records = decode(fetched.bytes, from);
   if (!records) flag("read-undecodable", records.error().message);
+  auto limit = options.up_to == UpTo::kAppended ? fetched.log_end : fetched.high_watermark;
+  if (fetched.next > std::max(limit, Offset{from})) {
+    flag("read-beyond-end", fmt::format("{}: next {} above {}", log::stream_name(ref),
+                                        fetched.next.value, limit.value));
+  }
   return records;
 }
 
 void LogRun::read(Name& name) {
-  auto& model = history(name);
   auto info = engine_->info(name.stream);
   if (!info || crashed()) return;
   log::FetchOptions options{.bytes_max = random_.between(1, 8'000),
                             .up_to = random_.chance(0.7) ? UpTo::kHighWatermark : UpTo::kAppended};
   auto end = options.up_to == UpTo::kAppended ? info->log_end : info->high_watermark;
   auto from = random_.between(info->log_start.value, std::max(info->log_start, end).value);
+  read_from(name, from, options);
+}
+
+void LogRun::read_from(Name& name, std::int64_t from, const log::FetchOptions& options) {
+  auto& model = history(name);
   log::Fetched fetched;
   auto records = fetch(*engine_, name.stream, from, options, fetched);
   if (crashed() || violation_) return;
@@ -258,10 +267,6 @@ void LogRun::read(Name& name) {
                   fetched.next.value, fetched.high_watermark.value));
   check_bounds(name, fetched.log_start, fetched.high_watermark, fetched.log_end);
   auto limit = options.up_to == UpTo::kAppended ? fetched.log_end : fetched.high_watermark;
-  if (fetched.next > std::max(limit, Offset{from})) {
-    flag("read-beyond-end",
-         fmt::format("{}: next {} above {}", name.name, fetched.next.value, limit.value));
-  }
   if (from < limit.value && fetched.next.value <= from) {
     flag("read-empty", fmt::format("{}: nothing at {} below {}", name.name, from, limit.value));
   }

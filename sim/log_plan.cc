@@ -107,7 +107,7 @@ const std::vector<std::string>& fault_families() {
       "open_error", "disk_full", "opened_on_full_disk", "no_space", "slow_sync", "stuck_sync",
       "bit_rot", "lost_write", "misdirected_write",
       // The rest of the world.
-      "slow_read", "wall_jump", "shards_changed", "recreated", "compaction_lag"};
+      "slow_read", "stored_unasked", "wall_jump", "shards_changed", "recreated", "compaction_lag"};
   return families;
 }
 

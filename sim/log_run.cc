@@ -116,6 +116,7 @@ void LogRun::do_operation() {
   static constexpr Weighted kOperations[] = {{40, &LogRun::append},
                                              {8, &LogRun::append_as_producer},
                                              {4, &LogRun::append_conditionally},
+                                             {1, &LogRun::append_unasked},
                                              {10, &LogRun::read},
                                              {1, &LogRun::read_outside},
                                              {1, &LogRun::read_slowly},
@@ -251,6 +252,10 @@ log::Done<void> LogRun::answer(std::move_only_function<void()> then) {
 }
 
 void LogRun::await(const log::Pending& pending, std::move_only_function<void()> then) {
+  if (asks_later_) {
+    unasked_.emplace_back(pending, std::move(then));
+    return;
+  }
   auto done = answer(std::move(then));
   if (nobody_waits_ || (plan_.concurrent && random_.chance(0.8))) {
     engine_->when_done(pending, std::move(done));

@@ -86,6 +86,8 @@ class LogRun {
   void append_conditionally(Name&);
   void append_until_room(Name&);
   void append_meanwhile();
+  void append_unasked(Name&);
+  void read_stored(Name&);
   std::vector<RecordRef> draw_records(std::size_t count);
   RecordRef draw_even_record();
   void append_evenly(Name&, std::int64_t count);
@@ -104,6 +106,7 @@ class LogRun {
   void put_cursor(Name&);
   void check_cursors(Name&);
   void read(Name&);
+  void read_from(Name&, std::int64_t from, const log::FetchOptions&);
   void read_slowly(Name&);
   void read_damaged(Name&);
   void read_outside(Name&);
@@ -211,6 +214,8 @@ class LogRun {
   // A reader found where its batches lie, and now others append while it does not get its turn.
   bool slow_read_ = false;
   bool nobody_waits_ = false;  // for answers or for room
+  bool asks_later_ = false;    // the answers to these, by what `unasked_` holds:
+  std::vector<std::pair<log::Pending, std::move_only_function<void()>>> unasked_;
 };
 
 }  // namespace walrus::sim

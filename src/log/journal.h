@@ -259,6 +259,7 @@ class Journal {
   Result<void> survey(Replay&, std::vector<Found>&, const JournalStart&);
   Result<Found*> first_file(const Replay&, const JournalStart&) const;
   Result<void> check_end(const Replay&, const Found& last, bool followed) const;
+  Result<void> check_nothing_follows(const Replay&, std::uint64_t sequence) const;
   static Result<bool> is_torn(Replay&, const Found& last, bool followed);
   static Result<std::optional<GroupHeader>> group_at(Window&, const JournalFile&,
                                                      std::int64_t position);

@@ -97,12 +97,15 @@ namespace {
 constexpr std::size_t kCopyBytes = 1 << 20;  // written at a time
 static_assert(kCopyBytes % io::kDirectBytes == 0 && kBlockBytes % io::kDirectBytes == 0);
 
-// Calls back for each group header with its position, a piece of the file at a time.
+constexpr std::int64_t kPieceBytes = 1 << 20;
+
+// Calls back for each group header with its position, a piece of the file at a time; until a piece
+// ends beyond `bytes_max`.
 Result<void> for_each_group(const JournalFile& file,
-                            const std::function<void(std::int64_t, const GroupHeader&)>& visit) {
-  constexpr std::int64_t kPieceBytes = 1 << 20;
+                            const std::function<void(std::int64_t, const GroupHeader&)>& visit,
+                            std::int64_t bytes_max = INT64_MAX) {
   std::string piece(static_cast<std::size_t>(std::min(kPieceBytes, file.size)), '\0');
-  for (auto from = kFirstGroup; from < file.size;) {
+  for (auto from = kFirstGroup; from < std::min(file.size, bytes_max);) {
     auto wanted = std::min<std::int64_t>(std::ssize(piece), file.size - from);
     WALRUS_ASSIGN(auto size,
                   file.file->read(from, {piece.data(), static_cast<std::size_t>(wanted)}));
@@ -129,13 +132,26 @@ Result<Lsn> largest_synced_to(const JournalFile& file) {
 
 // A file whose header does not hold, but whose groups say that it was once synced as part of the
 // log after `end`: its header rotted. A header torn at activation leaves no such group.
-Result<bool> was_synced(const JournalFile& file, Lsn end) {
+Result<bool> was_synced(const JournalFile& file, Lsn end, std::int64_t bytes_max = INT64_MAX) {
   bool synced = false;
-  WALRUS_TRY(for_each_group(file, [&](std::int64_t at, const GroupHeader& group) {
-    bool in_place = group.lsn == static_cast<Lsn>(round_up(static_cast<std::int64_t>(end)) + at);
+  auto base = static_cast<Lsn>(round_up(static_cast<std::int64_t>(end)));
+  auto look = [&](std::int64_t at, const GroupHeader& group) {
+    bool in_place = group.lsn == base + static_cast<Lsn>(at);
     synced = synced || (in_place && group.synced_to > end);
-  }));
+  };
+  WALRUS_TRY(for_each_group(file, look, bytes_max));
   return synced;
+}
+
+// Whether it has a header by now with which the log goes on in it behind `end`.
+Result<bool> follows(const JournalFile& file, Lsn end) {
+  std::string blocks(static_cast<std::size_t>(kFirstGroup), '\0');
+  WALRUS_TRY(file.file->read(0, blocks));
+  auto is_next = [&](std::int64_t at) {
+    auto header = decode_journal_header(Bytes(blocks).substr(static_cast<std::size_t>(at)));
+    return header && header->prev_end == end;
+  };
+  return is_next(0) || is_next(kBlockBytes);
 }
 
 }  // namespace
@@ -194,6 +210,7 @@ Result<void> Journal::recover(const JournalStart& start, const Apply& apply) {
   replay.roomy = has_room_for_copies(found);
   WALRUS_ASSIGN(Found * now, first_file(replay, start));
   replay.first = now;
+  if (!now) WALRUS_TRY(check_nothing_follows(replay, start.sequence));
   std::vector<JournalFileRef> chain;
   while (now) {
     auto* next = replay.next_of(now->file->sequence);
@@ -288,7 +305,8 @@ Result<void> Journal::check_end(const Replay& replay, const Found& last, bool fo
                 last.file->path.string(),
                 static_cast<std::int64_t>(replay.end - last.file->base_lsn));
   }
-  if (followed || replay.end_frame == 0) return {};
+  if (followed) return {};
+  if (replay.end_frame == 0) return check_nothing_follows(replay, last.file->sequence);
   auto named = replay.by_sequence.find(replay.end_frame);
   if (named == replay.by_sequence.end()) {
     return fail(Code::kCorrupt, "{}: missing, and {} says that the log goes on in it",
@@ -300,6 +318,23 @@ Result<void> Journal::check_end(const Replay& replay, const Found& last, bool fo
   if (!synced) return {};
   return fail(Code::kCorrupt, "{}: both copies of its header are damaged",
               named->second->file->path.string());
+}
+
+// What a recovery found has no end frame that names the file in which the log went on: that file is
+// known by its header alone. If both copies of it are damaged, groups may tell, as far as one piece
+// reaches. (The writer may have begun with it only now, where this is a view.)
+Result<void> Journal::check_nothing_follows(const Replay& replay, std::uint64_t sequence) const {
+  for (auto one = replay.by_sequence.upper_bound(sequence); one != replay.by_sequence.end();
+       ++one) {
+    const auto& file = *one->second->file;
+    if (one->second->valid || file.size < kFirstGroup) continue;
+    WALRUS_ASSIGN(bool synced, was_synced(file, replay.end, kPieceBytes));
+    if (!synced) continue;
+    WALRUS_ASSIGN(bool begun, follows(file, replay.end));
+    if (begun) continue;
+    return fail(Code::kCorrupt, "{}: both copies of its header are damaged", file.path.string());
+  }
+  return {};
 }
 
 // A log that ends cleanly has nothing behind its last frame but marks: the rest of a group's last

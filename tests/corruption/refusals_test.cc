@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 
+#include <algorithm>
+
 #include "base/coding.h"
 #include "base/crc32c.h"
 #include "log/journal.h"
@@ -142,6 +144,43 @@ TEST_F(Refusals, a_missing_journal_file_is_named) {
         << outcome.refused->message;
   }
   EXPECT_GE(refused, 1);
+}
+
+// After a recovery the log goes on in a new file, which no frame before it names.
+TEST_F(Refusals, a_journal_file_without_its_header_is_named) {
+  Machine machine(files_);
+  auto engine = machine.open(true);
+  ASSERT_TRUE(engine) << engine.error().message;
+  for (int i = 0; i < 2; ++i) {
+    Record record{.value = "acknowledged"};
+    auto appended = (*engine)->append(*(*engine)->find("orders"), {&record, 1}, {});
+    ASSERT_TRUE(appended && (*engine)->wait(appended->pending));
+  }
+  machine.world().run_for(std::chrono::seconds(1));  // a mark is written
+  machine.world().node(0).crash(io::CrashKind::kKill);
+  engine->reset();
+  const auto files = machine.disk().files();
+  auto used = std::ranges::find_if(files, [&](const io::Path& path) {
+    return path.extension() == ".wal" && machine.disk().cached(path)->contains("acknowledged");
+  });
+  ASSERT_NE(used, files.end());
+  const auto sound = machine.disk().cached(*used).value();
+  // One write that never came, or came elsewhere: both copies, with the first group or without.
+  for (auto blocks : {2, 3}) {
+    auto lost = static_cast<std::size_t>(blocks * log::kBlockBytes);
+    auto damaged = sound;
+    damaged.replace(0, lost, lost, '\0');
+    machine.restart();
+    ASSERT_TRUE(machine.disk().plant(*used, damaged));
+    auto opened = machine.open(true);
+    ASSERT_FALSE(opened) << blocks;
+    EXPECT_EQ(opened.error().code, Code::kCorrupt) << opened.error().message;
+    EXPECT_NE(opened.error().message.find(used->filename().string()), Bytes::npos)
+        << opened.error().message;
+  }
+  machine.restart();
+  ASSERT_TRUE(machine.disk().plant(*used, sound));
+  EXPECT_TRUE(machine.open(true));
 }
 
 TEST_F(Refusals, a_missing_segment_file_is_named) {
