@@ -10,7 +10,7 @@ constexpr std::int64_t kRestartsMin = 3;
 }  // namespace
 
 LogRun::LogRun(std::uint64_t seed, std::int64_t operations)
-    : seed_(seed), operations_(operations), random_(seed), plan_(draw_plan(random_)) {
+    : operations_(operations), random_(seed), plan_(draw_plan(random_)) {
   world_ = std::make_unique<io::World>(seed, plan_.world);
   world_->node(0).at_crash_points([this](std::string_view name) {
     if (slow_read_ && name == "fetch-before-copy") append_meanwhile();

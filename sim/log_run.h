@@ -164,7 +164,6 @@ class LogRun {
   Loss loss_now();
   void count_crash(io::CrashKind, const char* how);
 
-  std::uint64_t seed_;
   std::int64_t operations_;
   io::SimRandom random_;
   LogPlan plan_;
