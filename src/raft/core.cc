@@ -125,8 +125,10 @@ Result<void> Core::load(Durable&& durable) {
 }
 
 void Core::step(Instant now, std::span<Event> events, Actions& out) {
+  if (events.size() == 1 && handle_at_rest(now, events.front(), out)) return;
   CHECK(out_ == nullptr);
   now_ = std::max(now_, now);
+  rests_at_ = {};
   out.clear();
   out_ = &out;
   for (auto& event : events) {
@@ -153,7 +155,70 @@ void Core::finish() {
   put_writes();
   put_committed();
   log_.let_go(kLetGoAStep);
-  out_->wake_at = role_ == Role::kLeader ? heartbeat_at_ : election_at_;
+  out_->wake_at = next_tick();
+  if (rests()) rests_at_ = log_.last();
+}
+
+// ---- Idle groups ----
+
+// Nothing is under way: finish() would find nothing to do, and of what a heartbeat or its answer
+// can touch there is nothing that it waits for. A leader's peers all have what it has.
+bool Core::rests() const {
+  auto last = log_.last_index();
+  bool written = hard_durable_ && pending_.empty() && !new_base_ && restore_write_ == 0;
+  if (!written || commit_ != last || durable_ != log_.last() || log_.trimmed() > 0) return false;
+  if (role_ == Role::kFollower) return !owes_reply_ && owed_vote_ == NodeId{} && pieces_.empty();
+  if (role_ != Role::kLeader || transfer_to_ != NodeId{} || steps_aside_ || round_due_)
+    return false;
+  return reads_.empty() && std::ranges::all_of(peers_, [&](const Progress& one) {
+           return one.state == Progress::State::kReplicate && one.match == last;
+         });
+}
+
+// From the leader that is known, or to the leader from a peer; of this term; and about the last
+// entry, which is committed.
+bool Core::is_no_news(const Message& message) const {
+  if (rests_at_ == EntryId{} || message.term != hard_.term || message.to != options_.id)
+    return false;
+  if (const auto* append = std::get_if<Append>(&message.body))
+    return role_ == Role::kFollower && message.from == leader_ && append->entries.empty() &&
+           append->previous == rests_at_;
+  const auto* reply = std::get_if<AppendReply>(&message.body);
+  return reply && role_ == Role::kLeader && !reply->rejected;
+}
+
+bool Core::handle_at_rest(Instant now, Event& event, Actions& out) {
+  if (auto* receive = std::get_if<Receive>(&event)) return hear(now, receive->message, out);
+  return std::holds_alternative<Tick>(event) && beat(now, out);
+}
+
+bool Core::hear(Instant now, Message& message, Actions& out) {
+  if (!is_no_news(message)) return false;
+  CHECK(out_ == nullptr);
+  now_ = std::max(now_, now);
+  out.clear();
+  out_ = &out;
+  if (auto* append = std::get_if<Append>(&message.body)) on(message.from, *append);
+  else on(message.from, std::get<AppendReply>(message.body));
+  reply_append();
+  out.wake_at = next_tick();
+  out_ = nullptr;
+  return true;
+}
+
+bool Core::beat(Instant now, Actions& out) {
+  if (rests_at_ == EntryId{} || role_ != Role::kLeader || now < heartbeat_at_ || !all_heard(now))
+    return false;
+  CHECK(out_ == nullptr);
+  now_ = std::max(now_, now);
+  out.clear();
+  out_ = &out;
+  tick_leader();
+  begin_round();
+  replicate();
+  out.wake_at = next_tick();
+  out_ = nullptr;
+  return true;
 }
 
 void Core::refuse(const Event& event, Refusal refusal) {
@@ -169,7 +234,7 @@ void Core::refuse(const Event& event, Refusal refusal) {
 
 // ---- Time ----
 
-void Core::handle(Tick&) {
+void Core::handle(Tick) {
   if (role_ == Role::kLeader) {
     if (now_ >= heartbeat_at_) tick_leader();
     return;
@@ -184,11 +249,19 @@ Instant Core::next_heartbeat() const {
   return (now_ / options_.heartbeat + 1) * options_.heartbeat;
 }
 
+// Then a majority was heard of too, whoever votes.
+bool Core::all_heard(Instant now) const {
+  return std::ranges::all_of(peers_, [&](const Progress& one) {
+    return now - one.round_sent_at <= options_.election_timeout_max;
+  });
+}
+
 void Core::tick_leader() {
   heartbeat_at_ = next_heartbeat();
   // Check quorum (thesis §6.2): a leader that no majority hears makes room, and its clients look
   // on.
-  if (now_ - std::max(quorum_time(), elected_at_) > options_.election_timeout_max) {
+  bool doubtful = !all_heard(now_);
+  if (doubtful && now_ - std::max(quorum_time(), elected_at_) > options_.election_timeout_max) {
     become_follower(hard_.term, NodeId{});
     return;
   }
@@ -324,6 +397,12 @@ void Core::put_committed() {
   }
   out_->first_committed = emitted_ + 1;
   while (emitted_ < commit_) out_->committed.push_back(log_.at(++emitted_));
+}
+
+void Core::fetch_ahead() const {
+  for (const void* place : std::initializer_list<const void*>{
+           &options_, &now_, &log_, &durable_, &role_, &election_at_, &matched_, &peers_, &round_})
+    __builtin_prefetch(place);
 }
 
 // ---- Questions ----

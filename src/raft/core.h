@@ -93,6 +93,16 @@ class Core {
   // `events` are left moved from.
   void step(Instant now, std::span<Event> events, Actions& out);
 
+  // Handles a heartbeat, or the answer to one, as step() would, if nothing can follow from it but
+  // that its sender was heard, and an answer: all messages of an idle group are such. False: it is
+  // for step(), and nothing has happened.
+  bool hear(Instant now, Message&, Actions& out);
+  // The same of a Tick: the heartbeat of a leader whose peers all have what it has, and answer.
+  bool beat(Instant now, Actions& out);
+
+  // hear() or step() will be called soon: what they look at first comes out of memory meanwhile.
+  void fetch_ahead() const;
+
   Status status() const;
   NodeId id() const { return options_.id; }
   Role role() const { return role_; }
@@ -138,11 +148,14 @@ class Core {
   Result<void> load(Durable&&);
 
   // core.cc: events, time, durability
-  void handle(Tick&);
+  void handle(Tick);
   void handle(Receive&);
   void handle(Persisted&);
   void handle(PersistFailed&);
   void refuse(const Event&, Refusal);
+  bool handle_at_rest(Instant now, Event&, Actions& out);
+  bool rests() const;
+  bool is_no_news(const Message&) const;
   bool takes_term_of(const Message&);
   void answer_old_term(const Message&);
   void on(NodeId from, SnapshotChunk&);
@@ -153,7 +166,9 @@ class Core {
   void on(const Message&, VoteReply&);
   void on(NodeId from, TimeoutNow&);
   void tick_leader();
+  bool all_heard(Instant now) const;
   Instant next_heartbeat() const;
+  Instant next_tick() const { return role_ == Role::kLeader ? heartbeat_at_ : election_at_; }
   void hard_state_is_durable();
   void finish();
   void put_writes();
@@ -260,6 +275,7 @@ class Core {
   // ---- Volatile state ----
   Role role_ = Role::kFollower;
   NodeId leader_{};
+  EntryId rests_at_{};         // the last entry, if rests() was so after the last step; else none
   Index commit_ = 0;           // never falls
   Index emitted_ = 0;          // given out in Actions::committed
   WriteId restore_write_ = 0;  // the batch that installs a snapshot; 0: none waits
@@ -286,6 +302,7 @@ class Core {
   Instant heartbeat_at_{}, elected_at_{};
   static constexpr std::uint64_t kRoundsKept = 1024;
   std::uint64_t round_ = 0;  // rises over all terms
+  Instant round_at_{};       // when it began
   bool round_due_ = false;
   std::vector<WaitingRead> reads_{};  // rounds rise
   NodeId transfer_to_{};

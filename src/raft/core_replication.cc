@@ -38,14 +38,14 @@ Progress* Core::peer(NodeId id) {
 void Core::begin_round() {
   round_due_ = false;
   ++round_;
-  round_began_[round_ % kRoundsKept] = now_;
+  round_at_ = round_began_[round_ % kRoundsKept] = now_;
 }
 
 // An answer to a round says: when the round began, or later, I had no newer leader.
 void Core::note_round(Progress& to, std::uint64_t round) {
   if (round <= to.round || round > round_ || round + kRoundsKept <= round_) return;
   to.round = round;
-  to.round_sent_at = round_began_[round % kRoundsKept];
+  to.round_sent_at = round == round_ ? round_at_ : round_began_[round % kRoundsKept];
 }
 
 void Core::replicate() {

@@ -18,6 +18,7 @@ void EntryLog::truncate(Index first_dropped) {
     bytes_ -= bytes_of(entries_.back());
     entries_.pop_back();
   }
+  last_term_ = size() == 0 ? base_.term : entries_.back().term;
 }
 
 void EntryLog::trim(EntryId base) {
@@ -41,6 +42,7 @@ void EntryLog::reset(EntryId base) {
   head_ = freed_ = 0;
   bytes_ = 0;
   base_ = base;
+  last_term_ = base.term;
 }
 
 }  // namespace walrus::raft

@@ -27,7 +27,9 @@ class EntryLog {
   std::uint64_t bytes() const { return bytes_; }
 
   Term term_at(Index index) const {
-    CHECK(index >= base_.index && index <= last_index());
+    auto last = last_index();
+    CHECK(index >= base_.index && index <= last);
+    if (index == last) return last_term_;  // the one that is asked for most
     return index == base_.index ? base_.term : at(index).term;
   }
   EntryId id_of(Index index) const { return {term_at(index), index}; }
@@ -46,6 +48,7 @@ class EntryLog {
   void append(Entry entry) {
     let_go(2);  // more than comes, so that it ends
     bytes_ += bytes_of(entry);
+    last_term_ = entry.term;
     entries_.push_back(std::move(entry));
   }
   void truncate(Index first_dropped);  // the tail
@@ -58,6 +61,7 @@ class EntryLog {
   std::size_t size() const { return entries_.size() - head_; }
 
   EntryId base_{};
+  Term last_term_ = 0;  // of the last entry, or the base
   std::vector<Entry> entries_{};
   std::size_t head_ = 0;   // entries_ before it are trimmed
   std::size_t freed_ = 0;  // and the payloads of those before this are let go

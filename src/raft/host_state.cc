@@ -19,6 +19,8 @@ constexpr std::size_t kStoredOverhead = 4 << 10;  // of a record batch with one 
 constexpr io::Nanos kThereTimeout = std::chrono::milliseconds(500),
                     kThereAgain = std::chrono::milliseconds(200);
 
+constexpr std::size_t kFetchedAhead = 4;  // of groups that are looked at one after the other
+
 std::size_t place_of(net::Priority priority) { return priority == net::Priority::kBulk ? 0 : 1; }
 
 }  // namespace
@@ -101,17 +103,24 @@ void HostState::leave(NodeState& state) {
   by_group_.erase(std::ranges::lower_bound(by_group_, state.group(), {}, kGroupOf));
 }
 
-NodeState* HostState::node_of(GroupId group) const {
-  auto found = std::ranges::lower_bound(by_group_, group, {}, kGroupOf);
+// A bundle names many, mostly in order: `place` is that of the one before.
+NodeState* HostState::node_of(GroupId group, std::size_t& place) const {
+  constexpr std::size_t kNear = 8;
+  auto near = by_group_.begin() + static_cast<std::ptrdiff_t>(place);
+  auto end =
+      by_group_.begin() + static_cast<std::ptrdiff_t>(std::min(place + kNear, by_group_.size()));
+  auto found = std::find_if(near, end, [&](const auto& one) { return one.first == group; });
+  if (found == end) found = std::ranges::lower_bound(by_group_, group, {}, kGroupOf);
   if (found == by_group_.end() || found->first != group) return nullptr;
-  // A bundle names many in a row.
-  if (auto next = found + 1; next != by_group_.end()) __builtin_prefetch(next->second);
+  place = static_cast<std::size_t>(found - by_group_.begin());
   return found->second;
 }
 
 void HostState::look_at(NodeState& state) {
   bool entered = state.slot < looks_.size() && looks_[state.slot].node.get() == &state;
-  if (entered) looks_[state.slot].at = state.next_look();
+  if (!entered) return;
+  looks_[state.slot].at = state.next_look();
+  next_look_ = std::min(next_look_, looks_[state.slot].at);
 }
 
 // ---- Turns ----
@@ -175,13 +184,30 @@ boost::asio::awaitable<void> HostState::run_ticks(std::shared_ptr<HostState> sel
     if (self->stopped) co_return;
     now = self->env.mono();
     self->look_for_peers();
-    // What a tick calls may open and close groups.
-    for (std::size_t i = 0; i < self->looks_.size(); ++i) {
-      if (self->looks_[i].at > now) continue;
-      auto node = self->looks_[i].node;
-      node->tick(now);
-    }
+    self->tick_those_due(now);
   }
+}
+
+// What a tick calls may open and close groups.
+void HostState::tick_those_due(Instant now) {
+  if (next_look_ > now) return;
+  next_look_ = Instant::max();
+  const auto sent = stats.messages_sent;
+  auto fetch = [&](std::size_t i, auto what) {
+    if (i < looks_.size() && looks_[i].at <= now) (looks_[i].node.get()->*what)();
+  };
+  for (std::size_t i = 0; i < looks_.size(); ++i) {
+    fetch(i + 2 * kFetchedAhead, &NodeState::fetch_for_push);
+    fetch(i + kFetchedAhead, &NodeState::fetch_ahead);
+    if (looks_[i].at > now) {
+      next_look_ = std::min(next_look_, looks_[i].at);
+      continue;
+    }
+    auto node = looks_[i].node;
+    node->tick(now, actions_);
+    if (stopped) return;
+  }
+  if (stats.messages_sent != sent) post_turn();
 }
 
 // ---- Who is there ----
@@ -268,50 +294,53 @@ void HostState::learn(const Membership& membership) {
 
 // ---- In ----
 
+// What nothing follows from but an answer is handled at once, everything else in the turn to come.
 void HostState::take_bundle(net::Request request) {
   ++stats.bundles_received;
-  auto body = std::make_shared<const std::string>(std::move(request.body));
-  auto reader = wire::peer::BundleReader::open(*body);
+  const Arrived bundle{request.from, env.mono(),
+                       std::make_shared<const std::string>(std::move(request.body))};
+  auto reader = wire::peer::BundleReader::open(*bundle.body);
   if (!reader) {
     ++stats.messages_dropped;
     return;
   }
-  struct One {
-    NodeState* node = nullptr;
-    Bytes message{};
-  };
-  auto read = [&](One& one) {
+  const auto sent = stats.messages_sent;
+  auto messages = std::exchange(arrived_, {});  // its memory
+  std::size_t place = 0;
+  while (true) {
     wire::peer::Bundled bundled;
     auto more = reader->next(bundled);
     if (!more) ++stats.messages_dropped;
-    if (!more || !*more) return false;
-    one = {node_of(GroupId{bundled.group}), bundled.message};
-    if (one.node != nullptr) one.node->fetch_for_push();
-    return true;
-  };
-  One one, next;  // which comes out of memory meanwhile
-  for (bool more = read(one); more; one = next) {
-    more = read(next);
-    take_message(request.from, one.node, one.message, body);
+    if (!more || !*more) break;
+    messages.emplace_back(node_of(GroupId{bundled.group}, place), bundled.message);
+    if (messages.back().first != nullptr) messages.back().first->fetch_for_push();
   }
+  // Of those to come the memory is fetched meanwhile.
+  for (std::size_t i = 0; i < messages.size(); ++i) {
+    if (i + kFetchedAhead < messages.size())
+      if (const auto* node = messages[i + kFetchedAhead].first) node->fetch_ahead();
+    take_message(bundle, messages[i].first, messages[i].second);
+  }
+  messages.clear();
+  arrived_ = std::move(messages);
+  if (stats.messages_sent != sent) post_turn();
 }
 
-void HostState::take_message(NodeId from, NodeState* node, Bytes bytes,
-                             const std::shared_ptr<const std::string>& body) {
+void HostState::take_message(const Arrived& bundle, NodeState* node, Bytes bytes) {
   if (node == nullptr) {
     ++stats.messages_dropped;
     return;
   }
   // Entries stay in memory as views: they must not keep much else alive.
-  bool shares = bytes.size() > body->size() / 2;
-  auto message =
-      wire::peer::parse_raft_message(bytes, shares ? std::shared_ptr<const void>(body) : nullptr);
-  if (!message || message->from != from) {  // nobody speaks for another
+  bool shares = bytes.size() > bundle.body->size() / 2;
+  auto message = wire::peer::parse_raft_message(
+      bytes, shares ? std::shared_ptr<const void>(bundle.body) : nullptr);
+  if (!message || message->from != bundle.from) {  // nobody speaks for another
     ++stats.messages_dropped;
     return;
   }
   ++stats.messages_received;
-  node->push(Receive{*std::move(message)});
+  if (!node->hear(bundle.now, *message, actions_)) node->push(Receive{*std::move(message)});
 }
 
 io::Task<std::string> HostState::answer_read_index(std::shared_ptr<HostState> self,

@@ -74,16 +74,22 @@ class HostState : public std::enable_shared_from_this<HostState> {
   NodeOptions complete(NodeOptions, GroupId);
   void enter(const std::shared_ptr<NodeState>&);
   void leave(NodeState&);
-  NodeState* node_of(GroupId) const;
+  NodeState* node_of(GroupId, std::size_t& place) const;
   void post_turn();
   void turn();
   static io::Task<Node*> load(std::shared_ptr<HostState>, GroupId, NodeOptions,
                               std::unique_ptr<Machine>);
   void flush(NodeId, Outbox&, net::Priority);
   void take_bundle(net::Request);
-  void take_message(NodeId from, NodeState*, Bytes, const std::shared_ptr<const std::string>& body);
+  struct Arrived {
+    NodeId from{};
+    Instant now{};
+    std::shared_ptr<const std::string> body{};  // shared with entries that are taken from it
+  };
+  void take_message(const Arrived&, NodeState*, Bytes);
   static io::Task<std::string> answer_read_index(std::shared_ptr<HostState>, net::Request);
   static boost::asio::awaitable<void> run_ticks(std::shared_ptr<HostState>);
+  void tick_those_due(Instant now);
   void look_for_peers();
   static boost::asio::awaitable<void> ask_whether_there(std::shared_ptr<HostState>, NodeId);
   std::vector<NodeState*> led_by(NodeId) const;
@@ -96,12 +102,14 @@ class HostState : public std::enable_shared_from_this<HostState> {
   // The same for messages, in order and side by side: a bundle names many groups.
   std::vector<std::pair<GroupId, NodeState*>> by_group_{};
   std::vector<Look> looks_{};
+  Instant next_look_ = Instant::max();  // none of looks_ is earlier
   std::set<GroupId> opening_{};
   std::vector<std::size_t> marked_{};  // slots of looks_, whose nodes have something to do
   // Those that leave while a turn runs, which may be stepping them; until it ends.
   std::vector<std::shared_ptr<NodeState>> left_{};
   bool turn_posted_ = false, turn_runs_ = false;
   Actions actions_{};  // of the step that runs; its memory is used again
+  std::vector<std::pair<NodeState*, Bytes>> arrived_{};  // of the bundle that is taken; likewise
   std::vector<Writer::Order> orders_{};
   std::map<NodeId, Outbox> outboxes_{};
   std::map<NodeId, Peer> peers_{};

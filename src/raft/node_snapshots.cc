@@ -26,9 +26,10 @@ void NodeState::maybe_snapshot() {
   if (!usable() || failure_ || snapshotting_ || restoring_) return;
   bool due = snapshot_wanted_ || bytes_since_snapshot_ >= options_.snapshot_after_bytes ||
              core_->log_bytes() * 2 > options_.core.log_bytes_max;
+  if (!due) return;
   bool fresh = applied_.index > core_->snapshot().last.index && applied_.index != snapshot_tried_;
-  if (!due || !fresh || host_->env.mono() < snapshot_after_) {
-    if (due && applied_.index <= core_->snapshot().last.index) snapshot_wanted_ = false;
+  if (!fresh || host_->env.mono() < snapshot_after_) {
+    if (applied_.index <= core_->snapshot().last.index) snapshot_wanted_ = false;
     return;
   }
   if (!core_->snapshot_at(applied_.index)) {

@@ -47,20 +47,18 @@ void NodeState::push(Event event) {
   host_->mark(*this);
 }
 
-// What a step looks at first: this, up to failure_, and the beginning of the Core.
+// What a step looks at first: this, up to failure_, and of the Core.
 void NodeState::fetch_ahead() const {
   constexpr int kLine = 64, kLines = 5;
   const auto* const here = reinterpret_cast<const char*>(this);
-  const auto* const core = reinterpret_cast<const char*>(core_.get());
-  for (int line = 0; line < kLines; ++line) {
-    __builtin_prefetch(here + line * kLine);
-    __builtin_prefetch(core + line * kLine);
-  }
+  for (int line = 0; line < kLines; ++line) __builtin_prefetch(here + line * kLine);
+  core_->fetch_ahead();
 }
 
 void NodeState::step(Instant now, Actions& out) {
   if (!usable()) return;
-  for (const auto& event : events_) note_reply(event);
+  for (const auto& event : events_)
+    if (const auto* receive = std::get_if<Receive>(&event)) note_reply(receive->message);
   core_->step(now, events_, out);
   events_.clear();
   wake_at_ = out.wake_at;
@@ -79,13 +77,37 @@ void NodeState::step(Instant now, Actions& out) {
   host_->look_at(*this);
 }
 
-void NodeState::tick(Instant now) {
+// ---- Idle groups ----
+
+bool NodeState::hear(Instant now, Message& message, Actions& out) {
+  if (!usable() || !rests() || !core_->hear(now, message, out)) return false;
+  note_reply(message);
+  take_at_rest(out);
+  host_->look_at(*this);
+  return true;
+}
+
+// What a step does besides has nothing to do: the Core's state is what it was, and no snapshot is
+// to be taken or let go.
+void NodeState::take_at_rest(Actions& out) {
+  wake_at_ = out.wake_at;
+  take_messages(out.messages);
+}
+
+bool NodeState::rests() const {
+  return events_.empty() && older_.empty() && !snapshotting_ && !snapshot_wanted_ && !restoring_ &&
+         snapshot_after_ == Instant{};
+}
+
+void NodeState::tick(Instant now, Actions& out) {
   if (!usable()) return;
-  if (now >= wake_at_) push(Tick{});
+  bool beat = now >= wake_at_ && rests() && core_->beat(now, out);
+  if (beat) take_at_rest(out);
+  else if (now >= wake_at_) push(Tick{});
   if (now >= next_deadline_) expire(now);
   if (!reads_.empty()) start_reads();
   if (now >= snapshot_after_) snapshot_after_ = {};
-  maybe_snapshot();
+  if (!beat) maybe_snapshot();
   host_->look_at(*this);
 }
 
@@ -179,14 +201,14 @@ void NodeState::route(Message& message) {
   host_->send(group_, message, priority);
 }
 
-void NodeState::note_reply(const Event& event) {
-  const auto* receive = std::get_if<Receive>(&event);
-  const auto* reply = receive ? std::get_if<AppendReply>(&receive->message.body) : nullptr;
-  if (!reply || receive->message.term != sent_term_) return;
-  auto peer = std::ranges::find(sent_, receive->message.from, &Sent::peer);
+void NodeState::note_reply(const Message& message) {
+  const auto* reply = std::get_if<AppendReply>(&message.body);
+  if (!reply || message.term != sent_term_) return;
+  auto peer = std::ranges::find(sent_, message.from, &Sent::peer);
   if (peer == sent_.end()) return;
   peer->match = std::max(peer->match, reply->match);
-  if (reply->rejected) peer->sent = 0;  // it is probed again
+  // What was rejected is probed again.
+  if (reply->rejected || peer->match >= peer->sent) sent_.erase(peer);
 }
 
 // ---- What others are told ----

@@ -31,8 +31,10 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   Result<void> start(Store::Loaded, Instant now);
   void push(Event);
   void step(Instant now, Actions&);
-  void tick(
-      Instant now);  // at next_look(): its Core, what has waited too long, what is tried again
+  // Core::hear(), and all that a step would do of it. False: it is for push().
+  bool hear(Instant now, Message&, Actions&);
+  // At next_look(): its Core, what has waited too long, what is tried again.
+  void tick(Instant now, Actions&);
   Instant next_look() const;
   void shut();               // answers everything that waits; nothing is taken any more
   io::Task<void> stopped();  // nothing of it runs or is written any more
@@ -101,11 +103,13 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   void take_writes(Writes&);
   void take_messages(std::vector<Message>&);
   void route(Message&);
-  void note_reply(const Event&);
+  void note_reply(const Message&);
   void note_changes();
   void fail_with(const Error&);
   void fail_waiting(Code, const std::string& why);
   bool usable() const { return core_ && !shut_; }
+  bool rests() const;
+  void take_at_rest(Actions&);
 
   // node_machine.cc
   void take_committed(Actions&);
@@ -167,8 +171,8 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
     bool operator==(const Told&) const = default;
   };
   Told told_{};
-  // Appends that went out among bulk messages, by peer, and what came back: an empty one must not
-  // overtake them.
+  // Appends that went out among bulk messages and are not answered, by peer, and what came back: an
+  // empty one must not overtake them.
   struct Sent {
     NodeId peer{};
     Index sent = 0, match = 0;

@@ -280,19 +280,22 @@ TEST_F(NodeTest, idle_groups_share_frames) {
   for (std::uint64_t i = 1; i <= kGroups; ++i) found(3, options(), GroupId{i});
   for (std::uint64_t i = 1; i <= kGroups; ++i) leader(GroupId{i});
   world_.run_for(2s);
-  std::uint64_t bundles = 0, messages = 0;
+  std::uint64_t bundles = 0, messages = 0, steps = 0;
   for (std::size_t i = 0; i < 3; ++i) {
     bundles -= host(i).stats().bundles_sent;
     messages -= host(i).stats().messages_sent;
+    steps -= host(i).stats().steps;
   }
   world_.run_for(5s);
   for (std::size_t i = 0; i < 3; ++i) {
     bundles += host(i).stats().bundles_sent;
     messages += host(i).stats().messages_sent;
+    steps += host(i).stats().steps;
   }
   // Ten ticks a second; each leader's, and the answers, to each of the two others.
   EXPECT_GE(messages, kGroups * 4 * 49);
   EXPECT_LE(bundles, 3 * 2 * 2 * 10 * 5 + 20);
+  EXPECT_EQ(steps, 0u);  // nothing is news
 }
 
 }  // namespace

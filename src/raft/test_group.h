@@ -62,8 +62,9 @@ class TestGroup {
 
   void step(int node, Event event) {
     auto& one = at(node);
-    Event events[] = {std::move(event)};
-    one.core->step(now_ + one.ahead, events, one.actions);
+    Event events[] = {std::move(event), Tick{}};
+    auto count = spare_ticks ? 2u : 1u;
+    one.core->step(now_ + one.ahead, std::span(events, count), one.actions);
     take_actions(node);
   }
   // Delivers what is under way, but for what is lost, until nothing is.
@@ -77,6 +78,7 @@ class TestGroup {
   void deliver(Message message) {
     auto from = static_cast<int>(message.from.value), to = static_cast<int>(message.to.value);
     if (cut.contains({from, to}) || !nodes_.contains(to) || !at(to).core) return;
+    ++delivered;
     step(to, Receive{std::move(message)});
   }
   // Lets time pass for these nodes, or for all; each tick is followed by all that it causes.
@@ -185,6 +187,8 @@ class TestGroup {
   std::deque<Message> network{};
   std::set<std::pair<int, int>> cut{};
   bool serve_snapshots = true;
+  bool spare_ticks = false;  // one beside each event
+  std::size_t delivered = 0;
 
  private:
   void take_actions(int node) {
