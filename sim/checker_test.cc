@@ -189,6 +189,16 @@ TEST(Checker, flags_a_truncated_record_that_comes_back) {
   EXPECT_EQ(rule(one.model.reconcile(kCut, seen)), "none");
 }
 
+TEST(Checker, lets_a_truncation_of_what_was_lost_be_lost_with_it) {
+  Fixture one;
+  one.acknowledged("a");
+  one.append("b");
+  one.add(Mutation::kTruncate, 1);
+  EXPECT_EQ(rule(one.model.reconcile(kCut, stream(0, {"a"}))), "none");
+  one.acknowledged("c");  // whether in another epoch than "a" nobody can say
+  EXPECT_EQ(rule(one.model.reconcile(kCut, stream(0, {"a", "c"}))), "none");
+}
+
 TEST(Checker, flags_a_cursor_older_than_acknowledged) {
   Fixture one;
   one.model.acknowledge(one.model.add({.kind = Mutation::kPut, .key = "c", .value = "1"}), kNow);

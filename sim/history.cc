@@ -430,11 +430,13 @@ Verdict StreamHistory::reconcile(const Loss& loss, const ObservedStream& seen) {
   auto state = base_;
   std::optional<StreamState> matched;
   std::size_t survivors = 0;
+  std::int32_t epoch = 0;  // that of the fewest mutations that may be all that survived
   std::string nearest;
   for (std::size_t count = 0; count <= mutations_.size(); ++count) {
     if (count > 0) state.apply(mutations_[count - 1]);
     auto differs = difference(state, seen, std::max(loss.at_ms, loss.seen_ms));
     if (!differs) {
+      if (!matched || survivors < least) epoch = state.epoch;
       matched = state;
       survivors = count;
     } else if (nearest.empty() || (count == least)) {
@@ -455,6 +457,7 @@ Verdict StreamHistory::reconcile(const Loss& loss, const ObservedStream& seen) {
   folded_ += mutations_.size();
   mutations_.clear();
   base_ = std::move(*matched);
+  base_.epoch = epoch;
   base_.apply({.kind = Mutation::kTrim, .offset = seen.log_start});  // what retention took is gone
   now_ = base_;
   seen_start_ = seen.log_start;
