@@ -52,7 +52,7 @@ class NodeRealTest : public ::testing::Test {
     root_ = pattern;
     loop_ = env_.make_loop();
     Membership members;
-    for (std::uint64_t id = 1; id <= 3; ++id) start(id, members);
+    for (std::uint64_t node = 1; node <= 3; ++node) start(node, members);
     for (auto& process : processes_) {
       for (const auto& member : members.members) process.rpc->add_peer(member.id, member.address);
       loop_->spawn(open(process, members));
@@ -66,20 +66,21 @@ class NodeRealTest : public ::testing::Test {
     loop_.reset();
     std::filesystem::remove_all(root_);
   }
-  void start(std::uint64_t id, Membership& members) {
+  void start(std::uint64_t node, Membership& members) {
     auto& process = processes_.emplace_back();
     log::EngineOptions engine;
-    engine.user.root = root_ / std::to_string(id);
+    engine.user.root = root_ / std::to_string(node);
     engine.user.shards = 1;
     process.engine = *log::Engine::open(env_, engine);
     net::RpcOptions rpc;
-    rpc.self = {{1, 1}, {id}, {1}};
+    rpc.self = {{1, 1}, {node}, {1}};
     rpc.listen = "127.0.0.1:0";
     process.rpc = *net::Rpc::start(env_, *loop_, transport_, rpc);
     HostOptions host;
-    host.self = NodeId{id};
+    host.self = NodeId{node};
     process.host = *Host::start(env_, *loop_, *process.engine, *process.rpc, host);
-    members.members.push_back({.id = NodeId{id}, .address = process.rpc->address(), .voter = true});
+    members.members.push_back(
+        {.id = NodeId{node}, .address = process.rpc->address(), .voter = true});
   }
   Awaitable<void> open(Process& process, Membership founders) {
     NodeOptions options;
