@@ -87,7 +87,7 @@ run_full() {
   timed long-chaos counted long-chaos ./dev chaos --nodes 3 --runs 10 --seed 101 || true
   timed long-chaos-five counted long-chaos-five ./dev chaos --nodes 5 --runs 10 --seed 201 || true
   timed long-meta counted long-meta python3 tools/dev/sim_sweep.py build/release/bin/walrus_sim \
-    --world meta --first 4001 --seeds 100000 --twice-every 100 || true
+    --world meta --first 1501 --seeds 100000 --twice-every 100 || true
   timed mutants counted mutants ./dev mutants log || true
   timed spec counted spec ./dev spec || true
   timed mutants-groups counted mutants-groups ./dev mutants groups || true
@@ -96,7 +96,7 @@ run_full() {
   timed mutants-service counted mutants-service ./dev mutants service || true
   timed mutants-meta counted mutants-meta ./dev mutants meta || true
   timed long-cluster counted long-cluster python3 tools/dev/sim_sweep.py \
-    build/release/bin/walrus_sim --world cluster --first 1001 --seeds 5000 --twice-every 100 || true
+    build/release/bin/walrus_sim --world cluster --first 601 --seeds 5000 --twice-every 100 || true
   timed mutants-cluster counted mutants-cluster ./dev mutants cluster || true
   timed long-fuzz counted long-fuzz ./dev fuzz --seconds 60 || true
   timed long-crash counted long-crash ./dev crash --kills 200 --power-cuts 200 || true
