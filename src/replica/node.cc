@@ -58,7 +58,7 @@ io::Task<void> Node::trim(PartitionId id, Offset first_kept) {
   return NodeState::trim(state_, id, first_kept);
 }
 LeaderHint Node::leader_of(PartitionId id) const { return state_->leader_of(id); }
-void Node::check_reach() { state_->check_reach(); }
+io::Task<void> Node::ask_reach(io::Nanos at_most) { return NodeState::ask_reach(state_, at_most); }
 void Node::on_reach(std::function<void(const std::set<NodeId>&)> call) {
   state_->on_reach(std::move(call));
 }

@@ -220,8 +220,9 @@ class Node {
   // watermark.
   io::Task<void> trim(PartitionId, Offset first_kept);
   LeaderHint leader_of(PartitionId) const;
-  // Looks who is within reach, as it does all the time by itself.
-  void check_reach();
+  // Asks all who were there whether they are, and waits for their answers, but no longer than that:
+  // leader_of() names nobody then who had died before this was called.
+  io::Task<void> ask_reach(io::Nanos at_most);
   // Called with the nodes that are out of reach now, or there again: leader_of() tells something
   // else of what they lead.
   void on_reach(std::function<void(const std::set<NodeId>&)>);

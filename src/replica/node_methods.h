@@ -12,6 +12,7 @@
 //                   node uvarint | flags u8 (1 answered, 2 removed) | knowledge u8 | end uvarint
 //   kSegmentAccept  call: segment | epoch | end, uvarint | by whom, string; the reply is empty
 //   kSegmentKnock   one way, empty: there is to be a connection again
+//   kSegmentThere   call, empty both ways: who answers, also that it knows no such method, is there
 
 #include <algorithm>
 
@@ -27,6 +28,7 @@ constexpr net::Method kHandedAppends{0x313};
 constexpr net::Method kSegmentSurvey{0x314};
 constexpr net::Method kSegmentAccept{0x315};
 constexpr net::Method kSegmentKnock{0x316};
+constexpr net::Method kSegmentThere{0x317};
 
 std::string encode(const SealSurvey&);
 Result<SealSurvey> parse_survey(Bytes);  // kCorrupt

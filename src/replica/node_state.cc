@@ -78,6 +78,8 @@ Result<void> NodeState::start() {
     if (auto node = self.lock(); node && !node->stopped_) node->receive(std::move(request));
   });
   rpc_.handle_send(kSegmentKnock, [](const net::Request&) {});
+  rpc_.handle(kSegmentThere,
+              [](net::Request) -> io::Task<std::string> { co_return std::string(); });
   rpc_.handle(kSegmentRead, [self](net::Request request) -> io::Task<std::string> {
     return serve_read(self.lock(), std::move(request));
   });
@@ -449,6 +451,32 @@ void NodeState::check_reach() {
   for (const auto& id : hungry_) mark(id, parts_[id]);
   changed.insert(out_of_reach_.begin(), out_of_reach_.end());
   if (on_reach_) on_reach_(changed);
+}
+
+// A process that is killed lets go of its connections one after the other: a client may have lost
+// its own, and ask here, before this node has lost its. But it answers nothing any more.
+io::Task<void> NodeState::ask_reach(std::shared_ptr<NodeState> self, io::Nanos at_most) {
+  struct Asked {
+    std::unique_ptr<io::Gate> answered;
+    std::size_t left = 1;
+    void count() {
+      if (--left == 0) answered->open();
+    }
+  };
+  if (self->stopped_) co_return fail(Code::kClosed, "this node stops");
+  auto asked = std::make_shared<Asked>(self->loop_.make_gate());
+  for (const auto& [id, again] : self->met_) {
+    if (!self->rpc_.connected(id)) continue;
+    ++asked->left;
+    self->rpc_.call(
+        id, kSegmentThere, {},
+        {.timeout = at_most, .priority = net::Priority::kControl, .only_if_there = true},
+        [asked](const Result<std::string>&) { asked->count(); });
+  }
+  asked->count();
+  (void)co_await asked->answered->wait(at_most);
+  self->check_reach();
+  co_return Result<void>();
 }
 
 // A connection is made again only for what is to be sent, and that may be nothing any more: clients

@@ -61,7 +61,8 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   void cancel(std::uint64_t id);
   static io::Task<void> trim(std::shared_ptr<NodeState>, PartitionId, Offset);
   LeaderHint leader_of(PartitionId) const;
-  void check_reach();
+  static io::Task<void> ask_reach(std::shared_ptr<NodeState>, io::Nanos at_most);
+  void check_reach();  // looks who is within reach
   void on_reach(std::function<void(const std::set<NodeId>&)> call) { on_reach_ = std::move(call); }
   std::pair<Epoch, Offset> end_of_epoch(PartitionId, Epoch) const;
   NodeStats stats() const;

@@ -416,6 +416,23 @@ TEST_F(NodeTest, a_connection_to_a_leader_that_broke_is_made_again_by_itself) {
   EXPECT_TRUE(until(names_it, 5s));
 }
 
+// A client hears of a leader's end in the moment of it, and asks before this node has noticed.
+TEST_F(NodeTest, a_leader_that_has_just_died_is_named_to_nobody) {
+  begin(1, 4);
+  PartitionId id{nodes_->create("orders", 1, 1), 0};
+  ASSERT_EQ(append(id, "first"), 0);
+  auto leads = leader(id), other = (leads + 1) % 4;
+  auto named = [&] { return nodes_->node(other).leader_of(id).leader; };
+  ASSERT_TRUE(nodes_->processes()[other].rpc->send(NodeId{leads + 1}, kSegmentKnock, {}));
+  nodes_->world().run_for(100ms);  // they have met
+  ASSERT_TRUE(nodes_->await(other, nodes_->node(other).ask_reach(200ms)));
+  EXPECT_EQ(named(), NodeId{leads + 1});
+  nodes_->crash(leads, io::CrashKind::kKill);
+  EXPECT_EQ(named(), NodeId{leads + 1});
+  ASSERT_TRUE(nodes_->await(other, nodes_->node(other).ask_reach(200ms)));
+  EXPECT_EQ(named(), NodeId{});
+}
+
 TEST_F(NodeTest, finds_records_by_time_wherever_they_are) {
   begin(5, 4);
   PartitionId id{nodes_->create("orders", 1, 2, {{"walrus.segment.records", "5"}}), 0};

@@ -18,12 +18,10 @@ std::string engine_metrics(const std::map<std::string, double>& values) {
   return text;
 }
 
-constexpr io::Nanos kCatchUp = std::chrono::milliseconds(2);
+constexpr io::Nanos kAnswerMax = std::chrono::milliseconds(200);  // of nodes that stand still
 
-// On the loop of the connections: what came before is handled meanwhile.
-io::Task<void> catch_up(io::Loop& loop, std::shared_ptr<broker::Bridge> bridge) {
-  co_await loop.sleep(kCatchUp);
-  if (auto node = bridge->node()) (*node)->check_reach();
+io::Task<void> ask_who_is_there(std::shared_ptr<broker::Bridge> bridge) {
+  if (auto node = bridge->node()) (void)co_await (*node)->ask_reach(kAnswerMax);
   co_return Result<void>();
 }
 
@@ -160,8 +158,8 @@ Result<void> Server::bind_kafka() {
     node.want = [this](const PartitionId& partition) {
       loops_[0]->post([this, partition] { cluster_->metadata().want({partition}); });
     };
-    node.caught_up = [&loop = *loops_[0], bridge = bridge_](io::Loop& here) {
-      return broker::run_on<void>(here, loop, [&loop, bridge] { return catch_up(loop, bridge); });
+    node.learn_who_is_there = [&loop = *loops_[0], bridge = bridge_](io::Loop& here) {
+      return broker::run_on<void>(here, loop, [bridge] { return ask_who_is_there(bridge); });
     };
     node.leads_metadata = [cluster = cluster_.get()] { return cluster->leads_metadata(); };
     add_operations(node);

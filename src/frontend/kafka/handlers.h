@@ -49,8 +49,8 @@ struct NodeOptions {
   std::function<std::shared_ptr<const meta::State>()> image{};
   // Likewise: clients wait for somebody to lead this partition, who send it nothing before.
   std::function<void(const PartitionId&)> want{};
-  // Likewise, from any loop: until what the network has for this node by now is known to it.
-  std::function<io::Task<void>(io::Loop& here)> caught_up{};
+  // Likewise, from any loop: until this node knows which others have died by now.
+  std::function<io::Task<void>(io::Loop& here)> learn_who_is_there{};
   // Likewise: who coordinates a group, from any loop; kBusy: nobody within the time. None: this
   // node does.
   std::function<io::Task<NodeId>(io::Loop& here, std::string group, io::Nanos timeout)>

@@ -89,7 +89,8 @@ bool between_leaders(Call call, const MetadataRequest& request, io::Nanos now) {
 // waited for, too, but not for long, because other partitions' answers wait behind this one.
 io::Task<MetadataResponse> metadata(Call call, MetadataRequest request) {
   MetadataResponse response;
-  if (call.node.caught_up) WALRUS_CO_TRY(co_await call.node.caught_up(call.local.loop()));
+  if (call.node.learn_who_is_there)
+    WALRUS_CO_TRY(co_await call.node.learn_who_is_there(call.local.loop()));
   if (call.node.image && request.topics) {
     auto& env = call.local.engine().env();
     auto until = env.mono() + kLeaderlessMax;
