@@ -130,7 +130,7 @@ class OwnersRun {
     std::int64_t settled = 0;  // by step_: an EMPTY came, and it had been delivered; 0: not yet
   };
   std::map<std::string, Stored> stored_;  // by value
-  std::int64_t next_value_ = 0, step_ = 0, acknowledged_ = 0, seen_ = 0;
+  std::int64_t next_value_ = 0, step_ = 0, acknowledged_ = 0;
   Offset committed_{}, committing_{};  // of the named consumer: acknowledged, sent
 
   Tally tally_;
