@@ -84,7 +84,7 @@ bool between_leaders(Call call, const MetadataRequest& request, io::Nanos now) {
 }  // namespace
 
 // A client whose leader has died asks at once who leads now. Told the dead one again, it would ask
-// no more for a second; so its end, which this node hears of in the same moment, is waited for.
+// no more for a second; so the other nodes are asked first whether they live.
 // Told that nobody does, it would pause for longer than it takes until somebody does: so that is
 // waited for, too, but not for long, because other partitions' answers wait behind this one.
 io::Task<MetadataResponse> metadata(Call call, MetadataRequest request) {
