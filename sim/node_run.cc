@@ -91,6 +91,7 @@ void NodeRun::draw_options() {
   engine.checkpoint_bytes = 64 << 10;
   engine.checkpoint_interval = draw_ms(500, 5'000);
   engine.mapped = draw(4) != 0;
+  engine.bulk_sync_bytes = 200 + static_cast<std::int64_t>(draw(3'000));
   auto& core = node_options_.core;
   core.heartbeat = Millis(20 + 10 * static_cast<std::int64_t>(draw(5)));
   core.election_timeout_min = core.heartbeat * static_cast<std::int64_t>(3 + draw(4));

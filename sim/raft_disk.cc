@@ -1,5 +1,6 @@
 #include "raft_disk.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
@@ -41,10 +42,20 @@ void RaftDisk::put_base(const raft::LogBase& base) {
 }
 
 void RaftDisk::put_piece(const raft::SnapshotPiece& piece) {
-  if (piece.position == 0) unfinished_ = StoredSnapshot{piece.meta, {}};
+  if (piece.position == 0) {
+    unfinished_ = StoredSnapshot{piece.meta, {}};
+    piece_ends_.clear();
+  }
   CHECK(unfinished_ && unfinished_->meta == piece.meta &&
         unfinished_->bytes.size() == piece.position);
   unfinished_->bytes.append(piece.bytes.bytes());
+  piece_ends_.push_back(unfinished_->bytes.size());
+}
+
+void RaftDisk::lose_pieces(std::size_t count) {
+  if (!unfinished_ || count == 0 || piece_ends_.empty()) return;
+  piece_ends_.resize(piece_ends_.size() - std::min(count, piece_ends_.size()));
+  unfinished_->bytes.resize(piece_ends_.empty() ? 0 : piece_ends_.back());
 }
 
 void RaftDisk::set_snapshot(StoredSnapshot next) {

@@ -1,6 +1,7 @@
 #pragma once
 // RaftDisk: what a simulated node's disk holds, and how a batch of the core's writes gets there.
-// Writes wait in order; a crash keeps some prefix of what waits, step by step.
+// Writes wait in order; a crash keeps some prefix of what waits, step by step, and may lose pieces
+// of a snapshot that was not installed.
 
 #include <deque>
 #include <optional>
@@ -42,6 +43,7 @@ class RaftDisk {
     std::erase_if(older_, [&](const StoredSnapshot& one) { return !in_use(one.meta.id); });
   }
   void forget_snapshots() { older_.clear(); }
+  void lose_pieces(std::size_t count);  // the last ones: they are durable once they are installed
 
   std::deque<Waiting> waiting{};  // oldest first
 
@@ -57,6 +59,7 @@ class RaftDisk {
   StoredSnapshot snapshot_{};
   std::vector<StoredSnapshot> older_{};  // still being sent
   std::optional<StoredSnapshot> unfinished_{};
+  std::vector<std::size_t> piece_ends_{};  // of unfinished_
 };
 
 }  // namespace walrus::sim

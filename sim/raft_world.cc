@@ -219,6 +219,7 @@ void RaftWorld::crash(Node& node, bool all_lost) {
       tally_.hit(RaftFamily::kTornWrites);
   }
   waiting.clear();
+  node.disk.lose_pieces(random_.below(3));
   node.disk.forget_snapshots();
   node.core.reset();
   node.waiters.clear();

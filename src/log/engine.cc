@@ -36,6 +36,21 @@ Result<void> check_options(const EngineOptions& options) {
   return {};
 }
 
+// Of the batch that they make.
+Result<std::size_t> size_of(std::span<const Record> records, Time now, const Options& user) {
+  if (records.empty()) return fail(Code::kInvalid, "a batch holds at least one record");
+  if (static_cast<std::int64_t>(records.size()) > user.batch_records_max) {
+    return fail(Code::kTooLarge, "{} records, the limit is {}", records.size(),
+                user.batch_records_max);
+  }
+  auto bytes = record::encoded_size(records, now);
+  if (static_cast<std::int64_t>(bytes) > user.batch_bytes_max) {
+    return fail(Code::kTooLarge, "a batch of {} bytes, the limit is {}", bytes,
+                user.batch_bytes_max);
+  }
+  return bytes;
+}
+
 Result<void> check_size(const record::BatchView& batch, const Options& limits) {
   if (static_cast<std::int64_t>(batch.bytes().size()) <= limits.batch_bytes_max &&
       batch.count() <= limits.batch_records_max)
@@ -483,18 +498,15 @@ std::map<std::string, std::vector<std::uint64_t>> Engine::streams_by_file() cons
 Result<Appended> Engine::append(const StreamRef& stream, std::span<const Record> records,
                                 const AppendOptions& options) {
   const auto& user = impl_->options.user;
-  if (records.empty()) return fail(Code::kInvalid, "a batch holds at least one record");
-  if (static_cast<std::int64_t>(records.size()) > user.batch_records_max) {
-    return fail(Code::kTooLarge, "{} records, the limit is {}", records.size(),
-                user.batch_records_max);
-  }
   auto now = impl_->env.wall();
-  auto bytes = record::encoded_size(records, now);
-  if (static_cast<std::int64_t>(bytes) > user.batch_bytes_max) {
-    return fail(Code::kTooLarge, "a batch of {} bytes, the limit is {}", bytes,
-                user.batch_bytes_max);
-  }
+  WALRUS_ASSIGN(auto bytes, size_of(records, now, user));
   return stream->shard->append(*stream, records, bytes, now, options);
+}
+
+Result<Appended> Engine::append_bulk(const StreamRef& stream, std::span<const Record> records) {
+  auto now = impl_->env.wall();
+  WALRUS_TRY(size_of(records, now, impl_->options.user));
+  return stream->shard->append_bulk(*stream, record::encode(records, {.now = now}));
 }
 
 Result<Appended> Engine::append_batch(const StreamRef& stream, const record::BatchView& batch,
@@ -517,7 +529,7 @@ ProducerTable Engine::producers(const StreamRef& stream) const {
 }
 
 void Engine::when_room(const StreamRef& stream, Done<void> done) {
-  stream->shard->when_room(std::move(done));
+  stream->shard->when_room(*stream, std::move(done));
 }
 
 void Engine::when_done(const Pending& pending, Done<void> done) {
@@ -561,7 +573,7 @@ Result<Pending> Engine::truncate(const StreamRef& stream, Offset first_dropped) 
   return stream->shard->truncate(*stream, first_dropped.value);
 }
 
-Result<Pending> Engine::sync(const StreamRef& stream) { return stream->shard->sync(); }
+Result<Pending> Engine::sync(const StreamRef& stream) { return stream->shard->sync(*stream); }
 Result<void> Engine::compact(const StreamRef& stream) { return stream->shard->compact(*stream); }
 
 Result<void> Engine::checkpoint() {

@@ -42,14 +42,16 @@ struct EngineOptions {
   std::int64_t pack_bytes_max = 64 << 10;  // less than this pending at a checkpoint: pack file
   std::int64_t index_interval_bytes = 16 << 10;
   std::int64_t open_files_max = 256;
-  std::int64_t reserve_bytes = 1 << 20;  // per shard, for the manifest of a full disk
+  std::int64_t reserve_bytes = 1 << 20;    // per shard, for the manifest of a full disk
+  std::int64_t bulk_sync_bytes = 8 << 20;  // of a stream's bulk between syncs; twice that in memory
 };
 
 // Where in which journal a mutation ends; what when_done() waits for.
 struct Pending {
   Shard* shard = nullptr;  // none: there is nothing to wait for
   std::uint64_t lsn = 0;
-  bool sync = true;  // false: acknowledged when written (os, interval)
+  bool sync = true;        // false: acknowledged when written (os, interval)
+  std::uint64_t bulk = 0;  // the stream whose bulk it is; `lsn` is an offset of it then
 };
 
 struct Appended {
@@ -146,6 +148,12 @@ class Engine {
   // (kMismatch), and its epoch: stored as it is, in a segment of that epoch; nothing rolls by size,
   // and no producer's sequence is checked.
   Result<Appended> append_copy(const StreamRef&, const record::BatchView&);
+  // A batch that goes past the journal into a segment file at once: for streams of many MiB that
+  // nobody waits for batch by batch. It can be read once it is synced there, and is durable when
+  // `pending` is: a manifest then holds it; a crash before leaves a beginning of the bulk. Nothing
+  // else can be appended, cut or trimmed before all of it is durable (kInvalid). What is written
+  // is one segment, whatever its size. kBusy: too much waits for the disk; when_room().
+  Result<Appended> append_bulk(const StreamRef&, std::span<const Record>);
   // A stream without records begins at `first`, which is not below its end (kOutOfRange). Nothing
   // happens where it is. kExists: it holds records.
   Result<Pending> begin(const StreamRef&, Offset first);

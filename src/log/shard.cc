@@ -378,8 +378,7 @@ void Shard::forget(StreamState& stream) {
     stream.removed = true;
     if (stream.waiters) {
       for (auto& waiter : *stream.waiters) {
-        ready.add(std::move(waiter.done),
-                  fail(Code::kNotFound, "stream {} was removed", stream.name));
+        ready.add(std::move(waiter.done), removed_error(stream));
       }
       stream.waiters = nullptr;
     }
@@ -391,6 +390,15 @@ Result<Pending> Shard::sync() {
   LockGuard guard(lock_);
   WALRUS_TRY(usable());
   return Pending{this, journal_.end(), true};
+}
+
+Result<Pending> Shard::sync(StreamState& stream) {
+  {
+    LockGuard guard(lock_);
+    if (auto found = bulks_.find(stream.id); found != bulks_.end())
+      return pending_of(stream, found->second);
+  }
+  return sync();
 }
 
 Result<Pending> Shard::put_state(std::uint64_t stream, Table table, Bytes key,
@@ -565,11 +573,18 @@ Result<void> Shard::usable() const {
 
 Result<void> Shard::usable(const StreamState& stream) const {
   WALRUS_TRY(usable());
-  if (stream.removed) return fail(Code::kNotFound, "stream {} was removed", stream.name);
+  if (stream.removed) return removed_error(stream);
+  if (!bulks_.empty() && bulks_.contains(stream.id))
+    return fail(Code::kInvalid, "stream {}: its bulk is not durable yet", stream.name);
   return {};
 }
 
+std::unexpected<Error> Shard::removed_error(const StreamState& stream) {
+  return fail(Code::kNotFound, "stream {} was removed", stream.name);
+}
+
 bool Shard::done_now(const Pending& pending) const {
+  if (pending.bulk != 0) return bulk_done(pending);
   return pending.lsn <= (pending.sync ? journal_.synced() : journal_.written());
 }
 
@@ -590,6 +605,12 @@ void Shard::when_done(const Pending& pending, Done<void> done) {
   {
     LockGuard guard(lock_);
     if (!done_now(pending)) {
+      if (!failed_ && !closed_ && pending.bulk != 0) {
+        bulks_.at(pending.bulk)
+            .waiters.push_back({static_cast<std::int64_t>(pending.lsn), std::move(done)});
+        if (background_) background_->wake();
+        return;
+      }
       if (!failed_ && !closed_) {
         (pending.sync ? sync_waiters_ : write_waiters_)
             .push_back({pending.lsn, std::move(done), {}});
@@ -607,6 +628,11 @@ void Shard::when_done(const Pending& pending, Done<void> done) {
 // rate. Otherwise it joins the flusher's next group.
 Result<void> Shard::wait(const Pending& pending) {
   std::optional<Blocking> blocking;
+  if (pending.bulk != 0) {
+    blocking.emplace();
+    when_done(pending, blocking->callback());
+    return blocking->wait(env_);
+  }
   {
     LockGuard guard(lock_);
     if (done_now(pending)) return {};
@@ -748,6 +774,7 @@ void Shard::fail_locked(const Error& error, Ready& ready) {
     for (auto& done : checkpoint_->waiters) ready.add(std::move(done), std::unexpected(*failed_));
     checkpoint_->waiters.clear();
   }
+  fail_bulk(ready);
   for (auto& [stream, done] : compactions_) ready.add(std::move(done), std::unexpected(*failed_));
   compactions_.clear();
   if (rewriting_done_) ready.add(std::move(rewriting_done_), std::unexpected(*failed_));
@@ -783,11 +810,18 @@ Result<void> Shard::failure() {
   return {};
 }
 
-void Shard::when_room(Done<void> done) {
+void Shard::when_room(StreamState& stream, Done<void> done) {
   Result<void> answer;
   {
     LockGuard guard(lock_);
     answer = usable();
+    auto bulk = bulks_.find(stream.id);
+    if (!failed_ && !closed_ && bulk != bulks_.end() &&
+        bulk->second.is_full(options_.engine.bulk_sync_bytes)) {
+      bulk->second.room_waiters.push_back(std::move(done));
+      if (background_) background_->wake();
+      return;
+    }
     if (!failed_ && !closed_ && journal_.spares() < 2) {
       room_waiters_.push_back(std::move(done));
       if (allocator_) allocator_->wake();

@@ -83,6 +83,7 @@ struct Checkpoint {
   bool was_stale = false;
   JournalStart start;
   Lsn needs_synced = 0;  // before anything of it is read or written
+  Lsn asked = 0;         // for a sync up to there
   struct Captured {
     StreamRef stream;
     std::size_t snapshot = 0;  // in manifest.streams
@@ -96,6 +97,7 @@ struct Checkpoint {
   std::size_t next = 0;
   Manifest manifest;
   std::vector<Done<void>> waiters;
+  bool holds_bulk = false;                // that the manifest before it does not
   std::vector<SegmentStore::Mark> marks;  // of files that it may append to
   std::optional<SegmentStore::Write> write;
   // Of the piece that is written, where the journal is not mapped; kept: its memory is needed
@@ -144,11 +146,13 @@ class Shard {
                           const AppendOptions&);
   Result<Appended> append_batch(StreamState&, const record::BatchView&, std::optional<Offset>);
   Result<Appended> append_copy(StreamState&, const record::BatchView&);
+  Result<Appended> append_bulk(StreamState&, std::string batch);
   Result<Pending> begin(StreamState&, std::int64_t first);
   ProducerTable producers(StreamState&);
   Result<Pending> trim(StreamState&, std::int64_t first_kept);
   Result<Pending> truncate(StreamState&, std::int64_t first_dropped);
   Result<Pending> sync();
+  Result<Pending> sync(StreamState&);  // of its bulk, if it has some
   Result<Pending> put_state(std::uint64_t stream, Table, Bytes key, std::optional<Bytes> value);
   std::optional<std::string> get_state(std::uint64_t stream, Table, Bytes key);
   std::map<std::string, std::string> list_state(std::uint64_t stream, Table);
@@ -156,7 +160,7 @@ class Shard {
   bool is_done(const Pending&);
   void when_done(const Pending&, Done<void>);
   Result<void> wait(const Pending&);
-  void when_room(Done<void>);
+  void when_room(StreamState&, Done<void>);
 
   Result<Fetched> fetch(StreamState&, std::int64_t from, const FetchOptions&);
   Result<std::int64_t> find_time(StreamState&, std::int64_t time_ms);
@@ -194,6 +198,7 @@ class Shard {
   // Everything below: the lock is held unless said otherwise.
   Result<void> usable(const StreamState&) const;
   Result<void> usable() const;
+  static std::unexpected<Error> removed_error(const StreamState&);
   Error busy_error(const Error&) const;
   Result<void> readable(const StreamState&) const;
   // Of this shard as it was recovered. No lock.
@@ -260,6 +265,41 @@ class Shard {
   StreamSnapshot snapshot_of(const StreamState&) const;
   StateKey key_of(std::uint64_t stream, Table, Bytes key) const;
 
+  // Batches of one stream on their way past the journal: shard_bulk.cc.
+  struct Bulk {
+    struct Waiter {
+      std::int64_t end = 0;
+      Done<void> done;
+    };
+    StreamRef stream{};
+    std::deque<std::string> batches{};  // not synced, oldest first
+    std::size_t written = 0;            // of them
+    std::int64_t bytes = 0;             // of them
+    // Offsets: behind the last one; behind what the last durable manifest holds, and the next one.
+    std::int64_t end = 0, durable = 0, captured = 0;
+    std::vector<Waiter> waiters{};
+    std::vector<Done<void>> room_waiters{};
+    io::Nanos retry_at{0};
+    ChainRef stored{};  // the stream's, once something of it is
+    // The background's own.
+    ChainRef base{}, chain{};  // the stream's; and what was written
+    std::int64_t unsynced = 0;
+    std::unique_ptr<SegmentStore::Write> write{};
+
+    bool is_full(std::int64_t sync_bytes) const { return bytes >= 2 * sync_bytes; }
+  };
+  Pending pending_of(const StreamState&, const Bulk&);
+  bool bulk_step();                             // no lock
+  Bulk* next_bulk(io::Nanos now, Ready&);       // no lock
+  Result<void> bulk_work(Bulk&, bool& synced);  // no lock
+  void publish(Bulk&, Ready&);
+  void bulk_failed(Bulk&, const Error&, Ready&);
+  bool bulk_wants_checkpoint() const;
+  bool capture_bulk();
+  void bulk_is_durable(Ready&);
+  bool bulk_done(const Pending&) const;
+  void fail_bulk(Ready&);
+
   bool checkpoint_due(io::Nanos now) const;
   void begin_checkpoint();
   // What a step of a checkpoint takes out of the journal.
@@ -295,7 +335,9 @@ class Shard {
   void give_up_checkpoint();             // no lock
   io::Path reserve_path() const { return directory_ / "reserve"; }
   double leisure();
-  io::Nanos pace(std::int64_t bytes) const;
+  io::Nanos pace(std::int64_t bytes);
+  bool paused();                        // no lock
+  io::Nanos one_step();                 // no lock
   io::Nanos maintain();                 // no lock
   io::Nanos retain_all(io::Nanos now);  // no lock
   void retain(StreamState&, std::int64_t now_ms);
@@ -371,7 +413,11 @@ class Shard {
   JournalStart manifest_start_;  // of the last durable manifest
   Lsn checkpointed_ = 0;
   std::uint64_t generation_ = 0, next_file_ = 1;
-  io::Nanos last_checkpoint_{0}, next_maintenance_{0}, retry_at_{0};
+  io::Nanos last_checkpoint_{0}, next_maintenance_{0}, retry_at_{0}, paused_until_{0};
+  std::map<std::uint64_t, Bulk> bulks_;             // by stream; until all of one is durable
+  std::uint64_t last_bulk_ = 0;                     // the background's: whose turn it was
+  bool after_bulk_ = false;                         // the background's: it is the others' turn
+  std::unique_ptr<SegmentStore::Write> dead_bulk_;  // of a stream that was removed
   std::uint64_t checkpoints_wanted_ = 0, checkpoints_done_ = 0;
   std::vector<Done<void>> checkpoint_waiters_, checkpoint_waiters_next_;
   std::vector<std::pair<StreamRef, Done<void>>> compactions_;  // asked for

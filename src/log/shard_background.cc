@@ -131,8 +131,23 @@ io::Nanos Shard::allocator_step() {
   return io::Nanos(0);
 }
 
+// Bulk and everything else in turn.
 io::Nanos Shard::background_step() {
   if (!uncached_.empty()) return read_uncached();
+  if (!after_bulk_ && bulk_step()) {
+    after_bulk_ = true;
+    return io::Nanos(0);
+  }
+  bool more = std::exchange(after_bulk_, false);
+  auto next = one_step();
+  return more ? io::Nanos(0) : next;
+}
+
+// What wakes this worker ends no pause.
+bool Shard::paused() { return paused_until_ > env_.mono() && leisure() > 0; }
+
+io::Nanos Shard::one_step() {
+  if (paused()) return paused_until_ - env_.mono();
   if (checkpoint_) {
     switch (checkpoint_->phase) {
       case Checkpoint::Phase::kSyncing: return checkpoint_begin();
@@ -200,7 +215,7 @@ io::Nanos Shard::read_uncached() {
 // Checkpoint
 
 bool Shard::checkpoint_due(io::Nanos now) const {
-  if (!checkpoint_waiters_next_.empty()) return true;
+  if (!checkpoint_waiters_next_.empty() || bulk_wants_checkpoint()) return true;
   auto pending = journal_.end() - checkpointed_;
   auto age = now - last_checkpoint_;
   bool aged = age >= options_.engine.checkpoint_interval;
@@ -222,6 +237,7 @@ void Shard::begin_checkpoint() {
   bool readable = options_.engine.mapped && touched_.empty();  // once the job that is out is done
   if (!readable) checkpoint.needs_synced = checkpoint.start.lsn;
   checkpoint.was_stale = std::exchange(manifest_stale_, false);
+  checkpoint.holds_bulk = capture_bulk();
   checkpoint.waiters.swap(checkpoint_waiters_next_);
   tables_[key_of(kCatalogStream, Table::kClean, kClockKey)] = std::to_string(trusted_now_ms());
   auto& manifest = checkpoint.manifest;
@@ -258,6 +274,7 @@ io::Nanos Shard::checkpoint_begin() {
   auto& checkpoint = *checkpoint_;
   if (job_out_ || journal_.synced() < checkpoint.needs_synced) {
     auto needed = std::max(checkpoint.needs_synced, job_out_ ? job_end_ : Lsn{0});
+    if (std::exchange(checkpoint.asked, needed) == needed) return io::Worker::kForever;
     sync_waiters_.push_back({needed,
                              [this](Result<void>) {
                                if (background_) background_->wake();
@@ -456,14 +473,17 @@ io::Nanos Shard::checkpoint_sync() {
 // it goes as fast as they do.
 double Shard::leisure() {
   LockGuard guard(lock_);
-  if (journal_.spares() < 2 || !checkpoint_->waiters.empty() || !checkpoint_waiters_next_.empty())
-    return 0;
+  bool waited = (checkpoint_ && !checkpoint_->waiters.empty()) ||
+                !checkpoint_waiters_next_.empty() || bulk_wants_checkpoint();
+  if (journal_.spares() < 2 || waited) return 0;
   auto max = static_cast<double>(options_.engine.user.journal_bytes_max);
   return std::clamp(2 - 4 * static_cast<double>(journal_.used_bytes()) / max, 0.0, 1.0);
 }
 
-io::Nanos Shard::pace(std::int64_t bytes) const {
-  return io::Nanos(bytes * 1'000'000'000 / options_.engine.user.background_bytes_per_s);
+io::Nanos Shard::pace(std::int64_t bytes) {
+  auto pause = io::Nanos(bytes * 1'000'000'000 / options_.engine.user.background_bytes_per_s);
+  paused_until_ = env_.mono() + pause;
+  return pause;
 }
 
 io::Nanos Shard::checkpoint_manifest() {
@@ -494,9 +514,10 @@ io::Nanos Shard::checkpoint_manifest() {
   }
   // What the manifest before it needs of the journal may not be on the disk. Or it says that the
   // log had left its file: if the next file goes now, nothing would tell a recovery from that
-  // manifest that something is missing.
-  bool outlived = (manifest_start_.left || unsynced) &&
-                  manifest_start_.lsn != checkpoint_->manifest.journal_lsn;
+  // manifest that something is missing. Nor would anything of bulk, which no journal holds.
+  bool outlived =
+      checkpoint_->holds_bulk || ((manifest_start_.left || unsynced) &&
+                                  manifest_start_.lsn != checkpoint_->manifest.journal_lsn);
   if (written && outlived) {
     written = remove_older_manifest(env_, directory_, checkpoint_->manifest);
     unsure = !written;
@@ -563,6 +584,7 @@ void Shard::checkpoint_apply(Ready& ready) {
     return;
   }
   ++checkpoints_;
+  bulk_is_durable(ready);
   if (release) {
     start_ = checkpoint.start;
     checkpointed_ = checkpoint.start.lsn;
@@ -685,7 +707,7 @@ io::Nanos Shard::retain_all(io::Nanos now) {
   {
     LockGuard guard(lock_);
     auto now_ms = trusted_now_ms();
-    if (journal_.end() == checkpointed_)
+    if (journal_.end() == checkpointed_ && bulks_.empty())
       background_error_ = std::nullopt;  // what follows says anew
     for (auto& [id, stream] : streams_) {
       retain(*stream, now_ms);
@@ -702,7 +724,8 @@ io::Nanos Shard::retain_all(io::Nanos now) {
 // Whole sealed segments only; the open one stays.
 void Shard::retain(StreamState& stream, std::int64_t now_ms) {
   const auto& options = stream.options;
-  if (stream.removed || !stream.chain || stream.chain->empty()) return;
+  if (stream.removed || !stream.chain || stream.chain->empty() || bulks_.contains(stream.id))
+    return;
   auto first_kept = stream.log_start;
   const auto& chain = *stream.chain;
   auto bytes = total_bytes(chain);  // what the journal alone holds may still be lost

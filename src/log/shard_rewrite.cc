@@ -143,6 +143,7 @@ bool Shard::install(Rewriting& rewriting) {
   auto rest = std::ranges::find_if(
       live, [&](const Extent& extent) { return extent.end_offset > rewriting.end; });
   bool fits = streams_.contains(stream.id) && stream.truncations == rewriting.truncations &&
+              !bulks_.contains(stream.id) &&
               (rest == live.end() || rest->base_offset >= rewriting.end);
   if (fits) {
     auto before = total_bytes(std::span(live.begin(), rest));

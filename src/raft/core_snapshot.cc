@@ -1,5 +1,6 @@
 // Snapshots and compaction: Raft paper §7, thesis §5. A snapshot goes over in pieces that the
-// receiver keeps on its disk; whoever sends the same bytes later goes on where the last one ended.
+// receiver keeps on its disk; whoever sends the same bytes later goes on where the last one ended,
+// or before that if the receiver crashed since: the answer to an offer says where.
 
 #include <algorithm>
 
@@ -153,7 +154,7 @@ void Core::take_piece(NodeId from, SnapshotChunk& chunk) {
   else pieces_.push_back({.id = meta.id, .position = incoming_->received, .from = from});
 }
 
-// Pieces are acknowledged when they are on the disk: a slow one slows the sender.
+// Pieces are acknowledged when the driver has room for more: a slow disk slows the sender.
 void Core::acknowledge_pieces(WriteId persisted) {
   std::optional<PendingPiece> newest;
   std::erase_if(pieces_, [&](const PendingPiece& piece) {

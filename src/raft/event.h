@@ -111,14 +111,15 @@ struct LogBase {
   bool keep = true;
 };
 // A piece of a snapshot that a leader sends. At position 0 it begins a new file and drops any other
-// unfinished one.
+// unfinished one. Persisted says that it is kept, not that it is durable: it has to be before the
+// installation is.
 struct SnapshotPiece {
   SnapshotMeta meta{};
   std::uint64_t position = 0;
   Payload bytes{};
 };
 // To be written in the order of the fields, behind all earlier batches; then Persisted{id}. A crash
-// may leave any prefix of it.
+// may leave any prefix of it, and fewer pieces of what was not installed.
 struct Writes {
   WriteId id = 0;  // 0: nothing to write
   std::optional<HardState> hard_state{};

@@ -10,8 +10,7 @@
 namespace walrus::raft {
 namespace {
 
-constexpr std::uint64_t kUndurableBytesMax = 8 << 20;  // of a snapshot that is written
-constexpr Nanos kRetry = std::chrono::seconds(1);      // after a full disk
+constexpr Nanos kRetry = std::chrono::seconds(1);  // after a full disk
 
 }  // namespace
 
@@ -81,9 +80,9 @@ io::Task<SnapshotRef> NodeState::write_pieces(std::shared_ptr<NodeState> self,
                                               std::shared_ptr<Frozen> view, SnapshotMeta meta,
                                               std::uint64_t number) {
   auto host = self->host_;
-  auto builder = std::make_shared<SnapshotBuilder>(
-      host->engine, snapshot_stream_name(self->group_, number),
-      SnapshotBuilder::Limits{self->options_.core.snapshot_chunk_bytes, kUndurableBytesMax});
+  auto builder =
+      std::make_shared<SnapshotBuilder>(host->engine, snapshot_stream_name(self->group_, number),
+                                        self->options_.core.snapshot_chunk_bytes);
   self->builder_ = builder;
   for (bool more = true; more;) {
     auto part = [builder, view]() -> Result<bool> { return view->write(*builder); };

@@ -41,7 +41,9 @@ Result<std::string> fetch_piece(log::Engine& engine, const log::StreamRef& strea
 
 void wait_for(std::vector<log::Pending>& places, const log::Pending& pending) {
   if (pending.shard == nullptr) return;
-  auto same = std::ranges::find(places, pending.shard, &log::Pending::shard);
+  auto same = std::ranges::find_if(places, [&](const log::Pending& place) {
+    return place.shard == pending.shard && place.bulk == pending.bulk;
+  });
   if (same == places.end()) places.push_back(pending);
   else if (pending.lsn > same->lsn) *same = pending;
 }
@@ -78,7 +80,9 @@ Result<void> SnapshotPieces::append(Bytes bytes) {
   std::string key;
   append_piece_key(key, {.position = size_, .crc = crc});
   Record record{.key = Bytes(key), .value = bytes};
-  WALRUS_ASSIGN(auto appended, engine_->append(stream_, std::span(&record, 1), {}));
+  bool bulk = size_ >= static_cast<std::uint64_t>(engine_->options().bulk_sync_bytes);
+  WALRUS_ASSIGN(auto appended, bulk ? engine_->append_bulk(stream_, std::span(&record, 1))
+                                    : engine_->append(stream_, std::span(&record, 1), {}));
   wait_for(pending_, appended.pending);
   if (starts_known_) starts_.push_back(size_);
   size_ += bytes.size();
@@ -88,13 +92,13 @@ Result<void> SnapshotPieces::append(Bytes bytes) {
 
 Result<void> SnapshotBuilder::write(Bytes bytes) {
   while (!bytes.empty()) {
-    auto room = static_cast<std::size_t>(limits_.piece_bytes) - buffer_.size();
+    auto room = static_cast<std::size_t>(piece_bytes_) - buffer_.size();
     auto part = bytes.substr(0, room);
-    if (buffer_.empty() && part.size() == limits_.piece_bytes) {
+    if (buffer_.empty() && part.size() == piece_bytes_) {
       WALRUS_TRY(put(part));
     } else {
       buffer_.append(part);
-      if (buffer_.size() == limits_.piece_bytes) {
+      if (buffer_.size() == piece_bytes_) {
         WALRUS_TRY(put(buffer_));
         buffer_.clear();
       }
@@ -127,17 +131,12 @@ Result<void> SnapshotBuilder::append(Bytes bytes) {
   while (true) {
     if (stopped_) return fail(Code::kClosed, "the node has stopped");
     auto done = pieces_->append(bytes);
-    if (done) break;
-    if (done.error().code != Code::kBusy) return done;
+    if (done || done.error().code != Code::kBusy) return done;
     // Shared with the callback, which may come later.
     auto room = std::make_shared<::walrus::Event>();
     engine_.when_room(pieces_->stream(), [room](Result<void>) { room->set(); });
     (void)engine_.env().wait(*room, kRoomWait);
   }
-  if (pieces_->size() - durable_ < limits_.undurable_bytes_max) return {};
-  for (const auto& place : pieces_->pending()) WALRUS_TRY(engine_.wait(place));
-  durable_ = pieces_->size();
-  return {};
 }
 
 void SnapshotBuilder::stop() { stopped_ = true; }

@@ -23,7 +23,8 @@ struct StoredSnapshot {
 };
 using SnapshotRef = std::shared_ptr<const StoredSnapshot>;  // shared by its readers
 
-// The pieces that arrive or are made: appended in order.
+// The pieces that arrive or are made: appended in order, the first MiBs by the journal, because
+// most snapshots are small, and what follows as bulk (EngineOptions::bulk_sync_bytes).
 class SnapshotPieces {
  public:
   // Makes the stream. Nothing is durable before `pending()` is.
@@ -38,7 +39,7 @@ class SnapshotPieces {
   const log::StreamRef& stream() const { return stream_; }
   // Where each piece begins; empty if some were there before open().
   std::vector<std::uint64_t> take_starts() { return std::move(starts_); }
-  // What has to be durable before these pieces are; at most one a shard.
+  // What has to be durable before these pieces are; at most two a shard.
   const std::vector<log::Pending>& pending() const { return pending_; }
 
  private:
@@ -53,7 +54,7 @@ class SnapshotPieces {
   std::vector<log::Pending> pending_{};
 };
 
-// Adds `pending` to the places to wait for: the furthest of each shard.
+// Adds `pending` to the places to wait for: the furthest of each journal, and of each bulk.
 void wait_for(std::vector<log::Pending>& places, const log::Pending& pending);
 
 // Reads a snapshot from its beginning and checks it against its id at the end.
@@ -81,16 +82,12 @@ class SnapshotReader final : public SnapshotSource {
 Result<Payload> read_range(log::Engine&, const StoredSnapshot&, std::uint64_t position,
                            std::uint64_t size);
 
-// The sink of a Frozen: cuts what is written into pieces of the same size. When too much of it is
-// not on the disk yet, or the engine has no room, write() waits.
+// The sink of a Frozen: cuts what is written into pieces of the same size. While the engine has no
+// room, write() waits.
 class SnapshotBuilder final : public SnapshotSink {
  public:
-  struct Limits {
-    std::uint64_t piece_bytes = 0;
-    std::uint64_t undurable_bytes_max = 0;  // then it waits for the disk
-  };
-  SnapshotBuilder(log::Engine& engine, std::string name, const Limits& limits)
-      : engine_(engine), name_(std::move(name)), limits_(limits) {}
+  SnapshotBuilder(log::Engine& engine, std::string name, std::uint64_t piece_bytes)
+      : engine_(engine), name_(std::move(name)), piece_bytes_(piece_bytes) {}
 
   Result<void> write(Bytes) override;
   // What is left over goes into the last piece.
@@ -109,10 +106,9 @@ class SnapshotBuilder final : public SnapshotSink {
 
   log::Engine& engine_;
   const std::string name_;
-  const Limits limits_;
+  const std::uint64_t piece_bytes_;
   std::optional<SnapshotPieces> pieces_{};
   std::string buffer_{};
-  std::uint64_t durable_ = 0;
   std::optional<Error> error_{};
   std::atomic<bool> stopped_ = false;
 };

@@ -204,7 +204,8 @@ Result<bool> Store::advance(StoreJob& job) {
       auto code = done.error().code;
       if (code != Code::kBusy && code != Code::kNoSpace)
         return std::unexpected(of_group(group_, done.error()));
-      blocked_ = {.error = done.error()};
+      bool pieces = job.step == kPieces && incoming_;
+      blocked_ = {.room = pieces ? incoming_->stream() : log_, .error = done.error()};
     }
     if (cancelled_) return fail(Code::kClosed, "the node has stopped");
     return false;
@@ -269,7 +270,6 @@ Result<bool> Store::put_piece(StoreJob& job) {
   auto limit = std::max<std::int64_t>(1, engine_.options().user.batch_bytes_max - kPieceOverhead);
   auto part = piece.bytes.bytes().substr(job.done_of_piece, static_cast<std::size_t>(limit));
   WALRUS_TRY(incoming_->append(part));
-  for (const auto& place : incoming_->pending()) wait_for(job.pending, place);
   job.done_of_piece += part.size();
   if (job.done_of_piece < piece.bytes.size()) return true;
   job.done_of_piece = 0;
@@ -296,7 +296,8 @@ Result<bool> Store::drop_incoming(StoreJob& job) {
   return true;
 }
 
-// Its pieces lie in another journal, perhaps: those have to be durable first.
+// Nothing says that it is whole before it is: its pieces lie in another journal, perhaps, or in
+// none.
 bool Store::pieces_are_durable() {
   for (const auto& place : incoming_->pending()) {
     if (engine_.is_done(place)) continue;

@@ -60,7 +60,8 @@ class Store {
   // what is on the disk is not known.
   Result<bool> advance(StoreJob&);
   struct Block {
-    std::optional<log::Pending> pending{};  // of another shard; none: room
+    std::optional<log::Pending> pending{};  // none: room
+    log::StreamRef room{};                  // of this stream
     Error error{};
   };
   const Block& blocked_on() const { return blocked_; }

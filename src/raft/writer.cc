@@ -105,7 +105,7 @@ void Writer::await_room(Line& line) {
   if (std::exchange(line.told, true)) return;
   // What is answered at once would say nothing: then the next retry looks again.
   auto asking = std::make_shared<std::atomic<bool>>(true);  // shared with the callback
-  engine_.when_room(line.store->log_stream(), [asking, inbox = inbox_](const Result<void>&) {
+  engine_.when_room(blocked.room, [asking, inbox = inbox_](const Result<void>&) {
     if (!*asking) inbox->wake();
   });
   *asking = false;
