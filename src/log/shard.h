@@ -83,7 +83,6 @@ struct Checkpoint {
   bool was_stale = false;
   JournalStart start;
   Lsn needs_synced = 0;  // before anything of it is read or written
-  Lsn asked = 0;         // for a sync up to there
   struct Captured {
     StreamRef stream;
     std::size_t snapshot = 0;  // in manifest.streams

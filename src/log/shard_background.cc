@@ -274,7 +274,6 @@ io::Nanos Shard::checkpoint_begin() {
   auto& checkpoint = *checkpoint_;
   if (job_out_ || journal_.synced() < checkpoint.needs_synced) {
     auto needed = std::max(checkpoint.needs_synced, job_out_ ? job_end_ : Lsn{0});
-    if (std::exchange(checkpoint.asked, needed) == needed) return io::Worker::kForever;
     sync_waiters_.push_back({needed,
                              [this](Result<void>) {
                                if (background_) background_->wake();
