@@ -43,7 +43,9 @@ void ReplicaRun::produce(std::size_t number, std::uint64_t attempt) {
     producer.behind.reset();
     ++tally_.operations;
   }
-  if (producer.failures > 0) producer.target = find_leader(producer.partition, producer.target);
+  // Clients look anew now and then, also where all goes well; whom they ask may know less.
+  if (producer.failures > 0 || draw(6) == 0)
+    producer.target = find_leader(producer.partition, producer.target);
   if (!up(producer.target)) {
     ++producer.failures;
     return again(number, draw_ms(5, 50));
