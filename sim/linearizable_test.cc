@@ -103,6 +103,15 @@ const Anomaly kAnomalies[] = {
         1 10..19 put x b    @2
         2 20..29 get x = b  @2 session
         3 30..39 get x = a  @1 session)"},
+    {"session_goes_back_behind_its_stale_read", "session", kUnnoticed,
+     R"(1 0..9   put x a    @1
+        1 10..19 put x b    @2
+        2 20..29 get x = b  @2 stale
+        2 30..39 get x = a  @1 session)",
+     R"(1 0..9   put x a    @1
+        1 10..19 put x b    @2
+        2 20..29 get x = b  @2 stale
+        2 30..39 get x = a  @1 stale)"},
     {"session_misses_its_own_write", "session", kUnnoticed,
      R"(1 0..9   put x a    @1
         1 10..19 put x b    @2

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "linearizable.h"
+#include "service/world.h"
 
 namespace walrus::sim {
 
@@ -22,9 +23,10 @@ constexpr auto kLength = seconds(15), kProgressWithin = seconds(60);
 
 const std::vector<std::string>& service_families() {
   static const std::vector<std::string> families{
-      "kill",  "power-cut",  "isolate",      "cut",      "heal",
-      "pause", "loss",       "clock",        "timeout",  "resumed",
-      "burst", "stale-read", "session-read", "snapshot", "outside-answer"};
+      "kill",          "power-cut",  "isolate",       "cut",      "heal",
+      "pause",         "loss",       "clock",         "timeout",  "resumed",
+      "burst",         "stale-read", "session-read",  "snapshot", "outside-answer",
+      "reader-answer", "slow-start", "asked-at-start"};
   return families;
 }
 
@@ -97,10 +99,15 @@ ServiceRun::ServiceRun(std::uint64_t seed, std::int64_t)
     options_[options.id] = options;
   }
   for (std::size_t i = 0; i < kOutside; ++i) clients_[i].outside = true;
+  for (const auto& [id, options] : options_)
+    world_.impl().node(id).at_crash_points([this, id](std::string_view name) {
+      if (name == "fetch-before-copy") before_reading(id);
+    });
 }
 
 // Sessions first: their answers come back to this.
 ServiceRun::~ServiceRun() {
+  for (auto& reader : readers_) reader.asking.reset();
   for (auto& client : clients_) client.session.reset();
   services_.clear();
 }
@@ -114,6 +121,7 @@ void ServiceRun::run() {
     for (const auto& [id, options] : options_)
       if (!services_.contains(id) && world_.within(Millis(0)) >= starts_[id]) start(id);
     for (auto& client : clients_) drive(client);
+    for (auto& reader : readers_) drive(reader);
     world_.run_for(Millis(random_.between(1, 50)));
   }
   if (!violation_) check_end();
@@ -298,14 +306,18 @@ void ServiceRun::read(Client& client, KvOperation operation) {
   const auto place = history_.invoke(std::move(operation), now());
   ++tally_.operations;
   const auto answer = client.session->query(key, level, world_.within(seconds(1)));
+  if (!answer && answer.error().code == Code::kClosed) gone(client);
+  say(fmt::format("session {}: get {}, level {} -> {}", client.place.id, key,
+                  static_cast<int>(level), answer ? *answer : answer.error().message));
+  read_done(place, key, answer);
+}
+
+void ServiceRun::read_done(std::size_t place, const std::string& key, Result<std::string> answer) {
   if (!answer) {
     history_.failed(place, now());
-    if (answer.error().code == Code::kClosed) return gone(client);
-    if (answer.error().code == Code::kTimeout) return;
+    if (answer.error().code == Code::kClosed || answer.error().code == Code::kTimeout) return;
     return fail("session", fmt::format("get {}: {}", key, answer.error().message));
   }
-  say(fmt::format("session {}: get {}, level {} -> {}", client.place.id, key,
-                  static_cast<int>(level), *answer));
   std::istringstream words(*answer);
   std::uint64_t index = 0;
   std::string value;
@@ -313,6 +325,58 @@ void ServiceRun::read(Client& client, KvOperation operation) {
   auto& done = history_.done(place, now(), index);
   if (value != "-") done.value = value;
   ++tally_.reads;
+}
+
+// ---- Readers ----
+
+void ServiceRun::drive(Reader& reader) {
+  if (violation_ || reader.waits > 0) return;
+  if (reader.session == 0) open(reader);
+  else ask(reader);
+}
+
+void ServiceRun::open(Reader& reader) {
+  std::vector<Peer> peers = world_.peers(kNodes);
+  for (std::size_t i = peers.size(); i > 1; --i) std::swap(peers[i - 1], peers[random_.below(i)]);
+  peers.resize(static_cast<std::size_t>(random_.between(1, kNodes)));
+  std::vector<std::string> addresses;
+  reader.nodes.clear();
+  for (const auto& peer : peers) {
+    addresses.push_back(peer.address);
+    reader.nodes.insert(peer.id);
+  }
+  reader.asking =
+      std::make_unique<ServiceReader>(world_.impl().env(NodeId{}), std::move(addresses));
+  ++reader.waits;
+  reader.asking->open(
+      world_.within(seconds(1)).time_since_epoch(), [this, &reader](Result<std::uint64_t> session) {
+        --reader.waits;
+        if (session) reader.session = *session;
+        else if (session.error().code != Code::kTimeout && session.error().code != Code::kClosed)
+          fail("session", "a reader's: " + session.error().message);
+      });
+}
+
+void ServiceRun::ask(Reader& reader) {
+  KvOperation operation{.session = reader.session};
+  operation.key = std::string(1, static_cast<char>('a' + random_.below(kKeys)));
+  const Read levels[] = {Read::kLinearizable, Read::kSession, Read::kSession, Read::kStale};
+  const auto level = levels[random_.below(4)];
+  operation.level = static_cast<KvOperation::Level>(level);
+  const auto key = operation.key;
+  const auto place = history_.invoke(std::move(operation), now());
+  ++tally_.operations;
+  ++reader.waits;
+  reader.asking->ask(
+      key, level, world_.within(seconds(1)).time_since_epoch(),
+      [this, &reader, place, key, level](Result<std::string> answer) {
+        --reader.waits;
+        if (answer) hit("reader-answer");
+        reader.answers += answer.has_value();
+        say(fmt::format("reader {}: get {}, level {} -> {}", reader.session, key,
+                        static_cast<int>(level), answer ? *answer : answer.error().message));
+        read_done(place, key, std::move(answer));
+      });
 }
 
 // ---- Nodes ----
@@ -356,12 +420,25 @@ void ServiceRun::disturb() {
 
 void ServiceRun::start(NodeId node) {
   if (services_.contains(node)) return;
+  if (random_.chance(0.5)) slow_ = node;
   auto service = Service::start(options_.at(node), std::make_unique<Store>(*this, node));
+  slow_ = {};
   if (!service)
     return fail("progress", fmt::format("node {}: {}", node.value, service.error().message));
   say(fmt::format("node {} starts", node.value));
   ++tally_.reopenings;
   services_[node] = std::make_unique<Service>(*std::move(service));
+}
+
+// What is on the disk of a node that starts takes its time to be read. By then the node takes
+// connections, and is asked.
+void ServiceRun::before_reading(NodeId node) {
+  if (node != slow_) return;
+  slow_ = {};
+  hit("slow-start");
+  for (const auto& reader : readers_)
+    if (reader.waits > 0 && reader.nodes.contains(node)) hit("asked-at-start");
+  world_.run_for(Millis(random_.between(1, 100)));
 }
 
 void ServiceRun::crash(NodeId node) {
@@ -385,18 +462,27 @@ void ServiceRun::heal() {
 
 bool ServiceRun::all_answered(const std::vector<std::int64_t>& before) {
   bool all = true;
-  for (std::size_t i = 0; i < clients_.size(); ++i) {
-    if (clients_[i].answers > before[i] && clients_[i].waits == 0) continue;
+  auto was = before.begin();
+  const auto look = [&](auto& one) {
+    if (one.answers > *was++ && one.waits == 0) return;
     all = false;
-    drive(clients_[i]);
-  }
+    drive(one);
+  };
+  for (auto& client : clients_) look(client);
+  for (auto& reader : readers_) look(reader);
+  return all;
+}
+
+std::vector<std::int64_t> ServiceRun::answers() const {
+  std::vector<std::int64_t> all;
+  for (const auto& client : clients_) all.push_back(client.answers);
+  for (const auto& reader : readers_) all.push_back(reader.answers);
   return all;
 }
 
 void ServiceRun::check_end() {
   heal();
-  std::vector<std::int64_t> before;
-  for (const auto& client : clients_) before.push_back(client.answers);
+  const auto before = answers();
   const auto deadline = world_.within(kProgressWithin);
   while (!violation_ && !all_answered(before)) {
     if (world_.within(Millis(0)) >= deadline)

@@ -2,8 +2,9 @@
 // One seed of the world `service`: a walrus::Service of three nodes in a simulated world, a
 // key-value store and a counter. Its nodes are killed, cut off from power and from each other,
 // paused, their clocks jump, snapshots are tiny. Clients use sessions of the nodes, which go with
-// their node and are resumed by another one, and sessions from outside. Then everything is healed,
-// and every client has to be answered within bounded time.
+// their node and are resumed by another one, and sessions from outside. Readers ask from outside
+// all the time, also while a node is down or starts: each knows some of the nodes, perhaps one
+// alone. Then everything is healed, and every client has to be answered within bounded time.
 //
 // Checked:
 //   same        every node has the same reply and the same context at the same place of the log,
@@ -25,6 +26,7 @@
 #include "history.h"
 #include "io/sim/sim_random.h"
 #include "kv_history.h"
+#include "service_reader.h"
 #include "tally.h"
 #include "walrus/testing.h"
 
@@ -44,7 +46,7 @@ class ServiceRun {
 
  private:
   class Store;
-  static constexpr int kNodes = 3, kClients = 5, kKeys = 3;
+  static constexpr int kNodes = 3, kClients = 5, kKeys = 3, kReaders = 2;
   static constexpr std::size_t kOutside = 1;  // clients that are no member's
 
   struct Applied {  // what the first node that came there made of a place in the log
@@ -69,6 +71,15 @@ class ServiceRun {
     std::int64_t answers = 0;
   };
 
+  // Asks one question after the other, from outside.
+  struct Reader {
+    std::unique_ptr<ServiceReader> asking{};
+    std::uint64_t session = 0;  // 0: not open
+    int waits = 0;              // for so many answers, that of opening too
+    std::int64_t answers = 0;
+    std::set<NodeId> nodes{};  // that it knows
+  };
+
   // Clients.
   void drive(Client&);
   bool connect(Client&);
@@ -82,16 +93,24 @@ class ServiceRun {
   void lost(Client&, const Error&);
   void gone(Client&);
   void read(Client&, KvOperation);
+  void read_done(std::size_t place, const std::string& key, Result<std::string> answer);
+
+  // Readers.
+  void drive(Reader&);
+  void open(Reader&);
+  void ask(Reader&);
 
   // Nodes.
   void disturb();
   void start(NodeId);
+  void before_reading(NodeId);
   void crash(NodeId);
   NodeId any_node() { return {static_cast<std::uint64_t>(random_.between(1, kNodes))}; }
 
   // The end.
   void heal();
   bool all_answered(const std::vector<std::int64_t>& before);
+  std::vector<std::int64_t> answers() const;
   void check_end();
   void check_same(NodeId, const ApplyContext&, const std::string& reply);
   std::string asked_of(NodeId, Read);
@@ -113,7 +132,9 @@ class ServiceRun {
   std::map<NodeId, ServiceOptions> options_{};
   std::map<NodeId, std::unique_ptr<Service>> services_{};  // that are up
   std::map<NodeId, Deadline> starts_{};                    // of the others: when
+  NodeId slow_{};                                          // starts, and reads its disk slowly
   std::array<Client, kClients> clients_{};
+  std::array<Reader, kReaders> readers_{};
 };
 
 }  // namespace walrus::sim

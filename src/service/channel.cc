@@ -144,11 +144,11 @@ void Channel::query(std::string question, Read level, io::Nanos deadline,
 boost::asio::awaitable<void> Channel::ask(std::shared_ptr<Channel> self, QueryRequest request,
                                           io::Nanos deadline, Answering<std::string> answering) {
   // Nothing is waited for by a timer here: whoever is asked keeps the deadline.
-  const bool ordered = request.level != Read::kStale;
   auto answer = expect<QueryAnswer>(co_await ask_until(self->env_, self->loop_, self->endpoint_,
                                                        {.body = std::move(request)}, deadline));
   if (!answer) co_return answering(std::unexpected(std::move(answer).error()));
-  if (ordered) self->seen_index_ = std::max(self->seen_index_, answer->index);
+  // Of whatever level: a session read does not go back behind a stale one either.
+  self->seen_index_ = std::max(self->seen_index_, answer->index);
   answering(std::move(answer->answer));
 }
 
