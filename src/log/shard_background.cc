@@ -143,8 +143,15 @@ io::Nanos Shard::background_step() {
   return more ? io::Nanos(0) : next;
 }
 
-// What wakes this worker ends no pause.
-bool Shard::paused() { return paused_until_ > env_.mono() && leisure() > 0; }
+// Bulk wakes this worker again and again; that ends no pause.
+bool Shard::paused() {
+  if (paused_until_ <= env_.mono()) return false;
+  {
+    LockGuard guard(lock_);
+    if (bulks_.empty()) return false;
+  }
+  return leisure() > 0;
+}
 
 io::Nanos Shard::one_step() {
   if (paused()) return paused_until_ - env_.mono();
