@@ -22,7 +22,8 @@ Group::Group(const GroupOptions& options, const GroupSnapshot& from, GroupTime n
       generation_(from.generation),
       protocol_type_(from.protocol_type),
       protocol_(from.protocol),
-      leader_(from.leader) {
+      leader_(from.leader),
+      seen_(now) {
   for (auto member : from.members) {
     member.alive_until = now + member.session_timeout;
     member.joining = member.syncing = 0;
@@ -41,6 +42,7 @@ GroupSnapshot Group::snapshot() const {
 }
 
 GroupActions Group::join(const JoinEvent& event, GroupTime now) {
+  seen_ = now;
   GroupActions actions;
   auto refuse = [&](GroupError error, const std::string& id) {
     actions.joins.push_back({.ticket = event.ticket, .error = error, .member_id = id});
@@ -262,6 +264,7 @@ std::string Group::vote() const {
 }
 
 GroupActions Group::sync(const SyncEvent& event, GroupTime now) {
+  seen_ = now;
   GroupActions actions;
   auto refuse = [&](GroupError error) {
     actions.syncs.push_back({.ticket = event.ticket, .error = error});
@@ -297,6 +300,7 @@ GroupActions Group::sync(const SyncEvent& event, GroupTime now) {
 }
 
 GroupActions Group::persisted(std::int32_t generation, bool durable, GroupTime now) {
+  seen_ = now;
   GroupActions actions;
   if (state_ != GroupState::kCompleting || generation != generation_ || !persisting_)
     return actions;
@@ -315,6 +319,7 @@ GroupActions Group::persisted(std::int32_t generation, bool durable, GroupTime n
 }
 
 GroupActions Group::leave(const MemberEvent& event, GroupTime now, GroupError& error) {
+  seen_ = now;
   GroupActions actions;
   auto id = event.member_id;
   error = GroupError::kUnknownMember;
@@ -381,6 +386,7 @@ GroupError Group::check_commit(const MemberEvent& event, GroupTime now) {
 }
 
 GroupActions Group::tick(GroupTime now) {
+  seen_ = now;
   GroupActions actions;
   std::erase_if(promised_, [&](const auto& one) { return one.second <= now; });
   std::vector<std::string> lost;
@@ -395,11 +401,11 @@ GroupActions Group::tick(GroupTime now) {
   return actions;
 }
 
-// What is past and still there waits for something else than time.
-std::optional<GroupTime> Group::next_deadline(GroupTime now) const {
+// What was past when it was last looked at and is still there waits for something else than time.
+std::optional<GroupTime> Group::next_deadline() const {
   std::optional<GroupTime> next;
-  auto at = [&next, now](GroupTime time) {
-    if (time > now) next = next ? std::min(*next, time) : time;
+  auto at = [&next, this](GroupTime time) {
+    if (time > seen_) next = next ? std::min(*next, time) : time;
   };
   for (const auto& [id, until] : promised_) at(until);
   for (const auto& [id, member] : members_)

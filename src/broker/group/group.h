@@ -149,7 +149,8 @@ class Group {
   GroupActions persisted(std::int32_t generation, bool durable, GroupTime now);
   // Everything that is due; call again at next_deadline().
   GroupActions tick(GroupTime now);
-  std::optional<GroupTime> next_deadline(GroupTime now) const;
+  // As of the last event: what has become due since is not left out, however late this is asked.
+  std::optional<GroupTime> next_deadline() const;
 
   GroupState state() const { return state_; }
   std::int32_t generation() const { return generation_; }
@@ -189,6 +190,7 @@ class Group {
   GroupTime not_before_{}, deadline_{};           // of Preparing: to complete; deadline_
                                                   // of Completing: to sync
   GroupTime delay_until_{};  // the most that the initial delay may be extended to
+  GroupTime seen_{};         // of the last event that was looked at
   bool persisting_ = false;  // the leader's assignment is on its way to the disk
 };
 

@@ -251,7 +251,7 @@ class GroupStory {
       }
     EXPECT_EQ(held, waiting_.size());
     EXPECT_LE(group_->members().size(), options_.members_max);
-    bool on_time = group_->next_deadline(now_).has_value();
+    bool on_time = group_->next_deadline().has_value();
     if (held > 0) EXPECT_TRUE(on_time || !writes_.empty()) << "nothing ends the wait";
   }
 
@@ -259,13 +259,13 @@ class GroupStory {
   void settle() {
     for (int i = 0; i < 1000 && !testing::Test::HasFailure(); ++i) {
       while (!writes_.empty()) persisted();
-      auto next = group_->next_deadline(now_);
+      auto next = group_->next_deadline();
       if (!next) break;
       now_ = *next;
       take(group_->tick(now_));
     }
     while (!writes_.empty()) persisted();
-    EXPECT_FALSE(group_->next_deadline(now_)) << "a timer is left";
+    EXPECT_FALSE(group_->next_deadline()) << "a timer is left";
     EXPECT_TRUE(waiting_.empty());
     EXPECT_TRUE(group_->members().empty());
     EXPECT_EQ(group_->state(), GroupState::kEmpty);

@@ -137,7 +137,7 @@ class Case {
   // Deadline by deadline, as the coordinator goes.
   void time(GroupTime to) {
     while (true) {
-      auto next = group_->next_deadline(now_);
+      auto next = group_->next_deadline();
       if (!next || *next > to) break;
       now_ = *next;
       report(group_->tick(now_));
@@ -202,6 +202,29 @@ TEST(GroupTest, cases_come_out_as_they_are_written) {
     else EXPECT_EQ(came, text.str());
   }
   EXPECT_GE(files, 4u);
+}
+
+// Whoever joins during the first wait extends it. The tick of the first end comes before the new
+// one, and the question when to come again after it: the group is not forgotten.
+TEST(GroupTest, an_end_that_passes_between_tick_and_question_is_told) {
+  const GroupOptions options{.initial_delay = Millis(3'000)};
+  Group group(options);
+  const GroupTime begun = Millis(1'000'000);
+  auto join = [&](const char* id, GroupTime now) {
+    return group.join({.ticket = 1,
+                       .new_member_id = id,
+                       .session_timeout = Millis(10'000),
+                       .rebalance_timeout = Millis(60'000),
+                       .protocol_type = "consumer",
+                       .protocols = {{"range", ""}}},
+                      now);
+  };
+  EXPECT_TRUE(join("a", begun).joins.empty());
+  EXPECT_EQ(group.next_deadline(), begun + Millis(3'000));
+  EXPECT_TRUE(join("b", begun + Millis(1)).joins.empty());
+  EXPECT_TRUE(group.tick(begun + Millis(3'000)).joins.empty());
+  EXPECT_EQ(group.next_deadline(), begun + Millis(3'001));
+  EXPECT_EQ(group.tick(begun + Millis(3'002)).joins.size(), 2u);
 }
 
 TEST(GroupTest, times_that_the_protocol_has_not_are_damage) {

@@ -197,7 +197,7 @@ void Groups::schedule(const std::string& group) {
   auto found = groups_.find(group);
   if (found == groups_.end()) return;
   auto& one = *found->second;
-  auto due = one.group.next_deadline(now());
+  auto due = one.group.next_deadline();
   if (!due || (one.due && *one.due <= *due)) return;
   if (one.due) deadlines_.erase({*one.due, group});
   one.due = due;
@@ -222,7 +222,7 @@ Groups::Records Groups::expired() const {
   auto oldest = journal_->now_ms() - options_.offsets_retention.count();
   for (const auto& [id, one] : groups_) {
     bool idle = check_idle(id) == GroupError::kNone && one->empty_since_ms <= oldest &&
-                !one->group.next_deadline(now());
+                !one->group.next_deadline();
     if (!idle) continue;
     std::size_t left = 0;
     for (const auto& [place, offset] : one->offsets) {
