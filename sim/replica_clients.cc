@@ -64,12 +64,20 @@ void ReplicaRun::produce(std::size_t number, std::uint64_t attempt) {
     from = i;
   }
   producer.answers.assign(batches->size(), std::nullopt);
+  // As librdkafka does it between two leaders: what was refused is not queued again yet.
+  bool later = producer.failures > 0 && producer.sequence > 0 && batches->size() > 1 &&
+               nodes_->state().partitions.find(producer.partition)->log_start == Offset{} &&
+               draw(4) == 0;
+  if (later) {
+    producer.answers.front() = {.refusal = Refusal::kNotLeader};
+    ++tally_.hits["sent-before-its-turn"];
+  }
   // On its loop, as all that is asked of a node: one behind the other, as Kafka's clients do.
   auto life = nodes_->processes()[producer.target].life;
   nodes_->processes()[producer.target].loop->post(
-      [this, number, attempt, target = producer.target, life, batches] {
+      [this, number, attempt, target = producer.target, life, batches, later] {
         if (!nodes_->lives(target, life)) return;
-        for (std::size_t place = 0; place < batches->size(); ++place)
+        for (std::size_t place = later ? 1 : 0; place < batches->size(); ++place)
           nodes_->node(target).append(
               producers_[number].partition, std::move((*batches)[place]),
               {.wait = place == 0 ? 400ms : 500ms, .hand_on = true, .in_sequence = true},
@@ -113,6 +121,7 @@ void ReplicaRun::judge(std::size_t number) {
   // Where all was deleted that it sent, its producer is not known any more.
   auto start = nodes_->state().partitions.find(producer.partition)->log_start;
   if (producer.behind && *producer.behind < start) producer.behind.reset();
+  bool forgotten = producer.answers.back()->done() && !done && producer.newest < start;
   if (done) {
     if (producer.failures > 0) ++tally_.hits["sent-again"];
     if (producer.behind && producer.answers.front()->first >= *producer.behind && !lost)
@@ -127,6 +136,7 @@ void ReplicaRun::judge(std::size_t number) {
       truth_.acknowledged(producer.partition, offset, producer.values[i], producer.at);
     }
     ++tally_.acknowledged;
+    producer.newest = producer.answers.back()->first;
     ++producer.done;
     producer.failures = 0;
     producer.sequence += static_cast<std::int32_t>(producer.values.size());
@@ -134,8 +144,8 @@ void ReplicaRun::judge(std::size_t number) {
     return again(number, draw_ms(1, 60));
   }
   ++tally_.refused;
-  if (impossible != producer.answers.end() && lost) {
-    // Its batches are among what was lost: it begins anew.
+  if (forgotten || (impossible != producer.answers.end() && lost)) {
+    // Its batches are among what was lost, or deleted: it begins anew.
     producer.id += 1'000;
     producer.sequence = 0;
     producer.values.clear();

@@ -96,7 +96,17 @@ void ReplicaRun::break_process() {
 
 // One disk at a time: all that is acknowledged is on others, and they are there.
 bool ReplicaRun::may_wipe(std::size_t place) {
-  return !disks_stay_ && up(place) && is_whole_everywhere();
+  if (disks_stay_ || !up(place) || !is_whole_everywhere()) return false;
+  bool alone = false;
+  auto look = [&](const meta::Segment& segment) {
+    alone |= segment.replicas == std::vector{NodeId{place + 1}};
+  };
+  for (const auto& id : partitions_) {
+    const auto& partition = *nodes_->state().partitions.find(id);
+    partition.sealed.each(look);
+    if (partition.tail) look(*partition.tail);
+  }
+  return !alone;
 }
 
 bool ReplicaRun::is_whole_everywhere() {

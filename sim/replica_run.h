@@ -47,6 +47,7 @@ class ReplicaRun {
     std::uint64_t keys = 0;            // so many; 0: none
     std::size_t first = 0;  // so many are a batch; the others one that is sent on behind it
     std::vector<std::optional<replica::Appended>> answers{};  // to each
+    Offset newest{};                                          // of all that are acknowledged
     std::optional<Offset> behind{};  // of the second one, taken when the first had not been
     std::uint64_t attempt = 0;
     std::size_t target = 0;

@@ -21,21 +21,34 @@ std::optional<Sequence> sequence_of(const record::BatchView& batch) {
 void Arrears::owe(const PartitionId& id, const Sequence& sequence, Instant now) {
   Key key{id, sequence.producer};
   auto found = owed_.find(key);
-  if (found == owed_.end() && owed_.size() >= producers_max_) {
-    auto since = [](const auto& one) { return one.second.since; };
-    owed_.erase(std::ranges::min_element(owed_, {}, since));
-  }
-  Owed owed{sequence.epoch, sequence.first, now};
-  bool earlier = found != owed_.end() && now - found->second.since < kept_max_ &&
+  bool earlier = found != owed_.end() && now < found->second.until &&
                  found->second.epoch == sequence.epoch &&
                  is_before(found->second.first, sequence.first);
-  if (!earlier) owed_.insert_or_assign(key, owed);
+  if (!earlier) enter(key, {sequence.epoch, sequence.first, now + kept_max_});
+}
+
+void Arrears::enter(const Key& key, const Owed& owed) {
+  if (owed_.size() >= producers_max_ && !owed_.contains(key)) {
+    auto until = [](const auto& one) { return one.second.until; };
+    owed_.erase(std::ranges::min_element(owed_, {}, until));
+  }
+  owed_.insert_or_assign(key, owed);
 }
 
 bool Arrears::behind(const PartitionId& id, const Sequence& sequence, Instant now) const {
   auto found = owed_.find({id, sequence.producer});
   return found != owed_.end() && found->second.epoch == sequence.epoch &&
-         now - found->second.since < kept_max_ && is_before(found->second.first, sequence.first);
+         now < found->second.until && is_before(found->second.first, sequence.first);
+}
+
+bool Arrears::gap(const PartitionId& id, const Sequence& sequence, Instant now) {
+  Key key{id, sequence.producer};
+  auto found = owed_.find(key);
+  bool known = found != owed_.end() && found->second.epoch == sequence.epoch &&
+               is_before(found->second.first, sequence.first);
+  if (known) return now < found->second.until;
+  enter(key, {sequence.epoch, (sequence.first - 1) & INT32_MAX, now + gap_max_});
+  return true;
 }
 
 void Arrears::come(const PartitionId& id, const Sequence& sequence) {

@@ -6,6 +6,12 @@
 // without what belongs before it. It is sent away likewise, and its producer sends all again, in
 // their order (KIP-98: the sequences of a producer and a partition are without gaps).
 //
+// And of which producers a batch came without what belongs before it, though nothing of theirs was
+// sent away here. It may have been elsewhere: librdkafka, going from one leader to another, counts
+// a refused batch as over before it has queued it again, and sends what is behind it meanwhile.
+// Told "out of order" it would raise its epoch and number anew all that it has no answer to, also
+// what is stored: twice. So a gap is believed when it lasts.
+//
 // Pure; owned by one loop.
 
 #include <map>
@@ -32,13 +38,17 @@ class Arrears {
   // A producer that never comes again is forgotten after `kept_max` (clients try again within a
   // second or two; it may have been taken by another node meanwhile); above `producers_max` the
   // oldest of all is. Then the log decides as it finds it.
-  explicit Arrears(Nanos kept_max = std::chrono::seconds(20), std::size_t producers_max = 10'000)
-      : kept_max_(kept_max), producers_max_(producers_max) {}
+  explicit Arrears(Nanos kept_max = std::chrono::seconds(20), std::size_t producers_max = 10'000,
+                   Nanos gap_max = std::chrono::seconds(3))
+      : kept_max_(kept_max), gap_max_(gap_max), producers_max_(producers_max) {}
 
   // It was sent away.
   void owe(const PartitionId&, const Sequence&, Instant now);
   // Whether one in front of it was, and has not come again.
   bool behind(const PartitionId&, const Sequence&, Instant now) const;
+  // What belongs before it is not in the log. Whether it may come yet: for `gap_max` from the first
+  // time.
+  bool gap(const PartitionId&, const Sequence&, Instant now);
   // It comes (again): it is judged now.
   void come(const PartitionId&, const Sequence&);
   // It is in the log, and with it what belongs before it.
@@ -50,10 +60,12 @@ class Arrears {
   struct Owed {
     std::int16_t epoch = 0;
     std::int32_t first = 0;  // the first of all that are owed
-    Instant since{};
+    Instant until{};
   };
 
-  const Nanos kept_max_;
+  void enter(const Key&, const Owed&);
+
+  const Nanos kept_max_, gap_max_;
   const std::size_t producers_max_;
   std::map<Key, Owed> owed_{};
 };

@@ -44,11 +44,37 @@ TEST(Arrears, the_first_of_several_counts) {
   EXPECT_TRUE(arrears.empty());
 }
 
+TEST(Arrears, a_gap_is_believed_when_it_lasts) {
+  Arrears arrears(seconds(20), 10, seconds(3));
+  EXPECT_TRUE(arrears.gap(kOne, at(9), kNow));
+  EXPECT_TRUE(arrears.gap(kOne, at(9), kNow + seconds(2)));
+  EXPECT_TRUE(arrears.behind(kOne, at(12), kNow + seconds(2)));
+  EXPECT_FALSE(arrears.gap(kOne, at(9), kNow + seconds(3)));
+  EXPECT_FALSE(arrears.gap(kOne, at(12), kNow + seconds(4)));
+  EXPECT_TRUE(arrears.gap(kOne, at(9, 8), kNow + seconds(4)));  // another producer's
+  // It was filled: what is missing next is another gap.
+  arrears.settle(kOne, at(9));
+  EXPECT_TRUE(arrears.gap(kOne, at(20), kNow + seconds(5)));
+}
+
+TEST(Arrears, what_comes_before_a_gap_does_not_fill_it) {
+  Arrears arrears;
+  EXPECT_TRUE(arrears.gap(kOne, at(9), kNow));
+  arrears.come(kOne, at(5));
+  arrears.settle(kOne, at(5));
+  EXPECT_TRUE(arrears.behind(kOne, at(9), kNow));
+  EXPECT_FALSE(arrears.behind(kOne, at(5), kNow));
+  arrears.owe(kOne, at(9), kNow);  // as it is sent away: the earlier one stays
+  EXPECT_TRUE(arrears.behind(kOne, at(9), kNow));
+}
+
 TEST(Arrears, sequences_wrap) {
   Arrears arrears;
   arrears.owe(kOne, at(INT32_MAX - 2), kNow);
   EXPECT_TRUE(arrears.behind(kOne, at(1), kNow));
   EXPECT_FALSE(arrears.behind(kOne, at(INT32_MAX - 3), kNow));
+  EXPECT_TRUE(arrears.gap(kOther, at(0), kNow));
+  EXPECT_TRUE(arrears.behind(kOther, at(0), kNow));
 }
 
 TEST(Arrears, a_new_epoch_owes_nothing) {

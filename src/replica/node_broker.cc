@@ -129,6 +129,11 @@ bool NodeState::is_behind(const PartitionId& id, const Waiting& one) const {
   return one.sequence && (one.request.follows || arrears_.behind(id, *one.sequence, env_.mono()));
 }
 
+// Whether what belongs before it, and is not in the log, may come yet.
+bool NodeState::may_be_filled(const PartitionId& id, const Waiting& one) {
+  return is_behind(id, one) || (one.sequence && arrears_.gap(id, *one.sequence, env_.mono()));
+}
+
 NodeState::WriterCell* NodeState::writer_of(const PartitionId& id) const {
   auto part = parts_.find(id);
   if (part == parts_.end() || part->second.writer == SegmentId{}) return nullptr;
@@ -143,10 +148,15 @@ NodeState::Waiting NodeState::leave(Part& part) {
   return one;
 }
 
-// What waits goes to the writer if there is one, in order; away if there is one elsewhere. Behind
-// what was handed on it keeps its place.
+// What waits goes to the writer if there is one, in order; away if there is one elsewhere, or no
+// room. Behind what was handed on it keeps its place.
 void NodeState::feed(const PartitionId& id, Part& part, Instant now) {
   if (part.waiting.empty() || !part.handed.empty() || now < part.feed_again) return;
+  bool full = lacks_room(id);
+  while (full && !part.waiting.empty()) {
+    auto one = leave(part);
+    refuse(id, one, Refusal::kNoRoom);
+  }
   auto* writer = writer_of(id);
   if (writer && writer->core->role() == Leader::Role::kWriter) {
     while (!part.waiting.empty()) {
@@ -184,7 +194,7 @@ void NodeState::expire(const PartitionId& id, Part& part, Instant now) {
     if (now < one.until) return false;
     --waiting_count_;
     waiting_bytes_ -= one.batch.size();
-    refuse(id, one, lacks_room(id) ? Refusal::kNoRoom : one.why);
+    refuse(id, one, one.why);
     return true;
   });
 }
@@ -214,8 +224,9 @@ void NodeState::take_answers(WriterCell& cell, Leader::Actions& actions,
       one.batch = std::move(*batch->second);
       one.why = answer.refusal;
       again.push_back(std::move(one));
-    } else if (has_to_be_current(answer.refusal) &&
-               !(answer.refusal == Refusal::kOutOfOrder && is_behind(cell.partition, one))) {
+    } else if (answer.refusal == Refusal::kOutOfOrder && may_be_filled(cell.partition, one)) {
+      refuse(cell.partition, one, Refusal::kNotLeader);
+    } else if (has_to_be_current(answer.refusal)) {
       confirm_refusal(cell, std::move(one), answer.refusal);
     } else if (answer.refusal != Refusal::kNone) {
       cell.unsure |= answer.refusal == Refusal::kUnknown;
@@ -269,8 +280,25 @@ void NodeState::confirm_refusal(WriterCell& writer, Waiting one, Refusal why) {
   ask(writer, until,
       [this, id = writer.partition, one = std::move(one), why](Result<Offset> confirmed) mutable {
         if (!confirmed) send_away(id, one);
+        else note_refusal(id, one, why);
         one.done({confirmed ? why : Refusal::kNotLeader});
       });
+}
+
+// What a producer takes for the loss of its place, or its right.
+void NodeState::note_refusal(const PartitionId& id, const Waiting& one, Refusal why) {
+  if (!options_.log || !one.sequence) return;
+  auto suppressed = refusals_.admit(env_.mono());
+  if (!suppressed) return;
+  const auto* topic = image_->topics.find(id.topic);
+  log_line(*options_.log, LogLevel::kWarning, "producer_refused",
+           {{"topic", topic ? Bytes(topic->name) : Bytes("-")},
+            {"partition", id.index},
+            {"producer", one.sequence->producer},
+            {"epoch", one.sequence->epoch},
+            {"sequence", one.sequence->first},
+            {"why", refusal_name(why)},
+            {"suppressed", *suppressed}});
 }
 
 void NodeState::lease_granted(Nanos asked_at) {
@@ -279,6 +307,15 @@ void NodeState::lease_granted(Nanos asked_at) {
   lease_.granted(asked_at);
   if (!lapsed) return;
   for (auto& [segment, cell] : writers_) push(segment, cell, Leader::Tick{});
+  feed_all();
+}
+
+void NodeState::learn_full(std::set<NodeId> full) {
+  full_ = std::move(full);
+  if (!stopped_) feed_all();
+}
+
+void NodeState::feed_all() {
   for (const auto& id : hungry_) {
     parts_[id].feed_again = {};
     mark(id, parts_[id]);

@@ -185,6 +185,24 @@ TEST_F(NodeDisksTest, where_too_few_have_room_appends_are_refused_and_reads_go_o
   EXPECT_EQ(append(id, "after"), end);
 }
 
+TEST_F(NodeDisksTest, what_waits_for_a_leader_is_refused_when_too_few_have_room) {
+  begin(options());
+  PartitionId id{nodes_->create("orders", 1, 3), 0};
+  fill(id, 10);
+  auto leads = leader(id), other = (leads + 1) % 3;
+  for (std::size_t place = 0; place < 3; ++place)
+    if (place != other) nodes_->crash(place, io::CrashKind::kKill);
+  nodes_->world().run_for(2s);
+  std::optional<Refusal> refusal;
+  nodes_->node(other).append(id, batch_of("waits"), {.wait = 10s},
+                             [&](replica::Appended appended) { refusal = appended.refusal; });
+  nodes_->world().run_for(50ms);
+  ASSERT_FALSE(refusal);
+  nodes_->node(other).learn_full({NodeId{other + 1}, NodeId{leads + 1}});
+  nodes_->world().run_for(50ms);
+  EXPECT_EQ(refusal, Refusal::kNoRoom);
+}
+
 // It comes again, and what its producer had sent behind it does not come before.
 TEST_F(NodeDisksTest, what_is_behind_an_append_that_found_no_room_is_not_out_of_order) {
   begin(options());

@@ -767,7 +767,9 @@ void NodeState::finish_repair(SegmentId id) {
             bool again = !outcome || outcome->refusal == meta::Refusal::kMismatch;
             if (again) return refresh();
             repairs_.erase(found);
-            // There may be enough without it; or it is ours, and gone before an image told so.
+            // There may be enough without it; or it is ours, and gone before an image told so. What
+            // a sweep asked for before this may be older: another one has to see to it.
+            orphans_.erase(id);
             orphan(id);
           });
 }

@@ -89,9 +89,26 @@ TEST_F(NodeTest, what_is_behind_an_append_that_was_sent_away_is_sent_away_too) {
   for (auto sequence : {0, 1, 2}) give(fresh, sequence, 5s);
   EXPECT_TRUE(until([&] { return sent->all(); }));
   for (const auto& answer : sent->answers) EXPECT_EQ(answer, Refusal::kNone);
-  // A gap that is the producer's own is one still.
-  EXPECT_EQ(append_at(at, id, batch_of("gap", known, 9), {.in_sequence = true}).refusal,
-            Refusal::kOutOfOrder);
+}
+
+// What is missing may be on its way here, from another node that has just refused it.
+TEST_F(NodeTest, a_gap_in_front_of_a_batch_is_believed_when_it_lasts) {
+  begin();
+  PartitionId id{nodes_->create("orders", 1, 3), 0};
+  ASSERT_EQ(append(id, "before"), 0);
+  auto give = [&](std::int32_t sequence) {
+    return append_at(leader(id), id, batch_of("v" + std::to_string(sequence), 77, sequence),
+                     {.in_sequence = true})
+        .refusal;
+  };
+  ASSERT_EQ(give(0), Refusal::kNone);
+  EXPECT_EQ(give(2), Refusal::kNotLeader);
+  EXPECT_EQ(give(3), Refusal::kNotLeader);
+  for (auto sequence : {1, 2, 3}) EXPECT_EQ(give(sequence), Refusal::kNone);
+  EXPECT_EQ(give(9), Refusal::kNotLeader);
+  nodes_->world().run_for(3s);
+  EXPECT_EQ(give(9), Refusal::kOutOfOrder);
+  EXPECT_EQ(give(4), Refusal::kNone);
 }
 
 // Its outcome is not known; this node leads again, without it in the log.
@@ -140,6 +157,8 @@ TEST_F(NodeTest, what_is_behind_an_append_that_a_leader_of_before_judged_is_not_
     return append_at(place, id, batch_of("v" + std::to_string(sequence), 77, sequence), request);
   };
   ASSERT_TRUE(give(at, 0).done());
+  EXPECT_EQ(give(at, 9).refusal, Refusal::kNotLeader);
+  nodes_->world().run_for(3s);  // so that a gap is believed
   nodes_->paused_controller = true;
   auto& process = nodes_->processes()[at];
   process.deaf = true;
@@ -149,7 +168,7 @@ TEST_F(NodeTest, what_is_behind_an_append_that_a_leader_of_before_judged_is_not_
   ASSERT_TRUE(until([&] { return nodes_->node(next).leader_of(id).here; }));
   ASSERT_TRUE(give(next, 1).done());
   std::optional<Refusal> judged;
-  nodes_->node(at).append(id, batch_of("v2", 77, 2), request,
+  nodes_->node(at).append(id, batch_of("v9", 77, 9), request,
                           [&judged](Appended one) { judged = one.refusal; });
   nodes_->world().run_for(20ms);
   ASSERT_FALSE(judged);

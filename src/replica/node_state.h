@@ -10,6 +10,7 @@
 #include <set>
 #include <unordered_map>
 
+#include "base/log_limit.h"
 #include "net/file_worker.h"
 #include "replica/arrears.h"
 #include "replica/compaction.h"
@@ -46,7 +47,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   std::vector<meta::Copy> copying() const;
   std::vector<meta::SlowCopy> slow() const;
   std::vector<meta::DamagedCopy> damaged() const;
-  void learn_full(std::set<NodeId> full) { full_ = std::move(full); }
+  void learn_full(std::set<NodeId>);
   static io::Task<SealSurvey> survey(std::shared_ptr<NodeState>, NodeId sealer, SegmentId);
   static io::Task<void> accept_loss(std::shared_ptr<NodeState>, NodeId sealer, SegmentId,
                                     AcceptedEnd);
@@ -305,9 +306,12 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   void feed(const PartitionId&, Part&, Instant now);
   void expire(const PartitionId&, Part&, Instant now);
   bool lacks_room(const PartitionId&) const;
+  void feed_all();
   void refuse(const PartitionId&, Waiting&, Refusal);
   void send_away(const PartitionId&, const Waiting&);
   bool is_behind(const PartitionId&, const Waiting&) const;
+  bool may_be_filled(const PartitionId&, const Waiting&);
+  void note_refusal(const PartitionId&, const Waiting&, Refusal);
   Waiting leave(Part&);
   void ask(WriterCell&, Instant until, ConfirmDone);
   void confirm_refusal(WriterCell&, Waiting, Refusal);
@@ -400,6 +404,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   std::map<std::uint64_t, PartitionId> readers_{};
   Ticket last_ticket_ = 0;
   Arrears arrears_{};
+  LogLimit refusals_{10, std::chrono::seconds(10)};
   std::uint64_t last_reader_ = 0, waiting_bytes_ = 0;
   std::size_t waiting_count_ = 0;  // in parts_
   Instant survey_at_{};

@@ -6,6 +6,7 @@ last one it goes on under another name, over another connection.
 """
 
 import itertools
+import logging
 import re
 import threading
 import time
@@ -232,9 +233,18 @@ def take_one(connection, taker, process, final=False):
 KAFKA = {"socket.timeout.ms": 5000, "reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 200,
          "topic.metadata.refresh.interval.ms": 2000, "log_level": 0}
 KAFKA_PRODUCER = {"enable.idempotence": True, "acks": "all", "linger.ms": 5,
-                  "request.timeout.ms": 4000, "retry.backoff.ms": 20, "message.timeout.ms": 30000}
+                  "request.timeout.ms": 4000, "retry.backoff.ms": 20, "message.timeout.ms": 30000,
+                  "debug": "eos", "log_level": 7}
 KAFKA_CONSUMER = {"group.id": "none", "enable.auto.commit": False, "auto.offset.reset": "error",
                   "fetch.wait.max.ms": 200, "fetch.error.backoff.ms": 20}
+
+
+def logger_to(path):
+    logger = logging.Logger(path.name)
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logger.addHandler(handler)
+    return logger
 
 
 class KafkaWriter(Client):
@@ -242,13 +252,15 @@ class KafkaWriter(Client):
 
     AT_ONCE = 6
 
-    def __init__(self, name, history, pause, servers):
+    def __init__(self, name, history, pause, servers, log):
         super().__init__(name, history, pause)
         self.servers = servers
         self.fatal = 0  # producers that gave up for good; another one takes the place
+        self.logger = logger_to(log)  # what its library makes of the answers
 
     def live(self, process):
-        producer = kafka.Producer({"bootstrap.servers": self.servers, **KAFKA, **KAFKA_PRODUCER})
+        producer = kafka.Producer({"bootstrap.servers": self.servers, **KAFKA, **KAFKA_PRODUCER},
+                                  logger=self.logger)
         self.lost = False
         limit = ANSWER_SECONDS + KAFKA_PRODUCER["message.timeout.ms"] / 1e3
         done = [self.unless_fatal(self.send_all, process, producer),

@@ -8,9 +8,9 @@ is healed, everything is read from every node, and the history of the clients is
 usage: ./dev chaos [--nodes 3|5] [--seconds 60] [--seed S] [--runs N] [--fault NAME]...
 
 The page of a run is build/chaos/SEED/report.md, with a picture of its time line; beside it are the
-history, the log of the nemesis and what the nodes said; after a violation also their disks. The
-seed draws the faults, their order, their length and whom they hit, by the part that he plays; what
-the machine does with the time in between is its own.
+history, the logs of the nemesis and of the Kafka producer and what the nodes said; after a
+violation also their disks. The seed draws the faults, their order, their length and whom they hit,
+by the part that he plays; what the machine does with the time in between is its own.
 exit status: 0 all well, 1 a violation, 2 usage, 77 the machine permits no network namespaces.
 """
 
@@ -47,7 +47,7 @@ CHECK_SECONDS = 120  # for a node to read everything
 class Load(nemesis.Progress):
     """All clients of a run."""
 
-    def __init__(self, cluster, history):
+    def __init__(self, cluster, history, left):
         self.history = history
         native, nodes, servers = cluster.native, cluster.nodes, cluster.servers()
         self.clients = []
@@ -60,7 +60,8 @@ class Load(nemesis.Progress):
                 log_clients.Putter(f"putter{node}", history, QUEUE_PAUSE, native, node),
                 log_clients.Taker(f"taker{node}", history, QUEUE_PAUSE / 2, native, nodes[-node])]
         self.clients += [
-            log_clients.KafkaWriter("kafka1", history, WRITER_PAUSE, servers),
+            log_clients.KafkaWriter("kafka1", history, WRITER_PAUSE, servers,
+                                    left / "kafka1.log"),
             log_clients.KafkaReader("kafkareader1", history, READER_PAUSE, servers),
             log_clients.KafkaReader("kafkareader2", history, READER_PAUSE, servers,
                                     cluster.rack(nodes[-1])),
@@ -175,7 +176,7 @@ class ChaosRun:
         self.history = log_clients.History(
             [(LOG, partition) for partition in range(LOG_PARTITIONS)],
             [(QUEUE, partition) for partition in range(QUEUE_PARTITIONS)])
-        self.load = Load(self.cluster, self.history)
+        self.load = Load(self.cluster, self.history, left)
         self.nemesis = nemesis.Nemesis(self.cluster, random.Random(seed), self.load, self.timeline,
                                        walrus_faults.faults_of(self.cluster, options.fault))
         self.failures = []
