@@ -65,7 +65,7 @@ void ReplicaRun::produce(std::size_t number, std::uint64_t attempt) {
   }
   producer.answers.assign(batches->size(), std::nullopt);
   // As librdkafka does it between two leaders: what was refused is not queued again yet.
-  bool later = producer.failures > 0 && producer.sequence > 0 && batches->size() > 1 &&
+  bool later = patient_ && producer.failures > 0 && producer.sequence > 0 && batches->size() > 1 &&
                nodes_->state().partitions.find(producer.partition)->log_start == Offset{} &&
                draw(4) == 0;
   if (later) {

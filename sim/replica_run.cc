@@ -146,6 +146,8 @@ replica::SimulatedNodes::Options ReplicaRun::draw_options() {
   leader.window_bytes_max = 2'000 + random.below(60'000);
   leader.window_bytes_kept = random.below(2'000);
   leader.slow_after = Millis(static_cast<std::int64_t>(1'000 + random.below(4'000)));
+  if (random.below(2) == 0) options.node.limits.gap_max = 0s;  // then who asks keeps his order
+  patient_ = options.node.limits.gap_max > 0s;
   options.node.limits.parcel_bytes_max = 500 + random.below(100'000);
   options.node.limits.copies_at_once = 1 + random.below(4);
   options.node.limits.retain_every = Millis(static_cast<std::int64_t>(100 + random.below(900)));

@@ -133,6 +133,7 @@ class ReplicaRun {
   std::map<PartitionId, meta::Compaction> compactions_{};      // under way
   bool quiet_ = false;                                         // producers begin nothing new
   bool healed_ = false, narrating_ = false, power_stays_ = false, disks_stay_ = false;
+  bool patient_ = true;  // nodes, with producers that send something before its turn
   Tally tally_{};
 };
 

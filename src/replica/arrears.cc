@@ -48,7 +48,7 @@ bool Arrears::gap(const PartitionId& id, const Sequence& sequence, Instant now) 
                is_before(found->second.first, sequence.first);
   if (known) return now < found->second.until;
   enter(key, {sequence.epoch, (sequence.first - 1) & INT32_MAX, now + gap_max_});
-  return true;
+  return gap_max_ > Nanos(0);
 }
 
 void Arrears::come(const PartitionId& id, const Sequence& sequence) {

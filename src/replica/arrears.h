@@ -38,9 +38,9 @@ class Arrears {
   // A producer that never comes again is forgotten after `kept_max` (clients try again within a
   // second or two; it may have been taken by another node meanwhile); above `producers_max` the
   // oldest of all is. Then the log decides as it finds it.
-  explicit Arrears(Nanos kept_max = std::chrono::seconds(20), std::size_t producers_max = 10'000,
-                   Nanos gap_max = std::chrono::seconds(3))
-      : kept_max_(kept_max), gap_max_(gap_max), producers_max_(producers_max) {}
+  explicit Arrears(Nanos gap_max = {}, Nanos kept_max = std::chrono::seconds(20),
+                   std::size_t producers_max = 10'000)
+      : gap_max_(gap_max), kept_max_(kept_max), producers_max_(producers_max) {}
 
   // It was sent away.
   void owe(const PartitionId&, const Sequence&, Instant now);
@@ -65,7 +65,7 @@ class Arrears {
 
   void enter(const Key&, const Owed&);
 
-  const Nanos kept_max_, gap_max_;
+  const Nanos gap_max_, kept_max_;
   const std::size_t producers_max_;
   std::map<Key, Owed> owed_{};
 };

@@ -45,7 +45,7 @@ TEST(Arrears, the_first_of_several_counts) {
 }
 
 TEST(Arrears, a_gap_is_believed_when_it_lasts) {
-  Arrears arrears(seconds(20), 10, seconds(3));
+  Arrears arrears(seconds(3));
   EXPECT_TRUE(arrears.gap(kOne, at(9), kNow));
   EXPECT_TRUE(arrears.gap(kOne, at(9), kNow + seconds(2)));
   EXPECT_TRUE(arrears.behind(kOne, at(12), kNow + seconds(2)));
@@ -55,10 +55,12 @@ TEST(Arrears, a_gap_is_believed_when_it_lasts) {
   // It was filled: what is missing next is another gap.
   arrears.settle(kOne, at(9));
   EXPECT_TRUE(arrears.gap(kOne, at(20), kNow + seconds(5)));
+  Arrears impatient;
+  EXPECT_FALSE(impatient.gap(kOne, at(9), kNow));
 }
 
 TEST(Arrears, what_comes_before_a_gap_does_not_fill_it) {
-  Arrears arrears;
+  Arrears arrears(seconds(3));
   EXPECT_TRUE(arrears.gap(kOne, at(9), kNow));
   arrears.come(kOne, at(5));
   arrears.settle(kOne, at(5));
@@ -69,7 +71,7 @@ TEST(Arrears, what_comes_before_a_gap_does_not_fill_it) {
 }
 
 TEST(Arrears, sequences_wrap) {
-  Arrears arrears;
+  Arrears arrears(seconds(3));
   arrears.owe(kOne, at(INT32_MAX - 2), kNow);
   EXPECT_TRUE(arrears.behind(kOne, at(1), kNow));
   EXPECT_FALSE(arrears.behind(kOne, at(INT32_MAX - 3), kNow));
@@ -86,7 +88,7 @@ TEST(Arrears, a_new_epoch_owes_nothing) {
 }
 
 TEST(Arrears, forgets_who_stays_away_and_above_its_limit_the_oldest) {
-  Arrears arrears(seconds(60), 2);
+  Arrears arrears(seconds(3), seconds(60), 2);
   arrears.owe(kOne, at(5, 1), kNow);
   EXPECT_TRUE(arrears.behind(kOne, at(9, 1), kNow + seconds(59)));
   EXPECT_FALSE(arrears.behind(kOne, at(9, 1), kNow + seconds(60)));

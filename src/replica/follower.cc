@@ -255,6 +255,7 @@ void Follower::answer_sync() {
 void Follower::handle(Damaged& event) {
   if (event.from >= accepted_) return;
   auto from = std::max(event.from, options_.start);
+  known_ = acknowledged();
   accepted_ = from;
   durable_ = std::min(durable_, from);
   for (auto& one : pending_) one.end = std::min(one.end, from);

@@ -120,6 +120,8 @@ class Follower {
   std::int64_t watermark() const { return watermark_; }
   // What a reader may be shown (R7).
   std::int64_t readable() const;
+  // Acknowledged, as far as it knows: also what was damaged here since.
+  std::int64_t acknowledged() const { return std::max(known_, readable()); }
   const CopyState& state() const { return state_; }
   bool failed() const { return failed_; }
   // Sealed, and all of it is here.
@@ -204,6 +206,7 @@ class Follower {
   std::int64_t watermark_ = 0;               // never falls
   log::ProducerTable producers_{};           // as of accepted_
   bool has_producers_ = false;
+  std::int64_t known_ = 0;  // readable() before damage
   std::deque<Pending> pending_{};
   bool sync_write_ = false;  // what this step writes counts once it is synced
   std::vector<OwedFence> fences_{};

@@ -78,6 +78,17 @@ TEST(Follower, limbo_neither_acknowledges_nor_denies_and_takes_what_is_written_b
   EXPECT_EQ(copy.said<ReplicateReply>()->durable, 1);
 }
 
+TEST(Follower, what_was_damaged_here_stays_acknowledged) {
+  OneCopy copy;
+  copy.replicate(1, 0, 3);
+  copy.sync();
+  copy.receive({1}, Replicate{.watermark = 3, .round = 9, .run = {.from = 3}});
+  ASSERT_EQ(copy.core->readable(), 3);
+  copy.step(Follower::Damaged{1});
+  EXPECT_EQ(copy.core->readable(), 1);
+  EXPECT_EQ(copy.core->acknowledged(), 3);
+}
+
 TEST(Follower, a_sealed_copy_drops_what_lies_behind_the_end) {
   OneCopy copy;
   copy.replicate(1, 0, 3);

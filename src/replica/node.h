@@ -67,6 +67,7 @@ struct NodeLimits {
   Nanos compaction_stalls = std::chrono::minutes(5);  // then another node takes over
   std::int64_t trimmed_bytes_max = 1 << 20;     // of an open segment, half of it; then it is ended
   Nanos hand_on_max = std::chrono::seconds(1);  // appends, after a roll to another node
+  Nanos gap_max = std::chrono::seconds(3);      // what a producer sent before its turn (arrears.h)
   // Sealed copies are read for damage: so fast, 0: never; a round begins so long after the last.
   std::int64_t scrub_bytes_per_s = 4 << 20;
   Nanos scrub_every = std::chrono::hours(24);

@@ -375,7 +375,7 @@ std::int64_t NodeState::watermark_of(const PartitionId& id,
       writer && writer->core->segment().id == partition.tail->id)
     return std::max(base, writer->core->watermark());
   auto copy = copies_.find(partition.tail->id);
-  return copy == copies_.end() ? base : std::max(base, copy->second.core->readable());
+  return copy == copies_.end() ? base : std::max(base, copy->second.core->acknowledged());
 }
 
 // What the disk may have lost is written down before the first image counts.

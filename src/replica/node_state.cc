@@ -49,7 +49,8 @@ NodeState::NodeState(io::Env& env, io::Loop& loop, log::Engine& engine, net::Rpc
       options_(options),
       mailbox_(loop),
       lease_(options.lease, options.clock_drift_ppm_max),
-      sealer_({.self = options.self}) {}
+      sealer_({.self = options.self}),
+      arrears_(options.limits.gap_max) {}
 
 Result<void> NodeState::start() {
   if (options_.self == NodeId{} || options_.incarnation == 0)

@@ -403,7 +403,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   std::unordered_map<Ticket, Waiting> requests_{};
   std::map<std::uint64_t, PartitionId> readers_{};
   Ticket last_ticket_ = 0;
-  Arrears arrears_{};
+  Arrears arrears_;
   LogLimit refusals_{10, std::chrono::seconds(10)};
   std::uint64_t last_reader_ = 0, waiting_bytes_ = 0;
   std::size_t waiting_count_ = 0;  // in parts_
