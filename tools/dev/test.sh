@@ -98,14 +98,14 @@ run_full() {
   timed long-cluster counted long-cluster python3 tools/dev/sim_sweep.py \
     build/release/bin/walrus_sim --world cluster --first 601 --seeds 5000 --twice-every 100 || true
   timed mutants-cluster counted mutants-cluster ./dev mutants cluster || true
-  timed long-member counted long-member python3 tools/dev/sim_sweep.py build/release/bin/walrus_sim \
-    --world member --first 101 --seeds 3000 --twice-every 100 || true
+  timed long-member counted long-member python3 tools/dev/sim_sweep.py \
+    build/release/bin/walrus_sim --world member --first 101 --seeds 3000 --twice-every 100 || true
   timed mutants-member counted mutants-member ./dev mutants member || true
   timed long-replica counted long-replica python3 tools/dev/sim_sweep.py \
     build/release/bin/walrus_sim --world replica --first 501 --seeds 5000 --twice-every 100 || true
   timed mutants-replica counted mutants-replica ./dev mutants replica || true
-  timed long-owners counted long-owners python3 tools/dev/sim_sweep.py build/release/bin/walrus_sim \
-    --world owners --first 301 --seeds 3000 --twice-every 100 || true
+  timed long-owners counted long-owners python3 tools/dev/sim_sweep.py \
+    build/release/bin/walrus_sim --world owners --first 301 --seeds 3000 --twice-every 100 || true
   timed mutants-owners counted mutants-owners ./dev mutants owners || true
   timed long-oracle counted long-oracle env WALRUS_BUILD="$PWD/build/release" \
     python3 tests/oracle/oracle_test.py build/release/bin/walrus_raft_oracle --seeds 10000 || true
