@@ -70,7 +70,7 @@ void ReplicaRun::produce(std::size_t number, std::uint64_t attempt) {
                draw(4) == 0;
   if (later) {
     producer.answers.front() = {.refusal = Refusal::kNotLeader};
-    ++tally_.hits["sent-before-its-turn"];
+    ++tally_.hits["sent-early"];
   }
   // On its loop, as all that is asked of a node: one behind the other, as Kafka's clients do.
   auto life = nodes_->processes()[producer.target].life;

@@ -22,37 +22,13 @@ constexpr auto kProgressWithin = 60s;  // after everything is healed
 }  // namespace
 
 const std::vector<std::string>& replica_families() {
-  static const std::vector<std::string> families{"kill",
-                                                 "power-cut",
-                                                 "power-cut-all",
-                                                 "partition",
-                                                 "one-way-cut",
-                                                 "isolated-node",
-                                                 "reset",
-                                                 "loss",
-                                                 "pause",
-                                                 "slow-sync",
-                                                 "sync-error",
-                                                 "disk-full",
-                                                 "deaf-node",
-                                                 "wiped",
-                                                 "trim",
-                                                 "failover",
-                                                 "roll",
-                                                 "remote-read",
-                                                 "copy-made",
-                                                 "confirmed",
-                                                 "sent-again",
-                                                 "retired",
-                                                 "retained",
-                                                 "handed-on",
-                                                 "rotted",
-                                                 "mended",
-                                                 "full-told",
-                                                 "compacted",
-                                                 "relieved",
-                                                 "tombstone-gone",
-                                                 "sent-before-its-turn"};
+  static const std::vector<std::string> families{
+      "kill",      "power-cut", "power-cut-all", "partition", "one-way-cut", "isolated-node",
+      "reset",     "loss",      "pause",         "slow-sync", "sync-error",  "disk-full",
+      "deaf-node", "wiped",     "trim",          "failover",  "roll",        "remote-read",
+      "copy-made", "confirmed", "sent-again",    "retired",   "retained",    "handed-on",
+      "rotted",    "mended",    "full-told",     "compacted", "relieved",    "tombstone-gone",
+      "sent-early"};
   return families;
 }
 

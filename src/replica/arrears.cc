@@ -24,7 +24,7 @@ void Arrears::owe(const PartitionId& id, const Sequence& sequence, Instant now) 
   bool earlier = found != owed_.end() && now < found->second.until &&
                  found->second.epoch == sequence.epoch &&
                  is_before(found->second.first, sequence.first);
-  if (!earlier) enter(key, {sequence.epoch, sequence.first, now + kept_max_});
+  if (!earlier) enter(key, {sequence.epoch, sequence.first, now + kept_max_, false});
 }
 
 void Arrears::enter(const Key& key, const Owed& owed) {
@@ -42,12 +42,14 @@ bool Arrears::behind(const PartitionId& id, const Sequence& sequence, Instant no
 }
 
 bool Arrears::gap(const PartitionId& id, const Sequence& sequence, Instant now) {
+  if (behind(id, sequence, now)) return true;
   Key key{id, sequence.producer};
   auto found = owed_.find(key);
-  bool known = found != owed_.end() && found->second.epoch == sequence.epoch &&
-               is_before(found->second.first, sequence.first);
-  if (known) return now < found->second.until;
-  enter(key, {sequence.epoch, (sequence.first - 1) & INT32_MAX, now + gap_max_});
+  bool lasts = found != owed_.end() && found->second.gap && found->second.epoch == sequence.epoch &&
+               is_before(found->second.first, sequence.first) &&
+               now < found->second.until + kept_max_;
+  if (lasts) return false;
+  enter(key, {sequence.epoch, (sequence.first - 1) & INT32_MAX, now + gap_max_, true});
   return gap_max_ > Nanos(0);
 }
 

@@ -46,8 +46,8 @@ class Arrears {
   void owe(const PartitionId&, const Sequence&, Instant now);
   // Whether one in front of it was, and has not come again.
   bool behind(const PartitionId&, const Sequence&, Instant now) const;
-  // What belongs before it is not in the log. Whether it may come yet: for `gap_max` from the first
-  // time.
+  // What belongs before it is not in the log. Whether it may come yet: where it was sent away, or
+  // for `gap_max` from the first time.
   bool gap(const PartitionId&, const Sequence&, Instant now);
   // It comes (again): it is judged now.
   void come(const PartitionId&, const Sequence&);
@@ -61,6 +61,7 @@ class Arrears {
     std::int16_t epoch = 0;
     std::int32_t first = 0;  // the first of all that are owed
     Instant until{};
+    bool gap = false;
   };
 
   void enter(const Key&, const Owed&);

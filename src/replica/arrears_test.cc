@@ -59,6 +59,15 @@ TEST(Arrears, a_gap_is_believed_when_it_lasts) {
   EXPECT_FALSE(impatient.gap(kOne, at(9), kNow));
 }
 
+TEST(Arrears, a_debt_of_long_ago_is_no_gap_that_has_lasted) {
+  Arrears arrears(seconds(3), seconds(20));
+  arrears.owe(kOne, at(5), kNow);
+  EXPECT_TRUE(arrears.gap(kOne, at(9), kNow + seconds(19)));
+  EXPECT_TRUE(arrears.gap(kOne, at(9), kNow + seconds(20)));
+  EXPECT_FALSE(arrears.gap(kOne, at(9), kNow + seconds(23)));
+  EXPECT_TRUE(arrears.gap(kOne, at(50), kNow + seconds(43)));  // nor is a gap of long ago
+}
+
 TEST(Arrears, what_comes_before_a_gap_does_not_fill_it) {
   Arrears arrears(seconds(3));
   EXPECT_TRUE(arrears.gap(kOne, at(9), kNow));

@@ -131,7 +131,7 @@ bool NodeState::is_behind(const PartitionId& id, const Waiting& one) const {
 
 // Whether what belongs before it, and is not in the log, may come yet.
 bool NodeState::may_be_filled(const PartitionId& id, const Waiting& one) {
-  return is_behind(id, one) || (one.sequence && arrears_.gap(id, *one.sequence, env_.mono()));
+  return one.sequence && (one.request.follows || arrears_.gap(id, *one.sequence, env_.mono()));
 }
 
 NodeState::WriterCell* NodeState::writer_of(const PartitionId& id) const {
