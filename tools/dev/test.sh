@@ -73,45 +73,39 @@ run_full() {
   run_parts "${parts[@]}"
   timed debug full_preset debug || true
   timed tsan full_preset tsan || true
-  timed shared counted shared env WALRUS_TEST_SHARED=1 bash tests/install_test.sh || true
-  timed long-sim counted long-sim ./dev sim --world log --seeds 20000 || true
-  timed long-sim-groups counted long-sim-groups ./dev sim --world groups --seeds 5000 || true
-  timed long-raft counted long-raft python3 tools/dev/sim_sweep.py build/release/bin/walrus_sim \
-    --world raft --first 20001 --seeds 100000 --twice-every 100 || true
-  timed long-node counted long-node python3 tools/dev/sim_sweep.py build/release/bin/walrus_sim \
-    --world node --first 101 --seeds 3000 --twice-every 100 || true
-  timed long-service counted long-service python3 tools/dev/sim_sweep.py \
-    build/release/bin/walrus_sim --world service --first 41 --seeds 2000 --twice-every 100 || true
-  timed long-processes counted long-processes python3 tests/chaos/service_test.py \
-    --seconds 600 --seed 2 || true
-  timed long-chaos counted long-chaos ./dev chaos --nodes 3 --runs 10 --seed 101 || true
-  timed long-chaos-five counted long-chaos-five ./dev chaos --nodes 5 --runs 10 --seed 201 || true
-  timed long-meta counted long-meta python3 tools/dev/sim_sweep.py build/release/bin/walrus_sim \
-    --world meta --first 1501 --seeds 100000 --twice-every 100 || true
-  timed mutants counted mutants ./dev mutants log || true
-  timed spec counted spec ./dev spec || true
-  timed mutants-groups counted mutants-groups ./dev mutants groups || true
-  timed mutants-raft counted mutants-raft ./dev mutants raft || true
-  timed mutants-node counted mutants-node ./dev mutants node || true
-  timed mutants-service counted mutants-service ./dev mutants service || true
-  timed mutants-meta counted mutants-meta ./dev mutants meta || true
-  timed long-cluster counted long-cluster python3 tools/dev/sim_sweep.py \
-    build/release/bin/walrus_sim --world cluster --first 601 --seeds 5000 --twice-every 100 || true
-  timed mutants-cluster counted mutants-cluster ./dev mutants cluster || true
-  timed long-member counted long-member python3 tools/dev/sim_sweep.py \
-    build/release/bin/walrus_sim --world member --first 101 --seeds 3000 --twice-every 100 || true
-  timed mutants-member counted mutants-member ./dev mutants member || true
-  timed long-replica counted long-replica python3 tools/dev/sim_sweep.py \
-    build/release/bin/walrus_sim --world replica --first 501 --seeds 5000 --twice-every 100 || true
-  timed mutants-replica counted mutants-replica ./dev mutants replica || true
-  timed long-owners counted long-owners python3 tools/dev/sim_sweep.py \
-    build/release/bin/walrus_sim --world owners --first 301 --seeds 3000 --twice-every 100 || true
-  timed mutants-owners counted mutants-owners ./dev mutants owners || true
-  timed long-oracle counted long-oracle env WALRUS_BUILD="$PWD/build/release" \
-    python3 tests/oracle/oracle_test.py build/release/bin/walrus_raft_oracle --seeds 10000 || true
-  timed long-fuzz counted long-fuzz ./dev fuzz --seconds 60 || true
-  timed long-crash counted long-crash ./dev crash --kills 200 --power-cuts 200 || true
+  long shared env WALRUS_TEST_SHARED=1 bash tests/install_test.sh
+  long long-sim ./dev sim --world log --seeds 20000
+  long long-sim-groups ./dev sim --world groups --seeds 5000
+  long_world raft 20001 100000
+  long_world node 101 3000
+  long_world service 41 2000
+  long long-processes python3 tests/chaos/service_test.py --seconds 600 --seed 2
+  long long-chaos ./dev chaos --nodes 3 --runs 10 --seed 101
+  long long-chaos-five ./dev chaos --nodes 5 --runs 10 --seed 201
+  long_world meta 1501 100000
+  long_world cluster 601 5000
+  long_world member 101 3000
+  long_world replica 501 5000
+  long_world owners 301 3000
+  long spec ./dev spec
+  local world
+  for world in log groups raft node service meta cluster member replica owners; do
+    long "mutants-$world" ./dev mutants "$world"
+  done
+  long long-oracle env WALRUS_BUILD="$PWD/build/release" \
+    python3 tests/oracle/oracle_test.py build/release/bin/walrus_raft_oracle --seeds 10000
+  long long-fuzz ./dev fuzz --seconds 60
+  long long-crash ./dev crash --kills 200 --power-cuts 200
   finish_tally
+}
+
+# long NAME COMMAND...: one result; the others follow, whatever it is.
+long() { timed "$1" counted "$@" || true; }
+
+# long_world WORLD FIRST SEEDS: seeds that ./dev test has not run.
+long_world() {
+  long "long-$1" python3 tools/dev/sim_sweep.py build/release/bin/walrus_sim \
+    --world "$1" --first "$2" --seeds "$3" --twice-every 100
 }
 
 full_preset() {
