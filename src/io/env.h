@@ -40,8 +40,10 @@ class File {
   virtual Result<std::int64_t> size() = 0;
   virtual Result<void> truncate(std::int64_t size) = 0;
   // Makes the file `size` bytes of written zeros (not a hole), syncs it, and drops it from the
-  // page cache, so that it is refaulted in small folios.
-  virtual Result<void> preallocate(std::int64_t size) = 0;
+  // page cache, so that it is refaulted in small folios. That takes long: `between` is called after
+  // each piece of a MiB, for what cannot wait.
+  virtual Result<void> preallocate(std::int64_t size,
+                                   const std::function<void()>& between = {}) = 0;
   // The whole file at its present size, shared, readable and (if opened for writing) writable.
   // Lives as long as this File. One mapping per File.
   virtual Result<std::span<char>> map() = 0;

@@ -13,6 +13,7 @@ static_assert(kFirstGroup % kBlockBytes == 0 && kJournalHeaderBytes <= kBlockByt
 namespace {
 
 constexpr std::int64_t kPopulateBytes = 8 << 20, kPopulateStep = 512 << 10;
+constexpr std::int64_t kPopulateFirst = 1 << 20;  // of a spare
 
 }  // namespace
 
@@ -256,8 +257,8 @@ void Journal::start_file(const JournalFileRef& next) {
   active_ = next;
   active_files_.push_back(next);
   position_ = kFirstGroup;
-  populated_ = 0;
-  populate_at_ = options_.mapped ? kPopulateBytes / 8 : INT64_MAX;
+  populated_ = std::min(kPopulateFirst, next->size);
+  populate_at_ = options_.mapped ? kPopulateFirst - kPopulateStep : INT64_MAX;
 }
 
 JournalStart Journal::next_start() const {
@@ -366,7 +367,8 @@ bool Journal::plan_file(FilePlan& plan) {
   return true;
 }
 
-Result<JournalFileRef> Journal::prepare(const FilePlan& plan) const {
+Result<JournalFileRef> Journal::prepare(const FilePlan& plan,
+                                        const std::function<void()>& between) const {
   auto& disk = env_.disk();
   for (const auto& path : plan.remove) WALRUS_TRY(disk.remove(path));
   auto file = plan.recycle;
@@ -376,7 +378,7 @@ Result<JournalFileRef> Journal::prepare(const FilePlan& plan) const {
     file = std::make_shared<JournalFile>();
     WALRUS_ASSIGN(file->file, disk.open(plan.path, io::Open::kCreate));
     auto made = [&]() -> Result<void> {
-      WALRUS_TRY(file->file->preallocate(plan.size));
+      WALRUS_TRY(file->file->preallocate(plan.size, between));
       if (options_.mapped) {
         WALRUS_ASSIGN(file->map, file->file->map());
       }
@@ -392,6 +394,7 @@ Result<JournalFileRef> Journal::prepare(const FilePlan& plan) const {
     file->path = plan.path;
     file->sequence = plan.sequence;
     file->size = plan.size;
+    if (options_.mapped) file->file->populate(0, std::min(kPopulateFirst, file->size));
   }
   return file;
 }

@@ -224,7 +224,8 @@ class Journal {
   // Beyond the limit, too: what is there was within the limit of before, and makes room only when
   // something can be written.
   bool plan_file_at_open(FilePlan&);
-  Result<JournalFileRef> prepare(const FilePlan&) const;  // no lock
+  // No lock. A new file takes long: `between` is called between its pieces.
+  Result<JournalFileRef> prepare(const FilePlan&, const std::function<void()>& between = {}) const;
   void add_spare(JournalFileRef);
   void plan_failed(const FilePlan&);
   std::size_t spares() const { return spares_.size(); }

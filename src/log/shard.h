@@ -192,6 +192,7 @@ class Shard {
   io::Nanos background_step();
   io::Nanos read_uncached();
   io::Nanos allocator_step();
+  bool populate();
 
  private:
   // Everything below: the lock is held unless said otherwise.
@@ -430,7 +431,6 @@ class Shard {
   std::int64_t trusted_ms_ = 0;
   io::Nanos trusted_at_{0};
   std::optional<Journal::FilePlan> plan_;
-  std::optional<Journal::PopulatePlan> populate_;
   bool populating_ = false;  // the allocator knows that it should
 
   std::uint64_t appends_ = 0, syncs_ = 0, sync_bytes_ = 0, checkpoints_ = 0, background_bytes_ = 0,

@@ -77,9 +77,22 @@ void Shard::stop_workers() {
 
 Shard::~Shard() { stop_workers(); }
 
+// Without it an append waits for each page from the disk. So no other work of the allocator is in
+// its way for long. False: nothing is due.
+bool Shard::populate() {
+  Journal::PopulatePlan plan;
+  {
+    LockGuard guard(lock_);
+    populating_ = false;
+    if (failed_ || closed_ || !journal_.plan_populate(plan)) return false;
+  }
+  plan.file->file->populate(plan.from, plan.to);
+  return true;
+}
+
 io::Nanos Shard::allocator_step() {
   if (plan_) {
-    auto prepared = journal_.prepare(*plan_);
+    auto prepared = journal_.prepare(*plan_, [this] { populate(); });
     Ready ready;
     {
       LockGuard guard(lock_);
@@ -110,19 +123,9 @@ io::Nanos Shard::allocator_step() {
     ready.run();
     return prepared ? io::Nanos(0) : kRetry;
   }
-  if (populate_) {
-    populate_->file->file->populate(populate_->from, populate_->to);
-    populate_.reset();
-    return io::Nanos(0);
-  }
+  if (populate()) return io::Nanos(0);
   LockGuard guard(lock_);
-  populating_ = false;
   if (failed_ || closed_) return kRetry;
-  Journal::PopulatePlan populate;
-  if (journal_.plan_populate(populate)) {
-    populate_ = std::move(populate);
-    return io::Nanos(0);
-  }
   Journal::FilePlan plan;
   if (!journal_.plan_file(plan)) {
     return journal_.spares() < 2 ? kRetry / 50 : kRetry;

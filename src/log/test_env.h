@@ -28,7 +28,7 @@ struct DiskState {
   std::set<std::string> directories, synced_directories;
   std::optional<Fault> write_fault, sync_fault, read_fault;
   std::int64_t syncs = 0, directory_syncs = 0, reads = 0, read_bytes = 0, writes = 0;
-  std::int64_t open_files = 0, opened = 0, open_files_most = 0;
+  std::int64_t open_files = 0, opened = 0, open_files_most = 0, populated = 0;
 
   static Result<void> strike(std::optional<Fault>& fault, const char* what) {
     if (!fault || fault->calls_left-- > 0) return {};
@@ -78,9 +78,12 @@ class MemoryFile final : public io::File {
     inode_->lowest_write = std::min(inode_->lowest_write, size);
     return {};
   }
-  Result<void> preallocate(std::int64_t size) override { return truncate(size); }
+  Result<void> preallocate(std::int64_t size, const std::function<void()>& between) override {
+    if (between) between();
+    return truncate(size);
+  }
   Result<std::span<char>> map() override { return std::span<char>(inode_->bytes); }
-  void populate(std::int64_t, std::int64_t) override {}
+  void populate(std::int64_t from, std::int64_t to) override { disk_.populated += to - from; }
   void let_go(std::int64_t, std::int64_t) override {}
   Result<void> write_direct(std::int64_t position, Bytes bytes) override {
     return write(position, bytes);

@@ -78,7 +78,7 @@ Result<void> RealFile::truncate(std::int64_t size) {
   return {};
 }
 
-Result<void> RealFile::preallocate(std::int64_t size) {
+Result<void> RealFile::preallocate(std::int64_t size, const std::function<void()>& between) {
   // Finds out early that there is no room. Not every file system can.
   if (size > 0 && retried([&] { return ::fallocate(fd_.get(), 0, 0, size); }) != 0 &&
       errno != EOPNOTSUPP && errno != ENOSYS) {
@@ -94,6 +94,7 @@ Result<void> RealFile::preallocate(std::int64_t size) {
     const Bytes piece(kZeros.data(), std::min(step, static_cast<std::size_t>(size - at)));
     auto written = piece.size() % kDirectBytes == 0 ? write_direct(at, piece) : write(at, piece);
     if (!written) return written;
+    if (between && (at + static_cast<std::int64_t>(step)) % (1 << 20) == 0) between();
   }
   if (::fsync(fd_.get()) != 0) return fail_errno(errno, "sync", path_);
   return {};

@@ -78,12 +78,13 @@ Result<void> SimFile::truncate(std::int64_t size) {
   return operate(*life_, "truncate", path_, [&] { return resize_effect(size); });
 }
 
-Result<void> SimFile::preallocate(std::int64_t size) {
+Result<void> SimFile::preallocate(std::int64_t size, const std::function<void()>& between) {
   constexpr std::int64_t kPiece = 1 << 20;
   auto result = operate(*life_, "truncate", path_, [&] { return resize_effect(size); });
   for (std::int64_t at = 0; result && at < size; at += kPiece) {
     const std::string zeros(static_cast<std::size_t>(std::min(kPiece, size - at)), '\0');
     result = write(at, zeros);
+    if (between) between();
   }
   return result ? sync() : result;
 }
