@@ -29,7 +29,8 @@ void NodeRun::turn(std::size_t client, std::uint64_t attempt) {
   }
   if (!at) return again(client, 10ms);
   // Whatever happens to the process, the client goes on after a while.
-  auto patience = draw_ms(200, 1'500);
+  // At the end one node of six may be all that is left of the group: it has to be found in time.
+  auto patience = healed_ ? draw_ms(50, 300) : draw_ms(200, 1'500);
   world_->at(world_->now() + patience + 50ms, [this, client, attempt] {
     if (clients_[client].attempt == attempt) again(client, 1ms);
   });

@@ -65,6 +65,9 @@ boost::asio::awaitable<void> NodeState::write_snapshot(std::shared_ptr<NodeState
         self->submit({.removed = {std::make_shared<const StoredSnapshot>(SnapshotMeta{}, number)}});
     }
     self->snapshot_written(std::move(written));
+  } else if (const auto* pieces = self->builder_->pieces()) {
+    // The group may be opened again, and has to find the stream then.
+    (void)co_await HostState::durable(self->host_, {pieces->named()});
   }
   self->builder_.reset();
   if (!self->host_->stopped)

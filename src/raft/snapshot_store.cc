@@ -56,6 +56,7 @@ Result<SnapshotPieces> SnapshotPieces::create(log::Engine& engine, std::string n
   WALRUS_ASSIGN(auto created,
                 engine.create(name, {}, log::Engine::Names::kOwn, encode_origin(origin)));
   pieces.stream_ = std::move(created.stream);
+  pieces.named_ = created.pending;
   wait_for(pieces.pending_, created.pending);
   return pieces;
 }

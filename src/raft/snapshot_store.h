@@ -41,6 +41,8 @@ class SnapshotPieces {
   std::vector<std::uint64_t> take_starts() { return std::move(starts_); }
   // What has to be durable before these pieces are; at most two a shard.
   const std::vector<log::Pending>& pending() const { return pending_; }
+  // What has to be durable before the stream, if create() made it, is found by its name.
+  const log::Pending& named() const { return named_; }
 
  private:
   explicit SnapshotPieces(log::Engine& engine) : engine_(&engine) {}
@@ -52,6 +54,7 @@ class SnapshotPieces {
   bool starts_known_ = true;
   std::vector<std::uint64_t> starts_{};
   std::vector<log::Pending> pending_{};
+  log::Pending named_{};
 };
 
 // Adds `pending` to the places to wait for: the furthest of each journal, and of each bulk.

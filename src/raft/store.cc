@@ -282,6 +282,7 @@ Result<bool> Store::begin_pieces(StoreJob& job, const SnapshotMeta& meta) {
   auto number = new_number();
   WALRUS_ASSIGN(incoming_,
                 SnapshotPieces::create(engine_, snapshot_stream_name(group_, number), meta));
+  wait_for(job.pending, incoming_->named());  // a Store that is loaded next has to find it
   incoming_number_ = number;
   incoming_meta_ = meta;
   return true;

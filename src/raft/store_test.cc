@@ -224,6 +224,14 @@ TEST_P(StoreTest, another_snapshot_drops_the_unfinished_one) {
   EXPECT_EQ(streams(), 2);
 }
 
+TEST_P(StoreTest, a_snapshot_that_begins_is_known_to_the_store_that_is_loaded_next) {
+  piece(meta_of({2, 9}, "one two three"), 0, "one ", false);
+  auto loaded = Store::load(*engine_, {kGroup, founders()}, store_->log_stream());
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  store_ = loaded->store;
+  EXPECT_TRUE(piece(meta_of({2, 9}, "four"), 0, "four", true).installed);
+}
+
 TEST_P(StoreTest, pieces_that_are_not_what_the_id_names_are_refused_and_dropped) {
   auto meta = meta_of({2, 9}, "one two three");
   piece(meta, 0, "one ", false);
