@@ -189,11 +189,20 @@ def paced(system, times, found):
         found.rates.append(rate)
 
 
+def produce_one_by_one(address, name, times, found):
+    told = load("one-by-one", address, "one", times)
+    found.add_latency("linger0", name, told["latency_us"])
+
+
 def one_by_one(system, times, found):
     with system.running() as node:
         system.topic(node, "one", 1)
-        told = load("one-by-one", node.kafka, "one", times)
-        found.add_latency("linger0", system.name, told["latency_us"])
+        produce_one_by_one(node.kafka, system.name, times, found)
+
+
+def linger0_floor(times, found):
+    with discarding(1) as address:
+        produce_one_by_one(address, "discard", times, found)
 
 
 def produce_wide(address, name, times, found):
@@ -333,6 +342,8 @@ SPECS = [
          target=1 / 3),
     Spec("produce.linger0.p99", "linger0:p99", "walrus.fsync", "kafka.flush", "us", "lower",
          target=1 / 3),
+    Spec("produce.linger0.floor", "linger0:p50", "walrus.fsync", "discard", "us", "lower",
+         target=None),
     Spec("produce.1000partitions", "wide", "walrus.fsync", "kafka.flush", "records/s", target=20,
          conditions="one producer, 1,000 partitions in turn, so that batches are small; both "
                     "sync before they answer"),
@@ -364,12 +375,14 @@ DURABLE = ("walrus.fsync", "kafka.flush")
 DEFAULT = ("walrus.os", "kafka.default")
 STEPS = [("throughput", throughput, (*DURABLE, *DEFAULT)), ("ceiling", ceiling, ()),
          ("half_rate", paced, DURABLE), ("linger0", one_by_one, DURABLE),
+         ("linger0_floor", linger0_floor, ()),
          ("wide", thousand_partitions, DURABLE), ("wide_ceiling", wide_ceiling, ()),
          ("consume", cached, DEFAULT),
          ("idle", idle_and_start, ("walrus.fsync", "kafka.default")),
          ("perf_test", perf_test, ("walrus.fsync", "kafka.default", "kafka.flush"))]
 NEEDS = {"throughput": {"throughput", "ceiling"}, "cpu": {"throughput"},
-         "half_rate": {"throughput", "half_rate"}, "wide": {"wide", "wide_ceiling"},
+         "half_rate": {"throughput", "half_rate"}, "linger0": {"linger0", "linger0_floor"},
+         "wide": {"wide", "wide_ceiling"},
          "consume_cpu": {"consume"}, "memory": {"idle"}, "start": {"idle"}}
 
 
@@ -416,7 +429,9 @@ def conditions_of(spec, times, found):
         text = (f"open loop at {rates} records/s, half of the slower one's maximum in each round; "
                 "both sync before they answer; from when a record was due")
     if spec.what.startswith("linger0"):
-        text = "linger 0, one record in flight, 1 KiB; both sync before they answer"
+        text = "linger 0, one record in flight, 1 KiB; " + (
+            "against a broker that answers and keeps nothing: what the client and the loopback take"
+            if spec.theirs == "discard" else "both sync before they answer")
     timed = spec.what.split(":")[0] not in ("memory", "start", "perf_test")
     return text + (f"; {times.run:g} s after {times.warm:g} s of the same load" if timed else "")
 

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 
+#include "base/test_log.h"
 #include "kafka_peer.h"
 
 namespace walrus::sim {
@@ -11,11 +12,6 @@ using namespace std::chrono_literals;
 
 constexpr std::int32_t kPartitions = 4;
 constexpr int kStartsMax = 100;
-
-class NoLog final : public LogSink {
- public:
-  void write(LogLevel, Bytes) override {}
-};
 
 }  // namespace
 

@@ -226,9 +226,11 @@ Verdict StreamHistory::check_bounds(std::int64_t log_start, std::int64_t high_wa
     return violation("batch-half-visible", fmt::format("high watermark {} inside the batch at {}",
                                                        high_watermark, entry->batch));
   }
-  // What a reader may see is promised as if it had been acknowledged.
+  // What a reader may see is promised as if it had been acknowledged; but if the stream has become
+  // less durable since, it is seen on those terms.
   for (auto& mutation : mutations_) {
-    if (mutation.kind == Mutation::kAppend && !mutation.promised_ms &&
+    bool as_durable = options_.durability.kind <= mutation.durability.kind;
+    if (mutation.kind == Mutation::kAppend && !mutation.promised_ms && as_durable &&
         mutation.offset < high_watermark) {
       mutation.promised_ms = now_ms;
     }

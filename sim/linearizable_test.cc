@@ -32,6 +32,7 @@ struct Anomaly {
   const char* bad;
   const char* near_miss;
 };
+void PrintTo(const Anomaly& anomaly, std::ostream* to) { *to << anomaly.name; }
 constexpr const char *kUnnoticed = "none", *kNotLinearizable = "not linearizable";
 
 const Anomaly kAnomalies[] = {

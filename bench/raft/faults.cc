@@ -89,11 +89,11 @@ Transfer transfer_snapshot(const Bench& bench, std::uint64_t bytes) {
   options.founders = nodes.members(3);
   for (std::size_t place = 0; place < 3; ++place)
     nodes.open(place, kGroup, options, counting_machine(bytes));
+  options.founders = {};
+  nodes.open(3, kGroup, options, counting_machine());
   auto leader = nodes.leader();
   nodes.ask(leader, [](raft::Host& host) { host.find(kGroup)->take_snapshot(); });
   while (nodes.status(leader).core.snapshot.index == 0) std::this_thread::sleep_for(10ms);
-  options.founders = {};
-  nodes.open(3, kGroup, options, counting_machine());
   auto memory = resident_mib(), most = memory;
   auto begun = Clock::now();
   auto added = nodes.change(
@@ -142,8 +142,9 @@ void snapshot(Bench& bench) {
   rate.target = std::min(500.0, median(rate.peer_rounds) / 2);
   rate.conditions =
       std::to_string(bytes >> 20) +
-      " MiB from the leader of three to a learner in the same process, on the same "
-      "disk, until it is synced there and the learner's; meanwhile one command in flight, " +
+      " MiB from the leader of three to a learner that was started before the snapshot was "
+      "taken, in the same process, on the same disk, until it is synced there and the "
+      "learner's; meanwhile one command in flight, " +
       std::to_string(static_cast<int>(commits)) + " commits/s, the slowest in " +
       std::to_string(static_cast<int>(slowest)) +
       " ms; the target is 500 MB/s or half of the device's rate";

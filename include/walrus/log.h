@@ -126,9 +126,9 @@ struct Options {
   // Of one append, encoded; at most 64 MiB, and at most a quarter of journal_bytes_max.
   std::int64_t batch_bytes_max = 64 << 20, batch_records_max = 1 << 20,
                in_flight_bytes_max = 64 << 20,  // asynchronous appends without an answer
-      journal_bytes_max = 1 << 30,              // on the disk, per shard
+      journal_bytes_max = 1 << 30,              // per shard; all: half of a small disk
       cache_bytes_max = 256 << 20,              // of stored segments, in memory
-      background_bytes_per_s = 64 << 20;        // checkpoints, retention, compaction
+      background_bytes_per_s = 64 << 20;  // checkpoints, retention, compaction, new journal files
 };
 
 struct ProducerSequence {

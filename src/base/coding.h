@@ -16,6 +16,12 @@ namespace walrus {
 
 static_assert(std::endian::native == std::endian::little, "x86-64 and arm64 only");
 
+// The way in which payload is copied: what clang-19 makes of std::ranges::copy is a loop, a third
+// slower than this for a megabyte out of the cache.
+inline void copy_bytes(char* to, Bytes from) {
+  if (!from.empty()) std::memcpy(to, from.data(), from.size());
+}
+
 template <std::integral T>
 T load_le(const char* from) {
   T value;

@@ -13,7 +13,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -39,11 +38,13 @@ class File {
   virtual Result<void> sync_range(std::int64_t from, std::int64_t to) = 0;  // msync when mapped
   virtual Result<std::int64_t> size() = 0;
   virtual Result<void> truncate(std::int64_t size) = 0;
-  // Makes the file `size` bytes of written zeros (not a hole), syncs it, and drops it from the
-  // page cache, so that it is refaulted in small folios. That takes long: `between` is called after
-  // each piece of a MiB, for what cannot wait.
-  virtual Result<void> preallocate(std::int64_t size,
-                                   const std::function<void()>& between = {}) = 0;
+  // Makes it `size` bytes long and takes the room for them: kNoSpace, if there is none. What is
+  // there for the first time reads as zeros, but a sync after a write into it costs more than one
+  // where zeros were written.
+  virtual Result<void> allocate(std::int64_t size) = 0;
+  // Into what was allocated, past the page cache where the file system can: what is stored there
+  // later comes into it in small folios.
+  virtual Result<void> write_zeros(std::int64_t from, std::int64_t to) = 0;
   // The whole file at its present size, shared, readable and (if opened for writing) writable.
   // Lives as long as this File. One mapping per File.
   virtual Result<std::span<char>> map() = 0;

@@ -6,6 +6,7 @@
 #include "io/sim/sim_world.h"
 #include "log/directory.h"
 #include "log/journal.h"
+#include "log/journal_name.h"
 #include "log/log_fixture.h"
 #include "log/manifest.h"
 #include "log/shard.h"
@@ -131,6 +132,40 @@ TEST_P(EngineSimTest, appends_of_many_streams_share_a_sync) {
   }
   ASSERT_TRUE(world_.run_until([&] { return answered == 50; }, seconds(1)));
   EXPECT_LE(syncs() - before, 5);
+}
+
+// The zeros of new journal files have the background's budget as long as nobody is held up by it.
+TEST_P(EngineSimTest, makes_journal_files_no_slower_than_the_log_fills_them) {
+  options_.user.root = "/other";
+  options_.user.journal_bytes_max = 64 << 20;
+  options_.user.background_bytes_per_s = 1 << 20;
+  options_.journal_file_bytes_min = 1 << 20;
+  options_.journal_file_bytes_max = 8 << 20;
+  options_.checkpoint_bytes = 64 << 20;
+  open(world_.node(0).env());
+  auto stream = create("a");
+  auto take = [&](std::int64_t bytes) {
+    for (std::int64_t taken = 0; taken < bytes; taken += 32 << 10) {
+      auto appended = append(stream, std::string(32 << 10, 'x'));
+      while (fails_with(appended, Code::kBusy)) {
+        bool room = false;
+        engine_->when_room(stream, [&](const Result<void>& done) { room = !!done; });
+        ASSERT_TRUE(world_.run_until([&] { return room; }, seconds(1)));
+        appended = append(stream, std::string(32 << 10, 'x'));
+      }
+      ASSERT_TRUE(succeeds(appended));
+      ASSERT_TRUE(succeeds(engine_->wait(appended->pending)));
+    }
+  };
+  take(1 << 20);  // and a fourth file is wanted, of 8 MiB
+  auto start = world_.now();
+  auto path = io::Path("/other/journal/0") / journal_name(4);
+  auto ready = [&] { return world_.node(0).disk().durable(path).has_value(); };
+  EXPECT_TRUE(world_.run_until(ready, seconds(10)));
+  EXPECT_GT(world_.now() - start, seconds(5));
+  start = world_.now();
+  take(24 << 20);
+  EXPECT_LT(world_.now() - start, seconds(3));
 }
 
 // The next crash comes before any group could follow what recovery copied, and then damage.
@@ -293,6 +328,47 @@ TEST_P(EngineSimTest, a_full_disk_takes_appends_again_after_a_trim_and_a_crash) 
     ASSERT_TRUE(succeeds(fetched));
     ASSERT_GT(fetched->next.value, at);
     at = fetched->next.value;
+  }
+}
+
+// What is in the journal leaves it by way of segment files only, which need room of their own.
+TEST_P(EngineSimTest, journals_leave_half_of_a_small_disk_to_what_they_hold) {
+  options_.user.shards = 2;
+  options_.user.journal_bytes_max = 64 << 20;
+  options_.journal_file_bytes_max = 4 << 20;
+  options_.user.background_bytes_per_s = 1 << 20;
+  ASSERT_TRUE(succeeds(engine_->close()));
+  open(world_.node(0).restart());
+  auto& disk = world_.node(0).disk();
+  auto begun = disk.used_bytes();
+  constexpr std::int64_t kRoom = 12 << 20;
+  std::vector<StreamRef> streams;
+  for (const char* name : {"a", "b", "c", "d"})
+    streams.push_back(create(name, {.segment_records_max = 10, .retention_bytes = 100'000}));
+  auto append_to_all = [&] {
+    for (const auto& stream : streams) {
+      auto appended = append(stream, std::string(60'000, 'x'));
+      if (!appended) return false;
+      EXPECT_TRUE(succeeds(engine_->wait(appended->pending)));
+    }
+    return true;
+  };
+  for (int fault = 0; fault < 3; ++fault) {
+    disk.options().capacity_bytes = begun + kRoom;
+    for (int taken = 0; taken < 100; ++taken) {
+      auto deadline = world_.now() + seconds(30);
+      while (!append_to_all()) {
+        ASSERT_LT(world_.now(), deadline) << "after " << taken << " rounds";
+        world_.run_for(milliseconds(20));
+      }
+      EXPECT_LE(engine_->metrics()["walrus_log_journal_bytes"], kRoom * 5 / 8);
+    }
+    // Full, and then free again: the room is there for segment files, too.
+    disk.options().capacity_bytes = disk.used_bytes();
+    for (int i = 0; i < 100; ++i) {
+      (void)append_to_all();
+      world_.run_for(milliseconds(10));
+    }
   }
 }
 
@@ -760,6 +836,7 @@ TEST_P(EngineSimTest, callers_that_come_back_share_a_sync) {
     if (waiting < kCallers) begin();
     world_.run_for(std::chrono::microseconds(5));
   }
+  while (waiting > 0) world_.run_for(std::chrono::microseconds(5));
   auto syncs = engine_->metrics()["walrus_log_syncs_total"] - before;
   EXPECT_LT(syncs, kRounds * 1.4);
 }

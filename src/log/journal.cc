@@ -14,10 +14,12 @@ namespace {
 
 constexpr std::int64_t kPopulateBytes = 8 << 20, kPopulateStep = 512 << 10;
 constexpr std::int64_t kPopulateFirst = 1 << 20;  // of a spare
+constexpr std::int64_t kZerosPiece = 1 << 20;
 
 }  // namespace
 
-Journal::Journal(io::Env& env, const JournalOptions& options) : env_(env), options_(options) {}
+Journal::Journal(io::Env& env, const JournalOptions& options)
+    : env_(env), options_(options), bytes_max_(options.bytes_max) {}
 
 // Small ones: an open waits for them. They grow again with use.
 Result<void> Journal::fill_spares() {
@@ -314,28 +316,34 @@ void Journal::want_file(std::int64_t payload_bytes) {
   wanted_bytes_ = std::max(wanted_bytes_, file_bytes_for(payload_bytes));
 }
 
+void Journal::limit(std::int64_t bytes) {
+  bytes_max_ = std::min(std::max(bytes, 4 * least_bytes()), options_.bytes_max);
+}
+
 bool Journal::plan_file_at_open(FilePlan& plan) {
-  auto limit = options_.bytes_max;
-  options_.bytes_max = std::int64_t{1} << 62;
+  auto limit = std::exchange(bytes_max_, std::int64_t{1} << 62);
   bool planned = plan_file(plan);
-  options_.bytes_max = limit;
+  bytes_max_ = limit;
   return planned;
 }
 
-bool Journal::plan_file(FilePlan& plan) {
+bool Journal::has_enough() const {
   auto fits = [&](const JournalFileRef& file) { return file->size >= wanted_bytes_; };
-  bool enough = spares_.size() >= 2 && (wanted_bytes_ == 0 || std::ranges::any_of(spares_, fits));
+  return spares_.size() >= 2 && (wanted_bytes_ == 0 || std::ranges::any_of(spares_, fits));
+}
+
+bool Journal::plan_file(FilePlan& plan) {
+  bool enough = has_enough();
   plan = {};
   if (enough && released_.empty()) return false;
   auto last = active_ ? active_->size : 0;
   for (const auto& spare : spares_) last = std::max(last, spare->size);
   auto size = std::clamp(last ? last * 2 : 0, options_.file_bytes_min, options_.file_bytes_max);
   // Two spares and the active file must fit into the limit, whatever the doubling says.
-  while (size > options_.file_bytes_min && size > options_.bytes_max / 8) size /= 2;
+  while (size > options_.file_bytes_min && size > bytes_max_ / 8) size /= 2;
   if (affordable_bytes_ > 0) size = std::min(size, affordable_bytes_);
   size = round_up(std::max({size, wanted_bytes_, file_bytes_for(0)}));
-  if (!enough && total_bytes() + size > options_.bytes_max && size > last &&
-      last >= wanted_bytes_) {
+  if (!enough && total_bytes() + size > bytes_max_ && size > last && last >= wanted_bytes_) {
     size = std::max(last, round_up(file_bytes_for(0)));
   }
 
@@ -344,59 +352,90 @@ bool Journal::plan_file(FilePlan& plan) {
       ++file;
       continue;
     }
-    bool fitting = (*file)->size >= wanted_bytes_ && (*file)->size >= size / 2 &&
-                   total_bytes() <= options_.bytes_max;
-    if (fitting && plan.recycle) {  // kept for the next plan
+    bool fitting =
+        (*file)->size >= wanted_bytes_ && (*file)->size >= size / 2 && total_bytes() <= bytes_max_;
+    if (fitting && plan.recycles) {  // kept for the next plan
       ++file;
       continue;
     }
     if (fitting) {
-      plan.recycle = *file;
+      plan.file = *file;
+      plan.recycles = true;
     } else {
       plan.remove.push_back((*file)->path);
     }
     file = released_.erase(file);
   }
-  if (!plan.recycle && (enough || total_bytes() + size > options_.bytes_max)) {
-    return !plan.remove.empty();
+  bool over = total_bytes() + size > bytes_max_;
+  if (over && active_files_.size() <= 1) {  // nothing that is written out would make room
+    size = std::min(size, round_up(std::max(least_bytes(), file_bytes_for(0))));
+    over = total_bytes() + size > options_.bytes_max;
   }
-  plan.size = plan.recycle ? plan.recycle->size : size;
+  if (!plan.recycles && (enough || over)) return !plan.remove.empty();
+  plan.size = plan.recycles ? plan.file->size : size;
+  plan.room = room();
   plan.sequence = next_sequence_++;
   plan.path = options_.directory / journal_name(plan.sequence);
   planned_bytes_ += plan.size;
   return true;
 }
 
-Result<JournalFileRef> Journal::prepare(const FilePlan& plan,
-                                        const std::function<void()>& between) const {
+Result<JournalFileRef> Journal::prepare(FilePlan plan) const {
+  for (;;) {
+    WALRUS_ASSIGN(bool ready, prepare_some(plan));
+    if (ready) return std::move(plan.file);
+  }
+}
+
+Result<bool> Journal::prepare_some(FilePlan& plan) const {
   auto& disk = env_.disk();
-  for (const auto& path : plan.remove) WALRUS_TRY(disk.remove(path));
-  auto file = plan.recycle;
-  if (file) {
-    WALRUS_TRY(disk.rename(file->path, plan.path));
+  for (const auto& path : std::exchange(plan.remove, {})) WALRUS_TRY(disk.remove(path));
+  if (plan.recycles) {
+    WALRUS_TRY(disk.rename(plan.file->path, plan.path));
   } else if (plan.sequence != 0) {
-    file = std::make_shared<JournalFile>();
-    WALRUS_ASSIGN(file->file, disk.open(plan.path, io::Open::kCreate));
-    auto made = [&]() -> Result<void> {
-      WALRUS_TRY(file->file->preallocate(plan.size, between));
-      if (options_.mapped) {
-        WALRUS_ASSIGN(file->map, file->file->map());
-      }
-      return {};
-    }();
-    if (!made) {
-      (void)disk.remove(plan.path);
-      return std::unexpected(made.error());
+    auto grown = grow(plan);
+    if (!grown) {
+      discard(plan);
+      return std::unexpected(std::move(grown).error());
     }
+    if (plan.zeros < plan.size) return false;
   }
   WALRUS_TRY(disk.sync_directory(options_.directory));
-  if (file) {
-    file->path = plan.path;
-    file->sequence = plan.sequence;
-    file->size = plan.size;
-    if (options_.mapped) file->file->populate(0, std::min(kPopulateFirst, file->size));
+  if (!plan.file) return true;
+  plan.file->path = plan.path;
+  plan.file->sequence = plan.sequence;
+  plan.file->size = plan.size;
+  if (options_.mapped) plan.file->file->populate(0, std::min(kPopulateFirst, plan.size));
+  return true;
+}
+
+Result<void> Journal::grow(FilePlan& plan) const {
+  if (!plan.file) {
+    plan.file = std::make_shared<JournalFile>();
+    WALRUS_ASSIGN(plan.file->file, env_.disk().open(plan.path, io::Open::kCreate));
+    WALRUS_TRY(plan.file->file->allocate(plan.size));
   }
-  return file;
+  auto& file = *plan.file->file;
+  auto to = std::min(plan.size, plan.zeros + kZerosPiece);
+  WALRUS_TRY(file.write_zeros(plan.zeros, to));
+  plan.zeros = to;
+  if (to < plan.size) return {};
+  WALRUS_TRY(file.sync());
+  if (options_.mapped) {
+    WALRUS_ASSIGN(plan.file->map, file.map());
+  }
+  return {};
+}
+
+void Journal::discard(FilePlan& plan) const {
+  if (plan.recycles || !plan.file) return;
+  plan.file = nullptr;
+  (void)env_.disk().remove(plan.path);
+}
+
+bool Journal::keeps_up(const FilePlan& plan) const {
+  auto filled = plan.room - room();
+  return plan.zeros * plan.room * 4 > filled * plan.size * 5;
 }
 
 void Journal::add_spare(JournalFileRef file) {
@@ -411,8 +450,8 @@ void Journal::add_spare(JournalFileRef file) {
 // A disk that has no room for a large file may have some for a small one.
 void Journal::plan_failed(const FilePlan& plan) {
   if (plan.sequence != 0) planned_bytes_ -= plan.size;
-  if (!plan.recycle) affordable_bytes_ = std::max(options_.file_bytes_min, plan.size / 2);
-  if (plan.recycle) released_.push_back(plan.recycle);
+  if (!plan.recycles) affordable_bytes_ = std::max(options_.file_bytes_min, plan.size / 2);
+  if (plan.recycles) released_.push_back(plan.file);
 }
 
 PayloadRef Journal::locate(Lsn payload) const {
@@ -457,7 +496,7 @@ std::optional<Bytes> Journal::mapped(const PayloadRef& from, std::size_t length)
 Result<void> Journal::copy(const PayloadRef& from, std::size_t length, char* to) {
   constexpr std::size_t kReadBytes = 32 << 10;
   if (auto bytes = mapped(from, length); bytes && length < kReadBytes) {
-    std::ranges::copy(*bytes, to);
+    copy_bytes(to, *bytes);
     return {};
   }
   WALRUS_ASSIGN(auto size, from.file->file->read(from.position, std::span(to, length)));

@@ -51,6 +51,7 @@
 // Two ways to encode. Mapped: into the page cache through a shared mapping. Written: into memory,
 // one write a group. Not thread-safe: the shard's lock is held, except in SyncJob::run().
 
+#include <algorithm>
 #include <boost/align/aligned_allocator.hpp>
 #include <cstdint>
 #include <deque>
@@ -213,19 +214,34 @@ class Journal {
   std::uint64_t active_sequence() const { return active_ ? active_->sequence : next_sequence_; }
   // Preparing spares does I/O without the lock: plan under the lock, run, then give it back.
   struct FilePlan {
-    JournalFileRef recycle;  // null: make a new one
+    JournalFileRef file;  // null: a new one, or only files to remove
     io::Path path;
     std::uint64_t sequence = 0;
     std::int64_t size = 0;
     std::vector<io::Path> remove;  // released files of another size, or beyond the limit
+    bool recycles = false;
+    std::int64_t zeros = 0;  // of a new file: written up to here
+    std::int64_t room = 0;   // in the active file when it was planned
   };
   void want_file(std::int64_t payload_bytes);
+  bool wants_plan() const { return !has_enough() || !released_.empty(); }
+  // What all files may take together, if that is less than the options say; never less than four
+  // small files need. Released ones go where it is exceeded; new ones come then only if the log is
+  // in one file, since nothing that is written out would make room.
+  void limit(std::int64_t bytes);
+  std::int64_t bytes_max() const { return bytes_max_; }
   bool plan_file(FilePlan&);  // false: nothing to do
   // Beyond the limit, too: what is there was within the limit of before, and makes room only when
   // something can be written.
   bool plan_file_at_open(FilePlan&);
-  // No lock. A new file takes long: `between` is called between its pieces.
-  Result<JournalFileRef> prepare(const FilePlan&, const std::function<void()>& between = {}) const;
+  // No lock. A new file takes long, so it comes a MiB at a time; false: there is more to do.
+  Result<bool> prepare_some(FilePlan&) const;
+  Result<JournalFileRef> prepare(FilePlan) const;
+  void discard(FilePlan&) const;  // what there is of it
+  // The log will not reach the end of the active file before the planned one is ready, if they go
+  // on as they have since.
+  bool keeps_up(const FilePlan&) const;
+  bool is_making_file() const { return planned_bytes_ > 0; }
   void add_spare(JournalFileRef);
   void plan_failed(const FilePlan&);
   std::size_t spares() const { return spares_.size(); }
@@ -281,6 +297,10 @@ class Journal {
   void open_group();
   char* at(std::int64_t position);
   bool mapped() const { return options_.mapped && !writes_copies_; }
+  bool has_enough() const;  // spares
+  std::int64_t room() const { return active_ ? active_->size - position_ : 0; }
+  Result<void> grow(FilePlan&) const;
+  std::int64_t least_bytes() const { return std::max(options_.file_bytes_min, wanted_bytes_); }
 
   io::Env& env_;
   JournalOptions options_;
@@ -289,6 +309,7 @@ class Journal {
   std::vector<JournalFileRef> spares_;    // prepared, by sequence
   std::vector<JournalFileRef> released_;  // to be recycled once nobody pins them
   std::uint64_t next_sequence_ = 1;
+  std::int64_t bytes_max_;  // of the options, or less
   std::int64_t wanted_bytes_ = 0;
   std::int64_t affordable_bytes_ = 0;  // a new file may have, after a full disk; 0: any size
   std::int64_t planned_bytes_ = 0;

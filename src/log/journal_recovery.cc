@@ -1,7 +1,6 @@
 // Recovery of a journal. See the head of journal.h for what is torn and what is corrupt.
 
 #include <algorithm>
-#include <array>
 #include <map>
 
 #include "base/check.h"
@@ -434,7 +433,7 @@ Result<void> Journal::replay_frame(Replay& replay, const Found& found, const Fra
     if (writes_copies_) copies_.resize(kCopyBytes);
   }
   WALRUS_ASSIGN(char* to, reserve_for_copy(replay, frame.length));
-  std::ranges::copy(payload, to);
+  copy_bytes(to, payload);
   auto copied = commit(frame);
   if (writes_copies_ && std::ssize(buffer_) >= options_.file_bytes_min / 2) {
     WALRUS_TRY(write_copies());
@@ -450,7 +449,7 @@ Result<void> Journal::write_copies() {
     for (auto at = range.from; at < range.to;) {
       auto piece =
           Bytes(*range.bytes).substr(static_cast<std::size_t>(at - range.from), copies_.size());
-      std::ranges::copy(piece, copies_.data());
+      copy_bytes(copies_.data(), piece);
       WALRUS_TRY(range.file->file->write_direct(at, {copies_.data(), piece.size()}));
       at += std::ssize(piece);
     }
@@ -462,15 +461,10 @@ Result<void> Journal::write_copies() {
 // The log leaves the active file, or recovery ends in it: the rest of it is zeros, as in any other,
 // and all of it is synced.
 Result<void> Journal::complete_copy() {
-  alignas(io::kDirectBytes) static constexpr std::array<char, 256 << 10> kZeros{};
   WALRUS_TRY(write_copies());
   WALRUS_ASSIGN(auto at, active_->file->size());
   uncached_.push_back({active_, at});
-  while (at < active_->size) {
-    auto piece = std::min(std::ssize(kZeros), active_->size - at);
-    WALRUS_TRY(active_->file->write_direct(at, {kZeros.data(), static_cast<std::size_t>(piece)}));
-    at += piece;
-  }
+  WALRUS_TRY(active_->file->write_zeros(at, active_->size));
   WALRUS_TRY(active_->file->sync());
   std::erase_if(unsynced_, [&](const SyncJob::Range& range) { return range.file == active_; });
   if (options_.mapped && active_->map.empty()) {
@@ -480,7 +474,7 @@ Result<void> Journal::complete_copy() {
 }
 
 Result<JournalFileRef> Journal::prepare_copy(const FilePlan& plan) const {
-  if (plan.recycle) return prepare(plan);
+  if (plan.recycles) return prepare(plan);
   auto& disk = env_.disk();
   for (const auto& path : plan.remove) WALRUS_TRY(disk.remove(path));
   auto file = std::make_shared<JournalFile>();

@@ -41,11 +41,51 @@ TEST_F(JournalSpares, are_made_with_time_for_what_cannot_wait) {
   journal.want_file(32 << 20);
   Journal::FilePlan plan;
   ASSERT_TRUE(journal.plan_file(plan));
+  ASSERT_EQ(journal.prepare_some(plan), false);
   Journal::PopulatePlan due;
-  auto file = journal.prepare(plan, [&] { EXPECT_TRUE(journal.plan_populate(due)); });
-  ASSERT_TRUE(file.has_value()) << file.error().message;
+  EXPECT_TRUE(journal.plan_populate(due));
   EXPECT_EQ(due.from, 1 << 20);
   EXPECT_GT(due.to, due.from);
+}
+
+// There is time between the pieces as long as the file grows faster than the log fills the active
+// one.
+TEST_F(JournalSpares, are_made_in_pieces) {
+  append(1 << 20);
+  Journal::FilePlan plan;
+  ASSERT_TRUE(journal.plan_file(plan));
+  EXPECT_EQ(plan.size, 32 << 20);
+  EXPECT_TRUE(journal.is_making_file());
+  EXPECT_FALSE(journal.keeps_up(plan));  // nothing of it is there yet
+  for (int made = 1; made < 32; ++made) {
+    EXPECT_EQ(journal.prepare_some(plan), false);
+    EXPECT_TRUE(journal.keeps_up(plan));
+  }
+  EXPECT_TRUE(env.memory.exists(plan.path).value());
+  EXPECT_EQ(journal.prepare_some(plan), true);
+  journal.add_spare(std::move(plan.file));
+  EXPECT_EQ(journal.spares(), 2u);
+  EXPECT_FALSE(journal.is_making_file());
+}
+
+TEST_F(JournalSpares, are_needed_sooner_the_faster_the_log_grows) {
+  append(1 << 20);
+  Journal::FilePlan plan;
+  ASSERT_TRUE(journal.plan_file(plan));
+  for (int made = 0; made < 8; ++made) EXPECT_EQ(journal.prepare_some(plan), false);
+  append(1 << 20);  // of 7 MiB; a quarter of the file is there
+  EXPECT_TRUE(journal.keeps_up(plan));
+  append(512 << 10);
+  EXPECT_FALSE(journal.keeps_up(plan));
+}
+
+TEST_F(JournalSpares, are_removed_if_nobody_waits_for_the_rest) {
+  append(1 << 20);
+  Journal::FilePlan plan;
+  ASSERT_TRUE(journal.plan_file(plan));
+  EXPECT_EQ(journal.prepare_some(plan), false);
+  journal.discard(plan);
+  EXPECT_FALSE(env.memory.exists(plan.path).value());
 }
 
 }  // namespace

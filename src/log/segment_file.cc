@@ -182,7 +182,7 @@ Result<void> SegmentWriter::add(const record::BatchView& batch, std::int64_t seg
 
 void SegmentWriter::use_memory(Memory memory) {
   memory.reserve(kBufferBytes);
-  memory.assign(buffer_.begin(), buffer_.end());
+  memory.assign(buffer_);
   buffer_ = std::move(memory);
 }
 
@@ -192,7 +192,7 @@ Result<void> SegmentWriter::write(Bytes bytes) {
   while (!bytes.empty()) {
     auto part = bytes.substr(0, kBufferBytes - buffer_.size());
     bytes.remove_prefix(part.size());
-    buffer_.insert(buffer_.end(), part.begin(), part.end());
+    buffer_.append(part);
     end_ += static_cast<std::int64_t>(part.size());
     if (buffer_.size() == kBufferBytes) WALRUS_TRY(flush());
   }
@@ -208,7 +208,7 @@ Result<void> SegmentWriter::flush() {
   if (auto rest = bytes.substr(full); !rest.empty()) {
     WALRUS_TRY(handle_->write(position + static_cast<std::int64_t>(full), rest));
   }
-  buffer_.erase(buffer_.begin(), buffer_.begin() + static_cast<std::ptrdiff_t>(full));
+  buffer_.erase(0, full);
   return {};
 }
 

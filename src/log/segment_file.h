@@ -84,8 +84,10 @@ class SegmentWriter {
   bool sync_failed() const { return sync_failed_; }
   // What it gathers pieces in, as large as they become. A writer that is complete may give its own
   // to the next one: where every stream has a file, making it anew would cost as much as filling
-  // it.
-  using Memory = std::vector<char, boost::alignment::aligned_allocator<char, io::kDirectBytes>>;
+  // it. A string, because it grows without being filled first; what is short may lie in itself, not
+  // at the address of a block.
+  using Memory = std::basic_string<char, std::char_traits<char>,
+                                   boost::alignment::aligned_allocator<char, io::kDirectBytes>>;
   void use_memory(Memory);  // before anything is added
   Memory give_memory();     // after complete()
   // Nothing is added afterwards: pads, and hands what is buffered to the disk.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/coding.h"
 
 namespace walrus::log {
 namespace {
@@ -141,7 +142,7 @@ Result<Appended> Shard::store_batch(StreamState& stream, const record::BatchView
   auto size = static_cast<std::uint32_t>(bytes.size());
   auto reserved = journal_.reserve(size, true);
   if (!reserved) return std::unexpected(busy_error(reserved.error()));
-  std::ranges::copy(bytes, *reserved);
+  copy_bytes(*reserved, bytes);
   record::set_base_offset(*reserved, stamp.base_offset);
   record::set_epoch(*reserved, stamp.epoch);
   record::BatchView stored(Bytes(*reserved, size));
@@ -287,7 +288,7 @@ Error Shard::busy_error(const Error& error) const {
 Result<Pending> Shard::write_frame(const Frame& frame, Bytes payload) {
   auto reserved = journal_.reserve(static_cast<std::uint32_t>(payload.size()), false);
   if (!reserved) return std::unexpected(busy_error(reserved.error()));
-  std::ranges::copy(payload, *reserved);
+  copy_bytes(*reserved, payload);
   auto whole = frame;
   whole.length = static_cast<std::uint32_t>(payload.size());
   journal_.commit(whole);

@@ -192,6 +192,7 @@ class Shard {
   io::Nanos background_step();
   io::Nanos read_uncached();
   io::Nanos allocator_step();
+  io::Nanos prepare_file();
   bool populate();
 
  private:
@@ -253,6 +254,7 @@ class Shard {
   void finish_sync(const SyncJob&, Result<void>, Ready&);
   Result<void> run_job(LockGuard&, const SyncJob&);
   void fail_locked(const Error&, Ready&);
+  void offer_room(Ready&);
   void answer_waiters(Ready&);
   void cut_pending(StreamState&, std::int64_t first_dropped);
   void apply_truncate(StreamState&, std::int64_t first_dropped, std::int32_t epoch, ChainRef chain);
@@ -335,6 +337,7 @@ class Shard {
   void give_up_checkpoint();             // no lock
   io::Path reserve_path() const { return directory_ / "reserve"; }
   double leisure();
+  io::Nanos share_of(std::int64_t bytes) const;  // the time that the I/O budget has for them
   io::Nanos pace(std::int64_t bytes);
   bool paused();                        // no lock
   io::Nanos one_step();                 // no lock
@@ -430,8 +433,9 @@ class Shard {
   bool manifest_stale_ = false;  // files wait for a manifest that does not name them
   std::int64_t trusted_ms_ = 0;
   io::Nanos trusted_at_{0};
-  std::optional<Journal::FilePlan> plan_;
-  bool populating_ = false;  // the allocator knows that it should
+  std::optional<Journal::FilePlan> plan_;  // the allocator's
+  io::Nanos next_piece_{0};                // of the planned file, if there is time
+  bool populating_ = false;                // the allocator knows that it should
 
   std::uint64_t appends_ = 0, syncs_ = 0, sync_bytes_ = 0, checkpoints_ = 0, background_bytes_ = 0,
                 recycled_ = 0;

@@ -73,6 +73,7 @@ void Shard::stop_workers() {
   flusher_ = nullptr;
   background_ = nullptr;
   allocator_ = nullptr;
+  if (plan_) journal_.discard(*plan_);
 }
 
 Shard::~Shard() { stop_workers(); }
@@ -90,42 +91,64 @@ bool Shard::populate() {
   return true;
 }
 
-io::Nanos Shard::allocator_step() {
-  if (plan_) {
-    auto prepared = journal_.prepare(*plan_, [this] { populate(); });
-    Ready ready;
-    {
-      LockGuard guard(lock_);
-      if (prepared) {
-        if (plan_->recycle) ++recycled_;
-        journal_.add_spare(std::move(*prepared));
-        bool cleared = background_error_ && (background_error_->code == Code::kNoSpace ||
-                                             background_error_->code == Code::kBusy);
-        if (cleared) {
-          background_error_ = std::nullopt;
-        }
-      } else {
-        journal_.plan_failed(*plan_);
-        if (prepared.error().code != Code::kNoSpace && prepared.error().code != Code::kBusy) {
-          fail_locked(prepared.error(), ready);
-        } else {
-          background_error_ = prepared.error();
-        }
-        for (auto& done : room_waiters_) ready.add(std::move(done), {});
-        room_waiters_.clear();
-      }
-      if (journal_.spares() >= 2) {
-        for (auto& done : room_waiters_) ready.add(std::move(done), {});
-        room_waiters_.clear();
-      }
-      plan_.reset();
-    }
-    ready.run();
-    return prepared ? io::Nanos(0) : kRetry;
+// There is some, or there is none to wait for: whoever waits tries again, and is told.
+void Shard::offer_room(Ready& ready) {
+  for (auto& done : room_waiters_) ready.add(std::move(done), {});
+  room_waiters_.clear();
+}
+
+// A piece of a journal file, and a pause as long as the log leaves time for it: a sync waits behind
+// what is written beside it.
+io::Nanos Shard::prepare_file() {
+  {
+    LockGuard guard(lock_);
+    auto pause = next_piece_ - env_.mono();
+    bool hurries = !room_waiters_.empty() || !journal_.keeps_up(*plan_);
+    if (pause > io::Nanos(0) && !hurries) return pause;
   }
-  if (populate()) return io::Nanos(0);
+  auto before = plan_->zeros;
+  auto ready = journal_.prepare_some(*plan_);
+  if (ready && !*ready) {
+    next_piece_ = env_.mono() + share_of(plan_->zeros - before);
+    return io::Nanos(0);
+  }
+  Ready done;
+  {
+    LockGuard guard(lock_);
+    if (ready) {
+      if (plan_->recycles) ++recycled_;
+      journal_.add_spare(std::move(plan_->file));
+      bool cleared = background_error_ && (background_error_->code == Code::kNoSpace ||
+                                           background_error_->code == Code::kBusy);
+      if (cleared) background_error_ = std::nullopt;
+    } else {
+      journal_.plan_failed(*plan_);
+      if (ready.error().code != Code::kNoSpace && ready.error().code != Code::kBusy) {
+        fail_locked(ready.error(), done);
+      } else {
+        background_error_ = ready.error();
+      }
+    }
+    if (!ready || journal_.spares() >= 2) offer_room(done);
+    plan_.reset();
+  }
+  done.run();
+  return ready ? io::Nanos(0) : kRetry;
+}
+
+io::Nanos Shard::allocator_step() {
+  bool populated = populate();
+  if (plan_) return prepare_file();
+  if (populated) return io::Nanos(0);
+  {
+    LockGuard guard(lock_);
+    if (failed_ || closed_ || !journal_.wants_plan()) return kRetry;
+  }
+  auto free = env_.disk().free_bytes(directory_);
   LockGuard guard(lock_);
-  if (failed_ || closed_) return kRetry;
+  // What is in the journal has to find room in segment files before its own is free: journals that
+  // took the whole disk could never give it back. So they get half of it.
+  if (free) journal_.limit((*free / options_.count + journal_.total_bytes()) / 2);
   Journal::FilePlan plan;
   if (!journal_.plan_file(plan)) {
     return journal_.spares() < 2 ? kRetry / 50 : kRetry;
@@ -231,8 +254,7 @@ bool Shard::checkpoint_due(io::Nanos now) const {
   bool aged = age >= options_.engine.checkpoint_interval;
   if (manifest_stale_ && (aged || age >= kStaleFor)) return true;
   if (pending == 0) return false;
-  bool pressed =
-      journal_.spares() < 2 && journal_.used_bytes() * 2 > options_.engine.user.journal_bytes_max;
+  bool pressed = journal_.spares() < 2 && journal_.used_bytes() * 2 > journal_.bytes_max();
   return pressed || static_cast<std::int64_t>(pending) >= options_.engine.checkpoint_bytes || aged;
 }
 
@@ -340,7 +362,9 @@ void Shard::keep_reserve() {
   auto file = env_.disk().open(path, io::Open::kCreate);
   if (!file) return;
   for (auto bytes = options_.engine.reserve_bytes; bytes >= kBlockBytes; bytes /= 2) {
-    if ((*file)->preallocate(bytes)) return;
+    auto made = (*file)->allocate(bytes);
+    if (made) made = (*file)->write_zeros(0, bytes);
+    if (made && (*file)->sync()) return;
   }
   *file = nullptr;
   (void)env_.disk().remove(path);
@@ -484,13 +508,17 @@ double Shard::leisure() {
   LockGuard guard(lock_);
   bool waited = (checkpoint_ && !checkpoint_->waiters.empty()) ||
                 !checkpoint_waiters_next_.empty() || bulk_wants_checkpoint();
-  if (journal_.spares() < 2 || waited) return 0;
-  auto max = static_cast<double>(options_.engine.user.journal_bytes_max);
+  if ((journal_.spares() < 2 && !journal_.is_making_file()) || waited) return 0;
+  auto max = static_cast<double>(journal_.bytes_max());
   return std::clamp(2 - 4 * static_cast<double>(journal_.used_bytes()) / max, 0.0, 1.0);
 }
 
+io::Nanos Shard::share_of(std::int64_t bytes) const {
+  return io::Nanos(bytes * 1'000'000'000 / options_.engine.user.background_bytes_per_s);
+}
+
 io::Nanos Shard::pace(std::int64_t bytes) {
-  auto pause = io::Nanos(bytes * 1'000'000'000 / options_.engine.user.background_bytes_per_s);
+  auto pause = share_of(bytes);
   paused_until_ = env_.mono() + pause;
   return pause;
 }
@@ -617,8 +645,7 @@ void Shard::checkpoint_failed(const Error& error) {
     out_of_space_ = error.code == Code::kNoSpace;
     for (auto& done : checkpoint_->waiters) ready.add(std::move(done), std::unexpected(error));
     checkpoint_->waiters.clear();
-    for (auto& done : room_waiters_) ready.add(std::move(done), {});
-    room_waiters_.clear();
+    offer_room(ready);
     if (store_.sync_failed()) fail_locked(error, ready);
     retry_at_ = env_.mono() + kRetry;
   }

@@ -78,10 +78,8 @@ class MemoryFile final : public io::File {
     inode_->lowest_write = std::min(inode_->lowest_write, size);
     return {};
   }
-  Result<void> preallocate(std::int64_t size, const std::function<void()>& between) override {
-    if (between) between();
-    return truncate(size);
-  }
+  Result<void> allocate(std::int64_t size) override { return truncate(size); }
+  Result<void> write_zeros(std::int64_t, std::int64_t) override { return {}; }
   Result<std::span<char>> map() override { return std::span<char>(inode_->bytes); }
   void populate(std::int64_t from, std::int64_t to) override { disk_.populated += to - from; }
   void let_go(std::int64_t, std::int64_t) override {}

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "base/test_log.h"
 #include "io/run_to_end.h"
 #include "meta/member.h"
 
@@ -12,10 +13,6 @@ namespace walrus::meta {
 namespace {
 
 using namespace std::chrono_literals;
-
-class NoLog final : public LogSink {
-  void write(LogLevel, Bytes) override {}
-};
 
 struct Process {
   std::string address{};

@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "base/test_log.h"
 #include "io/sim/sim_world.h"
 #include "net/lane.h"
 #include "net/rpc.h"
@@ -97,9 +98,6 @@ class NetWorld {
   void finish(std::uint64_t tag, const Result<std::string>&);
   std::uint64_t draw(std::uint64_t below) { return world_.random() % below; }
 
-  class NoLog final : public LogSink {
-    void write(LogLevel, Bytes) override {}
-  };
   NoLog log_;
   Metrics metrics_;
   io::World world_;

@@ -5,27 +5,12 @@
 #include <string>
 #include <vector>
 
+#include "base/test_log.h"
 #include "net/rpc_fixture.h"
 #include "net/test_certificates.h"
 #include "net/tls_transport.h"
 
 namespace walrus::net {
-
-class LinesLog final : public LogSink {
- public:
-  void write(LogLevel, Bytes line) override {
-    const LockGuard guard(lock_);
-    lines_ += std::string(line) + "\n";
-  }
-  std::string lines() {
-    const LockGuard guard(lock_);
-    return lines_;
-  }
-
- private:
-  Lock lock_;
-  std::string lines_;
-};
 
 // What one node's end of TLS is made of.
 struct TlsNode {

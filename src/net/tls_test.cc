@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/test_log.h"
 #include "io/sim/sim_world.h"
 #include "net/newcomers.h"
 #include "net/test_certificates.h"
@@ -14,12 +15,6 @@ namespace walrus::net {
 namespace {
 
 constexpr io::Nanos kDeadline = std::chrono::seconds(30);
-
-class LinesLog final : public LogSink {
- public:
-  void write(LogLevel, Bytes line) override { lines += std::string(line) + "\n"; }
-  std::string lines;
-};
 
 // A server on node 0, a client on node 1; what they do are coroutines of their loops.
 class TlsTest : public testing::Test {
@@ -235,7 +230,7 @@ TEST_F(TlsTest, client_refuses_a_server_of_another_ca) {
       << connected.error().message;
   run();
   EXPECT_EQ(secured, 0);
-  EXPECT_NE(log.lines.find("tls_handshake_failed port=test"), std::string::npos) << log.lines;
+  EXPECT_NE(log.lines().find("tls_handshake_failed port=test"), std::string::npos) << log.lines();
 }
 
 TEST_F(TlsTest, client_refuses_a_certificate_of_another_host) {
@@ -319,7 +314,7 @@ TEST_F(TlsTest, expired_certificate_of_a_client_is_refused) {
   if (connect_client(client_files(&own))) EXPECT_FALSE(served());
   run();
   EXPECT_EQ(secured, 0);
-  EXPECT_NE(log.lines.find("expired"), std::string::npos) << log.lines;
+  EXPECT_NE(log.lines().find("expired"), std::string::npos) << log.lines();
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -337,7 +332,7 @@ TEST_F(TlsTest, plain_text_is_answered_in_plain_text) {
   EXPECT_EQ(receive(), "");
   client->close();
   run();
-  EXPECT_NE(log.lines.find("does not speak TLS"), std::string::npos) << log.lines;
+  EXPECT_NE(log.lines().find("does not speak TLS"), std::string::npos) << log.lines();
 }
 
 TEST_F(TlsTest, handshake_that_is_not_finished_ends_in_time) {
@@ -386,7 +381,7 @@ TEST_F(TlsTest, new_certificate_serves_when_it_lies_still) {
   write_test_file(there.disk(), "/tls/server.key", next.key_pem());
   server->refresh();
   server->refresh();
-  EXPECT_EQ(log.lines, "certificate_reloaded certificate=/tls/server.pem\n");
+  EXPECT_EQ(log.lines(), "certificate_reloaded certificate=/tls/server.pem\n");
   // The connection that was there goes on.
   ASSERT_TRUE(
       block<void>(*server_loop, [&] { return accepted->write("old", kDeadline); }).has_value());
@@ -400,8 +395,8 @@ TEST_F(TlsTest, broken_certificate_is_refused_once_and_the_old_one_serves_on) {
   serve();
   write_test_file(there.disk(), "/tls/server.pem", "-----BEGIN CERTIFICATE-----\nnonsense\n");
   for (int i = 0; i < 5; ++i) server->refresh();
-  EXPECT_EQ(std::ranges::count(log.lines, '\n'), 1) << log.lines;
-  EXPECT_TRUE(log.lines.starts_with("certificate_refused error=")) << log.lines;
+  EXPECT_EQ(std::ranges::count(log.lines(), '\n'), 1) << log.lines();
+  EXPECT_TRUE(log.lines().starts_with("certificate_refused error=")) << log.lines();
   ASSERT_TRUE(connect_client(client_files()).has_value());
   EXPECT_EQ(client->principal(), "CN=server");
 }
@@ -413,11 +408,11 @@ TEST_F(TlsTest, certificate_is_taken_at_once_where_somebody_says_so) {
   auto next = signed_for(subject);
   write_test_file(there.disk(), "/tls/server.pem", next.pem());
   server->reload();
-  EXPECT_TRUE(log.lines.starts_with("certificate_refused error=")) << log.lines;
-  log.lines.clear();
+  EXPECT_TRUE(log.lines().starts_with("certificate_refused error=")) << log.lines();
+  log.clear();
   write_test_file(there.disk(), "/tls/server.key", next.key_pem());
   for (int i = 0; i < 2; ++i) server->reload();
-  EXPECT_EQ(log.lines,
+  EXPECT_EQ(log.lines(),
             "certificate_reloaded certificate=/tls/server.pem\n"
             "certificate_reloaded certificate=/tls/server.pem\n");
   ASSERT_TRUE(connect_client(client_files()).has_value());
@@ -429,18 +424,18 @@ TEST_F(TlsTest, key_of_another_certificate_and_an_expired_one_are_refused) {
   auto other = signed_for(server_subject());
   write_test_file(there.disk(), "/tls/server.key", other.key_pem());
   for (int i = 0; i < 3; ++i) server->refresh();
-  EXPECT_NE(log.lines.find("not the key of the certificate"), std::string::npos) << log.lines;
-  log.lines.clear();
+  EXPECT_NE(log.lines().find("not the key of the certificate"), std::string::npos) << log.lines();
+  log.clear();
   auto subject = server_subject();
   subject.ends = std::chrono::seconds(-1);
   auto expired = signed_for(subject);
   write_test_file(there.disk(), "/tls/server.pem", expired.pem());
   write_test_file(there.disk(), "/tls/server.key", expired.key_pem());
   for (int i = 0; i < 3; ++i) server->refresh();
-  EXPECT_NE(log.lines.find("has expired"), std::string::npos) << log.lines;
+  EXPECT_NE(log.lines().find("has expired"), std::string::npos) << log.lines();
   ASSERT_TRUE(there.disk().remove("/tls/server.pem").has_value());
   for (int i = 0; i < 3; ++i) server->refresh();
-  EXPECT_NE(log.lines.find("certificate_unreadable"), std::string::npos) << log.lines;
+  EXPECT_NE(log.lines().find("certificate_unreadable"), std::string::npos) << log.lines();
   ASSERT_TRUE(connect_client(client_files()).has_value());
 }
 

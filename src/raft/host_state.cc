@@ -304,6 +304,7 @@ void HostState::take_bundle(net::Request request) {
     ++stats.messages_dropped;
     return;
   }
+  if (auto peer = peers_.find(request.from); peer != peers_.end()) peer->second.connected = true;
   const auto sent = stats.messages_sent;
   auto messages = std::exchange(arrived_, {});  // its memory
   std::size_t place = 0;

@@ -66,7 +66,7 @@ class HostState : public std::enable_shared_from_this<HostState> {
   };
   struct Peer {
     std::string address{};
-    bool connected = true;  // as last looked at; at first as if it had been
+    bool connected = true;  // as last looked at or heard; at first as if it had been
     bool asked = false;     // whether it is there
   };
 

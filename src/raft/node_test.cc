@@ -109,6 +109,29 @@ TEST_F(NodeTest, the_next_leader_comes_at_once_when_the_process_of_one_ends) {
   ASSERT_EQ(propose(leads, "b").end, End::kApplied);
 }
 
+// It has heard the leader, and has not looked yet who is connected.
+TEST_F(NodeTest, one_that_came_back_a_moment_ago_knows_too_when_the_leader_s_process_ends) {
+  found(3);
+  for (int round = 0; round < 10; ++round) {
+    auto old = leader();
+    auto back = (old + 1) % 3;
+    ASSERT_EQ(propose(old, "a").end, End::kApplied);
+    restart(back);
+    auto options_of_one = options();
+    options_of_one.founders = founders(3);
+    ASSERT_TRUE(open(back, kGroup, options_of_one));
+    ASSERT_TRUE(until([&] { return node(back)->status().core.leader == NodeId{old + 1}; }));
+    world_.node(static_cast<int>(old)).crash(io::CrashKind::kKill);
+    end(old);
+    auto begun = world_.now();
+    ASSERT_NE(leader(), old);
+    EXPECT_LT(world_.now() - begun, 400ms) << round;
+    world_.node(static_cast<int>(old)).restart();
+    start(old);
+    ASSERT_TRUE(open(old, kGroup, options_of_one));
+  }
+}
+
 // One that is cut off may be alive: its connections are no sign of anything.
 TEST_F(NodeTest, a_leader_that_is_cut_off_is_missed_after_an_election_timeout) {
   found(3);
@@ -257,6 +280,32 @@ TEST_F(NodeTest, a_closed_group_opens_again_as_it_was) {
   ASSERT_TRUE(open(0, kGroup, options()));
   leader();
   EXPECT_EQ(lines(0).front(), "a");
+}
+
+// However far it has come: its stream has a name in memory long before the disk has it.
+TEST_F(NodeTest, a_group_that_is_closed_while_it_takes_a_snapshot_opens_and_takes_another) {
+  found(1);
+  leader();
+  auto& faults = world_.node(0).disk().options().faults;
+  faults.slow_min = faults.slow_max = 100ms;
+  int snapshots_begun = 0;
+  for (int round = 0; round < 20; ++round) {
+    for (int i = 0; i < 5; ++i) ASSERT_EQ(propose(0, std::string(60, 'x')).end, End::kApplied);
+    faults.slow_sync = 1;
+    node(0)->take_snapshot();
+    world_.run_for(round * 100us);
+    snapshots_begun += node(0)->status().snapshotting ? 1 : 0;
+    ASSERT_TRUE(run(0, host(0).close(kGroup)));
+    auto opened = open(0, kGroup, options());
+    ASSERT_TRUE(opened) << opened.error().message;
+    faults.slow_sync = 0;
+    leader();
+    auto taken = host(0).stats().snapshots_taken;
+    node(0)->take_snapshot();
+    ASSERT_TRUE(until([&] { return host(0).stats().snapshots_taken > taken; }, 5s)) << round;
+    EXPECT_EQ(node(0)->status().failure, "");
+  }
+  EXPECT_GT(snapshots_begun, 0);
 }
 
 TEST_F(NodeTest, a_removed_group_leaves_nothing) {

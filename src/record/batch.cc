@@ -37,7 +37,7 @@ std::size_t body_size(const Record& record, std::int64_t timestamp_delta, std::i
 
 char* store_bytes(char* to, Bytes bytes) {
   to = store_varint(to, static_cast<std::int64_t>(bytes.size()));
-  if (!bytes.empty()) std::memcpy(to, bytes.data(), bytes.size());
+  copy_bytes(to, bytes);
   return to + bytes.size();
 }
 

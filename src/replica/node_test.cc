@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 
+#include "base/test_log.h"
 #include "replica/node_fixture.h"
 
 namespace walrus::replica {
@@ -159,6 +160,24 @@ TEST_F(NodeTest, answers_a_batch_that_was_sent_again_with_its_offset_also_after_
   EXPECT_EQ(append_at(leads, id, batch_of("mine 2", 77, 2)).first.value, 3);
   EXPECT_EQ(append_at(leads, id, batch_of("mine 4", 77, 4)).refusal, Refusal::kOutOfOrder);
   EXPECT_EQ(append_at(leads, id, batch_of("mine 3", 77, 3)).first.value, 5);
+}
+
+TEST_F(NodeTest, a_producer_whose_batch_is_refused_for_good_is_a_line_for_the_operator) {
+  LinesLog log;
+  auto options = small_nodes(1, 3);
+  options.node.log = &log;
+  options.node.limits.gap_max = {};  // what is missing is believed at once
+  begin(std::move(options));
+  PartitionId id{nodes_->create("orders", 1, 3), 0};
+  ASSERT_EQ(append(id, "before"), 0);
+  ASSERT_TRUE(append_at(leader(id), id, batch_of("mine", 77, 0)).done());
+  EXPECT_FALSE(log.lines().contains("producer_refused"));
+  auto far_ahead = append_at(leader(id), id, batch_of("far ahead", 77, 4), {.in_sequence = true});
+  EXPECT_EQ(far_ahead.refusal, Refusal::kOutOfOrder);
+  EXPECT_TRUE(log.lines().contains(
+      "producer_refused topic=orders partition=0 producer=77 epoch=0 sequence=4 why=out_of_order"))
+      << log.lines();
+  nodes_.reset();  // before the log
 }
 
 TEST_F(NodeTest, a_node_that_was_away_is_made_whole) {

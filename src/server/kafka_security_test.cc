@@ -78,7 +78,7 @@ class KafkaSecurityTest : public testing::Test {
   }
 
   TestLoop loop;
-  SilentLog log;
+  NoLog log;
   std::filesystem::path root;
   ServerOptions options;
   std::unique_ptr<Server> server;

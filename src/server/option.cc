@@ -93,12 +93,12 @@ constexpr Option kOptions[] = {
      "starts."},
     {"log.journal_bytes_max", kInteger, "1073741824", 1 << 20, 1LL << 40,
      "Size of one shard's journal; above four times topic.batch_bytes_max, and of a node of a "
-     "cluster at least 4210688."},
+     "cluster at least 4210688. All journals together leave half of a smaller disk free."},
     {"log.in_flight_bytes_max", kInteger, "67108864", 1 << 20, 1LL << 40,
      "Appended bytes that are not acknowledged yet, of one shard."},
     {"log.cache_bytes_max", kInteger, "268435456", 0, 1LL << 40, "Cache of stored segments."},
     {"log.background_bytes_per_s", kInteger, "67108864", 1 << 20, 1LL << 40,
-     "I/O budget of checkpoints, retention and compaction."},
+     "I/O budget of checkpoints, retention, compaction and new journal files."},
     {"log.maintenance_interval_ms", kInteger, "5000", 10, kDayMs,
      "How often retention, rolls by time and compaction are looked at."},
 

@@ -42,7 +42,7 @@ class ServerTest : public testing::Test {
   TestClient client() { return TestClient(loop_, server_->native_address()); }
 
   std::filesystem::path root_;
-  SilentLog log_;
+  NoLog log_;
   TestLoop loop_;
   ServerOptions options_;
   std::unique_ptr<Server> server_;

@@ -138,7 +138,7 @@ class SimCluster {
   }
 
   io::World world_;
-  SilentLog log_;
+  NoLog log_;
   TestLoop loop_;
   std::vector<ServerOptions> options_;
   std::vector<std::unique_ptr<Server>> servers_;

@@ -71,7 +71,7 @@ class SimServer {
   }
 
   io::World world_;
-  SilentLog log_;
+  NoLog log_;
   TestLoop loop_;
   ServerOptions options_;
   std::unique_ptr<Server> server_;

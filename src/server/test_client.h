@@ -12,17 +12,13 @@
 #include <utility>
 #include <vector>
 
+#include "base/test_log.h"
 #include "server/server.h"
 #include "wire/native/frame.h"
 
 namespace walrus::server {
 
 constexpr io::Nanos kTestDeadline = std::chrono::seconds(60);
-
-class SilentLog final : public LogSink {
- public:
-  void write(LogLevel, Bytes) override {}
-};
 
 // A loop that runs beside the test.
 class TestLoop {

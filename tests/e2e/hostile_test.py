@@ -110,8 +110,7 @@ class Frames(Hostile):
         self.assertEqual(self.ask("REGISTER t"), b"OK")
 
     def test_a_put_cut_at_every_byte_stores_nothing(self):
-        body = b"PUT t cut"
-        frame = struct.pack("<I", len(body)) + body
+        frame = Native.frame(b"PUT t cut")
         for size in range(1, len(frame)):
             for half_closed in (True, False):
                 native = Native(self.server.addr)
@@ -194,7 +193,7 @@ class Many(Hostile):
             body = b"".join(chance.choice(words) for _ in range(chance.randrange(1, 8)))
             if body.startswith((b"DELETE", b"CONFIG")):
                 body = b"X" + body
-            return struct.pack("<I", len(body)) + body
+            return Native.frame(body)
 
         def attack():
             for _ in range(300):

@@ -79,8 +79,7 @@ class Reader(ServerTest):
         lazy = Native(self.server.addr)
         try:
             lazy.socket.settimeout(5)
-            frame = b"READ t 0 4000000"
-            frame = struct.pack("<I", len(frame)) + frame
+            frame = Native.frame("READ t 0 4000000")
             sent = 0
             try:
                 while sent < 5_000:  # 20 GB of replies, if anyone took them

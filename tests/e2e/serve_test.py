@@ -77,11 +77,12 @@ class Running(ServerTest):
         self.server.ok("topic", "create", "t")
         host, port = self.server.admin.rsplit(":", 1)
         with socket.create_connection((host, int(port)), 60) as admin, \
-                Native(self.server.addr) as slow:
-            # A reply that nobody reads keeps the server from being done with stopping.
+                Native(self.server.addr, receive_buffer=4096) as slow:
+            # Replies that nobody reads, more of them than the sockets take in, keep the server
+            # from being done with stopping.
             self.server.ok("produce", "t", input=b"%s\n" % (b"x" * 1000) * 20_000)
-            for _ in range(64):
-                slow.send("READ t 0 4000000")
+            slow.send_raw(64 * Native.frame("READ t 0 4000000"))
+            slow.read_exactly(1)  # they are being answered
             self.server.process.send_signal(signal.SIGTERM)
             seen = wait_until(lambda: self.readyz(admin) != 200, "readyz to say no")
             self.assertTrue(seen)

@@ -155,9 +155,13 @@ class ServerTest(unittest.TestCase):
 class Native:
     """One connection of the native protocol, by hand."""
 
-    def __init__(self, addr, timeout=DEADLINE):
+    def __init__(self, addr, timeout=DEADLINE, receive_buffer=None):
         host, port = addr.rsplit(":", 1)
-        self.socket = socket.create_connection((host, int(port)), timeout)
+        self.socket = socket.socket()
+        if receive_buffer:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.socket.settimeout(timeout)
+        self.socket.connect((host, int(port)))
 
     def __enter__(self):
         return self
@@ -168,9 +172,13 @@ class Native:
     def close(self):
         self.socket.close()
 
-    def send(self, body):
+    @staticmethod
+    def frame(body):
         body = body if isinstance(body, bytes) else body.encode()
-        self.socket.sendall(struct.pack("<I", len(body)) + body)
+        return struct.pack("<I", len(body)) + body
+
+    def send(self, body):
+        self.socket.sendall(self.frame(body))
 
     def send_raw(self, data):
         self.socket.sendall(data)

@@ -36,7 +36,7 @@ run_parts() {
   if (($# > 1)); then build_fuzz_meanwhile; fi
   for part in "$@"; do
     at_once=$jobs
-    [[ $part != e2e && $part != kafka ]] || at_once=$((2 * jobs))
+    [[ $part != e2e && $part != kafka ]] || at_once=$((3 * jobs))
     [[ $part != *,chaos ]] || at_once=$((jobs + 1))
     if [[ $part == fuzz ]]; then timed fuzz part_fuzz || true
     else timed "$part" ctest_part release "$part" "$at_once" || true; fi

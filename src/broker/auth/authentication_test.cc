@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/test_log.h"
 #include "io/sim/sim_world.h"
 #include "log/engine.h"
 
@@ -9,12 +10,6 @@ namespace walrus::broker {
 namespace {
 
 using wire::sasl::Mechanism;
-
-class LinesLog final : public LogSink {
- public:
-  void write(LogLevel, Bytes line) override { lines += std::string(line) + "\n"; }
-  std::string lines;
-};
 
 class AuthenticationTest : public testing::Test {
  protected:
@@ -93,7 +88,7 @@ TEST_F(AuthenticationTest, failure_is_final_told_briefly_and_written_down_withou
   ASSERT_FALSE(token.has_value());
   EXPECT_EQ(token.error().message, "authentication failed");
   EXPECT_TRUE(it.failed());
-  EXPECT_EQ(log.lines,
+  EXPECT_EQ(log.lines(),
             "authentication_failed peer=10.0.0.9:1 user=alice mechanism=PLAIN "
             "why=\"not the password, or no such user\" suppressed=0\n");
   EXPECT_FALSE(it.step("again").has_value());
@@ -104,7 +99,7 @@ TEST_F(AuthenticationTest, log_of_failures_has_a_limit) {
     auto it = fresh();
     (void)plain(it, "alice", "wrong");
   }
-  EXPECT_EQ(std::ranges::count(log.lines, '\n'), 10);
+  EXPECT_EQ(std::ranges::count(log.lines(), '\n'), 10);
 }
 
 TEST_F(AuthenticationTest, mechanism_that_is_not_offered_ends_it) {

@@ -78,25 +78,26 @@ Result<void> RealFile::truncate(std::int64_t size) {
   return {};
 }
 
-Result<void> RealFile::preallocate(std::int64_t size, const std::function<void()>& between) {
+Result<void> RealFile::allocate(std::int64_t size) {
   // Finds out early that there is no room. Not every file system can.
   if (size > 0 && retried([&] { return ::fallocate(fd_.get(), 0, 0, size); }) != 0 &&
       errno != EOPNOTSUPP && errno != ENOSYS) {
-    return fail_errno(errno, "preallocate", path_);
+    return fail_errno(errno, "allocate", path_);
   }
-  if (auto cut = truncate(size); !cut) return cut;
-  // Zeros must be written: an allocated but unwritten extent costs a metadata change per sync. Past
-  // the page cache, or page by page: it makes folios as large as the write, and of a large folio
-  // every block is made dirty by the first store into it and written by the next sync.
+  return truncate(size);
+}
+
+Result<void> RealFile::write_zeros(std::int64_t from, std::int64_t to) {
+  // Past the page cache, or page by page: it makes folios as large as the write, and of a large
+  // folio every block is made dirty by the first store into it and written by the next sync.
   alignas(kDirectBytes) static constexpr std::array<char, 1 << 20> kZeros{};
   const auto step = direct_descriptor() >= 0 ? kZeros.size() : kPage;
-  for (std::int64_t at = 0; at < size; at += static_cast<std::int64_t>(step)) {
-    const Bytes piece(kZeros.data(), std::min(step, static_cast<std::size_t>(size - at)));
-    auto written = piece.size() % kDirectBytes == 0 ? write_direct(at, piece) : write(at, piece);
+  for (auto at = from; at < to; at += static_cast<std::int64_t>(step)) {
+    const Bytes piece(kZeros.data(), std::min(step, static_cast<std::size_t>(to - at)));
+    const bool direct = at % kDirectBytes == 0 && piece.size() % kDirectBytes == 0;
+    auto written = direct ? write_direct(at, piece) : write(at, piece);
     if (!written) return written;
-    if (between && (at + static_cast<std::int64_t>(step)) % (1 << 20) == 0) between();
   }
-  if (::fsync(fd_.get()) != 0) return fail_errno(errno, "sync", path_);
   return {};
 }
 
@@ -111,7 +112,7 @@ Result<std::span<char>> RealFile::map() {
   void* at = ::mmap(nullptr, length, protection, MAP_SHARED, fd_.get(), 0);
   if (at == MAP_FAILED) return fail_errno(errno, "map", path_);
   // Hints. What is not in the page cache comes in page by page, without read-ahead, which would
-  // make large folios (see preallocate).
+  // make large folios (see write_zeros).
   ::madvise(at, length, MADV_NOHUGEPAGE);
   ::madvise(at, length, MADV_RANDOM);
   ::posix_fadvise(fd_.get(), 0, 0, POSIX_FADV_RANDOM);

@@ -364,7 +364,7 @@ TEST(SimDiskTest, a_full_disk_takes_what_fits_and_more_after_a_remove) {
   EXPECT_EQ(other->write(0, "123456").error().code, Code::kNoSpace);
   EXPECT_EQ(one.disk().free_bytes("/"), 0);
   EXPECT_TRUE(file->write(0, "654321"));  // what is there may be overwritten
-  EXPECT_EQ(other->preallocate(5).error().code, Code::kNoSpace);
+  EXPECT_EQ(other->allocate(5).error().code, Code::kNoSpace);
   ASSERT_TRUE(one.disk().remove("/a"));
   EXPECT_TRUE(other->write(0, "123456"));
 }

@@ -78,15 +78,13 @@ Result<void> SimFile::truncate(std::int64_t size) {
   return operate(*life_, "truncate", path_, [&] { return resize_effect(size); });
 }
 
-Result<void> SimFile::preallocate(std::int64_t size, const std::function<void()>& between) {
+Result<void> SimFile::write_zeros(std::int64_t from, std::int64_t to) {
   constexpr std::int64_t kPiece = 1 << 20;
-  auto result = operate(*life_, "truncate", path_, [&] { return resize_effect(size); });
-  for (std::int64_t at = 0; result && at < size; at += kPiece) {
-    const std::string zeros(static_cast<std::size_t>(std::min(kPiece, size - at)), '\0');
-    result = write(at, zeros);
-    if (between) between();
+  for (auto at = from; at < to; at += kPiece) {
+    const std::string zeros(static_cast<std::size_t>(std::min(kPiece, to - at)), '\0');
+    if (auto written = write(at, zeros); !written) return written;
   }
-  return result ? sync() : result;
+  return {};
 }
 
 Result<std::span<char>> SimFile::map() {

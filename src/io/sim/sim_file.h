@@ -44,7 +44,8 @@ class SimFile final : public File {
   Result<void> sync_range(std::int64_t from, std::int64_t to) override;
   Result<std::int64_t> size() override;
   Result<void> truncate(std::int64_t size) override;
-  Result<void> preallocate(std::int64_t size, const std::function<void()>& between) override;
+  Result<void> allocate(std::int64_t size) override { return truncate(size); }
+  Result<void> write_zeros(std::int64_t from, std::int64_t to) override;
   Result<std::span<char>> map() override;
   void populate(std::int64_t from, std::int64_t to) override;
   void let_go(std::int64_t, std::int64_t) override {}

@@ -7,24 +7,33 @@ namespace {
 
 constexpr std::uint8_t kVersion = 1;
 
+// About what a message takes: its size, which comes before it, nearly always has as many digits.
+std::size_t expected_bytes(const RaftMessage& message) {
+  constexpr std::size_t kHead = 64, kEntryHead = 8;
+  if (const auto* chunk = std::get_if<SnapshotChunk>(&message.body))
+    return kHead + chunk->bytes.size();
+  const auto* append = std::get_if<Append>(&message.body);
+  if (append == nullptr || append->entries.empty()) return kHead;
+  std::size_t bytes = kHead;
+  for (const auto& entry : append->entries) bytes += kEntryHead + entry.payload.size();
+  return bytes;
+}
+
 }  // namespace
 
 void begin_bundle(std::string& to) { to.push_back(static_cast<char>(kVersion)); }
 
-// The size is written when the message is there: one byte for most, more are moved for.
 void append_bundled(std::string& to, std::uint64_t group, const RaftMessage& message) {
   append_le(to, group);
   auto at = to.size();
-  to.push_back('\0');
+  auto expected = expected_bytes(message);
+  auto room = static_cast<std::size_t>(uvarint_size(expected));
+  to.reserve(at + room + expected);
+  to.append(room, '\0');
   append_raft_message(to, message);
-  auto size = to.size() - at - 1;
-  if (size < 0x80) {
-    to[at] = static_cast<char>(size);
-    return;
-  }
   char bytes[kVarintBytesMax];
-  auto length = static_cast<std::size_t>(store_uvarint(bytes, size) - bytes);
-  to.replace(at, 1, bytes, length);
+  auto length = static_cast<std::size_t>(store_uvarint(bytes, to.size() - at - room) - bytes);
+  to.replace(at, room, bytes, length);  // moves the message only if it was not as expected
 }
 
 Result<BundleReader> BundleReader::open(Bytes bundle) {
