@@ -435,7 +435,8 @@ void Journal::discard(FilePlan& plan) const {
 
 bool Journal::keeps_up(const FilePlan& plan) const {
   auto filled = plan.room - room();
-  return plan.zeros * plan.room * 4 > filled * plan.size * 5;
+  bool next_is_active = filled < 0;  // a spare came into use meanwhile
+  return !next_is_active && plan.zeros * plan.room * 4 > filled * plan.size * 5;
 }
 
 void Journal::add_spare(JournalFileRef file) {

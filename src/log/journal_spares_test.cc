@@ -15,9 +15,9 @@ struct JournalSpares : ::testing::Test {
     EXPECT_TRUE(journal.fill_spares());
   }
 
-  void append(std::size_t bytes) {
+  void append(std::size_t bytes, bool user = true) {
     Frame frame{.type = FrameType::kBatch, .length = static_cast<std::uint32_t>(bytes)};
-    auto to = journal.reserve(frame.length, true);
+    auto to = journal.reserve(frame.length, user);
     ASSERT_TRUE(to.has_value()) << to.error().message;
     std::fill_n(*to, bytes, 'x');
     journal.commit(frame);
@@ -76,6 +76,20 @@ TEST_F(JournalSpares, are_needed_sooner_the_faster_the_log_grows) {
   append(1 << 20);  // of 7 MiB; a quarter of the file is there
   EXPECT_TRUE(journal.keeps_up(plan));
   append(512 << 10);
+  EXPECT_FALSE(journal.keeps_up(plan));
+}
+
+// What the engine writes for itself may begin the last one.
+TEST_F(JournalSpares, are_needed_at_once_when_the_log_is_in_the_next_file) {
+  append(1 << 20);
+  Journal::FilePlan plan;
+  ASSERT_TRUE(journal.plan_file(plan));
+  for (int made = 0; made < 31; ++made) EXPECT_EQ(journal.prepare_some(plan), false);
+  auto active = journal.active_sequence();
+  append(5 << 20);
+  EXPECT_TRUE(journal.keeps_up(plan));
+  append(2 << 20, false);
+  ASSERT_GT(journal.active_sequence(), active);
   EXPECT_FALSE(journal.keeps_up(plan));
 }
 
