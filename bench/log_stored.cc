@@ -33,19 +33,47 @@ double scan_rate(const Stream& stream) {
 }
 
 // Open loop: a read is due every 1/rate.
-Histogram random_reads(const Stream& stream, std::int64_t records, int reads, double rate,
-                       unsigned seed) {
-  std::mt19937_64 offsets(seed);
+template <class Read>
+Histogram timed_reads(int reads, double rate, Read&& read) {
   Histogram latency;
   auto begin = Clock::now();
   for (int i = 0; i < reads; ++i) {
     auto due = begin + std::chrono::nanoseconds(static_cast<std::int64_t>(i * 1e9 / rate));
-    Offset at{static_cast<std::int64_t>(offsets() % static_cast<std::uint64_t>(records))};
     while (Clock::now() < due) continue;  // no sleep, whose end would be late
-    auto got = must(stream.read(at, {.records_max = 1}), "read");
+    read();
     latency.record(std::chrono::nanoseconds(Clock::now() - due).count());
-    must(!got.empty() && got.begin()->offset == at, "read of another record");
   }
+  return latency;
+}
+
+Histogram random_reads(const Stream& stream, std::int64_t records, int reads, double rate,
+                       unsigned seed) {
+  std::mt19937_64 offsets(seed);
+  return timed_reads(reads, rate, [&] {
+    Offset at{static_cast<std::int64_t>(offsets() % static_cast<std::uint64_t>(records))};
+    auto got = must(stream.read(at, {.records_max = 1}), "read");
+    must(!got.empty() && got.begin()->offset == at, "read of another record");
+  });
+}
+
+// The kernel alone: reads of as many bytes as the engine asks it for, out of the same files.
+Histogram raw_reads(const fs::path& root, int reads, double rate, unsigned seed) {
+  constexpr std::size_t kBytes = 16 << 10;
+  std::vector<std::pair<int, std::uint64_t>> files;
+  for (const auto& entry : fs::recursive_directory_iterator(root / "segments")) {
+    if (!entry.is_regular_file() || entry.file_size() <= kBytes) continue;
+    files.emplace_back(open(entry.path().c_str(), O_RDONLY | O_CLOEXEC), entry.file_size());
+    must(files.back().first >= 0, "open");
+  }
+  must(!files.empty(), "segment files");
+  std::mt19937_64 random(seed);
+  std::vector<char> bytes(kBytes);
+  auto latency = timed_reads(reads, rate, [&] {
+    auto [file, size] = files[random() % files.size()];
+    auto at = static_cast<off_t>(random() % (size - kBytes));
+    must(pread(file, bytes.data(), kBytes, at) == static_cast<ssize_t>(kBytes), "pread");
+  });
+  for (auto [file, size] : files) close(file);
   return latency;
 }
 
@@ -84,8 +112,12 @@ std::int64_t rss_anon() {
   return 0;
 }
 
+// Without the journal's, of which there are a few a shard, however many streams there are.
 std::int64_t descriptors() {
-  return std::distance(fs::directory_iterator("/proc/self/fd"), fs::directory_iterator());
+  return std::ranges::count_if(fs::directory_iterator("/proc/self/fd"), [](const auto& entry) {
+    std::error_code gone;  // the one that lists them
+    return fs::read_symlink(entry.path(), gone).extension() != ".wal";
+  });
 }
 
 struct Footprint {
@@ -184,6 +216,7 @@ void reads(Bench& bench) {
   Row random{.name = "read.random.p99",
              .unit = "us",
              .higher_is_better = false,
+             .peer = "pread of 16 KiB",
              .target = 50,
              .conditions =
                  "single records at random offsets over the same 4 GiB, cached, open "
@@ -218,6 +251,7 @@ void reads(Bench& bench) {
     auto cached = random_reads(stream, records, kReads, kRate, seed + 100);
     random.rounds.push_back(p99(cached));
     random.latency.merge(cached);
+    random.peer_rounds.push_back(p99(raw_reads(root, kReads, kRate, seed + 200)));
     must(log.close(), "close");
   }
   fs::remove_all(root);
@@ -277,13 +311,12 @@ void idle(Bench& bench) {
            .higher_is_better = false,
            .target = 4096,
            .conditions = "disk a stream of the same, without the journal"};
-  Row files{.name = "idle.files",
-            .unit = "descriptors",
-            .higher_is_better = false,
-            .target = std::thread::hardware_concurrency(),
-            .conditions =
-                "open files of the same, less those of an empty log: none of a stream, "
-                "at most one a shard"};
+  Row files{
+      .name = "idle.files",
+      .unit = "descriptors",
+      .higher_is_better = false,
+      .target = 0,
+      .conditions = "open files of the same but those of the journal, less those of an empty log"};
   for (int round = 0; round < bench.rounds; ++round) {
     auto empty_root = bench.fresh("empty");
     footprint(empty_root);  // makes it
