@@ -49,12 +49,13 @@ std::optional<Placement> Placer::place_next(const PartitionId& partition, const 
   if (nodes_.empty()) return std::nullopt;
   count(tail.leader, tail.replicas, false);  // it is sealed when the next one is open
   const auto* leader = find(tail.leader);
-  bool stays = leader && (topic.internal || (spread_ == Spread::kLoad && !leader->slow &&
-                                             !overloaded(*leader, By::kLeads)));
-  if (stays) return follow(partition, topic, tail, tail.leader);
+  bool able = leader && (topic.internal || (spread_ == Spread::kLoad && !leader->slow));
+  if (able && (topic.internal || !overloaded(*leader, By::kLeads)))
+    return follow(partition, topic, tail, tail.leader);
   const auto* next = topic.internal ? nullptr : heir(tail.leader);
-  return follow(partition, topic, tail,
-                next ? next->id : choose_leader(partition, topic, tail.leader));
+  if (!next) next = find(choose_leader(partition, topic, tail.leader));
+  bool stays = able && !next->settled;
+  return follow(partition, topic, tail, stays ? tail.leader : next->id);
 }
 
 std::optional<Placement> Placer::place_better(const PartitionId& partition, const Topic& topic,

@@ -39,8 +39,9 @@ class Placer {
   // before counts as load. None: fewer nodes are eligible than min_copies.
   std::optional<Placement> place(const PartitionId&, const Topic&);
   // For the segment that follows `tail` on a planned roll: who is eligible and does not carry more
-  // than the mean by kOverloadPercent stays, of internal topics whoever is eligible (R27); in the
-  // place of a draining node comes who takes over from it.
+  // than the mean by kOverloadPercent stays, of internal topics whoever is eligible (R27); who
+  // carries more makes way for a settled node only. In the place of a draining node comes who takes
+  // over from it.
   std::optional<Placement> place_next(const PartitionId&, const Topic&, const Segment& tail);
   // For the segment that follows `tail` if a roll now would spread leaders better: away from a node
   // that writes more than its share, to a settled one that writes less even with it, if one of them

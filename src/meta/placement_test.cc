@@ -174,6 +174,28 @@ TEST(Placement, overloaded_leader_hands_over_and_comes_to_rest) {
   EXPECT_FALSE(placer.place_better({topic, 29}, topic_of(3), *cluster.partition({topic, 29}).tail));
 }
 
+// Its segments lack a copy, which rolls all of them the moment that it is back.
+TEST(Placement, who_came_back_a_moment_ago_gets_copies_but_no_leaders) {
+  TestCluster cluster(3);
+  auto topic = cluster.create(1, 30);
+  for (std::uint32_t index = 0; index < 30; ++index)
+    cluster.open({topic, index}, index % 2 ? TestCluster::on({1, 2}) : TestCluster::on({2, 1}));
+  auto living = alive(3);
+  for (bool settled : {false, true}) {
+    living.back().settled = settled;
+    Placer placer(cluster.state, living);
+    Counts counts;
+    for (std::uint32_t index = 0; index < 30; ++index) {
+      const auto& tail = *cluster.partition({topic, index}).tail;
+      auto place = placer.place_next({topic, index}, topic_of(3), tail);
+      EXPECT_EQ(place->replicas.size(), 3);
+      if (!settled) EXPECT_EQ(place->leader, tail.leader);
+      ++counts.leads[place->leader];
+    }
+    EXPECT_EQ(counts.leads[NodeId{3}] > 0, settled);
+  }
+}
+
 TEST(Placement, copy_goes_where_there_is_none) {
   TestCluster cluster(4, 2);  // racks: 1 and 3, 2 and 4
   auto living = alive(4);
