@@ -39,15 +39,16 @@ Result<void> check_batches(const HandedAppends& handed, std::size_t bytes_max) {
 
 }  // namespace
 
-// All that waits leaves: for `leader`, where it may, else it is refused; also what comes behind a
-// batch that was, which the other one has not seen either.
+// All that waits leaves: for `leader`, where it may and if that one is there, else it is refused;
+// also what comes behind a batch that was, which the other one has not seen either.
 void NodeState::hand_on(const PartitionId& id, Part& part, NodeId leader, Instant now) {
   HandedAppends handed{.partition = id};
   std::size_t bytes = 0;
+  bool open = now < part.hand_on_until && rpc_.connected(leader);
   while (!part.waiting.empty()) {
     auto& front = part.waiting.front();
     if (front.sequence) arrears_.come(id, *front.sequence);
-    bool goes = now < part.hand_on_until && front.request.hand_on && !is_behind(id, front);
+    bool goes = open && front.request.hand_on && !is_behind(id, front);
     bool full = bytes + front.batch.size() > kHandedBytes ||
                 handed.appends.size() == wire::peer::kHandedAppendsMax;
     if (goes && full && !handed.appends.empty()) break;

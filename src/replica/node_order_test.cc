@@ -243,6 +243,20 @@ TEST_F(HandOnTest, is_over_after_a_second) {
   EXPECT_EQ(append_at(third, id, batch_of("no"), {.hand_on = true}).refusal, Refusal::kNotLeader);
 }
 
+// Other partitions' answers wait behind this one's, on its client's connection.
+TEST_F(HandOnTest, nothing_is_kept_for_a_node_that_is_gone) {
+  begin();
+  PartitionId id{nodes_->create("orders", 1, 3), 0};
+  ASSERT_EQ(append(id, "before"), 0);
+  auto [from, to] = roll(id);
+  ASSERT_TRUE(until([&, place = from] { return leads_elsewhere(place, id); }));
+  nodes_->crash(to, io::CrashKind::kKill);
+  nodes_->world().run_for(10ms);
+  auto begun = nodes_->world().now();
+  EXPECT_EQ(append_at(from, id, batch_of("late"), {.hand_on = true}).refusal, Refusal::kNotLeader);
+  EXPECT_LT(nodes_->world().now() - begun, 100ms);
+}
+
 // Nobody knows what became of what was under way.
 TEST_F(HandOnTest, what_was_given_to_a_node_that_dies_is_unknown) {
   begin();
