@@ -57,6 +57,9 @@ std::string with_recycles(const std::string& conditions, std::int64_t at_least);
 // Bytes written to the device that holds the directory, by anybody, since it was attached.
 std::int64_t device_bytes_written(const std::filesystem::path& directory);
 
+// pwrite + fdatasync of 4 KiB into a preallocated zero-filled file, one at a time. Writes a second.
+double raw_synced_writes(const std::filesystem::path& directory, double seconds, Histogram&);
+
 // Sleeps, then spins, until then. Late is late: it returns at once.
 void wait_until(Clock::time_point);
 

@@ -101,33 +101,6 @@ double rocksdb_appends(const std::filesystem::path& directory, const Load& load)
   return rate;
 }
 
-double raw_synced_writes(const std::filesystem::path& directory, double seconds,
-                         Histogram& latency) {
-  constexpr std::int64_t kFile = 128 << 20, kPiece = 1 << 20, kBlock = 4096;
-  auto path = directory / "raw";
-  int fd = open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  must(fd >= 0, "open");
-  std::string zeros(kPiece, '\0');
-  for (std::int64_t at = 0; at < kFile; at += kPiece) {
-    must(write(fd, zeros.data(), zeros.size()) == kPiece, "write");
-  }
-  must(fsync(fd) == 0, "fsync");
-  std::string block(kBlock, 'x');
-  std::int64_t writes = 0;
-  auto begin = Clock::now();
-  for (auto last = begin; since(begin) < seconds; ++writes) {
-    must(pwrite(fd, block.data(), block.size(), writes * kBlock % kFile) == kBlock, "pwrite");
-    must(fdatasync(fd) == 0, "fdatasync");
-    auto now = Clock::now();
-    latency.record(std::chrono::nanoseconds(now - last).count());
-    last = now;
-  }
-  auto rate = static_cast<double>(writes) / since(begin);
-  close(fd);
-  std::filesystem::remove(path);
-  return rate;
-}
-
 double memcpy_and_crc(std::int64_t records, std::size_t bytes) {
   constexpr std::size_t kRing = std::size_t{256} << 20;
   auto* ring = static_cast<char*>(mmap(nullptr, kRing, PROT_READ | PROT_WRITE,

@@ -23,8 +23,6 @@ struct Load {
 // it is warmed up to, so that a sync changes no metadata. Records a second.
 double rocksdb_appends(const std::filesystem::path& directory, const Load&);
 
-// pwrite + fdatasync of 4 KiB into a preallocated zero-filled file, one at a time. Writes a second.
-double raw_synced_writes(const std::filesystem::path& directory, double seconds, Histogram&);
 // memcpy + CRC-32C of `bytes` each into memory that is populated. Records a second.
 double memcpy_and_crc(std::int64_t records, std::size_t bytes);
 // MB/s of writing new files of 1 GiB one after the other and syncing each, the newest `kept_bytes`

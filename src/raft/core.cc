@@ -155,8 +155,9 @@ void Core::finish() {
   put_writes();
   put_committed();
   log_.let_go(kLetGoAStep);
-  out_->wake_at = next_tick();
   if (rests()) rests_at_ = log_.last();
+  else heartbeat_at_ = std::min(heartbeat_at_, next_heartbeat());  // it may have been at rest
+  out_->wake_at = next_tick();
 }
 
 // ---- Idle groups ----
@@ -245,8 +246,13 @@ void Core::handle(Tick) {
 }
 
 // At multiples of the interval, so that those of all groups of a process fall together.
-Instant Core::next_heartbeat() const {
-  return (now_ / options_.heartbeat + 1) * options_.heartbeat;
+Instant Core::next_heartbeat(Nanos interval) const { return (now_ / interval + 1) * interval; }
+Instant Core::next_heartbeat() const { return next_heartbeat(options_.heartbeat); }
+
+// At rest every second one is enough, where two of them fit into the least patience.
+Nanos Core::interval_at_rest() const {
+  auto twice = 2 * options_.heartbeat;
+  return 2 * twice < options_.election_timeout_min ? twice : options_.heartbeat;
 }
 
 // Then a majority was heard of too, whoever votes.
@@ -257,10 +263,10 @@ bool Core::all_heard(Instant now) const {
 }
 
 void Core::tick_leader() {
-  heartbeat_at_ = next_heartbeat();
+  bool doubtful = !all_heard(now_);
+  heartbeat_at_ = rests() && !doubtful ? next_heartbeat(interval_at_rest()) : next_heartbeat();
   // Check quorum (thesis §6.2): a leader that no majority hears makes room, and its clients look
   // on.
-  bool doubtful = !all_heard(now_);
   if (doubtful && now_ - std::max(quorum_time(), elected_at_) > options_.election_timeout_max) {
     become_follower(hard_.term, NodeId{});
     return;

@@ -40,7 +40,7 @@ namespace walrus::raft {
 struct Options {
   NodeId id{};
   std::uint64_t seed = 0;  // of the election timeouts; another one on each node and start
-  Nanos heartbeat = std::chrono::milliseconds(100);
+  Nanos heartbeat = std::chrono::milliseconds(100);  // twice that where nothing is to be told
   // A node that heard from a leader within the minimum votes for nobody else. Its own patience is
   // drawn anew between the two; an election that nobody won is tried again after one to two
   // heartbeats, then twice that, and so on up to this.
@@ -168,6 +168,8 @@ class Core {
   void tick_leader();
   bool all_heard(Instant now) const;
   Instant next_heartbeat() const;
+  Instant next_heartbeat(Nanos interval) const;
+  Nanos interval_at_rest() const;
   Instant next_tick() const { return role_ == Role::kLeader ? heartbeat_at_ : election_at_; }
   void hard_state_is_durable();
   void finish();

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "base/mix64.h"
 #include "raft/core.h"
@@ -25,7 +27,7 @@ TEST(CoreIdleTest, an_idle_group_beats_and_hears_without_steps) {
   group.elect(1);
   group.propose(1, "a");
   group.pass(milliseconds(200));  // the follower learns of the commit
-  group.skip(milliseconds(100));
+  group.skip(milliseconds(200));
   Actions out;
   EXPECT_FALSE(group.core(2).beat(group.now(), out));
   ASSERT_TRUE(group.core(1).beat(group.now(), out));
@@ -40,11 +42,54 @@ TEST(CoreIdleTest, an_idle_group_beats_and_hears_without_steps) {
   EXPECT_EQ(out.writes.id, 0u);
 }
 
+// When the leader spoke to the others, within a second.
+std::vector<Nanos> beats_of(TestGroup& group) {
+  std::vector<Nanos> beats;
+  for (const auto end = group.now() + seconds(1); group.now() < end;) {
+    group.skip(milliseconds(10));
+    Actions out;
+    if (!group.core(1).beat(group.now(), out)) continue;
+    beats.push_back(group.now() % seconds(1));
+    for (auto& append : out.messages) {
+      Actions answered;
+      EXPECT_TRUE(group.core(2).hear(group.now(), append, answered));
+      auto reply = only_message(answered);
+      EXPECT_TRUE(group.core(1).hear(group.now(), reply, out));
+    }
+  }
+  return beats;
+}
+
+TEST(CoreIdleTest, a_leader_at_rest_beats_every_other_time) {
+  TestGroup group(2);
+  group.elect(1);
+  group.propose(1, "a");
+  group.pass(milliseconds(300));
+  std::vector<Nanos> every_other;
+  for (int i = 0; i < 5; ++i) every_other.push_back(i * milliseconds(200));
+  auto beats = beats_of(group);
+  std::ranges::sort(beats);
+  EXPECT_EQ(beats, every_other);
+}
+
+// Its heartbeat tells of the commit: it does not wait for one of those at rest.
+TEST(CoreIdleTest, news_end_the_rest) {
+  TestGroup group(2);
+  group.elect(1);
+  group.pass(milliseconds(400) - group.now() % milliseconds(200));
+  group.pass(milliseconds(20));
+  group.propose(1, "a");
+  EXPECT_EQ(group.core(1).status().commit, group.core(1).status().last);
+  EXPECT_LT(group.core(2).status().commit, group.core(2).status().last);
+  group.pass(milliseconds(100));
+  EXPECT_EQ(group.core(2).status().commit, group.core(2).status().last);
+}
+
 TEST(CoreIdleTest, what_is_news_is_for_a_step) {
   TestGroup group(2);
   group.elect(1);
   group.pass(milliseconds(200));
-  group.skip(milliseconds(100));
+  group.skip(milliseconds(200));
   group.step(1, Tick{});
   auto append = group.under_way<Append>().at(0);
   auto refuses = [&](int node, Message message) {

@@ -341,9 +341,10 @@ TEST_F(NodeTest, idle_groups_share_frames) {
     messages += host(i).stats().messages_sent;
     steps += host(i).stats().steps;
   }
-  // Ten ticks a second; each leader's, and the answers, to each of the two others.
-  EXPECT_GE(messages, kGroups * 4 * 49);
-  EXPECT_LE(bundles, 3 * 2 * 2 * 10 * 5 + 20);
+  // Five times a second; each leader's, and the answers, to each of the two others.
+  EXPECT_GE(messages, kGroups * 4 * 24);
+  EXPECT_LE(messages, kGroups * 4 * 26);
+  EXPECT_LE(bundles, 3 * 2 * 2 * 5 * 5 + 20);
   EXPECT_EQ(steps, 0u);  // nothing is news
 }
 
