@@ -21,7 +21,6 @@
 // Memory: the log behind the last compaction is held in memory, its payloads as views of what the
 // driver gave, never copied per peer. log_bytes_max refuses proposals before it grows without end.
 
-#include <array>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -210,6 +209,7 @@ class Core {
   void send_empty(Progress&);
   void probe(Progress&, Index next);
   void begin_round();
+  Instant began(std::uint64_t round) const;
   void note_round(Progress&, std::uint64_t round);
   void maybe_commit();
   void set_commit(Index);
@@ -309,11 +309,10 @@ class Core {
   std::vector<WaitingRead> reads_{};  // rounds rise
   NodeId transfer_to_{};
   Instant transfer_until_{};
-  bool transfer_asked_ = false;    // it was told to start an election
-  bool sent_timeout_now_ = false;  // in this term: its leases are over (thesis §6.4.1)
-  bool steps_aside_ = false;       // the committed configuration has no place for this leader
-  // By round; last, because it is large and what is above is looked at together.
-  std::array<Instant, kRoundsKept> round_began_{};
+  bool transfer_asked_ = false;         // it was told to start an election
+  bool sent_timeout_now_ = false;       // in this term: its leases are over (thesis §6.4.1)
+  bool steps_aside_ = false;            // the committed configuration has no place for this leader
+  std::vector<Instant> round_began_{};  // by round, of those that were not answered in time
 };
 
 }  // namespace walrus::raft

@@ -35,17 +35,30 @@ Progress* Core::peer(NodeId id) {
   return found == peers_.end() ? nullptr : &*found;
 }
 
+// When the one before began is asked for only by an answer that is still to come.
 void Core::begin_round() {
   round_due_ = false;
+  bool answered =
+      std::ranges::all_of(peers_, [this](const Progress& one) { return one.round == round_; });
+  if (!answered) {
+    if (round_began_.empty()) round_began_.resize(kRoundsKept);
+    round_began_[round_ % kRoundsKept] = round_at_;
+  }
   ++round_;
-  round_at_ = round_began_[round_ % kRoundsKept] = now_;
+  round_at_ = now_;
+}
+
+// Of a round that nobody waits for: an earlier time, or none.
+Instant Core::began(std::uint64_t round) const {
+  if (round == round_) return round_at_;
+  return round_began_.empty() ? Instant{} : round_began_[round % kRoundsKept];
 }
 
 // An answer to a round says: when the round began, or later, I had no newer leader.
 void Core::note_round(Progress& to, std::uint64_t round) {
   if (round <= to.round || round > round_ || round + kRoundsKept <= round_) return;
   to.round = round;
-  to.round_sent_at = round == round_ ? round_at_ : round_began_[round % kRoundsKept];
+  to.round_sent_at = began(round);
 }
 
 void Core::replicate() {
