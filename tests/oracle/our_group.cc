@@ -59,7 +59,7 @@ class OurGroup final : public Group {
         if (!leads) group_.skip(node, kTimeoutMin);
         break;
       case Command::kBeat:
-        if (leads) tick_after(node, kHeartbeat);
+        if (leads) tick_after(node, 2 * kHeartbeat);  // at rest it speaks every other time
         break;
       case Command::kQuorum:
         if (leads) tick_after(node, kTimeoutMax * 6 / 10);
