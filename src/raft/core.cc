@@ -264,7 +264,8 @@ bool Core::all_heard(Instant now) const {
 
 void Core::tick_leader() {
   bool doubtful = !all_heard(now_);
-  heartbeat_at_ = rests() && !doubtful ? next_heartbeat(interval_at_rest()) : next_heartbeat();
+  bool at_rest = (rests_at_ != EntryId{} || rests()) && !doubtful;
+  heartbeat_at_ = at_rest ? next_heartbeat(interval_at_rest()) : next_heartbeat();
   // Check quorum (thesis §6.2): a leader that no majority hears makes room, and its clients look
   // on.
   if (doubtful && now_ - std::max(quorum_time(), elected_at_) > options_.election_timeout_max) {
