@@ -1,5 +1,6 @@
 #include "harness.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -67,8 +68,7 @@ std::int64_t device_bytes_written(const fs::path& directory) {
   return field * 512;
 }
 
-double raw_synced_writes(const std::filesystem::path& directory, double seconds,
-                         Histogram& latency) {
+double raw_synced_writes(const fs::path& directory, double seconds, Histogram& latency) {
   constexpr std::int64_t kFile = 128 << 20, kPiece = 1 << 20, kBlock = 4096;
   auto path = directory / "raw";
   int fd = open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -90,7 +90,7 @@ double raw_synced_writes(const std::filesystem::path& directory, double seconds,
   }
   auto rate = static_cast<double>(writes) / since(begin);
   close(fd);
-  std::filesystem::remove(path);
+  fs::remove(path);
   return rate;
 }
 
