@@ -15,6 +15,7 @@ Result<std::unique_ptr<Node>> Node::start(io::Env& env, io::Loop& loop, log::Eng
 Node::Node(std::shared_ptr<NodeState> state) : state_(std::move(state)) {}
 Node::~Node() { state_->shut(); }
 
+io::Task<void> Node::give_away(Nanos timeout) { return NodeState::give_away(state_, timeout); }
 io::Task<void> Node::stop(Nanos timeout) { return NodeState::stop(state_, timeout); }
 
 void Node::learned(ImageRef image) { state_->learned(std::move(image)); }

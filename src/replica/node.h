@@ -164,6 +164,9 @@ class Node {
   ~Node();
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
+  // Before stop(): what it leads is rolled to others that have the copies, while it still serves,
+  // and appends are handed on. What nobody can take, or not within the time, it goes on leading.
+  io::Task<void> give_away(Nanos timeout);
   // Segments that it leads are closed by a planned roll where that is possible within the time.
   io::Task<void> stop(Nanos timeout);
 

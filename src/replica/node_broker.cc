@@ -718,6 +718,34 @@ io::Task<void> NodeState::trim(std::shared_ptr<NodeState> self, PartitionId id, 
 
 // ---- The end ----
 
+// A few at a time: a partition stands still while its own segment is ended, and not longer.
+io::Task<void> NodeState::give_away(std::shared_ptr<NodeState> self, Nanos timeout) {
+  constexpr std::size_t kAtOnce = 32;
+  const auto until = self->env_.mono() + timeout;
+  std::vector<SegmentId> left, under_way;
+  for (const auto& [segment, cell] : self->writers_) left.push_back(segment);
+  std::size_t turn = 0;
+  for (auto now = self->env_.mono(); !self->stopped_ && now < until; now = self->env_.mono()) {
+    std::erase_if(under_way, [&](SegmentId segment) {
+      auto found = self->writers_.find(segment);
+      return found == self->writers_.end() || !found->second.next;
+    });
+    for (; !left.empty() && under_way.size() < kAtOnce; left.pop_back()) {
+      auto found = self->writers_.find(left.back());
+      if (found == self->writers_.end() || found->second.core->role() != Leader::Role::kWriter)
+        continue;
+      auto heirs = self->heirs_of(found->second, turn++);
+      if (!heirs) continue;
+      found->second.next = std::move(heirs);
+      self->push(left.back(), found->second, Leader::Close{});
+      under_way.push_back(left.back());
+    }
+    if (under_way.empty()) break;
+    co_await self->ended_->wait(until - now);
+  }
+  co_return Result<void>();
+}
+
 io::Task<void> NodeState::stop(std::shared_ptr<NodeState> self, Nanos timeout) {
   self->stopping_ = true;
   auto until = self->env_.mono() + timeout;

@@ -339,7 +339,7 @@ void NodeState::end_writer(SegmentId segment) {
     part->second.writer = {};
     part->second.hand_on_until = rolled ? env_.mono() + options_.limits.hand_on_max : Instant{};
   }
-  if (writers_.empty() && stopping_) ended_->open();
+  ended_->open();
 }
 
 void NodeState::close_segment(SegmentId segment, WriterCell& cell) {

@@ -34,6 +34,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   NodeState(io::Env&, io::Loop&, log::Engine&, net::Rpc&, Metadata&, const NodeOptions&);
   Result<void> start();
   void shut();
+  static io::Task<void> give_away(std::shared_ptr<NodeState>, Nanos timeout);
   static io::Task<void> stop(std::shared_ptr<NodeState>, Nanos timeout);
 
   // As Node's.
@@ -343,7 +344,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   Metadata& metadata_;
   const NodeOptions options_;
   raft::Mailbox mailbox_;
-  std::unique_ptr<io::Gate> timer_{}, ended_{};  // ended_: stop() waits for the writers
+  std::unique_ptr<io::Gate> timer_{}, ended_{};  // ended_: a writer has; who stops waits for that
   std::unique_ptr<io::Gate> compact_gate_{};     // the pass of compaction waits
   std::unique_ptr<net::FileWorker> files_{};
   std::unique_ptr<CopyStore> store_{};

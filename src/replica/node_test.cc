@@ -356,6 +356,28 @@ TEST_F(NodeTest, a_node_that_stops_ends_its_segments_and_others_go_on) {
   EXPECT_EQ(append(id, "v1"), 1);
 }
 
+TEST_F(NodeTest, a_node_that_gives_away_what_it_leads_still_serves_its_clients) {
+  begin(3, 4);
+  constexpr std::uint32_t kPartitions = 60;
+  auto topic = nodes_->create("many", kPartitions, 3);
+  for (std::uint32_t i = 0; i < kPartitions; ++i) ASSERT_EQ(append({topic, i}, "v0"), 0);
+  auto giver = leader({topic, 0});
+  auto one = nodes_->processes()[giver].id();
+  std::vector<std::uint32_t> led;
+  for (std::uint32_t i = 0; i < kPartitions; ++i)
+    if (leader({topic, i}) == giver) led.push_back(i);
+  ASSERT_TRUE(nodes_->await(giver, nodes_->node(giver).give_away(5s)));
+  for (auto i : led) {
+    SCOPED_TRACE(i);
+    const auto& partition = *nodes_->state().partitions.find(PartitionId{topic, i});
+    ASSERT_TRUE(partition.tail);
+    EXPECT_NE(partition.tail->leader, one);
+    auto late = append_at(giver, {topic, i}, batch_of("v1"), {.hand_on = true});
+    EXPECT_TRUE(late.done());
+    EXPECT_EQ(late.first.value, 1);
+  }
+}
+
 TEST_F(NodeTest, an_append_with_another_expected_offset_is_refused) {
   begin();
   PartitionId id{nodes_->create("orders", 1, 3), 0};
