@@ -183,6 +183,35 @@ TEST(ClusterSimTest, leader_that_is_cut_off_does_not_leave_its_clients_without_a
   EXPECT_EQ(client.ask("APPEND t 2"), "OK 2");
 }
 
+// What of topic t node `other` says that `node` leads, when it ends this connection.
+boost::asio::awaitable<void> led_at_the_end(std::unique_ptr<io::Connection> connection,
+                                            SimCluster& cluster, std::size_t node,
+                                            std::size_t other, std::optional<int>& led) {
+  char nothing[1];
+  (void)co_await connection->read_some(nothing, kTestDeadline);
+  led = 0;
+  for (std::uint32_t i = 0; i < 12; ++i) *led += cluster.leader(other, "t", i) == node ? 1 : 0;
+}
+
+TEST(ClusterSimTest, a_node_that_stops_leads_nothing_any_more_when_its_clients_lose_it) {
+  SimCluster cluster(7, 3);
+  cluster.start();
+  auto maker = cluster.client(1);
+  ASSERT_EQ(maker.ask("CREATE t partitions=12 replication_factor=3"), "OK");
+  const std::size_t node = cluster.leader(1, "t"), other = 1 + node % 3;
+  auto& loop = cluster.loop();
+  auto connection = loop.block<std::unique_ptr<io::Connection>>(
+      [&] { return loop.loop().connect(cluster.native_address(node), kTestDeadline); });
+  ASSERT_TRUE(connection.has_value());
+  std::optional<int> led;
+  loop.loop().post([&] {
+    loop.loop().spawn(led_at_the_end(*std::move(connection), cluster, node, other, led));
+  });
+  cluster.stop(node);
+  ASSERT_TRUE(cluster.until([&] { return led.has_value(); }));
+  EXPECT_EQ(*led, 0);
+}
+
 // ---- Produce, by Kafka's protocol ----
 
 // A topic of two copies on the nodes that do not lead the metadata, so that nothing but the link
