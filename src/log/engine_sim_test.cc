@@ -104,6 +104,34 @@ TEST_P(EngineSimTest, tells_a_log_that_was_torn_from_one_that_ends) {
   EXPECT_EQ(engine_->opened_torn(), GetParam());  // what was in memory only has left nothing
 }
 
+// Not even where a recycled file holds what was there before.
+TEST_P(EngineSimTest, a_process_that_is_killed_between_frames_leaves_no_torn_end) {
+  auto& node = world_.node(0);
+  auto stream = create("a");
+  for (int i = 0; i < 400; ++i) {
+    auto appended = append(stream, std::string(static_cast<std::size_t>(i * 37 % 9'000), 'x'));
+    ASSERT_TRUE(succeeds(appended));
+    ASSERT_TRUE(succeeds(engine_->wait(appended->pending)));
+    world_.run_for(milliseconds(100));
+  }
+  ASSERT_GE(engine_->metrics()["walrus_log_journal_recycles_total"], 3);
+  for (int size : {1, 100, 3'950, 4'000, 9'000, 0, 2'000}) {
+    for (int i = 0; i < 3; ++i)
+      ASSERT_TRUE(succeeds(append(stream, std::string(static_cast<std::size_t>(size), 'x'))));
+    node.crash(io::CrashKind::kKill);
+    open(node.restart());
+    EXPECT_FALSE(engine_->opened_torn()) << size;
+    stream = engine_->find("a").value();
+    // A whole file is used again.
+    for (int i = 0; i < 40; ++i) {
+      auto appended = append(stream, std::string(8'000, 'x'));
+      ASSERT_TRUE(succeeds(appended));
+      ASSERT_TRUE(succeeds(engine_->wait(appended->pending)));
+      world_.run_for(milliseconds(100));
+    }
+  }
+}
+
 TEST_P(EngineSimTest, syncs_a_group_and_its_mark_and_nothing_more) {
   auto stream = create("a");
   for (int i = 0; i < 400; ++i) {

@@ -1,6 +1,7 @@
 #include "log/journal.h"
 
 #include <algorithm>
+#include <atomic>
 
 #include "base/check.h"
 #include "base/crc32c.h"
@@ -63,7 +64,7 @@ Result<char*> Journal::reserve(std::uint32_t length, bool user) {
 }
 
 Lsn Journal::commit(const Frame& frame) {
-  CHECK(group_open_ && frame.length <= reserved_);
+  CHECK(group_open_ && frame.length == reserved_);
   auto lsn = active_->base_lsn + static_cast<Lsn>(position_);
   char* header = at(position_);
   store_le(header + 4, frame.length);
@@ -74,9 +75,11 @@ Lsn Journal::commit(const Frame& frame) {
   header[29] = static_cast<char>(frame.flags);
   store_le<std::uint16_t>(header + 30, 0);
   env_.crash_point("journal.frame_half");
+  auto end = position_ + kFrameHeaderBytes + static_cast<std::int64_t>(frame.length);
+  clear_behind(end);
   store_le(header, frame_crc(nonce_crc_, lsn, header,
                              Bytes(header + kFrameHeaderBytes, frame.length), frame.type));
-  position_ += kFrameHeaderBytes + frame.length;
+  position_ = end;
   if (!mapped()) buffer_.resize(static_cast<std::size_t>(position_ - buffer_start_));
   end_ = active_->base_lsn + static_cast<Lsn>(position_);
   if (mapped()) written_ = end_;
@@ -173,6 +176,7 @@ void Journal::open_group() {
     buffer_.assign(static_cast<std::size_t>(kGroupHeaderBytes), '\0');
   }
   group_synced_to_ = synced_;
+  clear_behind(position_ + kGroupHeaderBytes);
   encode_group_header(
       {active_->nonce, active_->base_lsn + static_cast<Lsn>(position_), synced_, end_},
       at(position_));
@@ -182,18 +186,25 @@ void Journal::open_group() {
 void Journal::close_group() {
   if (!group_open_) return;
   group_open_ = false;
-  // What a recycled file held there would look like a frame that was torn.
   auto end = round_up(position_);
   SyncJob::Range range{active_, group_start_, end, nullptr};
-  if (mapped()) {
-    std::fill_n(at(position_), end - position_, '\0');
-  } else {
+  if (!mapped()) {
     buffer_.resize(static_cast<std::size_t>(end - buffer_start_));
     range.bytes = std::make_shared<const std::string>(std::move(buffer_));
     buffer_ = {};
   }
   unsynced_.push_back(std::move(range));
   position_ = end;
+}
+
+// What a recycled file held there would look like a frame that was torn, also to who comes after a
+// process that was killed within a group: so it goes before a frame is whole, once for each block.
+void Journal::clear_behind(std::int64_t end) {
+  auto block_end = round_up(end);
+  if (!mapped() || block_end <= cleared_to_) return;
+  std::fill_n(at(end), block_end - end, '\0');
+  std::atomic_signal_fence(std::memory_order_release);
+  cleared_to_ = block_end;
 }
 
 char* Journal::at(std::int64_t position) {
@@ -258,7 +269,7 @@ void Journal::start_file(const JournalFileRef& next) {
   nonce_crc_ = nonce_crc(next->nonce);
   active_ = next;
   active_files_.push_back(next);
-  position_ = kFirstGroup;
+  position_ = cleared_to_ = kFirstGroup;
   populated_ = std::min(kPopulateFirst, next->size);
   populate_at_ = options_.mapped ? kPopulateFirst - kPopulateStep : INT64_MAX;
 }

@@ -183,7 +183,7 @@ class Journal {
   // Where a replay of what is not encoded yet would begin: the start of the next manifest.
   JournalStart next_start() const;
 
-  // Room for one frame: where to encode its payload of at most `length` bytes. kBusy: no file with
+  // Room for one frame: where to encode its payload of `length` bytes. kBusy: no file with
   // room; ask for one with want_file(). System frames may use the last spare, user frames not.
   Result<char*> reserve(std::uint32_t length, bool user);
   // Completes the reserved frame. Returns the lsn of its payload; end() is then its end.
@@ -295,6 +295,7 @@ class Journal {
   void write_header(const JournalFileRef&, std::vector<SyncJob::Range>& to);
   void start_file(const JournalFileRef&);
   void open_group();
+  void clear_behind(std::int64_t end);
   char* at(std::int64_t position);
   bool mapped() const { return options_.mapped && !writes_copies_; }
   bool has_enough() const;  // spares
@@ -319,6 +320,7 @@ class Journal {
   std::int64_t populate_at_ = 0;  // position at which more of it should be
   bool group_open_ = false;
   std::int64_t group_start_ = 0;
+  std::int64_t cleared_to_ = 0;  // of the active file: nothing old from the last frame up to there
   std::uint32_t nonce_crc_ = 0;
   std::string buffer_;  // written: the open group's bytes, from buffer_start_
   std::int64_t buffer_start_ = 0;

@@ -49,10 +49,12 @@ std::optional<Placement> Placer::place_next(const PartitionId& partition, const 
   if (nodes_.empty()) return std::nullopt;
   count(tail.leader, tail.replicas, false);  // it is sealed when the next one is open
   const auto* leader = find(tail.leader);
-  bool able = leader && (topic.internal || (spread_ == Spread::kLoad && !leader->slow));
-  if (able && (topic.internal || !overloaded(*leader, By::kLeads)))
-    return follow(partition, topic, tail, tail.leader);
-  const auto* next = topic.internal ? nullptr : heir(tail.leader);
+  if (topic.internal)
+    return follow(partition, topic, tail,
+                  leader ? leader->id : choose_leader(partition, topic, tail.leader));
+  bool able = leader && spread_ == Spread::kLoad && !leader->slow;
+  if (able && !overloaded(*leader, By::kLeads)) return follow(partition, topic, tail, tail.leader);
+  const auto* next = heir(tail.leader);
   if (!next) next = find(choose_leader(partition, topic, tail.leader));
   bool stays = able && !next->settled;
   return follow(partition, topic, tail, stays ? tail.leader : next->id);

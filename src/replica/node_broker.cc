@@ -736,8 +736,7 @@ io::Task<void> NodeState::give_away(std::shared_ptr<NodeState> self, Nanos timeo
         continue;
       auto heirs = self->heirs_of(found->second, turn++);
       if (!heirs) continue;
-      found->second.next = std::move(heirs);
-      self->push(left.back(), found->second, Leader::Close{});
+      self->close(left.back(), found->second, std::move(heirs));
       under_way.push_back(left.back());
     }
     if (under_way.empty()) break;
@@ -750,10 +749,8 @@ io::Task<void> NodeState::stop(std::shared_ptr<NodeState> self, Nanos timeout) {
   self->stopping_ = true;
   auto until = self->env_.mono() + timeout;
   std::size_t turn = 0;
-  for (auto& [segment, cell] : self->writers_) {
-    cell.next = self->heirs_of(cell, turn++);
-    self->push(segment, cell, Leader::Close{});
-  }
+  for (auto& [segment, cell] : self->writers_)
+    self->close(segment, cell, self->heirs_of(cell, turn++));
   for (auto now = self->env_.mono(); !self->stopped_ && !self->writers_.empty() && now < until;
        now = self->env_.mono())
     co_await self->ended_->wait(until - now);

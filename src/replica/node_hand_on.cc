@@ -62,16 +62,17 @@ void NodeState::hand_on(const PartitionId& id, Part& part, NodeId leader, Instan
     part.handed.push_back(std::move(one));
   }
   if (handed.appends.empty()) return;
-  auto left = std::chrono::floor<Millis>(part.hand_on_until - now);
-  handed.wait_ms = static_cast<std::uint64_t>(left.count());
+  auto left = part.hand_on_until - now;
+  handed.wait_ms = static_cast<std::uint64_t>(std::chrono::floor<Millis>(left).count());
   std::string request;
   append_handed(request, handed);
-  loop_.spawn(run_hand_on(shared_from_this(), id, leader, std::move(request)));
+  auto timeout = left + options_.limits.hand_on_max;  // the call's own way, too
+  loop_.spawn(run_hand_on(shared_from_this(), id, leader, std::move(request), timeout));
 }
 
 boost::asio::awaitable<void> NodeState::run_hand_on(std::shared_ptr<NodeState> self, PartitionId id,
-                                                    NodeId leader, std::string request) {
-  auto timeout = 2 * self->options_.limits.hand_on_max;
+                                                    NodeId leader, std::string request,
+                                                    Nanos timeout) {
   auto replies =
       co_await self->rpc_.call(leader, kHandedAppends, std::move(request), {.timeout = timeout});
   if (!self->stopped_) self->take_handed(id, replies);

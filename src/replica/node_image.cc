@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <ranges>
 
 #include "replica/compaction.h"
 #include "replica/node_methods.h"
@@ -263,14 +264,17 @@ void NodeState::learn_tail(const PartitionId& id, Part& part, const meta::Partit
   }
 }
 
-// Of a segment whose writer is gone: whoever wrote to it a moment ago goes on, and need not come
-// first to find that nothing is open.
+// Of a segment whose writer is gone: whoever wrote to it a moment ago, or to the one before if it
+// has just been opened, goes on, and need not come first to find that nothing is open.
 void NodeState::want_next(const Part& part, const meta::Partition& partition) {
   const auto& tail = partition.tail;
   if (!tail || tail->state != meta::SegmentState::kSealing) return;
-  auto copy = copies_.find(part.tail);
-  if (copy == copies_.end() || env_.mono() - copy->second.written_at > kWrittenLately) return;
-  wanted_next_.push_back(tails_.at(part.tail));
+  bool written = std::ranges::any_of(
+      part.mine | std::views::reverse | std::views::take(2), [&](SegmentId segment) {
+        auto copy = copies_.find(segment);
+        return copy != copies_.end() && env_.mono() - copy->second.written_at <= kWrittenLately;
+      });
+  if (written && part.tail != SegmentId{}) wanted_next_.push_back(tails_.at(part.tail));
 }
 
 void NodeState::forget_partition(const PartitionId& id) {
@@ -363,7 +367,10 @@ void NodeState::close_segment(SegmentId segment, WriterCell& cell) {
     cell.close_again = env_.mono() + options_.limits.metadata_retry;
     if (outcome && outcome->done()) return;  // the image will tell
     bool misplaced = outcome && outcome->refusal != meta::Refusal::kMismatch;
-    if (misplaced) cell.next.reset();  // somebody else finds a place for what follows
+    if (misplaced) {  // somebody else finds a place for what follows
+      cell.next.reset();
+      ended_->open();  // give_away() waits for it no longer
+    }
     refresh();
   });
 }
@@ -393,9 +400,13 @@ void NodeState::roll(const std::vector<meta::Roll>& work) {
   for (const auto& one : work) {
     auto found = writers_.find(one.segment);
     if (found == writers_.end() || found->second.core->role() != Leader::Role::kWriter) continue;
-    found->second.next = one.next;
-    push(one.segment, found->second, Leader::Close{});
+    close(one.segment, found->second, one.next);
   }
+}
+
+void NodeState::close(SegmentId segment, WriterCell& cell, std::optional<meta::Placement> next) {
+  cell.next = std::move(next);
+  push(segment, cell, Leader::Close{});
 }
 
 // ---- Recovery ----

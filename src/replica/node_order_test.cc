@@ -226,6 +226,21 @@ TEST_F(HandOnTest, a_roll_to_another_node_costs_a_producer_of_the_old_one_nothin
   EXPECT_GT(nodes_->node(from).stats().appends_handed_on, 100u);
 }
 
+TEST_F(HandOnTest, a_partition_goes_on_whose_next_leader_dies_before_it_took_anything) {
+  begin();
+  PartitionId id{nodes_->create("orders", 1, 3), 0};
+  ASSERT_EQ(append(id, "before"), 0);
+  auto to = roll(id).second;
+  ASSERT_TRUE(until([&] { return nodes_->node(to).leader_of(id).here; }));
+  nodes_->crash(to, io::CrashKind::kKill);
+  EXPECT_TRUE(until(
+      [&] {
+        const auto& tail = nodes_->state().partitions.find(id)->tail;
+        return tail && tail->leader != NodeId{to + 1};
+      },
+      500ms));  // nobody has asked
+}
+
 TEST_F(HandOnTest, is_over_after_a_second) {
   begin();
   PartitionId id{nodes_->create("orders", 1, 3), 0};

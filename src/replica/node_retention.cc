@@ -97,8 +97,7 @@ void NodeState::roll_trimmed(const Part& part, const meta::Partition& partition)
   const auto bytes = store_->bytes(part.writer);
   if (bytes / there * trimmed < options_.limits.trimmed_bytes_max) return;
   if (cell.core->role() != Leader::Role::kWriter) return;
-  cell.next = placement_of(cell.core->segment());
-  push(part.writer, cell, Leader::Close{});
+  close(part.writer, cell, placement_of(cell.core->segment()));
 }
 
 }  // namespace walrus::replica

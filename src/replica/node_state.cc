@@ -264,9 +264,9 @@ void NodeState::take_writer(SegmentId segment, WriterCell& cell, Leader::Actions
   }
   bool roll = actions.roll == Leader::Roll::kFull || actions.roll == Leader::Roll::kReplicaLost;
   if (roll && cell.core->role() == Leader::Role::kWriter) {
-    // On the same nodes; but not where a copy was lost: the controller knows better ones.
-    if (actions.roll == Leader::Roll::kFull) cell.next = placement_of(cell.core->segment());
-    push(segment, cell, Leader::Close{});
+    // On the same nodes, also where a copy was lost: its node is there and can begin another one,
+    // and nobody waits for the controller, which may know a better one afterwards.
+    close(segment, cell, placement_of(cell.core->segment()));
   }
   if (actions.roll == Leader::Roll::kQuorumLost) recover_own(segment, cell.partition);
   set_wake(Kind::kWriter, segment, cell, actions.wake_at);
@@ -370,8 +370,7 @@ void NodeState::survey(Instant now) {
   for (auto& [segment, cell] : writers_) {
     bool late = now >= cell.roll_at && cell.core->watermark() > cell.core->segment().start;
     if (late && cell.core->role() == Leader::Role::kWriter) {
-      cell.next = placement_of(cell.core->segment());
-      push(segment, cell, Leader::Close{});
+      close(segment, cell, placement_of(cell.core->segment()));
     }
   }
   std::vector<SegmentId> idle;

@@ -229,6 +229,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   void take_sealer(Sealer::Actions&);
   void claim(const Sealer::Command&);
   void end_segment(const Sealer::Command&);
+  void close(SegmentId, WriterCell&, std::optional<meta::Placement> next);
   void close_segment(SegmentId, WriterCell&);
   std::optional<meta::Placement> heirs_of(const WriterCell&, std::size_t turn) const;
   void propose(meta::Change, std::function<void(const meta::Outcome*)>);
@@ -298,7 +299,8 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   // node_hand_on.cc: appends that go on to the next leader
   void hand_on(const PartitionId&, Part&, NodeId leader, Instant now);
   static boost::asio::awaitable<void> run_hand_on(std::shared_ptr<NodeState>, PartitionId,
-                                                  NodeId leader, std::string request);
+                                                  NodeId leader, std::string request,
+                                                  Nanos timeout);
   void take_handed(const PartitionId&, const Result<std::string>& replies);
   static io::Task<std::string> serve_handed(std::shared_ptr<NodeState>, net::Request);
 

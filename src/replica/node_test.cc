@@ -239,8 +239,11 @@ TEST_F(NodeTest, a_copy_with_a_torn_end_is_replaced_before_it_can_hold_up_anythi
     ASSERT_TRUE(nodes_->start(back));
     if (!nodes_->processes()[back].engine->opened_torn()) continue;
     ++torn;
+    nodes_->paused_controller = true;  // nobody has to be asked for a place
     auto next = append(id, "after it came back");
     nodes_->world().run_for(1s);
+    EXPECT_GT(append(id, "to the next segment"), next) << "seed " << seed;
+    nodes_->paused_controller = false;
     nodes_->crash(leader(id), io::CrashKind::kKill);
     EXPECT_GT(append(id, "after the leader died"), next) << "seed " << seed;
   }

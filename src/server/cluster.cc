@@ -285,12 +285,9 @@ Result<void> Cluster::failure() const {
   return fail(Code::kFenced, "{}", failure_);
 }
 
-void Cluster::leave_soon() {
-  if (member_) member_->leave_soon();
-}
-
 io::Task<void> Cluster::give_away() {
   constexpr io::Nanos kLearned = std::chrono::milliseconds(20);  // until all nodes have the image
+  if (member_) member_->leave_soon();
   if (!registered_) co_return Result<void>();
   WALRUS_CO_TRY(co_await node_->give_away(options_.stop_timeout / 4));
   co_await parts_.loop.sleep(kLearned);

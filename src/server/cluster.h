@@ -66,10 +66,9 @@ class Cluster {
   io::Task<void> registered(io::Nanos timeout);
   // Called with each image of the metadata, after the copies have learned it; set before join().
   void on_image(std::function<void(const replica::ImageRef&)> call) { on_image_ = std::move(call); }
-  // The node is about to stop: nothing more is to be placed on it.
-  void leave_soon();
-  // Rolls what it leads to the others while it still serves: appends go on there, and clients who
-  // ask anybody afterwards are told of the next leader. What nobody takes is left to stop().
+  // The node is about to stop: nothing more is to be placed on it, and what it leads is rolled to
+  // the others while it still serves. Appends go on there, and clients who ask anybody afterwards
+  // are told of the next leader. What nobody takes is left to stop().
   io::Task<void> give_away();
   // Leads nothing any more when it is done. Nothing of it may be used then.
   io::Task<void> stop();

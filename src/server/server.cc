@@ -283,10 +283,7 @@ boost::asio::awaitable<void> Server::drain(Server* server, Event* drained) {
 }
 
 io::Task<void> Server::drain_all() {
-  if (cluster_) {
-    cluster_->leave_soon();
-    (void)co_await cluster_->give_away();  // before clients lose their connections
-  }
+  if (cluster_) (void)co_await cluster_->give_away();  // before clients lose their connections
   auto ended = co_await native_->stop(options_.drain_timeout);
   groups_->stop();
   if (kafka_) {

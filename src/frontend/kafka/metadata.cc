@@ -68,17 +68,22 @@ MetadataResponse::Topic describe_id(Call call, const Uuid& id) {
   return {.error_code = number(ErrorCode::kUnknownTopicId), .id = id};
 }
 
-// Whether a partition that is asked for lost its leader a moment ago, and the next is on its way.
+// Whether a partition that is asked for lost its leader a moment ago. The next one is wanted then.
 bool between_leaders(Call call, const MetadataRequest& request, io::Nanos now) {
-  auto lacks = [now](const std::shared_ptr<broker::Log>& log) {
-    auto bounds = log->bounds();
-    return bounds && bounds->leader == NodeId{} && now - bounds->leaderless_since < kLeaderlessMax;
-  };
-  return std::ranges::any_of(*request.topics, [&](const MetadataRequest::Topic& asked) {
+  bool between = false;
+  for (const auto& asked : *request.topics) {
     bool named = asked.name && asked.id.is_zero();
     auto topic = named ? find_topic(call.local, *asked.name) : find_topic(call, asked.id);
-    return topic && std::ranges::any_of((*topic)->partitions, lacks);
-  });
+    if (!topic) continue;
+    for (std::uint32_t i = 0; i < (*topic)->partitions.size(); ++i) {
+      auto bounds = (*topic)->partitions[i]->bounds();
+      bool lately =
+          bounds && bounds->leader == NodeId{} && now - bounds->leaderless_since < kLeaderlessMax;
+      if (lately && call.node.want) call.node.want({(*topic)->id, i});
+      between |= lately;
+    }
+  }
+  return between;
 }
 
 }  // namespace
