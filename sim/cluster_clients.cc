@@ -55,8 +55,7 @@ void ClusterRun::make_batch(Producer& producer) {
 
 void ClusterRun::produce(std::size_t index) {
   auto& producer = producers_[index];
-  auto most = producer.known ? plan_.in_flight : 1;
-  if (!quiet_ && producer.batches.size() < most) make_batch(producer);
+  if (!quiet_ && producer.batches.size() < plan_.in_flight) make_batch(producer);
   for (auto& batch : producer.batches)
     if (!batch.done && (!batch.waiting || now() - batch.sent_at > kAnswerWithin))
       send(index, batch);
@@ -89,7 +88,12 @@ void ClusterRun::send(std::size_t index, SentBatch& batch) {
   batch.sent_at = now();
   ++batch.tries;
   tries_[batch.ticket] = {index, batch.first_sequence};
-  step_writer(*node, segment, Leader::Append{.ticket = batch.ticket, .batch = std::move(bytes)});
+  // Nothing is missing in front of its oldest batch; what comes behind waits for that one, also
+  // where the producer is unknown.
+  bool oldest = &batch == &producer.batches.front();
+  step_writer(
+      *node, segment,
+      Leader::Append{.ticket = batch.ticket, .batch = std::move(bytes), .any_sequence = oldest});
   flush(*node);
 }
 
@@ -144,7 +148,6 @@ void ClusterRun::acknowledge(std::size_t index, SentBatch& batch, Writer& writer
     records[i].place = {place.value, offset + i};
   }
   tally_.acknowledged += batch.count;
-  producer.known = true;
   producer.refused = 0;
   producer.acknowledged_at = now();
   batch.done = true;
@@ -155,7 +158,6 @@ void ClusterRun::acknowledge(std::size_t index, SentBatch& batch, Writer& writer
 // under way may be there twice.
 void ClusterRun::start_anew(Producer& producer) {
   producer.id = ++next_producer_;
-  producer.known = false;
   producer.refused = 0;
   producer.next_sequence = 0;
   std::erase_if(producer.batches, [](const SentBatch& batch) { return batch.done; });

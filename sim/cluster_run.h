@@ -32,7 +32,6 @@ class ClusterRun final : public ClusterWorld {
     std::size_t partition = 0;
     std::int32_t next_sequence = 0;
     std::deque<SentBatch> batches{};
-    bool known = false;  // to the partition: one of its batches was acknowledged
     std::uint32_t made = 0, refused = 0;
     Nanos acknowledged_at = 0;
   };

@@ -41,16 +41,19 @@ bool Arrears::behind(const PartitionId& id, const Sequence& sequence, Instant no
          now < found->second.until && is_before(found->second.first, sequence.first);
 }
 
-bool Arrears::gap(const PartitionId& id, const Sequence& sequence, Instant now) {
-  if (behind(id, sequence, now)) return true;
-  Key key{id, sequence.producer};
-  auto found = owed_.find(key);
-  bool lasts = found != owed_.end() && found->second.gap && found->second.epoch == sequence.epoch &&
-               is_before(found->second.first, sequence.first) &&
-               now < found->second.until + kept_max_;
-  if (lasts) return false;
-  enter(key, {sequence.epoch, (sequence.first - 1) & INT32_MAX, now + gap_max_, true});
-  return gap_max_ > Nanos(0);
+void Arrears::miss(const PartitionId& id, const Sequence& sequence, Instant now) {
+  if (behind(id, sequence, now) || gap_lasted(id, sequence, now)) return;
+  enter({id, sequence.producer},
+        {sequence.epoch, (sequence.first - 1) & INT32_MAX, now + gap_max_, true});
+}
+
+bool Arrears::gap_lasted(const PartitionId& id, const Sequence& sequence, Instant now) const {
+  if (gap_max_ <= Nanos(0)) return true;
+  auto found = owed_.find({id, sequence.producer});
+  if (found == owed_.end()) return false;
+  const auto& owed = found->second;
+  return owed.gap && owed.epoch == sequence.epoch && is_before(owed.first, sequence.first) &&
+         owed.until <= now && now < owed.until + kept_max_;
 }
 
 void Arrears::come(const PartitionId& id, const Sequence& sequence) {

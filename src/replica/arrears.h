@@ -10,7 +10,9 @@
 // sent away here. It may have been elsewhere: librdkafka, going from one leader to another, counts
 // a refused batch as over before it has queued it again, and sends what is behind it meanwhile.
 // Told "out of order" it would raise its epoch and number anew all that it has no answer to, also
-// what is stored: twice. So a gap is believed when it lasts.
+// what is stored: twice. And taken, where nothing is known of the producer, it would count what is
+// missing for stored, as one that answers to a later batch has all before it. So a gap is believed
+// when it lasts: then it is out of order, or a producer's beginning that is kept no longer.
 //
 // Pure; owned by one loop.
 
@@ -46,9 +48,10 @@ class Arrears {
   void owe(const PartitionId&, const Sequence&, Instant now);
   // Whether one in front of it was, and has not come again.
   bool behind(const PartitionId&, const Sequence&, Instant now) const;
-  // What belongs before it is not in the log. Whether it may come yet: where it was sent away, or
-  // for `gap_max` from the first time.
-  bool gap(const PartitionId&, const Sequence&, Instant now);
+  // What belongs before it is not in the log: it may come for `gap_max` from the first time.
+  void miss(const PartitionId&, const Sequence&, Instant now);
+  // Whether what may be missing in front of it was waited for, and did not come.
+  bool gap_lasted(const PartitionId&, const Sequence&, Instant now) const;
   // It comes (again): it is judged now.
   void come(const PartitionId&, const Sequence&);
   // It is in the log, and with it what belongs before it.

@@ -132,7 +132,7 @@ Refusal Leader::take(Append& append) {
   auto view = record::BatchView::parse(append.batch);
   if (!view || view->bytes().size() != append.batch.size()) return Refusal::kInvalid;
   std::optional<std::int64_t> first;
-  auto refused = check_producer(*view, append.follows, first);
+  auto refused = check_producer(*view, append.any_sequence, first);
   if (refused != Refusal::kNone) return refused;
   if (first) {  // it was sent before: answered when it is acknowledged, as the first time
     wait({append.ticket, *first, *first + view->last_offset_delta() + 1, Acks::kAll});
@@ -143,14 +143,15 @@ Refusal Leader::take(Append& append) {
   return Refusal::kNone;
 }
 
-Refusal Leader::check_producer(const record::BatchView& view, bool follows,
+Refusal Leader::check_producer(const record::BatchView& view, bool any_sequence,
                                std::optional<std::int64_t>& first) const {
   if (view.producer_id() < 0) return Refusal::kNone;
-  if (follows && !producers_.knows(view.producer_id(), view.producer_epoch()))
-    return Refusal::kOutOfOrder;
   auto found = producers_.check(view.producer_id(), view.producer_epoch(), view.base_sequence(),
                                 view.count());
   if (found) {
+    bool in_order = any_sequence || view.base_sequence() == 0 ||
+                    producers_.knows(view.producer_id(), view.producer_epoch());
+    if (!in_order) return Refusal::kOutOfOrder;
     first = *found;
     return Refusal::kNone;
   }

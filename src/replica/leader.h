@@ -98,9 +98,9 @@ class Leader {
     std::string batch{};  // one record batch v2 that record::validate() took
     Acks acks = Acks::kAll;
     std::optional<std::int64_t> expected_next{};
-    // A batch of its producer in front of it was sent away: unless the log has that one, it is out
-    // of order, also where nothing is known of the producer here.
-    bool follows = false;
+    // Where nothing is known of its producer, only the first batch of all (sequence 0) is in order;
+    // or any, where what is missing in front of it will not come any more.
+    bool any_sequence = false;
   };
   // Answered when Qa replicas confirmed that the segment is not fenced (R15).
   struct Confirm {
@@ -237,7 +237,7 @@ class Leader {
 
   Refusal refusal(const Append&) const;
   Refusal take(Append&);
-  Refusal check_producer(const record::BatchView&, bool follows,
+  Refusal check_producer(const record::BatchView&, bool any_sequence,
                          std::optional<std::int64_t>& first) const;
   void assign(Append&);
   void wait(Waiting);

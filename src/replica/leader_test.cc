@@ -113,12 +113,22 @@ TEST_F(LeaderTest, what_comes_behind_an_append_that_waits_does_not_go_before_it)
   }
 }
 
-TEST_F(LeaderTest, what_follows_a_missing_batch_is_out_of_order_where_its_producer_is_unknown) {
-  step(Leader::Append{.ticket = 1, .batch = batch_bytes(7, 5), .follows = true});
+TEST_F(LeaderTest, a_producer_that_is_unknown_begins_with_its_first_batch) {
+  step(Leader::Append{.ticket = 1, .batch = batch_bytes(7, 5)});
   EXPECT_EQ(actions_.appended.at(0).refusal, Refusal::kOutOfOrder);
-  append(2, 7, 4);  // the missing one
-  step(Leader::Append{.ticket = 3, .batch = batch_bytes(7, 5), .follows = true});
+  append(2, 7, 0);
+  for (std::int32_t sequence : {1, 2}) append(3, 7, sequence);
   EXPECT_TRUE(actions_.appended.empty());
+  EXPECT_EQ(leader_->log_end(), 3);
+}
+
+TEST_F(LeaderTest, a_producer_that_is_unknown_begins_anywhere_when_nothing_comes_before) {
+  step(Leader::Append{.ticket = 1, .batch = batch_bytes(7, 5), .any_sequence = true});
+  EXPECT_TRUE(actions_.appended.empty());
+  append(2, 7, 6);
+  EXPECT_TRUE(actions_.appended.empty());
+  step(Leader::Append{.ticket = 3, .batch = batch_bytes(7, 9), .any_sequence = true});
+  EXPECT_EQ(actions_.appended.at(0).refusal, Refusal::kOutOfOrder);  // it is known now
   EXPECT_EQ(leader_->log_end(), 2);
 }
 
@@ -359,7 +369,7 @@ TEST_F(LeaderTest, waits_for_no_producers_of_records_that_were_all_deleted) {
   append(1);
   EXPECT_EQ(actions_.appended.at(0).refusal, Refusal::kNotReady);
   step(Leader::Before{});
-  append(2, 7, 3);
+  append(2, 7, 0);
   EXPECT_TRUE(actions_.appended.empty());
   reply(2, 1);
   reply(3, 1);

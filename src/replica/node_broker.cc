@@ -129,9 +129,11 @@ bool NodeState::is_behind(const PartitionId& id, const Waiting& one) const {
   return one.sequence && (one.request.follows || arrears_.behind(id, *one.sequence, env_.mono()));
 }
 
-// Whether what belongs before it, and is not in the log, may come yet.
+// What belongs before it is not in the log. Whether that may come yet.
 bool NodeState::may_be_filled(const PartitionId& id, const Waiting& one) {
-  return one.sequence && (one.request.follows || arrears_.gap(id, *one.sequence, env_.mono()));
+  if (one.gap_lasted) return false;
+  arrears_.miss(id, *one.sequence, env_.mono());
+  return true;
 }
 
 NodeState::WriterCell* NodeState::writer_of(const PartitionId& id) const {
@@ -169,8 +171,11 @@ void NodeState::feed(const PartitionId& id, Part& part, Instant now) {
       Leader::Append append{
           .ticket = ticket, .batch = std::move(one.batch), .acks = one.request.acks};
       if (one.request.expected_next) append.expected_next = one.request.expected_next->value;
-      if (one.sequence) arrears_.come(id, *one.sequence);
-      append.follows = is_behind(id, one);
+      if (one.sequence) {
+        arrears_.come(id, *one.sequence);
+        one.gap_lasted = !is_behind(id, one) && arrears_.gap_lasted(id, *one.sequence, now);
+      }
+      append.any_sequence = one.gap_lasted;
       requests_.emplace(ticket, std::move(one));
       push(part.writer, *writer, std::move(append));
     }

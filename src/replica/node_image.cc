@@ -267,14 +267,14 @@ void NodeState::learn_tail(const PartitionId& id, Part& part, const meta::Partit
 // Of a segment whose writer is gone: whoever wrote to it a moment ago, or to the one before if it
 // has just been opened, goes on, and need not come first to find that nothing is open.
 void NodeState::want_next(const Part& part, const meta::Partition& partition) {
-  const auto& tail = partition.tail;
-  if (!tail || tail->state != meta::SegmentState::kSealing) return;
+  bool copied = part.tail != SegmentId{};  // here, of a segment that is not sealed
+  if (!copied || partition.tail->state != meta::SegmentState::kSealing) return;
   bool written = std::ranges::any_of(
       part.mine | std::views::reverse | std::views::take(2), [&](SegmentId segment) {
         auto copy = copies_.find(segment);
         return copy != copies_.end() && env_.mono() - copy->second.written_at <= kWrittenLately;
       });
-  if (written && part.tail != SegmentId{}) wanted_next_.push_back(tails_.at(part.tail));
+  if (written) wanted_next_.push_back(tails_.at(part.tail));
 }
 
 void NodeState::forget_partition(const PartitionId& id) {

@@ -111,6 +111,26 @@ TEST_F(NodeTest, a_gap_in_front_of_a_batch_is_believed_when_it_lasts) {
   EXPECT_EQ(give(4), Refusal::kNone);
 }
 
+// Whoever answers to a batch says that all before it is stored. Of a producer that the log does not
+// know, what comes before may be on its way, too; or long gone with the records of that time.
+TEST_F(NodeTest, the_beginning_of_a_producer_is_waited_for_until_the_gap_has_lasted) {
+  begin();
+  PartitionId id{nodes_->create("orders", 1, 3), 0};
+  ASSERT_EQ(append(id, "before"), 0);
+  auto give = [&](std::int64_t producer, std::int32_t sequence) {
+    return append_at(leader(id), id, batch_of("v" + std::to_string(sequence), producer, sequence),
+                     {.in_sequence = true})
+        .refusal;
+  };
+  EXPECT_EQ(give(77, 1), Refusal::kNotLeader);
+  EXPECT_EQ(give(77, 2), Refusal::kNotLeader);
+  for (auto sequence : {0, 1, 2}) EXPECT_EQ(give(77, sequence), Refusal::kNone);
+  EXPECT_EQ(give(78, 9), Refusal::kNotLeader);
+  nodes_->world().run_for(3s);
+  EXPECT_EQ(give(78, 9), Refusal::kNone);
+  EXPECT_EQ(give(78, 10), Refusal::kNone);
+}
+
 // Its outcome is not known; this node leads again, without it in the log.
 TEST_F(NodeTest, what_is_behind_an_append_of_unknown_outcome_is_not_out_of_order) {
   begin();

@@ -102,6 +102,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
     AppendDone done{};
     Refusal why = Refusal::kBusy;
     std::optional<Sequence> sequence{};  // of an append that asks to be kept in sequence
+    bool gap_lasted = true;              // what may be missing in front of it will not come
   };
   struct Asking {  // whether this node still leads
     Instant until{};

@@ -155,8 +155,10 @@ Result<void> Server::bind_kafka() {
     const auto& id = cluster_->id().bytes;
     node.uuid.assign(id.begin(), id.end());
     node.image = [cluster = cluster_.get()] { return cluster->image(); };
-    node.want = [this](const PartitionId& partition) {
-      loops_[0]->post([this, partition] { cluster_->metadata().want({partition}); });
+    node.want = [this](std::vector<PartitionId> partitions) {
+      loops_[0]->post([this, partitions = std::move(partitions)]() mutable {
+        cluster_->metadata().want(std::move(partitions));
+      });
     };
     node.learn_who_is_there = [&loop = *loops_[0], bridge = bridge_](io::Loop& here) {
       return broker::run_on<void>(here, loop, [bridge] { return ask_who_is_there(bridge); });

@@ -425,12 +425,22 @@ class EndWatcher(Client):
 def ask_end(consumer, asker, topic, partition, seconds=4):
     """The end; None where nobody answered."""
     operation = Operation(asker.name, "end", topic, time.monotonic_ns(), partition=partition)
-    try:
-        low, operation.high = consumer.get_watermark_offsets(
-            kafka.TopicPartition(topic, partition), timeout=seconds)
-    except kafka.KafkaException:
+    operation.high = ask_place(consumer, topic, partition, kafka.OFFSET_END, seconds)
+    if operation.high is None:
         return None
     asker.history.done(asker.history.add(operation))
-    if low != 0:
-        raise Strange(f"{topic}/{partition} begins at {low}")
+    first = ask_place(consumer, topic, partition, kafka.OFFSET_BEGINNING, seconds)
+    if first:
+        raise Strange(f"{topic}/{partition} begins at {first}")
     return operation.high
+
+
+def ask_place(consumer, topic, partition, place, seconds):
+    """One question, one answer. (get_watermark_offsets() asks for both ends, and of an error for
+    one that is followed at once by an answer for the other it makes 0 and 0, without an error.)"""
+    try:
+        answer = consumer.offsets_for_times([kafka.TopicPartition(topic, partition, place)],
+                                            timeout=seconds)[0]
+    except kafka.KafkaException:
+        return None
+    return None if answer.error else answer.offset

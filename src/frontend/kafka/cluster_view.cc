@@ -51,7 +51,7 @@ std::optional<BrokerView> find_broker(const NodeOptions& node, NodeId id) {
 PartitionView partition_view(const NodeOptions& node, const PartitionId& id, NodeId leader) {
   if (!node.image) return {.leader = node.node_id, .replicas = {node.node_id}};
   PartitionView view{.leader = leader == NodeId{} ? -1 : static_cast<std::int32_t>(leader.value)};
-  if (leader == NodeId{} && node.want) node.want(id);
+  if (leader == NodeId{} && node.want) node.want({id});
   auto image = node.image();
   const auto* partition = image->partitions.find(id);
   if (partition && partition->tail)

@@ -47,8 +47,8 @@ struct NodeOptions {
   std::shared_ptr<const std::vector<broker::KafkaConfig>> settings{};
   // Of a node of a cluster: its metadata as of now, from any thread. None: a single server.
   std::function<std::shared_ptr<const meta::State>()> image{};
-  // Likewise: clients wait for somebody to lead this partition, who send it nothing before.
-  std::function<void(const PartitionId&)> want{};
+  // Likewise: clients wait for somebody to lead these partitions, who send them nothing before.
+  std::function<void(std::vector<PartitionId>)> want{};
   // Likewise, from any loop: until this node knows which others have died by now.
   std::function<io::Task<void>(io::Loop& here)> learn_who_is_there{};
   // Likewise: who coordinates a group, from any loop; kBusy: nobody within the time. None: this

@@ -68,9 +68,9 @@ MetadataResponse::Topic describe_id(Call call, const Uuid& id) {
   return {.error_code = number(ErrorCode::kUnknownTopicId), .id = id};
 }
 
-// Whether a partition that is asked for lost its leader a moment ago. The next one is wanted then.
-bool between_leaders(Call call, const MetadataRequest& request, io::Nanos now) {
-  bool between = false;
+// The partitions that are asked for and lost their leaders a moment ago.
+std::vector<PartitionId> between_leaders(Call call, const MetadataRequest& request, io::Nanos now) {
+  std::vector<PartitionId> between;
   for (const auto& asked : *request.topics) {
     bool named = asked.name && asked.id.is_zero();
     auto topic = named ? find_topic(call.local, *asked.name) : find_topic(call, asked.id);
@@ -79,29 +79,35 @@ bool between_leaders(Call call, const MetadataRequest& request, io::Nanos now) {
       auto bounds = (*topic)->partitions[i]->bounds();
       bool lately =
           bounds && bounds->leader == NodeId{} && now - bounds->leaderless_since < kLeaderlessMax;
-      if (lately && call.node.want) call.node.want({(*topic)->id, i});
-      between |= lately;
+      if (lately) between.push_back({(*topic)->id, i});
     }
   }
   return between;
+}
+
+// Told that nobody leads, a client would pause for longer than it takes until somebody does: so
+// that is waited for, but not for long, because other partitions' answers wait behind this one.
+io::Task<void> wait_for_leaders(Call call, const MetadataRequest& request) {
+  auto& env = call.local.engine().env();
+  auto until = env.mono() + kLeaderlessMax;
+  auto between = between_leaders(call, request, env.mono());
+  if (!between.empty() && call.node.want) call.node.want(between);
+  while (!between.empty() && env.mono() < until) {
+    co_await call.local.loop().sleep(kLookAgain);
+    between = between_leaders(call, request, env.mono());
+  }
+  co_return Result<void>();
 }
 
 }  // namespace
 
 // A client whose leader has died asks at once who leads now. Told the dead one again, it would ask
 // no more for a second; so the other nodes are asked first whether they live.
-// Told that nobody does, it would pause for longer than it takes until somebody does: so that is
-// waited for, too, but not for long, because other partitions' answers wait behind this one.
 io::Task<MetadataResponse> metadata(Call call, MetadataRequest request) {
   MetadataResponse response;
   if (call.node.learn_who_is_there)
     WALRUS_CO_TRY(co_await call.node.learn_who_is_there(call.local.loop()));
-  if (call.node.image && request.topics) {
-    auto& env = call.local.engine().env();
-    auto until = env.mono() + kLeaderlessMax;
-    while (env.mono() < until && between_leaders(call, request, env.mono()))
-      co_await call.local.loop().sleep(kLookAgain);
-  }
+  if (call.node.image && request.topics) WALRUS_CO_TRY(co_await wait_for_leaders(call, request));
   for (auto& one : brokers(call.node))
     response.brokers.push_back({.node_id = one.id,
                                 .host = std::move(one.host),

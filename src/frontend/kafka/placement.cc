@@ -133,7 +133,7 @@ boost::asio::awaitable<Judgement> elect(Call call, Election election, broker::To
   while (true) {
     // Refused where it does not wait for this, or some of its nodes have not answered (yet).
     (void)co_await call.node.accept_loss(call.local.loop(), id, by);
-    if (call.node.want) call.node.want(id);
+    if (call.node.want) call.node.want({id});
     if (co_await is_led(call, *log, id)) co_return Judgement{index};
     if (env.mono() >= election.deadline) break;
     co_await call.local.loop().sleep(kElectAgain);
