@@ -183,7 +183,7 @@ void NodeState::feed(const PartitionId& id, Part& part, Instant now) {
     const auto* partition = partition_of(id);
     bool open = partition && partition->tail && partition->tail->state == meta::SegmentState::kOpen;
     bool elsewhere = open && partition->tail->leader != options_.self;
-    if (elsewhere && !out_of_reach_.contains(partition->tail->leader))
+    if (elsewhere && may_go_on(part, partition->tail->leader, now))
       hand_on(id, part, partition->tail->leader, now);
     bool coming = open && partition->tail->leader_incarnation == options_.incarnation;
     want_now_ |= !part.waiting.empty() && !coming && !part.wants;

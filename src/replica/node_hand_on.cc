@@ -1,6 +1,7 @@
 // Appends that come to a node after it has rolled a partition to another one: for a moment they go
-// on there, so that a producer that has not learned of it is served, in the order of its batches.
-// One call a partition is under way; what comes meanwhile waits for it.
+// on there, so that a producer that has not learned of it is served, in the order of its batches;
+// also to the next one, where that one dies. One call a partition is under way; what comes
+// meanwhile waits for it.
 
 #include "record/batch.h"
 #include "replica/node_methods.h"
@@ -39,12 +40,23 @@ Result<void> check_batches(const HandedAppends& handed, std::size_t bytes_max) {
 
 }  // namespace
 
-// All that waits leaves: for `leader`, where it may and if that one is there, else it is refused;
-// also what comes behind a batch that was, which the other one has not seen either.
+// Whether what waits may go to `leader` now. One that is away is followed by another one soon, in
+// less time than a client pauses that is told of none; and to that one things go for as long again.
+bool NodeState::may_go_on(Part& part, NodeId leader, Instant now) {
+  if (out_of_reach_.contains(leader)) return false;
+  if (now >= part.hand_on_until) return true;  // it is told who leads
+  auto before = std::exchange(part.handed_to, leader);
+  if (before != leader && before != NodeId{})
+    part.hand_on_until = now + options_.limits.hand_on_max;
+  return rpc_.connected(leader);
+}
+
+// All that waits leaves: for `leader`, where it may, else it is refused; also what comes behind a
+// batch that was, which the other one has not seen either.
 void NodeState::hand_on(const PartitionId& id, Part& part, NodeId leader, Instant now) {
   HandedAppends handed{.partition = id};
   std::size_t bytes = 0;
-  bool open = now < part.hand_on_until && rpc_.connected(leader);
+  bool open = now < part.hand_on_until;
   while (!part.waiting.empty()) {
     auto& front = part.waiting.front();
     if (front.sequence) arrears_.come(id, *front.sequence);
@@ -94,13 +106,15 @@ void NodeState::take_handed(const PartitionId& id, const Result<std::string>& by
   for (std::size_t i = 0; i < handed.size(); ++i) {
     auto& one = handed[i];
     auto refusal = answered ? static_cast<Refusal>((*replies)[i].refusal) : otherwise;
+    // The next leader knows what there is of a producer.
+    bool may_go_again = is_passing(refusal) || (refusal == Refusal::kUnknown && one.sequence);
     if (refusal == Refusal::kNone) {
       ++stats_.appends_handed_on;
       if (one.sequence) arrears_.settle(id, *one.sequence);
       calls_.push_back([done = std::move(one.done), first = (*replies)[i].first]() mutable {
         done({Refusal::kNone, Offset{first}});
       });
-    } else if (is_passing(refusal) && now < std::min(one.until, part.hand_on_until)) {
+    } else if (may_go_again && now < std::min(one.until, part.hand_on_until)) {
       ++waiting_count_;
       waiting_bytes_ += one.batch.size();
       again.push_back(std::move(one));

@@ -342,6 +342,7 @@ void NodeState::end_writer(SegmentId segment) {
   if (auto part = parts_.find(partition); part != parts_.end()) {
     part->second.writer = {};
     part->second.hand_on_until = rolled ? env_.mono() + options_.limits.hand_on_max : Instant{};
+    part->second.handed_to = {};
   }
   ended_->open();
 }

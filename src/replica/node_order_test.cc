@@ -278,18 +278,54 @@ TEST_F(HandOnTest, is_over_after_a_second) {
   EXPECT_EQ(append_at(third, id, batch_of("no"), {.hand_on = true}).refusal, Refusal::kNotLeader);
 }
 
-// Other partitions' answers wait behind this one's, on its client's connection.
-TEST_F(HandOnTest, nothing_is_kept_for_a_node_that_is_gone) {
+// A client that is told of none pauses for longer than it takes to find the next one.
+TEST_F(HandOnTest, goes_to_the_leader_after_one_that_died) {
   begin();
   PartitionId id{nodes_->create("orders", 1, 3), 0};
   ASSERT_EQ(append(id, "before"), 0);
   auto [from, to] = roll(id);
+  auto next = 3 - from - to;
   ASSERT_TRUE(until([&, place = from] { return leads_elsewhere(place, id); }));
+  ASSERT_TRUE(append_at(from, id, batch_of("to the first"), {.hand_on = true}).done());
+  nodes_->world().run_for(800ms);
+  nodes_->paused_controller = true;
   nodes_->crash(to, io::CrashKind::kKill);
-  nodes_->world().run_for(10ms);
-  auto begun = nodes_->world().now();
-  EXPECT_EQ(append_at(from, id, batch_of("late"), {.hand_on = true}).refusal, Refusal::kNotLeader);
-  EXPECT_LT(nodes_->world().now() - begun, 100ms);
+  std::optional<Appended> late;
+  nodes_->node(from).append(id, batch_of("late", 77, 0),
+                            {.wait = 5s, .hand_on = true, .in_sequence = true},
+                            [&late](Appended appended) { late = appended; });
+  nodes_->world().run_for(50ms);
+  ASSERT_FALSE(late);
+  claim(id, next);
+  recover(id, next, next);
+  ASSERT_TRUE(until([&] { return late.has_value(); }));
+  EXPECT_TRUE(late->done()) << refusal_name(late->refusal);
+  // The second that it lasts begins anew with the next leader.
+  nodes_->world().run_for(500ms);
+  EXPECT_TRUE(append_at(from, id, batch_of("more"), {.hand_on = true}).done());
+  nodes_->world().run_for(500ms);
+  EXPECT_EQ(append_at(from, id, batch_of("over"), {.hand_on = true}).refusal, Refusal::kNotLeader);
+}
+
+// Whether the dead one had taken it or not.
+TEST_F(HandOnTest, a_producer_s_batch_that_was_under_way_goes_to_the_next_leader_once) {
+  for (auto delay : {0ms, 1ms, 2ms, 3ms, 5ms, 8ms}) {
+    begin();
+    PartitionId id{nodes_->create("orders", 1, 3), 0};
+    ASSERT_EQ(append(id, "before"), 0);
+    auto [from, to] = roll(id);
+    ASSERT_TRUE(until([&, place = from] { return leads_elsewhere(place, id); }));
+    auto answer = std::make_shared<std::optional<Appended>>();
+    nodes_->node(from).append(id, batch_of("once", 77, 0),
+                              {.wait = 5s, .hand_on = true, .in_sequence = true},
+                              [answer](Appended appended) { *answer = appended; });
+    nodes_->world().run_for(delay);
+    nodes_->crash(to, io::CrashKind::kKill);
+    ASSERT_TRUE(until([&] { return answer->has_value(); }));
+    EXPECT_TRUE((*answer)->done()) << refusal_name((*answer)->refusal);
+    EXPECT_EQ((*answer)->first.value, 1);
+    EXPECT_EQ(append(id, "behind"), 2) << delay.count();
+  }
 }
 
 // Nobody knows what became of what was under way.

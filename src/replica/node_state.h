@@ -120,6 +120,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
     std::deque<Waiting> waiting{};
     std::vector<Waiting> handed{};  // of them, what another node has been given
     Instant hand_on_until{};        // after a planned roll of this node's to another
+    NodeId handed_to{};             // since then
     Instant feed_again{};           // refused for now
     bool wants = false, marked = false;
     std::vector<Reader> readers{};
@@ -298,6 +299,7 @@ class NodeState : public std::enable_shared_from_this<NodeState> {
   Instant next_scrub(Instant round_at) const;
 
   // node_hand_on.cc: appends that go on to the next leader
+  bool may_go_on(Part&, NodeId leader, Instant now);
   void hand_on(const PartitionId&, Part&, NodeId leader, Instant now);
   static boost::asio::awaitable<void> run_hand_on(std::shared_ptr<NodeState>, PartitionId,
                                                   NodeId leader, std::string request,

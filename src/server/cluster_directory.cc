@@ -16,24 +16,28 @@ class Silence final : public LogSink {
 };
 
 // Of a Walrus directory; none: there is none.
-Result<std::optional<log::Identity>> find_directory(io::Env& env, const DirectoryOptions& options) {
-  WALRUS_ASSIGN(bool there, env.disk().exists(options.data_dir));
+Result<std::optional<log::Identity>> find_directory(io::Env& env, const io::Path& data_dir) {
+  WALRUS_ASSIGN(bool there, env.disk().exists(data_dir));
   if (!there) return std::nullopt;
-  return log::read_identity(env, options.data_dir);
+  return log::read_identity(env, data_dir);
 }
 
 Result<std::unique_ptr<log::Engine>> open_directory(io::Env& env, const DirectoryOptions& options) {
   log::EngineOptions stored;
   stored.user.root = options.data_dir;
   stored.user.key = options.key;
-  WALRUS_ASSIGN(auto found, find_directory(env, options));
-  if (found) stored.user.shards = found->shards;
+  WALRUS_ASSIGN(stored.user.shards, journals_of_node(env, options.data_dir));
   WALRUS_ASSIGN(auto engine, log::Engine::open(env, stored));
   WALRUS_TRY(check_without_topics(*engine));
   return engine;
 }
 
 }  // namespace
+
+Result<int> journals_of_node(io::Env& env, const io::Path& data_dir) {
+  WALRUS_ASSIGN(auto found, find_directory(env, data_dir));
+  return found ? found->shards : 1;
+}
 
 Result<void> check_without_topics(log::Engine& engine) {
   std::vector<std::string> topics;
@@ -83,7 +87,7 @@ Result<meta::Identity> join_from_directory(io::Env& env, const DirectoryOptions&
 
 Result<std::optional<meta::Survey>> mend_in_directory(io::Env& env, const DirectoryOptions& options,
                                                       LastResort how, const Confirm& confirm) {
-  WALRUS_ASSIGN(auto found, find_directory(env, options));
+  WALRUS_ASSIGN(auto found, find_directory(env, options.data_dir));
   if (!found) return fail(Code::kNotFound, "{} is no Walrus directory", options.data_dir);
   WALRUS_ASSIGN(auto engine, open_directory(env, options));
   WALRUS_ASSIGN(const auto seen, meta::survey(*engine));

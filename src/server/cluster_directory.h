@@ -16,6 +16,9 @@
 
 namespace walrus::server {
 
+// As many as the directory has; one, if it is yet to be made (docs/adr/0013).
+Result<int> journals_of_node(io::Env&, const io::Path& data_dir);
+
 // kExists: there are topics; names some of them.
 Result<void> check_without_topics(log::Engine&);
 

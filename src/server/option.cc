@@ -89,8 +89,8 @@ constexpr Option kOptions[] = {
      "way back to the release before stays open."},
 
     {"log.shards", kInteger, "0", 0, 1024,
-     "Journals, and loops that serve connections; 0 = the number of cores. May change between "
-     "starts."},
+     "Journals, and loops that serve connections; 0 = the number of cores, but one journal in a "
+     "directory that is made for a node of a cluster. May change between starts."},
     {"log.journal_bytes_max", kInteger, "1073741824", 1 << 20, 1LL << 40,
      "Size of one shard's journal; above four times topic.batch_bytes_max, and of a node of a "
      "cluster at least 4210688. All journals together leave half of a smaller disk free."},

@@ -66,7 +66,12 @@ Result<void> Server::serve() {
 }
 
 Result<void> Server::open_engine() {
-  WALRUS_ASSIGN(engine_, log::Engine::open(env_, options_.engine));
+  auto options = options_.engine;
+  bool joins = !options_.cluster.join.empty();
+  if (joins && options.user.shards == 0) {
+    WALRUS_ASSIGN(options.user.shards, journals_of_node(env_, options.user.root));
+  }
+  WALRUS_ASSIGN(engine_, log::Engine::open(env_, options));
   for (std::size_t i = 0; i < options_.loops; ++i) loops_.push_back(env_.make_loop());
   gateway_ = std::make_unique<service::Gateway>(env_, *loops_[0]);
   WALRUS_ASSIGN(auto identity, meta::load_identity(*engine_));

@@ -3,6 +3,7 @@
 shrunk."""
 
 import json
+import pathlib
 
 from nodes import ClusterTest, Node, main, wait_until, walrus
 
@@ -34,6 +35,23 @@ class Lifecycle(ClusterTest):
             self.cluster.await_health("ok", node)
             self.assertEqual(node.ok("cluster", "nodes", "--quiet"), b"1\n2\n3\n")
             wait_until(lambda: node.metrics()["walrus_cluster_nodes"] == 3, "three nodes counted")
+
+    def test_a_node_has_one_journal_unless_told_and_keeps_what_it_has(self):
+        def journals(node):
+            directory = pathlib.Path(node.directory) / "journal"
+            return sorted(path.name for path in directory.iterdir())
+
+        for node in self.cluster.nodes.values():  # one that made the cluster, two that joined
+            self.assertEqual(journals(node), ["0"])
+        node, arguments = self.cluster[2], self.cluster[2].arguments
+        self.cluster[1].ok("topic", "create", "kept")
+        self.cluster[1].ok("put", "kept", "a record")
+        for more in (["--set", "log.shards=2"], []):
+            node.stop()
+            node.arguments = arguments + more
+            node.start()
+            self.assertEqual(journals(node), ["0", "1"])
+            self.assertEqual(node.ok("consume", "kept", "--format", "%s\\n"), b"a record\n")
 
     def test_three_restarts_of_all_lose_nothing(self):
         self.cluster[1].ok("topic", "create", "kept", "--partitions", "2")
