@@ -363,8 +363,11 @@ bool Journal::plan_file(FilePlan& plan) {
       ++file;
       continue;
     }
-    bool fitting =
-        (*file)->size >= wanted_bytes_ && (*file)->size >= size / 2 && total_bytes() <= bytes_max_;
+    // Nor so large that two spares and the active file take all there is: the limit may be another
+    // one than when it was made.
+    bool large = (*file)->size > std::max(size, options_.bytes_max / 4);
+    bool fitting = (*file)->size >= wanted_bytes_ && (*file)->size >= size / 2 && !large &&
+                   total_bytes() <= bytes_max_;
     if (fitting && plan.recycles) {  // kept for the next plan
       ++file;
       continue;

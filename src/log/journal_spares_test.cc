@@ -102,5 +102,23 @@ TEST_F(JournalSpares, are_removed_if_nobody_waits_for_the_rest) {
   EXPECT_FALSE(env.memory.exists(plan.path).value());
 }
 
+// One that is nearly all that the journal may be now would never be followed by another, and what
+// is active never be written out.
+TEST_F(JournalSpares, of_a_larger_limit_are_not_used_again) {
+  append(1 << 20);
+  Journal::FilePlan plan;
+  ASSERT_TRUE(journal.plan_file(plan));
+  ASSERT_EQ(plan.size, 32 << 20);
+  auto file = journal.prepare(std::move(plan));
+  ASSERT_TRUE(file.has_value());
+  JournalOptions smaller{.directory = "/journal", .bytes_max = 32 << 20, .mapped = true};
+  smaller.file_bytes_min = smaller.bytes_max / 8;
+  Journal again(env, smaller);
+  ASSERT_TRUE(again.recover({}, [](const Frame&, Lsn, Bytes) { return Result<void>(); }));
+  ASSERT_TRUE(again.fill_spares());
+  EXPECT_EQ(again.spares(), 2u);
+  EXPECT_LE(again.total_bytes(), smaller.bytes_max);
+}
+
 }  // namespace
 }  // namespace walrus::log
