@@ -1,4 +1,5 @@
 #include "server/server.h"
+#include "server/cluster_directory.h"
 
 #include "base/check.h"
 #include "broker/cluster/cluster_users.h"
