@@ -1,11 +1,11 @@
 #include "server/server.h"
-#include "server/cluster_directory.h"
 
 #include "base/check.h"
 #include "broker/cluster/cluster_users.h"
 #include "broker/engine_journal.h"
 #include "broker/run_on.h"
 #include "log/directory.h"
+#include "server/cluster_directory.h"
 
 namespace walrus::server {
 namespace {
