@@ -220,6 +220,21 @@ class HandOnTest : public NodeTest {
     auto hint = nodes_->node(place).leader_of(id);
     return hint.leader != NodeId{} && hint.leader != NodeId{place + 1};
   }
+  // A partition with one record, rolled by `from`, which knows that `to` leads it.
+  void begin_rolled() {
+    begin();
+    PartitionId id{nodes_->create("orders", 1, 3), 0};
+    ASSERT_EQ(append(id, "before"), 0);
+    auto [from, to] = roll(id);
+    ASSERT_TRUE(until([&, place = from] { return leads_elsewhere(place, id); }));
+    rolled_ = {id, from, to};
+  }
+
+  struct Rolled {
+    PartitionId id{};
+    std::size_t from = 0, to = 0;
+  };
+  Rolled rolled_{};
 };
 
 // A producer that sends one batch behind the other and learns nothing of the roll under way.
@@ -262,11 +277,8 @@ TEST_F(HandOnTest, a_partition_goes_on_whose_next_leader_dies_before_it_took_any
 }
 
 TEST_F(HandOnTest, is_over_after_a_second) {
-  begin();
-  PartitionId id{nodes_->create("orders", 1, 3), 0};
-  ASSERT_EQ(append(id, "before"), 0);
-  auto [from, to] = roll(id);
-  ASSERT_TRUE(until([&, place = from] { return leads_elsewhere(place, id); }));
+  ASSERT_NO_FATAL_FAILURE(begin_rolled());
+  auto [id, from, to] = rolled_;
   auto now = nodes_->world().node(static_cast<int>(from)).env().mono();
   EXPECT_GT(nodes_->node(from).leader_of(id).hands_on_until, now);
   EXPECT_TRUE(append_at(from, id, batch_of("handed on"), {.hand_on = true}).done());
@@ -280,12 +292,9 @@ TEST_F(HandOnTest, is_over_after_a_second) {
 
 // A client that is told of none pauses for longer than it takes to find the next one.
 TEST_F(HandOnTest, goes_to_the_leader_after_one_that_died) {
-  begin();
-  PartitionId id{nodes_->create("orders", 1, 3), 0};
-  ASSERT_EQ(append(id, "before"), 0);
-  auto [from, to] = roll(id);
+  ASSERT_NO_FATAL_FAILURE(begin_rolled());
+  auto [id, from, to] = rolled_;
   auto next = 3 - from - to;
-  ASSERT_TRUE(until([&, place = from] { return leads_elsewhere(place, id); }));
   ASSERT_TRUE(append_at(from, id, batch_of("to the first"), {.hand_on = true}).done());
   nodes_->world().run_for(800ms);
   nodes_->paused_controller = true;
@@ -310,11 +319,8 @@ TEST_F(HandOnTest, goes_to_the_leader_after_one_that_died) {
 // Whether the dead one had taken it or not.
 TEST_F(HandOnTest, a_producer_s_batch_that_was_under_way_goes_to_the_next_leader_once) {
   for (auto delay : {0ms, 1ms, 2ms, 3ms, 5ms, 8ms}) {
-    begin();
-    PartitionId id{nodes_->create("orders", 1, 3), 0};
-    ASSERT_EQ(append(id, "before"), 0);
-    auto [from, to] = roll(id);
-    ASSERT_TRUE(until([&, place = from] { return leads_elsewhere(place, id); }));
+    ASSERT_NO_FATAL_FAILURE(begin_rolled());
+    auto [id, from, to] = rolled_;
     auto answer = std::make_shared<std::optional<Appended>>();
     nodes_->node(from).append(id, batch_of("once", 77, 0),
                               {.wait = 5s, .hand_on = true, .in_sequence = true},
@@ -330,11 +336,8 @@ TEST_F(HandOnTest, a_producer_s_batch_that_was_under_way_goes_to_the_next_leader
 
 // Nobody knows what became of what was under way.
 TEST_F(HandOnTest, what_was_given_to_a_node_that_dies_is_unknown) {
-  begin();
-  PartitionId id{nodes_->create("orders", 1, 3), 0};
-  ASSERT_EQ(append(id, "before"), 0);
-  auto [from, to] = roll(id);
-  ASSERT_TRUE(until([&, place = from] { return leads_elsewhere(place, id); }));
+  ASSERT_NO_FATAL_FAILURE(begin_rolled());
+  auto [id, from, to] = rolled_;
   auto answer = std::make_shared<std::optional<Appended>>();
   nodes_->world().network().isolate(static_cast<int>(to));
   nodes_->node(from).append(id, batch_of("lost"), {.hand_on = true},
