@@ -29,9 +29,15 @@ SLOW_SYNC = ROOT / "build/release/bin/walrus_slow_sync.so"
 DATA = ROOT / "build/bench/cluster-data"
 COPIES = 3
 SECONDS = 180  # for what a cluster should do soon, on a machine that is busy
+# Between two looks: who looks all the time at all partitions takes a core from what is measured.
+PAUSE = 0.25
 # The heap and collector of Kafka's own start script.
 KAFKA_OPTIONS = ("-server", "-Xms1g", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20",
                  "-XX:InitiatingHeapOccupancyPercent=35", "-XX:+ExplicitGCInvokesConcurrent")
+
+
+def await_all(condition, what):
+    return walrus.wait_until(condition, what, SECONDS, PAUSE)
 
 
 class Cluster:
@@ -69,9 +75,9 @@ class Cluster:
         with raw_socket.connect(self.running()[0].kafka) as connection:
             raw_socket.ask_for_topic(connection, name, partitions, COPIES, dict(settings))
         self.topics.append(name)
-        walrus.wait_until(lambda: len(self.leaders(name)) == partitions
-                          and min(self.leaders(name).values()) > 0,
-                          f"leaders of {partitions} partitions of {name}", SECONDS)
+        await_all(lambda: len(self.leaders(name)) == partitions
+                  and min(self.leaders(name).values()) > 0,
+                  f"leaders of {partitions} partitions of {name}")
 
     def leaders(self, topic):
         """Partition -> number of the node that leads it, -1 for none, as one node knows it."""
@@ -93,7 +99,7 @@ class Cluster:
             least = share * len(leaders) / len(self.nodes)
             return all(view == views[0] for view in views) and \
                 all(leaders.count(number) >= int(least) for number in self.nodes)
-        walrus.wait_until(balanced, f"leaders of {topic} on all nodes", SECONDS)
+        await_all(balanced, f"leaders of {topic} on all nodes")
 
     # --- done to it ---
 
@@ -189,8 +195,8 @@ class Walrus(Cluster):
         return walrus.wait_until(leads, "a leader of metadata", SECONDS)
 
     def await_settled(self):
-        walrus.wait_until(lambda: (self.ask("cluster", "health") or {}).get("status") == "ok",
-                          "a healthy cluster", SECONDS)
+        await_all(lambda: (self.ask("cluster", "health") or {}).get("status") == "ok",
+                  "a healthy cluster")
 
     def segments(self, topic):
         """Of each partition the first offset of each segment."""
@@ -222,9 +228,9 @@ class Kafka(Cluster):
     def await_settled(self):
         for number in self.nodes:
             self.await_ready(number)
-        walrus.wait_until(lambda: all(in_sync == COPIES for topic in self.topics
-                                      for _, in_sync in self.partitions(topic).values()),
-                          "all replicas in sync", SECONDS)
+        await_all(lambda: all(in_sync == COPIES for topic in self.topics
+                              for _, in_sync in self.partitions(topic).values()),
+                  "all replicas in sync")
 
 
 @contextlib.contextmanager

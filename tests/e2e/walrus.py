@@ -276,14 +276,14 @@ def read_line(stream, seconds):
     return line.decode(errors="replace").rstrip("\n")
 
 
-def wait_until(condition, what, seconds=DEADLINE):
-    """Polls until the condition gives something; that."""
+def wait_until(condition, what, seconds=DEADLINE, pause=0.005):
+    """Polls until the condition gives something; that. `pause`: seconds between two looks."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         found = condition()
         if found:
             return found
-        time.sleep(0.005)
+        time.sleep(pause)
     raise AssertionError(f"not within {seconds} s: {what}")
 
 
