@@ -11,9 +11,10 @@ namespace walrus::log {
 
 struct Journal::Found {
   JournalFileRef file;
-  bool taken = false;          // for what recovery copies: see make_room()
-  bool valid = false;          // has a header of this directory, layout, shard and sequence
-  std::int64_t bad_copy = -1;  // of that header: its position
+  bool taken = false;           // for what recovery copies: see make_room()
+  bool valid = false;           // has a header of this directory, layout, shard and sequence
+  std::int64_t bad_copy = -1;   // of that header: its position
+  std::int64_t last_group = 0;  // of its activation, behind the start of the replay; 0: none
   JournalHeader header;
 };
 
@@ -98,13 +99,13 @@ static_assert(kCopyBytes % io::kDirectBytes == 0 && kBlockBytes % io::kDirectByt
 
 constexpr std::int64_t kPieceBytes = 1 << 20;
 
-// Calls back for each group header with its position, a piece of the file at a time; until a piece
-// ends beyond `bytes_max`.
-Result<void> for_each_group(const JournalFile& file,
+// Calls back for each group header with its position, a piece of the file at a time, from a
+// multiple of a block on; until a piece ends beyond `bytes_max`.
+Result<void> for_each_group(const JournalFile& file, std::int64_t from,
                             const std::function<void(std::int64_t, const GroupHeader&)>& visit,
                             std::int64_t bytes_max = INT64_MAX) {
   std::string piece(static_cast<std::size_t>(std::min(kPieceBytes, file.size)), '\0');
-  for (auto from = kFirstGroup; from < std::min(file.size, bytes_max);) {
+  while (from < std::min(file.size, bytes_max)) {
     auto wanted = std::min<std::int64_t>(std::ssize(piece), file.size - from);
     WALRUS_ASSIGN(auto size,
                   file.file->read(from, {piece.data(), static_cast<std::size_t>(wanted)}));
@@ -119,14 +120,19 @@ Result<void> for_each_group(const JournalFile& file,
   return {};
 }
 
-// The largest synced_to in the group headers of a file: only those of this activation count, which
-// the nonce tells. Also where a misdirected write has put them: what they say stays true.
-Result<Lsn> largest_synced_to(const JournalFile& file) {
-  Lsn largest = 0;
-  WALRUS_TRY(for_each_group(file, [&](std::int64_t, const GroupHeader& group) {
-    if (group.nonce == file.nonce) largest = std::max(largest, group.synced_to);
+struct Groups {           // of a file's activation, which the nonce tells
+  Lsn synced_to = 0;      // the largest; also where a misdirected write has put it: it stays true
+  std::int64_t last = 0;  // where the last one lies that is in its place; 0: none
+};
+
+Result<Groups> survey_groups(const JournalFile& file, std::int64_t from) {
+  Groups groups;
+  WALRUS_TRY(for_each_group(file, from, [&](std::int64_t at, const GroupHeader& group) {
+    if (group.nonce != file.nonce) return;
+    groups.synced_to = std::max(groups.synced_to, group.synced_to);
+    if (group.lsn == file.base_lsn + static_cast<Lsn>(at)) groups.last = at;
   }));
-  return largest;
+  return groups;
 }
 
 // A file whose header does not hold, but whose groups say that it was once synced as part of the
@@ -138,7 +144,7 @@ Result<bool> was_synced(const JournalFile& file, Lsn end, std::int64_t bytes_max
     bool in_place = group.lsn == base + static_cast<Lsn>(at);
     synced = synced || (in_place && group.synced_to > end);
   };
-  WALRUS_TRY(for_each_group(file, look, bytes_max));
+  WALRUS_TRY(for_each_group(file, kFirstGroup, look, bytes_max));
   return synced;
 }
 
@@ -261,7 +267,7 @@ Result<void> Journal::recover(const JournalStart& start, const Apply& apply) {
   return {};
 }
 
-// Finds D, and which file follows which.
+// Finds D, and which file follows which. No group below the start says more than the start does.
 Result<void> Journal::survey(Replay& replay, std::vector<Found>& found, const JournalStart& start) {
   for (auto& one : found) {
     replay.by_sequence[one.file->sequence] = &one;
@@ -269,8 +275,14 @@ Result<void> Journal::survey(Replay& replay, std::vector<Found>& found, const Jo
         start.left ? one.file->sequence <= start.sequence : one.file->sequence < start.sequence;
     if (!one.valid || before) continue;
     replay.successor[one.header.prev_sequence] = &one;  // ascending: the newest wins
-    WALRUS_ASSIGN(auto synced_to, largest_synced_to(*one.file));
-    replay.synced_to = std::max(replay.synced_to, synced_to);
+    auto from = kFirstGroup;
+    if (one.file->sequence == start.sequence && start.lsn > one.file->base_lsn) {
+      auto at = static_cast<std::int64_t>(start.lsn - one.file->base_lsn);
+      from = std::max(from, at / kBlockBytes * kBlockBytes);
+    }
+    WALRUS_ASSIGN(auto groups, survey_groups(*one.file, from));
+    one.last_group = groups.last;
+    replay.synced_to = std::max(replay.synced_to, groups.synced_to);
   }
   return {};
 }
@@ -355,11 +367,7 @@ Result<bool> Journal::is_torn(Replay& replay, const Found& last, bool followed) 
     if (!mark || mark->prev_end != replay.end) break;
     position += kGroupHeaderBytes;
   }
-  for (; position < file.size; position += kBlockBytes) {
-    WALRUS_ASSIGN(auto group, group_at(replay.window, file, position));
-    if (group) return true;
-  }
-  return false;
+  return last.last_group >= position;
 }
 
 // The header of a group of this activation; none: something else lies there, or the file ends.

@@ -285,12 +285,19 @@ Result<void> Cluster::failure() const {
   return fail(Code::kFenced, "{}", failure_);
 }
 
+// Clients go on here until they have learned who leads now (frontend/kafka/moved.h): none has come
+// for a while then. Those that never learn lose their connections.
 io::Task<void> Cluster::give_away() {
-  constexpr io::Nanos kLearned = std::chrono::milliseconds(20);  // until all nodes have the image
+  constexpr io::Nanos kQuiet = std::chrono::milliseconds(50), kLearnedMax = std::chrono::seconds(1);
   if (member_) member_->leave_soon();
   if (!registered_) co_return Result<void>();
   WALRUS_CO_TRY(co_await node_->give_away(options_.stop_timeout / 4));
-  co_await parts_.loop.sleep(kLearned);
+  const auto until = parts_.env.mono() + std::min(kLearnedMax, options_.stop_timeout / 4);
+  for (bool quiet = false; !quiet && parts_.env.mono() < until;) {
+    auto before = node_->stats().appends;
+    co_await parts_.loop.sleep(kQuiet);
+    quiet = node_->stats().appends == before;
+  }
   co_return Result<void>();
 }
 

@@ -214,6 +214,67 @@ TEST(ClusterSimTest, a_node_that_stops_leads_nothing_any_more_when_its_clients_l
 
 // ---- Produce, by Kafka's protocol ----
 
+struct Answers {  // of a node that stops, until it ends the connection
+  std::size_t taken = 0, told = 0, taken_after = 0;  // after the first that was told
+  bool ended = false;
+};
+
+// Batch after batch to each of the partitions in turn; whoever is told where to send does not care.
+boost::asio::awaitable<void> produce_in_turn(std::unique_ptr<io::Connection> connection,
+                                             std::vector<std::uint32_t> partitions, io::Loop& loop,
+                                             Answers& answers) {
+  const auto batch = batch_of({"a"});
+  for (std::int32_t id = 1;; ++id) {
+    ProduceRequest request{.acks = -1, .timeout_ms = 10'000};
+    auto index = static_cast<std::int32_t>(partitions[id % partitions.size()]);
+    request.topics.push_back({.name = "t", .partitions = {{.index = index, .records = batch}}});
+    if (!co_await connection->write(KafkaClient::frame(request, 9, id), kTestDeadline)) break;
+    auto bytes = co_await read_exactly(*connection, wire::kafka::kLengthBytes);
+    if (!bytes) break;
+    bytes = co_await read_exactly(*connection, load_be<std::int32_t>(bytes->data()));
+    if (!bytes) break;
+    const auto& api = wire::kafka::api_of<ProduceResponse>();
+    auto response = wire::kafka::parse_response(*bytes, api, 9);
+    auto decoded = wire::kafka::decode<ProduceResponse>(response->body, 9);
+    auto code = decoded->topics.at(0).partitions.at(0).error_code;
+    EXPECT_TRUE(code == 0 || code == 6) << code;
+    answers.told += code == 6 ? 1 : 0;
+    answers.taken += code == 0 ? 1 : 0;
+    answers.taken_after += code == 0 && answers.told > 0 ? 1 : 0;
+    co_await loop.sleep(10ms);
+  }
+  answers.ended = true;
+}
+
+// One partition in a tenth of a second, so that a client asks who leads them all; the others are
+// handed on.
+TEST(ClusterSimTest, clients_of_a_node_that_stops_are_told_of_one_partition_at_a_time) {
+  SimCluster cluster(7, 3);
+  cluster.serve_kafka();
+  cluster.start();
+  auto maker = cluster.client(1);
+  ASSERT_EQ(maker.ask("CREATE t partitions=24 replication_factor=3"), "OK");
+  const std::size_t node = cluster.leader(1, "t");
+  std::vector<std::uint32_t> led;
+  for (std::uint32_t i = 0; i < 24; ++i)
+    if (cluster.leader(1, "t", i) == node) led.push_back(i);
+  ASSERT_GE(led.size(), 4u);
+  auto& loop = cluster.loop();
+  auto connection = loop.block<std::unique_ptr<io::Connection>>(
+      [&] { return loop.loop().connect(cluster.kafka_address(node), kTestDeadline); });
+  ASSERT_TRUE(connection.has_value());
+  Answers answers;
+  loop.loop().post([&] {
+    loop.loop().spawn(produce_in_turn(*std::move(connection), led, loop.loop(), answers));
+  });
+  const auto begun = cluster.world().now();
+  cluster.stop(node);
+  ASSERT_TRUE(cluster.until([&] { return answers.ended; }));
+  EXPECT_LT(cluster.world().now() - begun, 3s);
+  EXPECT_GE(answers.told, 5u);
+  EXPECT_GT(answers.taken_after, 2 * answers.told);
+}
+
 // A topic of two copies on the nodes that do not lead the metadata, so that nothing but the link
 // between them decides when something is acknowledged.
 class ClusterProduceTest : public testing::Test {

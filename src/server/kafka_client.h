@@ -13,6 +13,17 @@
 
 namespace walrus::server {
 
+inline io::Task<std::string> read_exactly(io::Connection& connection, std::size_t size) {
+  std::string bytes(size, '\0');
+  for (std::size_t filled = 0; filled < size;) {
+    WALRUS_CO_ASSIGN(
+        auto got, co_await connection.read_some(std::span(bytes).subspan(filled), kTestDeadline));
+    if (got == 0) co_return fail(Code::kClosed, "closed");
+    filled += got;
+  }
+  co_return bytes;
+}
+
 class KafkaClient {
  public:
   KafkaClient(TestLoop& loop, const std::string& address) : loop_(loop) {
@@ -87,17 +98,7 @@ class KafkaClient {
 
  private:
   Result<std::string> read(std::size_t size) {
-    return loop_.block<std::string>([this, size] { return read_exactly(size); });
-  }
-  io::Task<std::string> read_exactly(std::size_t size) {
-    std::string bytes(size, '\0');
-    for (std::size_t filled = 0; filled < size;) {
-      WALRUS_CO_ASSIGN(auto got, co_await connection_->read_some(std::span(bytes).subspan(filled),
-                                                                 kTestDeadline));
-      if (got == 0) co_return fail(Code::kClosed, "closed");
-      filled += got;
-    }
-    co_return bytes;
+    return loop_.block<std::string>([this, size] { return read_exactly(*connection_, size); });
   }
 
   TestLoop& loop_;

@@ -15,6 +15,7 @@
 #include "broker/group/coordinators.h"
 #include "frontend/kafka/errors.h"
 #include "frontend/kafka/fetch_session.h"
+#include "frontend/kafka/moved.h"
 #include "meta/message.h"
 #include "replica/arrears.h"
 #include "wire/kafka/api.h"
@@ -105,6 +106,7 @@ struct Call {
   const broker::PortSecurity& security;
   broker::Authentication& authentication;  // the connection's
   replica::Arrears& arrears;               // of its producers: what was refused here before a log
+  Moved& moved;                            // the connection's
   std::int16_t version = 0;
   Bytes client_id{};
   std::string client_host{};

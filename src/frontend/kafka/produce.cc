@@ -133,8 +133,9 @@ io::Task<void> append_part(Call call, const ProduceRequest& request, Produced& p
     co_return Result<void>();
   }
   auto code = check_leader(call, *log, -1);
-  bool moved = code == ErrorCode::kNotLeaderOrFollower && is_handed_on(call, *log);
-  if (code != ErrorCode::kNone && !moved) {
+  bool goes_on = code == ErrorCode::kNotLeaderOrFollower && is_handed_on(call, *log) &&
+                 !call.moved.tells(id, now);
+  if (code != ErrorCode::kNone && !goes_on) {
     send_away(code, "another node leads the partition");
     tell_leader(call, *log, to, produced);
     co_return Result<void>();

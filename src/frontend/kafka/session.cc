@@ -308,6 +308,7 @@ Call Session::call_of(const Slot& slot) {
           .security = options_.security,
           .authentication = authentication_,
           .arrears = arrears_,
+          .moved = moved_,
           .version = slot.request.header.version,
           .client_id = slot.request.header.client_id.value_or(Bytes()),
           .client_host = connection_->peer(),

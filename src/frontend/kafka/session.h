@@ -121,7 +121,8 @@ class Session : public std::enable_shared_from_this<Session> {
   std::function<void()> ended_, admitted_;
   broker::Interrupt interrupt_;
   broker::Authentication authentication_;
-  replica::Arrears arrears_{};      // of producers, before a log
+  replica::Arrears arrears_{};  // of producers, before a log
+  Moved moved_{};
   const io::Nanos proof_deadline_;  // on the monotonic clock
   bool raw_tokens_ = false;         // what comes next is no request
 
