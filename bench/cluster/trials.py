@@ -234,8 +234,9 @@ def rollover(times, found):
 
 
 def planned_restart(times, found):
-    """SIGTERM, its end, a start, its leaders back: against as long a time in which nothing happens.
-    Of each partition the longest latency counts."""
+    """SIGTERM, its end, a start, its leaders back, and what comes after that: against as long a
+    time in which nothing happens. Of each partition the longest latency counts."""
+    aftermath = 3  # seconds: clients go over to leaders that came back within one
     during, quiet, errors = [], [], 0
     with running(Walrus) as cluster:
         cluster.create_topic(TOPIC, times.partitions)
@@ -251,6 +252,7 @@ def planned_restart(times, found):
                 cluster.start(victim)
                 cluster.await_settled()
                 cluster.await_balance(TOPIC)
+                time.sleep(aftermath)
                 end = time.monotonic_ns()
                 time.sleep((end - begin) / SECOND + 1)
                 entries = watch.read()

@@ -28,7 +28,7 @@ class Fencing(unittest.TestCase):
         self.hosts = network.Network(3)
         self.addCleanup(self.hosts.close)
         work = pathlib.Path(directory.name)
-        self.cluster = WalrusCluster(self.hosts, work, work, 3, 128 * MIB)
+        self.cluster = WalrusCluster(self.hosts, work, work, 3, 128 * MIB, 1)
         self.addCleanup(self.cluster.end_all)
         self.cluster.start_all()
         self.cluster.await_active()

@@ -170,7 +170,9 @@ class ChaosRun:
         self.hosts = network.Network(options.nodes)
         self.timeline = nemesis.Timeline()
         disk_bytes = DISK_BYTES + int(options.seconds * DISK_BYTES_PER_SECOND)
-        self.cluster = WalrusCluster(self.hosts, left, work, options.nodes, disk_bytes)
+        # Of a node: one, as it is made with, or two, as older directories have.
+        journals = 1 + seed % 2
+        self.cluster = WalrusCluster(self.hosts, left, work, options.nodes, disk_bytes, journals)
         self.cluster.topic, self.cluster.partitions = LOG, LOG_PARTITIONS
         self.cluster.topics = [LOG, QUEUE]
         self.history = log_clients.History(

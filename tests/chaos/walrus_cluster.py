@@ -23,13 +23,14 @@ COPIES = 3  # of a topic that asks for none
 ANSWER_SECONDS = 20  # a client waits longer than a node, which gives up after 10 s
 ASK_SECONDS = 2  # who leads; a node that does not answer is not asked again at once
 # Journals that wrap, segments that roll, on disks that are small.
-SETTINGS = {"log.shards": 2, "log.journal_bytes_max": 32 * MIB, "log.maintenance_interval_ms": 200,
+SETTINGS = {"log.journal_bytes_max": 32 * MIB, "log.maintenance_interval_ms": 200,
             "limits.disk_free_bytes_min": FREE_BYTES_MIN, "kafka.group_initial_delay_ms": 200}
 
 
 class WalrusCluster(ClusterOnDisks):
-    def __init__(self, network, said, work, nodes, disk_bytes):
+    def __init__(self, network, said, work, nodes, disk_bytes, journals):
         super().__init__(network, said, work, nodes, disk_bytes)
+        self.settings = {**SETTINGS, "log.shards": journals}
         self.asked = 0  # how often who leads
         self.topic, self.partitions = "", 0  # whose leaders are meant
         self.topics = []  # that are written
@@ -59,7 +60,7 @@ class WalrusCluster(ClusterOnDisks):
                  "--peer-listen", self.addr(node, PEER), "--admin-listen", self.addr(node, ADMIN),
                  "--join", ",".join(self.addr(other, PEER) for other in self.nodes
                                     if other != node)]
-        for name, value in {**SETTINGS, "node.rack": self.rack(node)}.items():
+        for name, value in {**self.settings, "node.rack": self.rack(node)}.items():
             words += ["--set", f"{name}={value}"]
         return self.booted(node, words)
 
