@@ -88,6 +88,31 @@ TEST_P(GoldenJournal, is_replayed_as_it_always_was) {
   EXPECT_EQ(payloads[1], kState);
 }
 
+// A crash may leave a later group of several that were under way, and not the one before it.
+TEST_P(GoldenJournal, ends_torn_before_a_hole_with_a_group_behind_it) {
+  for (bool behind : {false, true}) {
+    testing::TestEnv env;
+    ASSERT_TRUE(env.memory.make_directory("/journal/1"));
+    auto ignore = [](const Frame&, Lsn, Bytes) { return Result<void>(); };
+    Journal journal(env, golden_options(GetParam()));
+    ASSERT_TRUE(journal.recover({}, ignore));
+    ASSERT_TRUE(journal.fill_spares());
+    std::vector<SyncJob> jobs;  // whose syncs have not returned
+    for (int group = 0; group < 3; ++group) {
+      add(journal, {.type = FrameType::kState, .flags = 2, .stream = 17}, kState);
+      jobs.push_back(journal.begin_sync(false));
+      ASSERT_TRUE(jobs.back().run().has_value());
+    }
+    const auto second = kFirstGroup + kBlockBytes;
+    auto file = env.memory.open("/journal/1/0000000000000001.wal", io::Open::kWrite).value();
+    auto lost = static_cast<std::size_t>((behind ? 1 : 2) * kBlockBytes);
+    ASSERT_TRUE(file->write(second, std::string(lost, '\0')));
+    Journal again(env, golden_options(GetParam()));
+    ASSERT_TRUE(again.recover({}, ignore));
+    EXPECT_EQ(again.opened_torn(), behind);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Journals, GoldenJournal, ::testing::Bool(), [](const auto& info) {
   return std::string(info.param ? "mapped" : "written");
 });
