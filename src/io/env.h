@@ -99,6 +99,9 @@ class Worker {
   static constexpr Nanos kForever = Nanos::max();
   virtual ~Worker() = default;  // after the running call of the body returns, no other follows
   virtual void wake() = 0;      // the body runs soon, also if it was just about to sleep
+  // Somebody waits for what each call does, and none takes long: where threads contend for a core
+  // it runs as soon as it is woken, not when the other's slice is over (docs/adr/0014). A hint.
+  virtual void hurry() {}
 };
 
 class Loop;  // io/network.h

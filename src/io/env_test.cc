@@ -293,6 +293,18 @@ TEST_P(EnvTest, worker_runs_again_at_once_after_zero) {
   EXPECT_EQ(calls, 5);
 }
 
+TEST_P(EnvTest, worker_that_hurries_does_what_it_does) {
+  Event hurried, done;
+  auto worker = env().start_worker("hurries", [&] {
+    if (!hurried.is_set()) return Nanos(1ms);
+    done.set();
+    return Worker::kForever;
+  });
+  worker->hurry();
+  hurried.set();
+  EXPECT_TRUE(env().wait(done, 10s));
+}
+
 TEST_P(EnvTest, worker_sleeps_as_long_as_it_says) {
   Event done;
   std::vector<Nanos> calls;

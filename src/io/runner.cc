@@ -9,6 +9,7 @@ Runner::Runner(Env& env) : env_(env), loop_(env.make_loop()) {
     loop_->run();
     return Worker::kForever;
   });
+  worker_->hurry();
 }
 
 void Runner::stop() {

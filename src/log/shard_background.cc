@@ -65,6 +65,7 @@ void Shard::start_workers() {
     trusted_now_ms();
   }
   flusher_ = env_.start_worker(name("sync"), [this] { return flusher_step(); });
+  flusher_->hurry();
   background_ = env_.start_worker(name("store"), [this] { return background_step(); });
   allocator_ = env_.start_worker(name("file"), [this] { return allocator_step(); });
 }

@@ -184,7 +184,7 @@ Result<void> Server::bind_kafka() {
 
 void Server::run_loops() {
   if (env_.single_threaded()) return;  // the world runs them
-  for (std::size_t i = 0; i < loops_.size(); ++i)
+  for (std::size_t i = 0; i < loops_.size(); ++i) {
     loop_workers_.push_back(
         env_.start_worker(fmt::format("loop{}", i), [this, loop = loops_[i].get()] {
           // A loop that has not begun when a stop is asked for must still run: it drains.
@@ -192,6 +192,8 @@ void Server::run_loops() {
           loop->run();
           return io::Worker::kForever;
         }));
+    loop_workers_.back()->hurry();
+  }
 }
 
 Server::~Server() {
