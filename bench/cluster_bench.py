@@ -177,9 +177,9 @@ SPECS = [
     Spec("rollover.errors", ("rollover",), "rollover_errors", "records", target=0,
          conditions="records that failed in that time"),
     Spec("restart.p99", ("restart",), "restart", "ms", target=100,
-         conditions="{t.partitions} partitions; SIGTERM, start, leaders back, {t.restarts} a "
-         "round; of each partition the longest latency in that time, p99, less that of as long a "
-         "time in which nothing happens"),
+         conditions="{t.partitions} partitions; SIGTERM, start, leaders back, three seconds more, "
+         "{t.restarts} a round; of each partition the longest latency in that time, p99, less "
+         "that of as long a time in which nothing happens"),
     Spec("restart.errors", ("restart",), "restart_errors", "records", target=0,
          conditions="records that failed in that time"),
     Spec("slow_follower.p99", ("slow_disk",), "slow_follower", "us", percentile="p99",
