@@ -267,7 +267,8 @@ Result<void> Journal::recover(const JournalStart& start, const Apply& apply) {
   return {};
 }
 
-// Finds D, and which file follows which. No group below the start says more than the start does.
+// Finds D, and which file follows which. A group that is in its place below the start says no more
+// than the start does.
 Result<void> Journal::survey(Replay& replay, std::vector<Found>& found, const JournalStart& start) {
   for (auto& one : found) {
     replay.by_sequence[one.file->sequence] = &one;

@@ -111,7 +111,7 @@ TEST_F(JournalSpares, of_a_larger_limit_are_not_used_again) {
   ASSERT_EQ(plan.size, 32 << 20);
   auto file = journal.prepare(std::move(plan));
   ASSERT_TRUE(file.has_value());
-  JournalOptions smaller{.directory = "/journal", .bytes_max = 32 << 20, .mapped = true};
+  JournalOptions smaller{.directory = "/journal", .mapped = true, .bytes_max = 32 << 20};
   smaller.file_bytes_min = smaller.bytes_max / 8;
   Journal again(env, smaller);
   ASSERT_TRUE(again.recover({}, [](const Frame&, Lsn, Bytes) { return Result<void>(); }));
